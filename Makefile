@@ -1,0 +1,62 @@
+# Every target sets up what it needs. `make` alone prints this help.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# T= narrows a test run to a path, K= to an expression.
+T ?= tests
+K ?=
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test fmt lint types generate generate-check docs-check check bench lock audit clean
+
+help:            ## print this help
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': *' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## create .venv with the pinned dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed\nhint: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup      ## six partners exchange real reports on this machine, in about a minute
+	$(BIN)/concord demo
+
+test: setup      ## run the tests (T=path, K=expression)
+	$(BIN)/pytest -n 2 $(T) $(if $(K),-k "$(K)")
+
+fmt: setup       ## format the code
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: setup      ## check format and lint rules
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: setup     ## check types (strict)
+	$(BIN)/mypy
+
+generate: setup  ## generate exchange/v1 and nodes/v1 from protos/
+	$(BIN)/python protos/generate.py
+
+generate-check: setup ## fail when generated code differs from protos/
+	$(BIN)/python protos/generate.py --check
+
+docs-check: setup ## check that commands, settings, errors and links in the docs are real
+	$(BIN)/pytest -q tests/test_docs.py
+
+check: lint types generate-check test  ## everything that CI runs (the docs check is among the tests)
+
+bench: setup     ## end-to-end benchmark against the pure-crypto ceiling of the same run
+	$(BIN)/python -m benchmarks.end_to_end
+
+lock: setup      ## resolve dependencies anew into requirements.lock
+	$(BIN)/pip-compile --quiet --extra dev --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+
+audit: setup     ## look for known weaknesses in the pinned dependencies (needs network)
+	$(BIN)/pip-audit --require-hashes -r requirements.lock
+
+clean:           ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,39 @@
+"""Strict parsing and serialisation of the protobuf messages that are hashed or signed.
+
+Protobuf accepts many encodings of one value: fields out of order, non-minimal varints, a scalar twice (the last wins),
+a sub-message twice (they merge), unknown fields. Whoever hashes or signs must therefore refuse every encoding but one.
+"""
+
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from exchange.errors import MalformedInput, TooLarge
+
+M = TypeVar("M", bound=Message)
+
+
+def serialise(message: Message) -> bytes:
+    """Return the one encoding that strict_parse accepts."""
+    return message.SerializeToString(deterministic=True)
+
+
+def strict_parse(kind: type[M], data: bytes, *, limit: int, what: str) -> M:
+    """Return the message whose only accepted encoding is `data`.
+
+    Raises:
+        TooLarge: more than `limit` bytes.
+        MalformedInput: not a `kind`, unknown fields, or not the encoding that `serialise` gives.
+    """
+    if len(data) > limit:
+        raise TooLarge(f"{what} has {len(data)} bytes; the limit is {limit}")
+    message = kind()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise MalformedInput(f"{what} does not parse") from error
+    # Unknown fields survive a round trip in place, also inside sub-messages, where UnknownFieldSet does not look.
+    message.DiscardUnknownFields()
+    if serialise(message) != data:
+        raise MalformedInput(f"{what} is not in its canonical encoding")
+    return message

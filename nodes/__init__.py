@@ -1,0 +1,1 @@
+"""What one partner runs."""

@@ -1,0 +1,1 @@
+"""Generated from protos/nodes/v1; never edited."""
