@@ -152,7 +152,7 @@ def verify_consistency(old_size: int, new_size: int, old_root: bytes, new_root: 
     if not 0 <= old_size <= new_size <= SIZE_MAX:
         raise BadProof(f"a tree of {new_size} cannot continue one of {old_size}")
     if old_size == new_size:
-        if path or old_root != new_root:
+        if path or old_root != new_root or (old_size == 0 and old_root != empty_root()):
             raise BadProof("two trees of one size differ, or come with a proof")
         return
     _check_hashes(path, old_root, new_root)
