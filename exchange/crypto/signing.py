@@ -1,0 +1,167 @@
+"""Secret signing keys, and signatures over bytes under a context.
+
+Composite ML-DSA-65 + Ed25519 follows draft-ietf-lamps-pq-composite-sigs (id-MLDSA65-Ed25519-SHA512): one message
+representative, both halves over it, and both must hold. It is randomised and not strongly unforgeable, so signature
+bytes never serve as an id. Ed25519 is libsodium's only, because libraries disagree on edge cases (crypto.md section 2).
+The context is the exchange's name: a signature made for an exercise is none on the live exchange.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.exceptions import BadSignatureError
+
+from exchange.crypto import parsed
+from exchange.crypto.keys import MLDSA65_BYTES, KeyAlgorithm, PublicKey
+from exchange.crypto.random import random_bytes
+from exchange.errors import BadSignature, MalformedInput
+
+SEED_BYTES = 32
+MLDSA65_SIGNATURE_BYTES = 3309
+ED25519_SIGNATURE_BYTES = 64
+COMPOSITE_SIGNATURE_BYTES = MLDSA65_SIGNATURE_BYTES + ED25519_SIGNATURE_BYTES
+CONTEXT_MAX = 255
+
+_COMPOSITE_PREFIX = b"CompositeAlgorithmSignatures2025"
+_COMPOSITE_LABEL = b"COMPSIG-MLDSA65-Ed25519-SHA512"
+_ED25519_LABEL = b"concord/v1/ed25519\x00"
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Ed25519Key:
+    """Secret Ed25519 key; one key has one use."""
+
+    seed: bytes
+    public: PublicKey
+    expanded: bytes
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new key."""
+        return cls.from_seed(random_bytes(SEED_BYTES))
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Self:
+        """Return the key of a 32-byte seed; MalformedInput for another length."""
+        _check_length(seed, SEED_BYTES)
+        public, expanded = crypto_sign_seed_keypair(seed)
+        return cls(seed, PublicKey(KeyAlgorithm.ED25519, public), expanded)
+
+    def __repr__(self) -> str:
+        """Name the key without showing it."""
+        return f"Ed25519Key({self.public.key_id.hex()[:16]})"
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class CompositeKey:
+    """Secret composite key; its halves are used in nothing else."""
+
+    seed: bytes
+    public: PublicKey
+    mldsa: MLDSA65PrivateKey
+    ed25519: bytes
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new key."""
+        return cls.from_seed(random_bytes(2 * SEED_BYTES))
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Self:
+        """Return the key of a 64-byte seed, ML-DSA's first; MalformedInput for another length."""
+        _check_length(seed, 2 * SEED_BYTES)
+        mldsa = MLDSA65PrivateKey.from_seed_bytes(seed[:SEED_BYTES])
+        public, expanded = crypto_sign_seed_keypair(seed[SEED_BYTES:])
+        raw = mldsa.public_key().public_bytes_raw() + public
+        return cls(seed, PublicKey(KeyAlgorithm.COMPOSITE_65, raw), mldsa, expanded)
+
+    def __repr__(self) -> str:
+        """Name the key without showing it."""
+        return f"CompositeKey({self.public.key_id.hex()[:16]})"
+
+
+SigningKey = CompositeKey | Ed25519Key
+
+
+def sign_bytes(key: SigningKey, message: bytes, context: bytes) -> bytes:
+    """Return a signature of 3,373 (composite) or 64 bytes over `message`.
+
+    Raises:
+        MalformedInput: `context` is empty or longer than 255 bytes.
+    """
+    if not 1 <= len(context) <= CONTEXT_MAX:
+        raise MalformedInput(f"a signature context has 1 to {CONTEXT_MAX} bytes, not {len(context)}")
+    if isinstance(key, Ed25519Key):
+        return sign_raw_ed25519(key, _ed25519_message(message, context))
+    represented = _composite_message(message, context)
+    mldsa = key.mldsa.sign(represented, _COMPOSITE_LABEL)
+    return mldsa + crypto_sign(represented, key.ed25519)[:ED25519_SIGNATURE_BYTES]
+
+
+def verify_bytes(public: PublicKey, signature: bytes, message: bytes, context: bytes) -> None:
+    """Return when `signature` over `message` holds under an admitted key; raise BadSignature otherwise."""
+    if not 1 <= len(context) <= CONTEXT_MAX:
+        raise BadSignature(f"a signature context has 1 to {CONTEXT_MAX} bytes, not {len(context)}")
+    match public.algorithm:
+        case KeyAlgorithm.ED25519:
+            _verify_ed25519(public.raw, signature, _ed25519_message(message, context))
+        case KeyAlgorithm.COMPOSITE_65:
+            _verify_composite(public.raw, signature, _composite_message(message, context))
+        case _:
+            raise BadSignature(f"a {public.algorithm.name} key does not sign statements")
+
+
+def sign_raw_ed25519(key: Ed25519Key, message: bytes) -> bytes:
+    """Return a plain RFC 8032 signature, without label and context.
+
+    Only for formats that others define (C2SP signed notes), with a key that signs nothing else.
+    """
+    return crypto_sign(message, key.expanded)[:ED25519_SIGNATURE_BYTES]
+
+
+def verify_raw_ed25519(public: PublicKey, signature: bytes, message: bytes) -> None:
+    """Return when a signature made by sign_raw_ed25519 holds under an admitted key; raise BadSignature otherwise."""
+    if public.algorithm is not KeyAlgorithm.ED25519:
+        raise BadSignature(f"a {public.algorithm.name} key signs no notes")
+    _verify_ed25519(public.raw, signature, message)
+
+
+def _ed25519_message(message: bytes, context: bytes) -> bytes:
+    return b"".join((_ED25519_LABEL, bytes((len(context),)), context, message))
+
+
+def _composite_message(message: bytes, context: bytes) -> bytes:
+    """Return the representative M' of the draft, section 2.2."""
+    digest = hashlib.sha512(message).digest()
+    return b"".join((_COMPOSITE_PREFIX, _COMPOSITE_LABEL, bytes((len(context),)), context, digest))
+
+
+def _verify_composite(raw: bytes, signature: bytes, represented: bytes) -> None:
+    if len(signature) != COMPOSITE_SIGNATURE_BYTES:
+        raise BadSignature(f"a composite signature has {COMPOSITE_SIGNATURE_BYTES} bytes, not {len(signature)}")
+    # Both halves must hold; the cheap one goes first, so that junk costs little.
+    _verify_ed25519(raw[MLDSA65_BYTES:], signature[MLDSA65_SIGNATURE_BYTES:], represented)
+    try:
+        parsed.mldsa65(raw[:MLDSA65_BYTES]).verify(signature[:MLDSA65_SIGNATURE_BYTES], represented, _COMPOSITE_LABEL)
+    except (InvalidSignature, ValueError) as error:
+        raise BadSignature("the ML-DSA-65 half does not hold") from error
+
+
+def _verify_ed25519(raw: bytes, signature: bytes, message: bytes) -> None:
+    # crypto_sign_open takes signature and message joined: without this check a short signature would borrow
+    # its missing bytes from the message.
+    if len(signature) != ED25519_SIGNATURE_BYTES:
+        raise BadSignature(f"an Ed25519 signature has {ED25519_SIGNATURE_BYTES} bytes, not {len(signature)}")
+    try:
+        crypto_sign_open(signature + message, raw)
+    except (BadSignatureError, ValueError) as error:
+        raise BadSignature("the Ed25519 signature does not hold") from error
+
+
+def _check_length(seed: bytes, expected: int) -> None:
+    if len(seed) != expected:
+        raise MalformedInput(f"the seed of this key has {expected} bytes, not {len(seed)}")
