@@ -1,0 +1,26 @@
+"""Options that several commands share, so that one thing has one name everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HOME_VARIABLE = "CONCORD_HOME"
+
+NodeHome = Annotated[
+    Path,
+    typer.Option("--home", envvar=HOME_VARIABLE, help="The node's home directory.", show_default=True),
+]
+DEFAULT_HOME = Path("~/.concord/node").expanduser()
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="Read the passphrase from this file (mode 0600) or systemd credential."),
+]
+PassphraseFd = Annotated[
+    int | None,
+    typer.Option("--passphrase-fd", help="Read the passphrase from this open file descriptor."),
+]

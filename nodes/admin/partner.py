@@ -1,0 +1,86 @@
+"""`concord partner`: who is in the exchange, as the directory knows it."""
+
+from typing import Annotated
+
+import typer
+
+from exchange.errors import NotFound
+from nodes.admin import output
+from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
+from nodes.admin.plain import plain
+from nodes.node_client import connect
+from nodes.v1 import node_service_pb2 as pb
+
+app = typer.Typer(help="Who is in the exchange, as the directory knows it.", no_args_is_help=True)
+
+PartyArgument = Annotated[str, typer.Argument(metavar="PARTY", help="Partner id, as in XV.")]
+
+
+@app.command("list")
+def list_partners(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+    """List the partners with their standing.
+
+    Example: concord partner list
+    """
+    partners = _partners(home)
+    if as_json:
+        output.as_json([plain(p) for p in partners])
+        return
+    rows = [
+        (f"{p.party}{' (this node)' if p.self else ''}", p.display_name, p.country, p.status, p.ceiling.upper() or "-")
+        for p in partners
+    ]
+    output.table(("partner", "name", "country", "standing", "ceiling"), rows, empty="no partners yet")
+
+
+@app.command()
+def show(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Show one partner: standing, keys, prekeys.
+
+    Example: concord partner show XV
+    """
+    found = _one(party, home)
+    if as_json:
+        output.as_json(plain(found))
+        return
+    output.fields(
+        {
+            "partner": found.party,
+            "name": found.display_name,
+            "country": found.country,
+            "standing": found.status,
+            "ceiling": f"TLP:{found.ceiling.upper()}",
+            "fingerprint": found.fingerprint,
+            "root key": found.root_key_id,
+            "statement key": found.statement_key_id or "none",
+            "envelope key": found.envelope_key_id or "none",
+            "prekeys": f"{found.prekey_days} days from today",
+            "admitted": f"directory entry {found.admitted_at - 1}" if found.admitted_at else "not yet",
+        }
+    )
+
+
+@app.command()
+def fingerprint(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Print the fingerprint of a partner's root, to compare by voice or in person.
+
+    Example: concord partner fingerprint XV
+    """
+    found = _one(party, home)
+    if as_json:
+        output.as_json({"party": found.party, "fingerprint": found.fingerprint})
+        return
+    output.data(found.fingerprint)
+    output.say("read it to the other side; every group must match what they see with the same command")
+
+
+def _partners(home: NodeHome) -> list[pb.Partner]:
+    with connect(home) as node:
+        return list(node.ListPartners(pb.ListPartnersRequest()).partners)
+
+
+def _one(party: str, home: NodeHome) -> pb.Partner:
+    for found in _partners(home):
+        if found.party == party:
+            return found
+    raise NotFound(f"no partner {party[:80]!r}", hint="concord partner list")

@@ -1,0 +1,30 @@
+"""Turn an answer of the node into plain values for `--json`: numbers stay numbers, bytes become text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+
+def plain(message: Message, *, text: Sequence[str] = ()) -> dict[str, Any]:
+    """Return every field by its name, also empty ones; bytes fields named in `text` or `*_yaml` are decoded as UTF-8."""
+    return {field.name: _value(field, getattr(message, field.name), text) for field in message.DESCRIPTOR.fields}
+
+
+def _value(field: FieldDescriptor, value: Any, text: Sequence[str]) -> Any:
+    if field.is_repeated:
+        return [_one(field, item, text) for item in value]
+    return _one(field, value, text)
+
+
+def _one(field: FieldDescriptor, value: Any, text: Sequence[str]) -> Any:
+    if isinstance(value, Message):
+        return plain(value, text=text)
+    if isinstance(value, bytes):
+        return (
+            value.decode()
+            if field.name in text or field.name.endswith("_yaml") or field.name == "text"
+            else value.hex()
+        )
+    return value

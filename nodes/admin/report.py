@@ -1,0 +1,250 @@
+"""`concord report`: write, check, push and follow reports. Every command asks the running node."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exchange.errors import NotFound
+from nodes import templates
+from nodes.admin import output
+from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, Yes
+from nodes.admin.plain import plain
+from nodes.admin.views import decisions_table, findings_list, report_row, trace_view
+from nodes.node_client import connect
+from nodes.reportfile import read_report_file
+from nodes.v1 import node_service_pb2 as pb
+
+app = typer.Typer(help="Write, check, push and follow reports.", no_args_is_help=True)
+
+ReportPath = Annotated[Path, typer.Argument(metavar="FILE", help="STIX 2.1 bundle; - reads stdin.")]
+LabelPath = Annotated[
+    Path | None,
+    typer.Option("--label", help="Label (YAML). Without it FILE.label.yaml beside the report, then its own handling."),
+]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Item (12 characters do), or the STIX id of the report.")]
+
+
+def _file(path: Path, label: Path | None) -> pb.ReportFile:
+    content, label_yaml = read_report_file(path, label)
+    return pb.ReportFile(content=content, label_yaml=label_yaml)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the two files to write, without an ending.")],
+    kind: Annotated[str, typer.Option(help="Kind of report, as in docs/concepts.md.")] = "incident-report",
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "Title",
+) -> None:
+    """Write a report and its label to fill in: NAME.json and NAME.label.yaml.
+
+    Example: concord report new roadblock --kind incident-report --title "Roadblock near the dam"
+    """
+    for path in templates.write_report(Path(name), kind=kind, title=title):
+        output.data(str(path))
+    output.say(f"fill in both files, then: concord report check {name}.json")
+
+
+@app.command()
+def check(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> int:
+    """Check a report and its label. Nothing is stored or sent.
+
+    Example: concord report check roadblock.json
+    """
+    with connect(home) as node:
+        reply = node.CheckReport(pb.CheckReportRequest(report=_file(file, label)))
+    if as_json:
+        output.as_json(plain(reply))
+    else:
+        findings_list(reply.findings)
+        output.fields({"title": reply.title, "kind": reply.kind})
+        output.data(reply.label_yaml.rstrip())
+    return 0
+
+
+@app.command("who-gets")
+def who_gets(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Show every partner, yes or no, with the clause. Nothing is stored or sent.
+
+    Example: concord report who-gets roadblock.json
+    """
+    with connect(home) as node:
+        reply = node.WhoGets(pb.WhoGetsRequest(report=_file(file, label)))
+    if as_json:
+        output.as_json(plain(reply))
+    else:
+        decisions_table(reply)
+
+
+@app.command()
+def push(
+    file: ReportPath,
+    label: LabelPath = None,
+    home: NodeHome = DEFAULT_HOME,
+    yes: Yes = False,
+    as_json: Json = False,
+    key: Annotated[str, typer.Option("--key", help="Idempotency key; a repeat returns the first answer.")] = "",
+) -> None:
+    """Show who gets a report, ask, then sign it and send it.
+
+    Returns when the signed report is durable in the outbox; the node sends it as soon as the relay can be reached.
+
+    Example: concord report push roadblock.json --yes
+    """
+    _push(pb.PushReportRequest(report=_file(file, label), idempotency_key=key), home, yes=yes, as_json=as_json)
+
+
+@app.command()
+def correct(
+    report: Id,
+    file: ReportPath,
+    label: LabelPath = None,
+    home: NodeHome = DEFAULT_HOME,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Replace a report that this node sent: same STIX id, later `modified`.
+
+    Example: concord report correct 3f9a1c roadblock-v2.json
+    """
+    _push(pb.PushReportRequest(report=_file(file, label), supersedes=report), home, yes=yes, as_json=as_json)
+
+
+def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool) -> None:
+    with connect(home) as node:
+        dry_run = node.WhoGets(pb.WhoGetsRequest(report=request.report))
+        if not as_json:
+            decisions_table(dry_run, to_stderr=True)
+        _ask(f"send it to {sum(d.permit for d in dry_run.decisions)} of {len(dry_run.decisions)} partners?", yes=yes)
+        reply = node.PushReport(request)
+    if as_json:
+        output.as_json(plain(reply))
+        return
+    output.data(reply.item)
+    if reply.repeated_push:
+        output.say("this was pushed before; nothing was sent again")
+    output.say(f"signed and in the outbox; follow it with: concord report trace {output.short(reply.item)}")
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    """Ask on the terminal; without one, only --yes goes on."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody is there to ask", param_hint="--yes")
+    typer.confirm(question, abort=True, err=True)
+
+
+@app.command("list")
+def list_reports(
+    home: NodeHome = DEFAULT_HOME,
+    direction: Annotated[str, typer.Option(help="sent or received; both when left out.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
+    every: Annotated[bool, typer.Option("--all-versions", help="Also versions that were replaced.")] = False,
+    before: Annotated[str, typer.Option(help="Go on before this item.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List reports, newest first.
+
+    Example: concord report list --direction received --json
+    """
+    if direction not in ("", "sent", "received"):
+        raise typer.BadParameter("sent or received", param_hint="--direction")
+    request = pb.ListReportsRequest(direction=direction, limit=limit, current_only=not every, before=before)
+    with connect(home) as node:
+        reply = node.ListReports(request)
+    if as_json:
+        output.as_json(plain(reply)["reports"])
+        return
+    columns = ("item", "way", "from", "kind", "TLP", "state", "receipts", "authored", "title")
+    output.table(columns, [report_row(r) for r in reply.reports], empty="no reports yet")
+    if len(reply.reports) == limit:
+        output.say(f"more: --before {output.short(reply.reports[-1].item)}")
+
+
+@app.command()
+def show(
+    report: Id,
+    home: NodeHome = DEFAULT_HOME,
+    content: Annotated[bool, typer.Option("--content", help="Write only the originator's bytes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a report: its label, versions, duties and content.
+
+    Example: concord report show 3f9a1c --content > report.json
+    """
+    with connect(home) as node:
+        reply = node.ShowReport(pb.ShowReportRequest(id=report))
+    if content:
+        if not reply.content:
+            raise NotFound(f"the content is {reply.summary.state}", hint=reply.retraction)
+        sys.stdout.buffer.write(reply.content)
+        return
+    if as_json:
+        output.as_json(plain(reply, text=("content",)))
+        return
+    summary = reply.summary
+    output.fields(
+        {
+            "title": summary.title or "-",
+            "item": summary.item,
+            "from": summary.originator,
+            "kind": summary.kind,
+            "state": summary.state,
+            "authored": output.when(summary.authored_ms),
+            "stored": output.when(summary.stored_ms),
+            **({"withdrawn": reply.retraction} if reply.retraction else {}),
+            **(
+                {"versions": ", ".join(output.short(v.item) for v in reply.versions)} if len(reply.versions) > 1 else {}
+            ),
+        }
+    )
+    for duty in reply.obligations:
+        output.fields({"duty": duty})
+    output.data("\n" + output.printable(reply.label_yaml).rstrip())
+    if reply.content:
+        output.data("\n" + output.printable(reply.content.decode()))
+
+
+@app.command()
+def trace(report: Id, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Tell one report's whole story: signed, sealed, promised, delivered, receipted, refused, waiting.
+
+    Example: concord report trace 3f9a1c
+    """
+    with connect(home) as node:
+        reply = node.TraceReport(pb.TraceReportRequest(id=report))
+    if as_json:
+        output.as_json(plain(reply))
+    else:
+        trace_view(reply)
+
+
+@app.command()
+def retract(
+    report: Id,
+    text: Annotated[str, typer.Option("--text", help="Why, in words for the recipients.")],
+    home: NodeHome = DEFAULT_HOME,
+    reason: Annotated[str, typer.Option(help="wrong, source-withdrawn, over-shared or legal.")] = "wrong",
+    purge: Annotated[bool, typer.Option("--purge", help="Ask recipients to destroy it, not only to hide it.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Withdraw a report that this node sent.
+
+    Recipients' nodes hide it, or with --purge destroy its key. That proves a promise kept by their software, not
+    that nobody kept a copy.
+
+    Example: concord report retract 3f9a1c --reason wrong --text "Source withdrew the report."
+    """
+    with connect(home) as node:
+        shown = node.ShowReport(pb.ShowReportRequest(id=report))
+        _ask(f"withdraw {shown.summary.title!r} from all {shown.summary.recipients} recipients?", yes=yes)
+        request = pb.RetractReportRequest(id=shown.summary.item, reason_code=reason, text=text, purge=purge)
+        reply = node.RetractReport(request)
+    if as_json:
+        output.as_json(plain(reply))
+        return
+    output.say(f"the retraction goes to {', '.join(reply.recipients) or 'nobody: it had reached no one'}")
+    output.say(f"who has applied it: concord report trace {output.short(reply.item)}")

@@ -1,0 +1,92 @@
+"""How decisions, findings, reports and traces look to a person."""
+
+from collections.abc import Iterable
+
+from exchange.runtime.clock import now_ms
+from nodes.admin import output
+from nodes.v1 import node_service_pb2 as pb
+
+
+def decisions_table(reply: pb.WhoGetsResponse, *, to_stderr: bool = False) -> None:
+    """Show the dry run: every partner, yes or no, and by which clause."""
+    rows = [(d.partner, d.display_name, _verdict(d), _by(d), _why(d)) for d in reply.decisions]
+    heading = f"{reply.title} [TLP:{reply.tlp.upper()}]"
+    columns = ("partner", "name", "gets it", "by", "why")
+    output.table(columns, rows, title=heading, empty="no partners are admitted yet", to_stderr=to_stderr)
+
+
+def _verdict(decision: pb.PartnerDecision) -> str:
+    if not decision.permit:
+        return "no"
+    return "yes, later" if decision.waiting else "yes"
+
+
+def _by(decision: pb.PartnerDecision) -> str:
+    return f"{decision.agreement}, {decision.clause}" if decision.clause else decision.agreement or "-"
+
+
+def _why(decision: pb.PartnerDecision) -> str:
+    if decision.waiting:
+        return "waits: the partner has no valid prekey"
+    return "; ".join(reason.text for reason in decision.reasons) or "; ".join(decision.obligations) or "-"
+
+
+def findings_list(findings: Iterable[pb.Finding]) -> None:
+    """Say what was found, worst first."""
+    for finding in sorted(findings, key=lambda f: f.severity):
+        output.say(f"{finding.severity}: {f'{finding.place}: ' if finding.place else ''}{finding.message}")
+        if finding.hint:
+            output.say(f"hint: {finding.hint}")
+
+
+def report_row(report: pb.ReportSummary) -> tuple[str, ...]:
+    """Return one report as cells of the list."""
+    receipts = f"{report.receipted}/{report.recipients}" if report.direction == "sent" else "-"
+    return (
+        output.short(report.item),
+        report.direction,
+        report.originator,
+        report.kind,
+        report.tlp.upper(),
+        report.state,
+        receipts,
+        output.when(report.authored_ms),
+        report.title or "-",
+    )
+
+
+def trace_view(reply: pb.TraceReportResponse) -> None:
+    """Show where a report stands with each partner, then what happened in order of time."""
+    output.fields(
+        {
+            "title": reply.summary.title or "-",
+            "item": reply.summary.item,
+            "state": reply.summary.state,
+            "as of": output.when(now_ms()),
+        }
+    )
+    output.data("")
+    columns = ("partner", "state", "stored there", "envelope", "why")
+    output.table(columns, [_recipient(r) for r in reply.recipients], empty="it goes to nobody")
+    output.data("")
+    output.table(("when", "event", "partner", "log", "what"), [_event(e) for e in reply.events], empty="no events")
+
+
+def _recipient(recipient: pb.TraceRecipient) -> tuple[str, ...]:
+    return (
+        recipient.partner,
+        recipient.state,
+        output.when(recipient.receipted_ms),
+        output.short(recipient.envelope) or "-",
+        recipient.why or "-",
+    )
+
+
+def _event(event: pb.TraceEvent) -> tuple[str, ...]:
+    return (
+        output.when(event.at_ms),
+        event.event,
+        event.partner or "-",
+        f"#{event.log_position - 1}" if event.log_position else "-",
+        event.detail or "-",
+    )
