@@ -1,0 +1,233 @@
+"""Tiles: the hashes of a log's tree in blocks of 256, and roots and proofs read from O(log n) of them.
+
+Pure: tiles are read through a function, and handed to the caller to store. C2SP tlog-tiles: tile `index` of `level`
+holds the hashes of 256 consecutive complete subtrees of 256^level entries each, concatenated. Tiles at the right edge
+are partial; one that has grown is stored under the same name, and its beginning never changes, so the newest tiles
+prove every size up to the newest.
+What a reader gives is trusted for its hashes only as far as the caller compares the outcome with a signed checkpoint.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Self
+
+from exchange.errors import BadInput, BadProof
+from exchange.merkle import HASH_BYTES, SIZE_MAX, empty_root, node_hash, root_of
+
+TILE_HEIGHT = 8
+"""Levels of the tree in one tile."""
+
+TILE_WIDTH = 1 << TILE_HEIGHT
+TILE_BYTES = TILE_WIDTH * HASH_BYTES
+"""Of a full tile."""
+
+TileReader = Callable[[int, int], bytes]
+"""Gives the hashes of tile (level, index), full or as far as it is stored; what it raises passes through."""
+
+Tiles = dict[tuple[int, int], bytes]
+"""Hashes by (level, index)."""
+
+
+class TreeBuilder:
+    """The right edge of a growing tree: at most 8 KiB a level, whatever the size.
+
+    Not for use by several threads. A caller whose transaction fails drops the builder and loads it again.
+    """
+
+    __slots__ = ("_edge", "_size")
+
+    def __init__(self, size: int, edge: Mapping[tuple[int, int], bytes]) -> None:
+        """Take up a tree of `size` entries from its right-edge tiles, those that `edge_tiles` names; 0 and none begin.
+
+        Compare `root()` with the newest checkpoint: the tiles' lengths are checked here, their hashes cannot be.
+
+        Raises:
+            BadProof: a tile is missing, or shorter than a tree of this size has it.
+        """
+        self._size = _checked_size(size)
+        self._edge: list[bytearray] = [bytearray() for _ in range(_levels(size))]
+        for level, index, width in edge_tiles(size):
+            self._edge[level] += _checked_tile(edge.get((level, index), b""), level, index, width)
+
+    @classmethod
+    def load(cls, reader: TileReader, size: int) -> Self:
+        """Take up the tree of `size` entries from stored tiles, which may be fuller than that."""
+        return cls(size, {(level, index): reader(level, index) for level, index, _ in edge_tiles(size)})
+
+    @property
+    def size(self) -> int:
+        """Entries of the tree."""
+        return self._size
+
+    def root(self) -> bytes:
+        """Return the root hash."""
+        return root_at(lambda level, _: bytes(self._edge[level]), self._size)
+
+    def append(self, leaf_hashes: Sequence[bytes]) -> Tiles:
+        """Add leaves and return every tile that changed, with all its hashes; the caller stores them.
+
+        Raises:
+            BadInput: a hash of the wrong length, or more than any tree holds; nothing was added.
+        """
+        if any(len(leaf) != HASH_BYTES for leaf in leaf_hashes):
+            raise BadInput("a leaf hash has the wrong length")
+        _checked_size(self._size + len(leaf_hashes))
+        changed: Tiles = {}
+        level, added = 0, b"".join(leaf_hashes)
+        while added:
+            added = self._extend(level, added, changed)
+            level += 1
+        self._size += len(leaf_hashes)
+        return changed
+
+    def _extend(self, level: int, added: bytes, changed: Tiles) -> bytes:
+        """Add hashes to one level and return what that adds to the next one: a hash for each tile that became full."""
+        if level == len(self._edge):
+            self._edge.append(bytearray())
+        edge = self._edge[level]
+        index = self._size >> (TILE_HEIGHT * (level + 1))
+        edge += added
+        full = len(edge) // TILE_BYTES
+        above = []
+        for at in range(full):
+            tile = bytes(edge[at * TILE_BYTES : (at + 1) * TILE_BYTES])
+            changed[level, index + at] = tile
+            above.append(root_of(_split(tile)))
+        del edge[: full * TILE_BYTES]
+        if edge:
+            changed[level, index + full] = bytes(edge)
+        return b"".join(above)
+
+
+def edge_tiles(size: int) -> list[tuple[int, int, int]]:
+    """Return (level, index, width) of the partial tiles of a tree, lowest first: what its growth is taken up from."""
+    edge = []
+    for level in range(_levels(_checked_size(size))):
+        complete = size >> (TILE_HEIGHT * level)
+        if complete % TILE_WIDTH:
+            edge.append((level, complete // TILE_WIDTH, complete % TILE_WIDTH))
+    return edge
+
+
+def root_at(reader: TileReader, size: int) -> bytes:
+    """Return the root hash of the tree when it had `size` entries.
+
+    Raises:
+        BadProof: a tile is shorter than a tree of this size has it.
+    """
+    return _range_hash(_once(reader), 0, size) if _checked_size(size) else empty_root()
+
+
+def inclusion_proof(reader: TileReader, index: int, size: int) -> tuple[bytes, ...]:
+    """Return the path of entry `index` in the tree of `size` entries (RFC 9162 section 2.1.3.1).
+
+    Raises:
+        BadInput: there is no such entry.
+        BadProof: a tile is shorter than a tree of this size has it.
+    """
+    if not 0 <= index < _checked_size(size):
+        raise BadInput(f"a tree of {size} entries has no entry {index}")
+    read = _once(reader)
+    steps = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + _split_point(end - start)
+        if index < middle:
+            steps.append(_range_hash(read, middle, end))
+            end = middle
+        else:
+            steps.append(_range_hash(read, start, middle))
+            start = middle
+    return tuple(reversed(steps))
+
+
+def consistency_proof(reader: TileReader, old: int, new: int) -> tuple[bytes, ...]:
+    """Return the proof that the tree of `new` entries continues the one of `old` (RFC 9162 section 2.1.4.1).
+
+    Empty when the sizes are equal. From an empty tree nothing is proven, so that is refused.
+
+    Raises:
+        BadInput: `old` is 0 or above `new`.
+        BadProof: a tile is shorter than a tree of this size has it.
+    """
+    if not 0 < old <= _checked_size(new):
+        raise BadInput(f"no proof leads from {old} entries to {new}")
+    read = _once(reader)
+    steps = []
+    start, end = 0, new
+    while end != old:
+        middle = start + _split_point(end - start)
+        if old <= middle:
+            steps.append(_range_hash(read, middle, end))
+            end = middle
+        else:
+            steps.append(_range_hash(read, start, middle))
+            start = middle
+    if start:  # the older tree is not a single node of the newer one: name its last node too
+        steps.append(_range_hash(read, start, end))
+    return tuple(reversed(steps))
+
+
+def _range_hash(reader: TileReader, start: int, end: int) -> bytes:
+    """Return the hash over the leaves start..end-1, where `start` is a multiple of a power of two not below the range.
+
+    Such a range falls into complete subtrees, largest first, as the bits of its length say; they join from the right.
+    """
+    hashes = [_subtree_hash(reader, at, height) for at, height in _subtrees(start, end)]
+    return reduce(lambda right, left: node_hash(left, right), reversed(hashes))
+
+
+def _subtrees(start: int, end: int) -> Iterator[tuple[int, int]]:
+    while start < end:
+        height = (end - start).bit_length() - 1
+        yield start, height
+        start += 1 << height
+
+
+def _subtree_hash(reader: TileReader, start: int, height: int) -> bytes:
+    """Return the hash of the complete subtree of 2^height leaves from `start`, read from one tile."""
+    level, inside = divmod(height, TILE_HEIGHT)
+    first = start >> (TILE_HEIGHT * level)
+    index, at = divmod(first, TILE_WIDTH)
+    tile = _checked_tile(reader(level, index), level, index, at + (1 << inside))
+    return root_of(_split(tile[at * HASH_BYTES :]))
+
+
+def _checked_tile(tile: bytes, level: int, index: int, width: int) -> bytes:
+    """Return the first `width` hashes of a tile."""
+    if len(tile) < width * HASH_BYTES or len(tile) > TILE_BYTES or len(tile) % HASH_BYTES:
+        raise BadProof(f"tile {index} of level {level} has {len(tile)} bytes; {width} hashes are needed")
+    return tile[: width * HASH_BYTES]
+
+
+def _once(reader: TileReader) -> TileReader:
+    """Read each tile once for one root or proof."""
+    tiles: Tiles = {}
+
+    def read(level: int, index: int) -> bytes:
+        tile = tiles.get((level, index))
+        if tile is None:
+            tile = tiles[level, index] = reader(level, index)
+        return tile
+
+    return read
+
+
+def _split(tile: bytes) -> list[bytes]:
+    return [tile[at : at + HASH_BYTES] for at in range(0, len(tile), HASH_BYTES)]
+
+
+def _split_point(size: int) -> int:
+    """Return the largest power of two below `size`."""
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def _levels(size: int) -> int:
+    """Return how many levels of tiles a tree has."""
+    return -(-size.bit_length() // TILE_HEIGHT)
+
+
+def _checked_size(size: int) -> int:
+    if not 0 <= size <= SIZE_MAX:
+        raise BadInput(f"no tree has {size} entries")
+    return size
