@@ -17,6 +17,9 @@ RELEASE_BYTES = 32 * KIB
 AGREEMENT_TEXT_BYTES = 256 * KIB
 
 SUBMISSION_BYTES = 2 * MIB
+DELIVERY_BYTES = SUBMISSION_BYTES + 16 * KIB
+"""A submission to one recipient, its inclusion proof and the relay's promise."""
+
 CONTROL_BODY_BYTES = 64 * KIB
 """Body ciphertext of a control envelope, before padding."""
 
