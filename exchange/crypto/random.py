@@ -1,12 +1,14 @@
 """Random bytes, bearer tokens, and comparison in constant time.
 
-The one place from which the pure packages draw randomness; it comes from the operating system on every call, so a
-process that forks or a machine that is cloned repeats nothing.
+The one place from which the pure packages draw randomness. libsodium asks the operating system on every call, so a
+process that forks repeats nothing.
 """
 
+import base64
 import hashlib
 import hmac
-import secrets
+
+from nacl.bindings import randombytes
 
 _TOKEN_LABEL = b"concord/v1/token\x00"
 _TOKEN_BYTES = 32
@@ -14,12 +16,12 @@ _TOKEN_BYTES = 32
 
 def random_bytes(count: int) -> bytes:
     """Return `count` bytes from the operating system."""
-    return secrets.token_bytes(count)
+    return randombytes(count)
 
 
 def token() -> str:
     """Return a new bearer token of 256 random bits, safe in URLs; store only its token_digest."""
-    return secrets.token_urlsafe(_TOKEN_BYTES)
+    return base64.urlsafe_b64encode(random_bytes(_TOKEN_BYTES)).rstrip(b"=").decode()
 
 
 def token_digest(token: str) -> bytes:
