@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from exchange import merkle
 from exchange.crypto.dsse import pae
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signing import SigningKey, sign_bytes, verify_bytes
 from exchange.errors import BadProof, BadSignature, MalformedInput, TooLarge
 from exchange.limits import BATCH_STATEMENTS, SIGNATURES
+from exchange.merkle import Tree, leaf_hash, root_from_path
 
 KeyLookup = Callable[[bytes], PublicKey | None]
 """Gives the admitted key of a key id, if the caller accepts that key for this purpose at all."""
@@ -108,13 +108,11 @@ def sign_batch(key: SigningKey, statements: Sequence[tuple[str, bytes]], *, cont
     if len(statements) > BATCH_STATEMENTS:
         raise TooLarge(f"a batch has at most {BATCH_STATEMENTS} statements, not {len(statements)}")
     typed = [(_full_type(name), payload) for name, payload in statements]
-    leaves = [merkle.leaf_hash(pae(kind, payload)) for kind, payload in typed]
-    paths = merkle.paths_of(leaves)
-    root = merkle.root_from_path(leaves[0], 0, len(leaves), paths[0])
-    sig = sign_bytes(key, _signed_message(root, len(leaves)), context.encode())
+    tree = Tree([leaf_hash(pae(kind, payload)) for kind, payload in typed])
+    sig = sign_bytes(key, _signed_message(tree.root, len(typed)), context.encode())
     return [
-        Signed(kind, payload, (Signature(key.public.key_id, sig, index, len(leaves), paths[index]),))
-        for index, (kind, payload) in enumerate(typed)
+        Signed(kind, payload, (Signature(key.public.key_id, sig, index, len(typed), path),))
+        for index, ((kind, payload), path) in enumerate(zip(typed, tree.paths(), strict=True))
     ]
 
 
@@ -163,7 +161,7 @@ def verified_signers(
     signers = frozenset(signature.key_id for signature in signed.signatures)
     if len(signers) != len(signed.signatures):
         raise BadSignature("one key signed twice")
-    leaf = merkle.leaf_hash(pae(signed.payload_type, signed.payload))
+    leaf = leaf_hash(pae(signed.payload_type, signed.payload))
     for signature in signed.signatures:
         _verify_one(signature, leaf, lookup, context.encode(), seen)
     return signers
@@ -179,7 +177,7 @@ def _verify_one(
     if not 1 <= signature.size <= BATCH_STATEMENTS:
         raise BadSignature(f"a batch of {signature.size} statements")
     try:
-        root = merkle.root_from_path(leaf, signature.index, signature.size, signature.path)
+        root = root_from_path(leaf, signature.index, signature.size, signature.path)
     except BadProof as error:
         raise BadSignature("the path does not lead from this statement to a root") from error
     message = _signed_message(root, signature.size)
