@@ -1,0 +1,193 @@
+"""From signed statements to promises, refusals, receipts and the like; and evidence that anyone can check offline.
+
+Pure. Every function returns the verified value or raises. Opening checks, in this order:
+1. the signature, under the key or keys given, for this payload type and this exchange (BadSignature);
+2. the payload: canonical, within its limits (BadInput);
+3. that it names this exchange, and the parties that the caller expects (VerificationFailed).
+`seen` keeps batch roots whose signature held, see exchange.crypto.signed.
+"""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import TypeVar
+
+from exchange.crypto.keys import PublicKey
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_signed
+from exchange.errors import BadProof, VerificationFailed
+from exchange.merkle import leaf_hash, verify_inclusion
+from exchange.receipts.codec import (
+    decode_agreement_text,
+    decode_decisions,
+    decode_promise,
+    decode_receipts,
+    decode_refusal,
+    decode_retraction,
+    decode_stream_head,
+)
+from exchange.receipts.model import (
+    AgreementText,
+    DecisionRecord,
+    Promise,
+    ReceiptBatch,
+    Refusal,
+    Retraction,
+    StreamHead,
+)
+
+PROMISE = "promise"
+REFUSAL = "refusal"
+DECISIONS = "decisions"
+RECEIPTS = "receipts"
+RETRACTION = "retraction"
+STREAM_HEAD = "stream-head"
+AGREEMENT_TEXT = "agreement-text"
+
+# Layout of an entry of the traffic log (exchange/tlog/entry.py, which this package may not import).
+_ENTRY_BYTES = 41
+_ENVELOPE_ENTRY = 1
+
+_Framed = TypeVar("_Framed", Promise, Refusal, DecisionRecord, ReceiptBatch, Retraction, StreamHead)
+
+
+def open_promise(signed: Signed, promise_key: PublicKey, exchange: str, seen: VerifiedRoots | None = None) -> Promise:
+    """Return the promise that the relay signed with its promise key.
+
+    Raises:
+        VerificationFailed, BadInput: it does not hold; see above.
+    """
+    return _open(signed, _only(promise_key), PROMISE, decode_promise, exchange=exchange, seen=seen)
+
+
+def open_refusal(signed: Signed, promise_key: PublicKey, exchange: str, seen: VerifiedRoots | None = None) -> Refusal:
+    """Return the refusal that the relay signed with its promise key; raises as `open_promise`."""
+    return _open(signed, _only(promise_key), REFUSAL, decode_refusal, exchange=exchange, seen=seen)
+
+
+def open_decisions(
+    signed: Signed, promise_key: PublicKey, exchange: str, seen: VerifiedRoots | None = None
+) -> DecisionRecord:
+    """Return the decisions that the relay signed with its promise key; raises as `open_promise`."""
+    return _open(signed, _only(promise_key), DECISIONS, decode_decisions, exchange=exchange, seen=seen)
+
+
+def open_receipts(
+    signed: Signed,
+    lookup: KeyLookup,
+    *,
+    exchange: str,
+    from_party: str,
+    to_party: str,
+    seen: VerifiedRoots | None = None,
+) -> ReceiptBatch:
+    """Return the receipts that `from_party` signed for `to_party`.
+
+    `lookup` gives statement keys of `from_party` only, as of the directory size that the caller judges at.
+    Raises as `open_promise`.
+    """
+    batch = _open(signed, lookup, RECEIPTS, decode_receipts, exchange=exchange, seen=seen)
+    _expect(batch.from_party == from_party and batch.to_party == to_party, "the receipts are between other parties")
+    return batch
+
+
+def open_retraction(
+    signed: Signed, lookup: KeyLookup, *, exchange: str, originator: str, seen: VerifiedRoots | None = None
+) -> Retraction:
+    """Return the retraction that `originator` signed; `lookup` gives its statement keys only.
+
+    That the item is one of the originator's is the caller's check. Raises as `open_promise`.
+    """
+    retraction = _open(signed, lookup, RETRACTION, decode_retraction, exchange=exchange, seen=seen)
+    _expect(retraction.originator == originator, "the retraction is another originator's")
+    return retraction
+
+
+def open_stream_head(
+    signed: Signed,
+    lookup: KeyLookup,
+    *,
+    exchange: str,
+    from_party: str,
+    to_party: str,
+    seen: VerifiedRoots | None = None,
+) -> StreamHead:
+    """Return the stream head that `from_party` signed for `to_party`; `lookup` and errors as for `open_receipts`."""
+    head = _open(signed, lookup, STREAM_HEAD, decode_stream_head, exchange=exchange, seen=seen)
+    _expect(head.from_party == from_party and head.to_party == to_party, "the stream head is between other parties")
+    return head
+
+
+def open_agreement_text(
+    signed: Signed, lookup: KeyLookup, *, exchange: str, seen: VerifiedRoots | None = None
+) -> AgreementText:
+    """Return the agreement and view that a party sent on; who signed those two is for the caller to check.
+
+    Raises as `open_promise`.
+    """
+    payload = verify_signed(signed, lookup, expected_type=AGREEMENT_TEXT, context=exchange, seen=seen)
+    return decode_agreement_text(payload)
+
+
+def check_promise_for(promise: Promise, envelope_hash: bytes) -> None:
+    """Check that a promise is about this envelope.
+
+    Raises:
+        VerificationFailed: it is about another one.
+    """
+    _expect(promise.envelope_hash == envelope_hash, "the promise is about another envelope")
+
+
+def check_decisions(promise: Promise, decisions_payload: bytes) -> DecisionRecord:
+    """Return the decisions of which the promise holds the hash, about the same envelope.
+
+    Raises:
+        VerificationFailed: they are not those.
+        BadInput: the payload is malformed.
+    """
+    _expect(sha256(decisions_payload).digest() == promise.decisions_sha256, "not the decisions that were promised")
+    record = decode_decisions(decisions_payload)
+    same = record.exchange == promise.exchange and record.envelope_hash == promise.envelope_hash
+    _expect(same, "the decisions are about another envelope")
+    return record
+
+
+def check_promise_in_log(promise: Promise, entry: bytes, path: Sequence[bytes], *, size: int, root: bytes) -> None:
+    """Check that the relay kept a promise: its envelope stands in the traffic log at the promised index.
+
+    `size` and `root` are those of a checkpoint of this exchange's traffic log that the caller has opened, `entry` the
+    41 bytes at that index, `path` their inclusion proof in it.
+
+    Raises:
+        BadProof: another kind of entry, another envelope, another place, or not in the log.
+    """
+    if len(entry) != _ENTRY_BYTES or entry[0] != _ENVELOPE_ENTRY:
+        raise BadProof("the entry does not log an envelope")
+    if entry[1:33] != promise.envelope_hash:
+        raise BadProof("the entry at the promised index logs another envelope")
+    verify_inclusion(leaf_hash(entry), promise.log_index, size, path, root)
+
+
+def _open(
+    signed: Signed,
+    lookup: KeyLookup,
+    name: str,
+    decode: Callable[[bytes], _Framed],
+    *,
+    exchange: str,
+    seen: VerifiedRoots | None,
+) -> _Framed:
+    # 1. the signature
+    payload = verify_signed(signed, lookup, expected_type=name, context=exchange, seen=seen)
+    # 2. the payload
+    value = decode(payload)
+    # 3. the exchange
+    _expect(value.exchange == exchange, "the statement is of another exchange")
+    return value
+
+
+def _only(key: PublicKey) -> KeyLookup:
+    return lambda key_id: key if key_id == key.key_id else None
+
+
+def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not holds:
+        raise VerificationFailed(otherwise)
