@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NoReturn
 
 import orjson
@@ -76,6 +77,7 @@ LANE_BY_PRECEDENCE: Mapping[str, str] = {
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ID = re.compile(rf"([a-z][a-z0-9-]{{1,248}}[a-z0-9])--{_UUID}")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
@@ -89,7 +91,8 @@ class StixReport:
     kind: str
     title: str
     stix_id: str
-    modified: str
+    modified_ms: int
+    """The root's `modified`: which version of the STIX object this is."""
     least_tlp: Tlp | None
     """The strictest marking found; None when nothing is marked."""
     strictest_place: str
@@ -126,7 +129,7 @@ def read_report(data: bytes) -> StixReport:
         kind=kind,
         title=_text(root, ("name", "abstract"), place),
         stix_id=str(root["id"]),
-        modified=_modified(root, place),
+        modified_ms=_modified_ms(root, place),
         least_tlp=least,
         strictest_place=strictest_place,
         countries=_countries(objects),
@@ -317,11 +320,14 @@ def _text(root: JsonObject, names: Sequence[str], place: str) -> str:
     _refuse(f"{place}.{names[0]}", "the report has no title", "fill in name (or abstract, for a note)")
 
 
-def _modified(root: JsonObject, place: str) -> str:
+def _modified_ms(root: JsonObject, place: str) -> int:
     value = root.get("modified")
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value):
-        _refuse(f"{place}.modified", f"{value!r} is not a STIX timestamp", "as in 2021-07-14T05:30:00.000Z")
-    return value
+    if isinstance(value, str) and _TIMESTAMP.fullmatch(value):
+        try:
+            return round(datetime.fromisoformat(value).timestamp() * 1000)
+        except ValueError:
+            pass  # right shape, no such day or hour
+    _refuse(f"{place}.modified", f"{value!r} is not a STIX timestamp", "as in 2021-07-14T05:30:00.000Z")
 
 
 def _strings(value: Json) -> list[str]:

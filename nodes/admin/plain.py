@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 
 def plain(message: Message, *, text: Sequence[str] = ()) -> dict[str, Any]:
-    """Return every field by its name, also empty ones; bytes fields named in `text` or `*_yaml` are decoded as UTF-8."""
+    """Return every field by its name, also empty ones; bytes named in `text` or `*_yaml` are decoded as UTF-8."""
     return {field.name: _value(field, getattr(message, field.name), text) for field in message.DESCRIPTOR.fields}
 
 

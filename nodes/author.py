@@ -1,0 +1,167 @@
+"""The first steps of a report's path: read, check, label. What comes out is what gets signed. Pure.
+
+1. The report is read strictly (nodes/stix.py).
+2. Its label is found: the label that was given, else the bundle's own handling, else the sensor's default. What the
+   label leaves out, the node's label defaults may fill in. Without a label it is refused.
+3. The label must fit the content: not weaker than any marking in it, and naming every place that it is about.
+4. The audience must be partners that the directory knows; one's own name in it is dropped.
+5. The audience is taken out of the content: recipients must not learn it. From here on the bytes never change.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from exchange.crypto.random import random_bytes
+from exchange.envelope.model import Lane
+from exchange.errors import BadLabel, BadReport
+from exchange.names import ID_BYTES, PartyId
+from exchange.policy.model import Label, Release
+from exchange.policy.text import ParsedLabel, label_from_mapping, parse_label
+from nodes.handling import label_of_handling
+from nodes.stix import LANE_BY_PRECEDENCE, MEDIA_TYPE, StixReport, read_report, without_audience
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The version that a correction replaces."""
+
+    item_hash: bytes
+    thread_id: bytes
+    stix_id: str
+    modified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoredReport:
+    """A report that is ready to be signed."""
+
+    kind: str
+    title: str
+    stix_id: str
+    modified_ms: int
+    media_type: str
+    content: bytes
+    label: Label
+    release: Release
+    lane: Lane
+    thread_id: bytes
+    supersedes: bytes
+    """Item hash of the version before; empty for the first."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the author's step knows of its surroundings."""
+
+    me: PartyId
+    partners: Collection[PartyId]
+    """Every partner that the directory knows, this one included."""
+    defaults: Mapping[str, Any]
+    """Label fields that this node fills in when a label leaves them out."""
+
+
+def author(
+    content: bytes,
+    label_yaml: bytes,
+    *,
+    desk: Desk,
+    now_ms: int,
+    sensor_label: bytes = b"",
+    previous: Previous | None = None,
+) -> AuthoredReport:
+    """Return the report that `content` and its label make.
+
+    Raises:
+        BadInput: of the class that says what is wrong (MalformedInput, TooLarge, BadReport, BadLabel, BadName);
+            `place` says where and `hint` what to do. Nothing was stored.
+    """
+    # 1. Read.
+    report = read_report(content)
+    # 2. Label.
+    parsed = _label(report, label_yaml, sensor_label, desk, now_ms)
+    # 3. The label fits the content.
+    _fits(report, parsed.label)
+    # 4. The audience is known.
+    release = _known(parsed.release, desk)
+    if previous is not None:
+        _replaces(report, previous)
+    return AuthoredReport(
+        kind=report.kind,
+        title=report.title,
+        stix_id=report.stix_id,
+        modified_ms=report.modified_ms,
+        media_type=MEDIA_TYPE,
+        # 5. The audience leaves the content.
+        content=without_audience(report, content),
+        label=parsed.label,
+        release=release,
+        lane=_lane(parsed, report),
+        thread_id=previous.thread_id if previous else random_bytes(ID_BYTES),
+        supersedes=previous.item_hash if previous else b"",
+        warnings=_warnings(report, release),
+    )
+
+
+def _label(report: StixReport, given: bytes, sensor: bytes, desk: Desk, now_ms: int) -> ParsedLabel:
+    if given:
+        return parse_label(given, originator=desk.me, now_ms=now_ms, defaults=desk.defaults)
+    if report.handling is not None or not sensor:
+        return label_from_mapping(label_of_handling(report), originator=desk.me, now_ms=now_ms, defaults=desk.defaults)
+    return parse_label(sensor, originator=desk.me, now_ms=now_ms, defaults=desk.defaults)
+
+
+def _fits(report: StixReport, label: Label) -> None:
+    if report.least_tlp is not None and label.tlp < report.least_tlp:
+        raise BadLabel(
+            f"the label says TLP:{label.tlp.word.upper()}, but content is marked TLP:{report.least_tlp.word.upper()}",
+            place=report.strictest_place,
+            hint="raise the label's tlp, or move the stricter part into a report of its own",
+        )
+    missing = report.countries - set(label.about)
+    if label.about and missing:
+        raise BadLabel(
+            f"the content is about {', '.join(sorted(missing))}, which the label does not name",
+            place="about",
+            hint=f"about: [{', '.join(sorted(report.countries | set(label.about)))}]",
+        )
+
+
+def _known(release: Release, desk: Desk) -> Release:
+    named = {target.partner for target in release.to if target.partner is not None}
+    for party in sorted(named | {*release.except_, *release.display_only, *release.pre_authorised}):
+        if party not in desk.partners:
+            raise BadLabel(f"{party} is not a partner", place="release", hint="concord partner list")
+    return replace(release, to=tuple(target for target in release.to if target.partner != desk.me))
+
+
+def _replaces(report: StixReport, previous: Previous) -> None:
+    if report.stix_id != previous.stix_id:
+        raise BadReport(
+            f"a correction keeps the report's id {previous.stix_id}",
+            place=f"{report.root_place}.id",
+            hint="a report with another id is a new report: concord report push",
+        )
+    if report.modified_ms <= previous.modified_ms:
+        raise BadReport(
+            "modified is not later than that of the version before",
+            place=f"{report.root_place}.modified",
+            hint="set modified to the time of the correction",
+        )
+
+
+def _lane(parsed: ParsedLabel, report: StixReport) -> Lane:
+    word = parsed.lane or LANE_BY_PRECEDENCE[report.precedence or "routine"]
+    return Lane[word.upper()]
+
+
+def _warnings(report: StixReport, release: Release) -> tuple[str, ...]:
+    warnings = []
+    if not release.to:
+        warnings.append("the audience is empty: this report reaches nobody")
+    if report.unresolved:
+        warnings.append(f"{len(report.unresolved)} references of the root are not in the bundle")
+    if report.least_tlp is None:
+        warnings.append("nothing in the content carries a TLP marking; other tools will not see one")
+    return tuple(warnings)
