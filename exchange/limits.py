@@ -21,7 +21,7 @@ DELIVERY_BYTES = SUBMISSION_BYTES + 16 * KIB
 """A submission to one recipient, its inclusion proof and the relay's promise."""
 
 CONTROL_BODY_BYTES = 64 * KIB
-"""Body ciphertext of a control envelope, before padding."""
+"""Padded body of a control envelope; its ciphertext is 136 bytes longer."""
 
 RECIPIENTS = 256
 """Of one envelope; also the number of slots."""

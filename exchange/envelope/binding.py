@@ -5,11 +5,16 @@ taken for another, and the hash of the core in the contexts makes a ciphertext w
 exchange, label or time.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
+
+from exchange.limits import SLOTS
+from exchange.merkle import Tree
 
 _BODY_LABEL = b"concord/v1/body\x00"
 _WRAP_LABEL = b"concord/v1/wrap\x00"
 _DUMMY_LABEL = b"concord/v1/dummy\x00"
+_INDEX = tuple(index.to_bytes(4, "big") for index in range(SLOTS))
 
 
 def envelope_hash(header: bytes) -> bytes:
@@ -37,6 +42,7 @@ def wrap_info(core_sha256: bytes, kem_key: bytes, recipient: str) -> bytes:
     return b"".join((_WRAP_LABEL, core_sha256, kem_key, recipient.encode()))
 
 
-def dummy_slot(seed: bytes, index: int) -> bytes:
-    """Return the hash that stands in an empty slot; without the seed it looks like any leaf's hash."""
-    return sha256(b"".join((_DUMMY_LABEL, seed, index.to_bytes(4, "big")))).digest()
+def slot_tree(occupied: Mapping[int, bytes], seed: bytes) -> Tree:
+    """Return the tree over all 256 slots: leaf hashes where recipients are, dummies derived from `seed` elsewhere."""
+    prefix = _DUMMY_LABEL + seed
+    return Tree([occupied.get(index) or sha256(prefix + _INDEX[index]).digest() for index in range(SLOTS)])

@@ -1,0 +1,107 @@
+"""Check the statement inside an opened envelope against its header (step 8 of exchange/envelope/open.py).
+
+a. The statement is of a type that the envelope's kind carries; attachment keys and grants are those of the header.
+b. A control statement: one signature, by a statement key of the outer sender.
+c. A report parses strictly, names this exchange, and carries one signature, by a statement key of its originator.
+d. The originator is among those that the label names, and is the outer sender, or else the sender says that it is not
+   an originator and carries consent grants; the grants themselves are judged in step 9.
+e. The relay label in the header is the one that the full label gives, its hash included.
+f. A release, where the roster is open, has the hash that the label names.
+
+Pure. Whoever holds the statement later needs none of the envelope to verify it again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from exchange.crypto.keys import KeyAlgorithm, PublicKey
+from exchange.crypto.signed import KeyLookup, VerifiedRoots, verify_signed
+from exchange.envelope import rules
+from exchange.envelope.codec import decode_report
+from exchange.envelope.model import REPORT_TYPE, Body, EnvelopeCore, EnvelopeKind, ReportStatement
+from exchange.errors import MalformedInput, VerificationFailed
+from exchange.names import PartyId
+from exchange.policy.codec import decode_label, decode_release, relay_label, release_sha256
+from exchange.policy.model import Label
+
+StatementKeys = Callable[[PartyId, bytes], PublicKey | None]
+"""Gives a party's statement key by its id, as of the directory size that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A statement that holds; everything is empty for a control statement but the envelope's own kind."""
+
+    report: ReportStatement | None = None
+    label: Label | None = None
+    label_bytes: bytes = field(default=b"", repr=False)
+
+
+def open_statement(
+    core: EnvelopeCore, body: Body, statement_key: StatementKeys, *, seen: VerifiedRoots | None
+) -> Inner:
+    """Return what the statement says when a to f hold.
+
+    Raises:
+        BadInput, VerificationFailed: one of them does not.
+    """
+    rules.check_body(core, body)
+    if tuple(sha256(grant.payload).digest() for grant in body.grants) != core.grants:
+        raise MalformedInput("the grants are not those that the header names")
+    if core.kind is EnvelopeKind.CONTROL:
+        signed = body.statement
+        lookup = _keys_of(core.sender, statement_key)
+        verify_signed(signed, lookup, expected_type=signed.payload_type, context=core.exchange, seen=seen)
+        return Inner()
+    report = _open_report(core, body, statement_key, seen)
+    label = decode_label(report.label)
+    _check_originator(core, report, label)
+    _check_label(core, report, label)
+    _check_release(label, body.release)
+    return Inner(report, label, report.label)
+
+
+def _open_report(
+    core: EnvelopeCore, body: Body, statement_key: StatementKeys, seen: VerifiedRoots | None
+) -> ReportStatement:
+    # Who must have signed stands in the payload, so that is read first; nothing of it is used if the signature fails.
+    report = decode_report(body.statement.payload)
+    lookup = _keys_of(report.originator, statement_key)
+    verify_signed(body.statement, lookup, expected_type=REPORT_TYPE, context=core.exchange, seen=seen)
+    if report.exchange != core.exchange:
+        raise VerificationFailed(f"the report was made for the exchange {report.exchange}")
+    return report
+
+
+def _keys_of(party: PartyId, statement_key: StatementKeys) -> KeyLookup:
+    def lookup(key_id: bytes) -> PublicKey | None:
+        key = statement_key(party, key_id)
+        # Statements are evidence for decades: a key of the quick algorithm does not sign them.
+        return key if key is not None and key.algorithm is KeyAlgorithm.COMPOSITE_65 else None
+
+    return lookup
+
+
+def _check_originator(core: EnvelopeCore, report: ReportStatement, label: Label) -> None:
+    if report.originator not in label.originators:
+        raise VerificationFailed(f"the label does not name {report.originator} as an originator")
+    if report.originator != core.sender and not core.grants:
+        raise VerificationFailed(f"{core.sender} sends a report of {report.originator} without a consent grant")
+
+
+def _check_label(core: EnvelopeCore, report: ReportStatement, label: Label) -> None:
+    derived = relay_label(
+        label,
+        report.label,
+        sender_is_originator=report.originator == core.sender,
+        expires_ms=core.label.expires_ms,
+    )
+    # One comparison for every field, the hash of the label's bytes and the flag for a sender who is not the originator.
+    if derived != core.label:
+        raise VerificationFailed("the relay label is not the one that the full label gives")
+
+
+def _check_release(label: Label, release: bytes) -> None:
+    if release and release_sha256(release, decode_release(release).salt) != label.release_sha256:
+        raise VerificationFailed("the release is not the one that the label names")
