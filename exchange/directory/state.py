@@ -1,0 +1,255 @@
+"""What the fold keeps, and the questions about it that depend on a position in the log.
+
+"As of size n" means: as of the first n entries. What entry i brought stands from size i + 1 on, and what entry j ended
+stands up to size j. A key stands only as long as the key that certified it, so a stolen key takes along all that the
+thief entered with it. Specification: docs/spec/directory.md, "Validity".
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from exchange.crypto.keys import PublicKey
+from exchange.directory.statements import AgreementStatus, Genesis, Invitation, PrekeyBundleHash, RevocationReason
+from exchange.merkle import leaf_hash, node_hash
+from exchange.names import PartyId
+
+
+class Status(StrEnum):
+    """Standing of a party."""
+
+    JOINING = "joining"
+    """It presented a root; nothing of it is valid yet."""
+    ADMITTED = "admitted"
+    SUSPENDED = "suspended"
+    """Its keys hold; it receives only retractions and sends only receipts."""
+    EXPELLED = "expelled"
+    """Nothing of it is valid any more, and its id is never used again."""
+
+
+MEMBERS = frozenset({Status.ADMITTED, Status.SUSPENDED})
+"""Standings in which a party's keys are valid."""
+
+
+class KeyUse(StrEnum):
+    """The one thing that a key is used for."""
+
+    ROOT = "root"
+    STATEMENT = "statement"
+    ENVELOPE = "envelope"
+    TRANSPORT = "transport"
+
+
+class Reason(StrEnum):
+    """Why an entry is ignored. Stable."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_TYPE = "unknown-type"
+    OTHER_EXCHANGE = "other-exchange"
+    REPEATED = "repeated"
+    """This payload stands in the log already."""
+    WRONG_ISSUER = "wrong-issuer"
+    OUT_OF_ORDER = "out-of-order"
+    BAD_SIGNATURE = "bad-signature"
+    BELOW_THRESHOLD = "below-threshold"
+    NO_INVITATION = "no-invitation"
+    INVITATION_SPENT = "invitation-spent"
+    """Somebody else holds the one-time key: an alarm for the council."""
+    PARTY_TAKEN = "party-taken"
+    KEY_TAKEN = "key-taken"
+    WRONG_ROOT = "wrong-root"
+    NO_SUCH_PARTY = "no-such-party"
+    NO_SUCH_KEY = "no-such-key"
+    EXPELLED = "expelled"
+    NO_CHANGE = "no-change"
+    """It asks for what stands already, or for what can never be undone."""
+    TOO_MANY = "too-many"
+    OUTSIDE_ITS_TIME = "outside-its-time"
+    """Only where a clock is at hand: Directory.check."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key, or a transport CA, and the entries that it stands between."""
+
+    party: PartyId
+    key_id: bytes
+    """Key id; of a transport CA, the SHA-256 of its certificate."""
+    use: KeyUse
+    public: PublicKey | None
+    """None for a transport CA."""
+    certified_by: bytes
+    """Id of the key above; empty for a root."""
+    since_index: int
+    not_before_ms: int
+    not_after_ms: int
+    """0 for no end."""
+    until_index: int | None = None
+    """Entry that revoked it."""
+    revoked_for: RevocationReason | None = None
+    compromised_since_ms: int = 0
+    certificate: bytes = b""
+    """DER, of a transport CA."""
+
+    def stands(self, at_size: int) -> bool:
+        """Say whether it stands by itself as of the first `at_size` entries."""
+        return self.since_index < at_size and (self.until_index is None or at_size <= self.until_index)
+
+    def in_time(self, at_ms: int) -> bool:
+        """Say whether its certificate covers this moment."""
+        return self.not_before_ms <= at_ms and (self.not_after_ms == 0 or at_ms < self.not_after_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class PartyRecord:
+    """A party, from the entry that presented its root on."""
+
+    party: PartyId
+    country: str
+    display_name: str
+    ceiling: int
+    """A number of exchange.v1.Tlp."""
+    root: PublicKey
+    invitation_sha256: bytes
+    joined_at: int
+    """Index of its PartyRoot."""
+    history: tuple[tuple[int, Status], ...]
+    """(index, standing from that entry on), in order."""
+    admitted_at: int | None = None
+    """Index of its Admission."""
+
+    @property
+    def status(self) -> Status:
+        """Standing after all entries."""
+        return self.history[-1][1]
+
+    def status_at(self, at_size: int) -> Status | None:
+        """Return the standing as of the first `at_size` entries; None before it presented its root."""
+        return next((status for index, status in reversed(self.history) if index < at_size), None)
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationRecord:
+    """An invitation that stands in the log."""
+
+    invitation: Invitation
+    spent_by: int | None = None
+    """Index of the PartyRoot under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRecord:
+    """A bundle hash that stands in the log."""
+
+    statement: PrekeyBundleHash
+    certified_by: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An entry that is in the log and counts for nothing: proof that the relay admitted junk."""
+
+    index: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Last counted statement of an issuer."""
+
+    seq: int
+    payload_sha256: bytes
+
+
+@dataclass(slots=True)
+class Frontier:
+    """Right edge of a Merkle tree: the roots of its complete subtrees, largest first."""
+
+    size: int = 0
+    peaks: list[bytes] = field(default_factory=list)
+
+    def append(self, data: bytes) -> None:
+        """Add a leaf: O(1) on average."""
+        node, size = leaf_hash(data), self.size
+        while size & 1:
+            node = node_hash(self.peaks.pop(), node)
+            size >>= 1
+        self.peaks.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root hash; the tree is never empty, because the genesis is its first leaf."""
+        node = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            node = node_hash(peak, node)
+        return node
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that the fold knows. Records are values and replaced whole, so a shallow copy is a fork."""
+
+    genesis: Genesis
+    genesis_sha256: bytes
+    frontier: Frontier = field(default_factory=Frontier)
+    payloads: dict[bytes, int] = field(default_factory=dict)
+    """SHA-256 of each valid payload, and its index."""
+    chains: dict[str, Chain] = field(default_factory=dict)
+    parties: dict[PartyId, PartyRecord] = field(default_factory=dict)
+    keys: dict[bytes, KeyRecord] = field(default_factory=dict)
+    invitations: dict[bytes, InvitationRecord] = field(default_factory=dict)
+    bundles: dict[PartyId, tuple[BundleRecord, ...]] = field(default_factory=dict)
+    """Newest first."""
+    agreements: dict[bytes, tuple[tuple[int, AgreementStatus], ...]] = field(default_factory=dict)
+    ignored: list[Ignored] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Entries so far, the ignored ones too."""
+        return self.frontier.size
+
+    def fork(self) -> "State":
+        """Return a copy that changes apart from this one."""
+        return State(
+            self.genesis,
+            self.genesis_sha256,
+            Frontier(self.frontier.size, list(self.frontier.peaks)),
+            dict(self.payloads),
+            dict(self.chains),
+            dict(self.parties),
+            dict(self.keys),
+            dict(self.invitations),
+            dict(self.bundles),
+            dict(self.agreements),
+            list(self.ignored),
+        )
+
+    def status_at(self, party: PartyId, at_size: int) -> Status | None:
+        """Return a party's standing as of the first `at_size` entries; None for a party not known then."""
+        record = self.parties.get(party)
+        return None if record is None else record.status_at(at_size)
+
+    def stands(self, record: KeyRecord, at_size: int) -> bool:
+        """Say whether a key and every key above it stand, whatever the standing of its party."""
+        while record.stands(at_size):
+            if not record.certified_by:
+                return True
+            record = self.keys[record.certified_by]
+        return False
+
+    def key(self, party: PartyId, key_id: bytes, use: KeyUse, at_size: int) -> KeyRecord | None:
+        """Return a party's key for one use if it stands, whatever the standing of its party."""
+        record = self.keys.get(key_id)
+        if record is None or record.party != party or record.use is not use or not self.stands(record, at_size):
+            return None
+        return record
+
+    def keys_of(self, party: PartyId, use: KeyUse) -> list[KeyRecord]:
+        """Return a party's keys for one use that stand now, newest first, whatever the standing of its party."""
+        found = [
+            record
+            for record in self.keys.values()
+            if record.party == party and record.use is use and self.stands(record, self.size)
+        ]
+        return sorted(found, key=lambda record: record.since_index, reverse=True)
