@@ -90,9 +90,11 @@ def issue_leaf(
     The chain is the leaf alone: whoever can verify it holds the CA already.
 
     Raises:
-        MalformedInput: the CA, its key or a name does not parse, the key is not the CA's, the CA has ended, or no role
-            is asked for.
+        MalformedInput: the CA, its key or a name does not parse, the key is not the CA's, no role is asked for, or the
+            leaf would be over before it starts.
+        VerificationFailed: not a CA that check_ca accepts now.
     """
+    check_ca(ca_der, now_ms)
     ca = _load(ca_der)
     ca_key = _private_key(ca_key_der)
     if ca_key.public_key() != ca.public_key():
@@ -103,7 +105,7 @@ def issue_leaf(
     key = ec.generate_private_key(ec.SECP256R1())
     until_ms = min(now_ms + hours * _HOUR_MS, _ms(ca.not_valid_after_utc))
     if until_ms <= now_ms:
-        raise MalformedInput("the leaf would be over before it starts: the CA has ended, or hours is not above 0")
+        raise MalformedInput("the leaf would be over before it starts")
     # The subject stays empty and the alternative names therefore critical (RFC 5280, 4.2.1.6).
     leaf = (
         _builder(x509.Name([]), ca.subject, key.public_key(), now_ms, until_ms)
@@ -147,6 +149,7 @@ def issued_by(leaf_pem: bytes, ca_ders: Iterable[bytes], now_ms: int, *, server:
     """Return the one of `ca_ders` that issued the leaf of a peer itself; costs about 0.5 ms, so keep the answer.
 
     The peer is a client unless `server` says that it is the one that was called. Both certificates must be valid now.
+    Every one of `ca_ders` passed check_ca when it was pinned.
 
     Raises:
         NotAuthenticated: no CA issued it, or it is not a P-256 leaf for this role, valid now.
