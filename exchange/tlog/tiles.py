@@ -34,7 +34,7 @@ class TreeBuilder:
     Not for use by several threads. A caller whose transaction fails drops the builder and loads it again.
     """
 
-    __slots__ = ("_edge", "_size")
+    __slots__ = ("_edge", "_peaks", "_size")
 
     def __init__(self, size: int, edge: Mapping[tuple[int, int], bytes]) -> None:
         """Take up a tree of `size` entries from its right-edge tiles, those that `edge_tiles` names; 0 and none begin.
@@ -48,6 +48,9 @@ class TreeBuilder:
         self._edge: list[bytearray] = [bytearray() for _ in range(_levels(size))]
         for level, index, width in edge_tiles(size):
             self._edge[level] += _checked_tile(edge.get((level, index), b""), level, index, width)
+        # The complete subtrees, largest first: with them a leaf costs one hash on average, and the root a few.
+        stored = self._edge
+        self._peaks = [_subtree_hash(lambda at, _: bytes(stored[at]), *each) for each in _subtrees(0, size)]
 
     @classmethod
     def load(cls, reader: TileReader, size: int) -> Self:
@@ -61,7 +64,7 @@ class TreeBuilder:
 
     def root(self) -> bytes:
         """Return the root hash."""
-        return root_at(lambda level, _: bytes(self._edge[level]), self._size)
+        return _joined(self._peaks) if self._peaks else empty_root()
 
     def append(self, leaf_hashes: Sequence[bytes]) -> Tiles:
         """Add leaves and return every tile that changed, with all its hashes; the caller stores them.
@@ -71,32 +74,43 @@ class TreeBuilder:
         """
         if any(len(leaf) != HASH_BYTES for leaf in leaf_hashes):
             raise BadInput("a leaf hash has the wrong length")
-        _checked_size(self._size + len(leaf_hashes))
+        first = self._size
+        _checked_size(first + len(leaf_hashes))
+        added = [list(leaf_hashes)]
+        for leaf in leaf_hashes:
+            self._push(leaf, added)
         changed: Tiles = {}
-        level, added = 0, b"".join(leaf_hashes)
-        while added:
-            added = self._extend(level, added, changed)
-            level += 1
-        self._size += len(leaf_hashes)
+        for level, hashes in enumerate(added):
+            self._extend(level, first >> (TILE_HEIGHT * (level + 1)), hashes, changed)
         return changed
 
-    def _extend(self, level: int, added: bytes, changed: Tiles) -> bytes:
-        """Add hashes to one level and return what that adds to the next one: a hash for each tile that became full."""
+    def _push(self, leaf: bytes, added: list[list[bytes]]) -> None:
+        """Add a leaf to the peaks; a subtree that fills a tile by that goes to `added`, by its level."""
+        node, complete, height = leaf, self._size, 0
+        while complete & 1:
+            node = node_hash(self._peaks.pop(), node)
+            complete >>= 1
+            height += 1
+            if height % TILE_HEIGHT == 0:
+                level = height // TILE_HEIGHT
+                if level == len(added):
+                    added.append([])
+                added[level].append(node)
+        self._peaks.append(node)
+        self._size += 1
+
+    def _extend(self, level: int, index: int, hashes: Sequence[bytes], changed: Tiles) -> None:
+        """Add hashes to the right edge of one level, from tile `index` on."""
         if level == len(self._edge):
             self._edge.append(bytearray())
         edge = self._edge[level]
-        index = self._size >> (TILE_HEIGHT * (level + 1))
-        edge += added
-        full = len(edge) // TILE_BYTES
-        above = []
-        for at in range(full):
-            tile = bytes(edge[at * TILE_BYTES : (at + 1) * TILE_BYTES])
-            changed[level, index + at] = tile
-            above.append(root_of(_split(tile)))
-        del edge[: full * TILE_BYTES]
-        if edge:
-            changed[level, index + full] = bytes(edge)
-        return b"".join(above)
+        edge += b"".join(hashes)
+        while len(edge) >= TILE_BYTES:
+            changed[level, index] = bytes(edge[:TILE_BYTES])
+            del edge[:TILE_BYTES]
+            index += 1
+        if edge and hashes:
+            changed[level, index] = bytes(edge)
 
 
 def edge_tiles(size: int) -> list[tuple[int, int, int]]:
@@ -173,8 +187,12 @@ def _range_hash(reader: TileReader, start: int, end: int) -> bytes:
 
     Such a range falls into complete subtrees, largest first, as the bits of its length say; they join from the right.
     """
-    hashes = [_subtree_hash(reader, at, height) for at, height in _subtrees(start, end)]
-    return reduce(lambda right, left: node_hash(left, right), reversed(hashes))
+    return _joined([_subtree_hash(reader, at, height) for at, height in _subtrees(start, end)])
+
+
+def _joined(peaks: Sequence[bytes]) -> bytes:
+    """Return the hash over complete subtrees, given largest first."""
+    return reduce(lambda right, left: node_hash(left, right), reversed(peaks))
 
 
 def _subtrees(start: int, end: int) -> Iterator[tuple[int, int]]:
