@@ -1,0 +1,44 @@
+"""Step 3 at the sender: whom a release reaches.
+
+Exclusion always wins and an empty release reaches nobody. A community that is not known reaches nobody either.
+"""
+
+from exchange.names import PartyId
+from exchange.policy.decision import Finding, Item, Outcome, Reason, Rules, Step
+from exchange.policy.steps import PASSED, Findings, in_force
+
+
+class Audience:
+    """The sender's release, taken apart once."""
+
+    def __init__(self, item: Item, sender: PartyId, rules: Rules, at_ms: int) -> None:
+        self.release = item.release
+        targets = item.release.to if item.release else ()
+        self.excluded = frozenset(item.release.except_ if item.release else ())
+        self.named = frozenset(target.partner for target in targets if target.partner is not None)
+        self.everyone = any(target.everyone for target in targets)
+        self.communities = [target.community.id.hex() for target in targets if target.community is not None]
+        ids = {target.agreement for target in targets if target.agreement is not None}
+        self.parties = {
+            party
+            for found in (rules.agreements.values() if ids else ())
+            if found.ref.id in ids and sender in found.view.parties and not in_force(found, rules.exchange, at_ms)
+            for party in found.view.parties
+        }
+
+    def findings(self, recipient: PartyId) -> Findings:
+        """Step 3 at the sender: exclusion always wins, and an empty release reaches nobody."""
+        if self.release is None:
+            return (_fail(Reason.NO_RELEASE),)
+        if not self.release.to:
+            return (_fail(Reason.AUDIENCE_EMPTY),)
+        if recipient in self.excluded:
+            return (_fail(Reason.EXCLUDED),)
+        if self.everyone or recipient in self.named or recipient in self.parties:
+            return PASSED[Step.AUDIENCE]
+        outside = _fail(Reason.NOT_IN_AUDIENCE)
+        return (outside, *(_fail(Reason.COMMUNITY_UNKNOWN, name) for name in self.communities))
+
+
+def _fail(reason: Reason, what: str = "") -> Finding:
+    return Finding(Step.AUDIENCE, Outcome.FAIL, reason, what=what)

@@ -1,0 +1,302 @@
+"""Decide whether one item may go to one recipient.
+
+Pure: no clock and no I/O; the caller passes `now_ms` and the rules in force.
+Denies by default: no agreement, no audience and no answer all deny.
+Evaluates every step, so that a refusal names everything that is wrong.
+Total: it raises for no input of the right types.
+
+ 1 validity       intact, known rulebook, complete, neither retracted nor expired, not too early
+ 2 agreement      both partners admitted; an agreement of both, active, in its dates, with a term for this direction.
+                  The sender takes the first that permits, by id; relay and recipient judge the one that the slot cites.
+ 3 audience       exclusion wins, empty means nobody; at the recipient: its slot, under a header of the originator
+ 4 content        categories, places, purposes, places of use
+ 5 ceiling        of the term, of the partner, of a national marking
+ 6 personal data  only where allowed; special categories only to protect life as well
+ 7 embargo        until then originators and partners named one by one
+ 8 onward         a sender that is no originator needs the consent of every originator
+ 9 approvals      as many as the term asks for
+10 obligations    what the recipient must do
+
+Specification: docs/spec/policy.md.
+"""
+
+from collections.abc import Sequence
+
+from exchange.names import PartyId
+from exchange.policy.audience import Audience
+from exchange.policy.decision import (
+    AgreementInForce,
+    Decision,
+    Finding,
+    Item,
+    Membership,
+    Obligations,
+    Outcome,
+    Reason,
+    Role,
+    Rules,
+    Slot,
+    Standing,
+    Step,
+)
+from exchange.policy.steps import (
+    NOT_VISIBLE,
+    PASSED,
+    Facts,
+    Findings,
+    Judged,
+    facts_of_label,
+    facts_of_relay_label,
+    in_force,
+    judge,
+    nobody_may_read,
+    obligations,
+    tlp_words,
+    validity,
+    validity_at_relay,
+)
+from exchange.policy.terms import AgreementRef
+
+__all__ = [
+    "REQUIRED",
+    "AgreementInForce",
+    "Decision",
+    "Finding",
+    "Item",
+    "Membership",
+    "Obligations",
+    "Outcome",
+    "Reason",
+    "Role",
+    "Rules",
+    "Slot",
+    "Standing",
+    "Step",
+    "decide",
+    "decide_slots",
+    "who_gets",
+]
+
+REQUIRED = {
+    Role.SENDER: frozenset(Step),
+    Role.RELAY: frozenset({Step.VALIDITY, Step.AGREEMENT, Step.CONTENT, Step.CEILING, Step.PERSONAL_DATA, Step.ONWARD}),
+    Role.RECIPIENT: frozenset(Step),
+}
+"""Steps that each role must see and that must pass (PROTOCOL 4)."""
+
+
+def decide(item: Item, *, sender: PartyId, recipient: PartyId, rules: Rules, now_ms: int, role: Role) -> Decision:
+    """Return the decision with at least one finding a step, in the order of the specification.
+
+    `role` says which steps the caller can see; a step that it must see and cannot denies. A recipient passes the later
+    of its own clock and the relay's received_ms, and the rules as of that promise.
+    """
+    return _Case(item, sender, rules, now_ms, role).decide(recipient, item.slot)
+
+
+def who_gets(item: Item, *, sender: PartyId, rules: Rules, now_ms: int) -> list[tuple[PartyId, Decision]]:
+    """Return the sender's decision for every other partner, by id."""
+    case = _Case(item, sender, rules, now_ms, Role.SENDER)
+    return [(party, case.decide(party, None)) for party in sorted(rules.standings) if party != sender]
+
+
+def decide_slots(
+    item: Item, slots: Sequence[tuple[PartyId, Slot]], *, sender: PartyId, rules: Rules, now_ms: int
+) -> list[Decision]:
+    """Return the relay's decision for each slot of one envelope, in their order; the same as decide() one by one."""
+    case = _Case(item, sender, rules, now_ms, Role.RELAY)
+    return [case.decide(recipient, slot) for recipient, slot in slots]
+
+
+class _Case:
+    """One item from one sender: what the recipients have in common is found once."""
+
+    def __init__(self, item: Item, sender: PartyId, rules: Rules, now_ms: int, role: Role) -> None:
+        self.item, self.sender, self.rules, self.now_ms, self.role = item, sender, rules, now_ms, role
+        self.at_ms = now_ms if rules.as_of_ms is None else rules.as_of_ms
+        self.facts: Facts | None = None
+        if role is Role.RELAY:
+            self.validity = validity_at_relay(item, now_ms)
+            if item.relay_label is not None:
+                self.facts = facts_of_relay_label(item.relay_label)
+        else:
+            self.validity = validity(item, now_ms)
+            if item.label is not None:
+                self.facts = facts_of_label(item.label, sender)
+        self.sender_findings = _standing(rules.standings.get(sender), _SENDER)
+        self.onward = self._onward()
+        self.audience = Audience(item, sender, rules, self.at_ms) if role is Role.SENDER else None
+        self.judged: dict[bytes, tuple[Findings, list[Judged]]] = {}
+        self.duties: dict[tuple[int, bool], Obligations] = {}
+        self.candidates = [found for found in rules.agreements.values() if sender in found.view.parties]
+
+    def decide(self, recipient: PartyId, slot: Slot | None) -> Decision:
+        """Put together what the item, the partner and the agreement come to."""
+        agreement, findings, judged = self._agreement(recipient, slot)
+        standing = self.rules.standings.get(recipient)
+        partners = (*self.sender_findings, *_standing(standing, _RECIPIENT))
+        if recipient == self.sender:
+            partners = (*partners, _fail(Step.AGREEMENT, Reason.SAME_PARTY))
+        found = [
+            *self.validity,
+            *(partners + findings or PASSED[Step.AGREEMENT]),
+            *self._audience(recipient, slot),
+            *(judged.content if judged else NOT_VISIBLE[Step.CONTENT]),
+            *self._ceiling(standing, judged),
+            *(judged.personal_data if judged else NOT_VISIBLE[Step.PERSONAL_DATA]),
+            *self._embargo(recipient, slot),
+            *self.onward,
+            *(judged.approvals if judged else NOT_VISIBLE[Step.APPROVALS]),
+            *self._last(judged),
+        ]
+        required = REQUIRED[self.role]
+        permit = all(
+            finding.outcome is Outcome.PASS or (finding.outcome is Outcome.NOT_VISIBLE and finding.step not in required)
+            for finding in found
+        )
+        return Decision(
+            permit=permit,
+            findings=tuple(found),
+            basis=agreement.ref if agreement else None,
+            clause=judged.term.clause if judged else "",
+            obligations=self._obligations(judged, recipient, slot) if permit else None,
+        )
+
+    # 2
+    def _agreement(
+        self, recipient: PartyId, slot: Slot | None
+    ) -> tuple[AgreementInForce | None, Findings, Judged | None]:
+        """Return the agreement that permits, or the nearest, with its failures and its term."""
+        if self.role is Role.SENDER:
+            candidates = [found for found in self.candidates if recipient in found.view.parties]
+            if not candidates:
+                return None, (_fail(Step.AGREEMENT, Reason.NO_AGREEMENT),), None
+        else:
+            cited = self._cited(slot.basis if slot else None)
+            if isinstance(cited, Finding):
+                return None, (cited,), None
+            candidates = [cited]
+        best: tuple[int, AgreementInForce, Findings, Judged | None] | None = None
+        for candidate in candidates:
+            findings, judged = self._under(candidate, recipient)
+            failures = len(findings) + (judged.failures if judged else _NO_TERM_WEIGHT)
+            if best is None or failures < best[0]:
+                best = failures, candidate, findings, judged
+            if failures == 0:
+                break
+        return best[1:] if best else (None, (_fail(Step.AGREEMENT, Reason.NO_AGREEMENT),), None)
+
+    def _cited(self, basis: AgreementRef | None) -> AgreementInForce | Finding:
+        if basis is None:
+            return _fail(Step.AGREEMENT, Reason.AGREEMENT_NOT_CITED)
+        found = self.rules.agreements.get(basis.commitment)
+        if found is None or found.ref != basis:
+            return Finding(Step.AGREEMENT, Outcome.FAIL, Reason.AGREEMENT_UNKNOWN, basis.id)
+        return found
+
+    def _under(self, agreement: AgreementInForce, recipient: PartyId) -> tuple[Findings, Judged | None]:
+        """Return the failures of step 2 under one agreement, and its first term that permits, or the nearest."""
+        ref, parties = agreement.ref, agreement.view.parties
+        if self.sender not in parties or recipient not in parties:
+            return (Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NOT_A_PARTY, ref.id),), None
+        findings, terms = self._terms(agreement)
+        if self.facts is None:
+            return findings, None
+        covering = [judged for judged in terms if not judged.recipients or recipient in judged.recipients]
+        if not covering:
+            return (*findings, Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NO_TERM, ref.id)), None
+        return findings, min(covering, key=_failures)
+
+    def _terms(self, agreement: AgreementInForce) -> tuple[Findings, list[Judged]]:
+        known = self.judged.get(agreement.ref.commitment)
+        if known is None:
+            facts = self.facts
+            terms = [term for term in agreement.view.terms if not term.senders or self.sender in term.senders]
+            judged = [judge(facts, self.item, agreement.ref.id, term) for term in terms] if facts else []
+            known = in_force(agreement, self.rules.exchange, self.at_ms), judged
+            self.judged[agreement.ref.commitment] = known
+        return known
+
+    # 3
+    def _audience(self, recipient: PartyId, slot: Slot | None) -> Findings:
+        if self.role is Role.RELAY:
+            return NOT_VISIBLE[Step.AUDIENCE]
+        if self.audience is not None:
+            return self.audience.findings(recipient)
+        if slot is None or self.facts is None or not self.facts.from_originator:
+            return (_fail(Step.AUDIENCE, Reason.AUDIENCE_NOT_PROVEN),)
+        return (_fail(Step.AUDIENCE, Reason.COMMUNITY_UNKNOWN, slot.via),) if slot.via else PASSED[Step.AUDIENCE]
+
+    # 5
+    def _ceiling(self, standing: Standing | None, judged: Judged | None) -> Findings:
+        found: Findings = judged.ceiling if judged else ()
+        if self.facts is not None and standing is not None and self.facts.tlp > standing.ceiling:
+            what = tlp_words(self.facts.tlp, standing.ceiling)
+            found = (*found, _fail(Step.CEILING, Reason.TLP_ABOVE_PARTNER, what))
+        return found or (PASSED if judged else NOT_VISIBLE)[Step.CEILING]
+
+    # 7
+    def _embargo(self, recipient: PartyId, slot: Slot | None) -> Findings:
+        label = self.item.label
+        if self.role is Role.RELAY or label is None:
+            return NOT_VISIBLE[Step.EMBARGO]
+        if self.now_ms >= label.embargo_until_ms or recipient in label.originators:
+            return PASSED[Step.EMBARGO]
+        named = recipient in self.audience.named if self.audience else slot is not None and not slot.via
+        return PASSED[Step.EMBARGO] if named else (_fail(Step.EMBARGO, Reason.EMBARGOED),)
+
+    # 8
+    def _onward(self) -> Findings:
+        if self.facts is None:
+            return NOT_VISIBLE[Step.ONWARD]
+        if self.facts.from_originator or (self.role is Role.RELAY and self.item.grant_hashes):
+            return PASSED[Step.ONWARD]
+        return (_fail(Step.ONWARD, Reason.CONSENT_MISSING),)
+
+    # 10
+    def _last(self, judged: Judged | None) -> Findings:
+        label = self.item.label
+        if self.role is Role.RELAY or label is None or judged is None:
+            return NOT_VISIBLE[Step.OBLIGATIONS]
+        return _NOBODY if nobody_may_read(label) else PASSED[Step.OBLIGATIONS]
+
+    def _obligations(self, judged: Judged | None, recipient: PartyId, slot: Slot | None) -> Obligations | None:
+        label, release = self.item.label, self.item.release
+        if self.role is Role.RELAY or label is None or judged is None:
+            return None
+        shown = slot.display_only if slot else release is not None and recipient in release.display_only
+        key = (id(judged), shown)  # self.judged keeps every one of them alive
+        if key not in self.duties:
+            self.duties[key] = obligations(label, judged.term, display_only=shown, now_ms=self.now_ms)
+        return self.duties[key]
+
+
+def _fail(step: Step, reason: Reason, what: str = "") -> Finding:
+    return Finding(step, Outcome.FAIL, reason, what=what)
+
+
+def _failures(judged: Judged) -> int:
+    return judged.failures
+
+
+def _standing(standing: Standing | None, reasons: dict[Membership | None, Findings]) -> Findings:
+    return reasons[standing.membership if standing else None]
+
+
+_SENDER: dict[Membership | None, Findings] = {
+    None: (_fail(Step.AGREEMENT, Reason.SENDER_UNKNOWN),),
+    Membership.JOINING: (_fail(Step.AGREEMENT, Reason.SENDER_NOT_ADMITTED),),
+    Membership.ADMITTED: (),
+    Membership.SUSPENDED: (_fail(Step.AGREEMENT, Reason.SENDER_SUSPENDED),),
+    Membership.EXPELLED: (_fail(Step.AGREEMENT, Reason.SENDER_EXPELLED),),
+}
+_RECIPIENT: dict[Membership | None, Findings] = {
+    None: (_fail(Step.AGREEMENT, Reason.RECIPIENT_UNKNOWN),),
+    Membership.JOINING: (_fail(Step.AGREEMENT, Reason.RECIPIENT_NOT_ADMITTED),),
+    Membership.ADMITTED: (),
+    Membership.SUSPENDED: (_fail(Step.AGREEMENT, Reason.RECIPIENT_SUSPENDED),),
+    Membership.EXPELLED: (_fail(Step.AGREEMENT, Reason.RECIPIENT_EXPELLED),),
+}
+_NOBODY = (Finding(Step.OBLIGATIONS, Outcome.PASS, Reason.NOBODY_MAY_READ),)
+_NO_TERM_WEIGHT = 1_000
+"""An agreement without a term for this direction is further off than any failing term."""

@@ -1,0 +1,281 @@
+"""What a decision is made of, and what it is made from: values only; decide.py holds the rules.
+
+Every reason has a stable code. A finding says what one step found; a step that fails for three reasons has three.
+Specification: docs/spec/policy.md.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, IntEnum, StrEnum, auto
+
+from exchange.names import ExchangeName, PartyId
+from exchange.policy.model import (
+    Actions,
+    Duty,
+    EvidenceUse,
+    Handling,
+    Label,
+    OnwardRule,
+    Purpose,
+    ReaderRule,
+    RelayLabel,
+    Release,
+    Tlp,
+)
+from exchange.policy.terms import AgreementRef, AgreementStatus, EnforcementView
+
+
+class Role(Enum):
+    """Who decides: it fixes which steps are seen, and a step that must be seen and is not denies."""
+
+    SENDER = "sender"
+    RELAY = "relay"
+    RECIPIENT = "recipient"
+
+
+class Step(IntEnum):
+    """The ten steps, in the order of the specification."""
+
+    VALIDITY = 1
+    AGREEMENT = 2
+    AUDIENCE = 3
+    CONTENT = 4
+    CEILING = 5
+    PERSONAL_DATA = 6
+    EMBARGO = 7
+    ONWARD = 8
+    APPROVALS = 9
+    OBLIGATIONS = 10
+
+
+class Outcome(Enum):
+    """What a step came to."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    NOT_VISIBLE = "not-visible"
+
+
+class Reason(StrEnum):
+    """Why a step fails; the code is stable. NOBODY_MAY_READ alone comes with a pass, as a warning."""
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:  # noqa: ARG004
+        return name
+
+    # 1
+    NO_LABEL = auto()
+    LABEL_INCOMPLETE = auto()
+    NOT_INTACT = auto()
+    UNKNOWN_POLICY = auto()
+    RETRACTED = auto()
+    EXPIRED = auto()
+    NOT_YET = auto()
+    # 2
+    SAME_PARTY = auto()
+    SENDER_UNKNOWN = auto()
+    SENDER_NOT_ADMITTED = auto()
+    SENDER_SUSPENDED = auto()
+    SENDER_EXPELLED = auto()
+    RECIPIENT_UNKNOWN = auto()
+    RECIPIENT_NOT_ADMITTED = auto()
+    RECIPIENT_SUSPENDED = auto()
+    RECIPIENT_EXPELLED = auto()
+    NO_AGREEMENT = auto()
+    AGREEMENT_NOT_CITED = auto()
+    AGREEMENT_UNKNOWN = auto()
+    AGREEMENT_OF_ANOTHER_EXCHANGE = auto()
+    AGREEMENT_SUSPENDED = auto()
+    AGREEMENT_TERMINATED = auto()
+    AGREEMENT_NOT_YET = auto()
+    AGREEMENT_LAPSED = auto()
+    NOT_A_PARTY = auto()
+    NO_TERM = auto()
+    # 3
+    NO_RELEASE = auto()
+    AUDIENCE_EMPTY = auto()
+    NOT_IN_AUDIENCE = auto()
+    EXCLUDED = auto()
+    COMMUNITY_UNKNOWN = auto()
+    AUDIENCE_NOT_PROVEN = auto()
+    # 4
+    CATEGORY_NOT_ALLOWED = auto()
+    CATEGORY_DENIED = auto()
+    PLACE_MISSING = auto()
+    PLACE_NOT_ALLOWED = auto()
+    PURPOSE_NOT_SHARED = auto()
+    USE_IN_NOT_SHARED = auto()
+    # 5
+    TLP_ABOVE_AGREEMENT = auto()
+    TLP_ABOVE_PARTNER = auto()
+    NATIONAL_POLICY_UNKNOWN = auto()
+    NATIONAL_CLASS_NOT_ALLOWED = auto()
+    # 6
+    PERSONAL_DATA_NOT_ALLOWED = auto()
+    SPECIAL_CATEGORIES_NOT_ALLOWED = auto()
+    SPECIAL_CATEGORIES_NOT_FOR_LIFE = auto()
+    # 7
+    EMBARGOED = auto()
+    # 8
+    CONSENT_MISSING = auto()
+    # 9
+    APPROVALS_MISSING = auto()
+    # 10
+    NOBODY_MAY_READ = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one step found. `agreement` is an id, `what` the value concerned, as in `travel` or `TLP:RED`."""
+
+    step: Step
+    outcome: Outcome
+    reason: Reason | None = None
+    agreement: bytes = b""
+    clause: str = ""
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Obligations:
+    """What the recipient must do: the stricter of label and agreement, field by field."""
+
+    purposes: tuple[Purpose, ...]
+    use_in: tuple[str, ...]
+    """Empty means no limit."""
+    actions: Actions
+    evidence_use: EvidenceUse
+    onward: OnwardRule
+    max_hops: int
+    orcon: bool
+    notify_affected: Duty
+    attribution: Duty
+    resale: Duty
+    retention_days: int
+    """0 means no limit."""
+    purge_at_ms: int
+    """The earlier of expiry (when it means purge) and retention counted from `now_ms`; 0 means never."""
+    ask_at_ms: int
+    """When an operator is asked what to do with it; 0 means never."""
+    review_on_ms: int
+    display_only: bool
+    readers: ReaderRule | None
+    nobody_may_read: bool
+    """TLP:RED without a reader rule: named readers, and none is named."""
+    handling: tuple[Handling, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Permit or deny, with at least one finding a step, in order of the steps."""
+
+    permit: bool
+    findings: tuple[Finding, ...]
+    basis: AgreementRef | None
+    """The agreement that permits, or the one that came nearest."""
+    clause: str
+    """Its term."""
+    obligations: Obligations | None
+    """Set when it permits and the role sees the label."""
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """Why not, in order of the steps; empty when nothing fails."""
+        return [f.reason for f in self.findings if f.outcome is Outcome.FAIL and f.reason is not None]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What passes and is still worth a person's attention."""
+        return [f for f in self.findings if f.outcome is Outcome.PASS and f.reason is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What a slot says of its recipient, at relay and recipient."""
+
+    basis: AgreementRef | None
+    via: str = ""
+    display_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item as the decider sees it: build it with to_send, in_transit or received."""
+
+    label: Label | None = None
+    relay_label: RelayLabel | None = None
+    release: Release | None = None
+    slot: Slot | None = None
+    intact: bool = False
+    """The caller has checked signatures, hashes, versions and, at the recipient, check_relay_label."""
+    retracted: bool = False
+    approvals: int = 0
+    """Approvals by different people, none of them the author."""
+    grant_hashes: int = 0
+    """Consent grants that the header names."""
+
+    @classmethod
+    def to_send(cls, label: Label, release: Release, *, retracted: bool = False, approvals: int = 0) -> "Item":
+        """An item at its sender."""
+        return cls(label=label, release=release, intact=True, retracted=retracted, approvals=approvals)
+
+    @classmethod
+    def in_transit(cls, relay_label: RelayLabel, slot: Slot | None = None, *, grant_hashes: int = 0) -> "Item":
+        """An item at the relay, for one slot; decide_slots brings the slots itself."""
+        return cls(relay_label=relay_label, slot=slot, intact=True, grant_hashes=grant_hashes)
+
+    @classmethod
+    def received(cls, label: Label, slot: Slot, *, intact: bool, retracted: bool = False, approvals: int = 0) -> "Item":
+        """An item at its recipient."""
+        return cls(label=label, slot=slot, intact=intact, retracted=retracted, approvals=approvals)
+
+
+class Membership(Enum):
+    """Where a partner stands (PartyRecord.status of the directory)."""
+
+    JOINING = "joining"
+    ADMITTED = "admitted"
+    SUSPENDED = "suspended"
+    EXPELLED = "expelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A partner as the directory has it; `ceiling` is the strictest TLP that it may ever receive."""
+
+    membership: Membership
+    ceiling: Tlp
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementInForce:
+    """An agreement's view with its status in the directory; its dates are judged by decide()."""
+
+    ref: AgreementRef
+    view: EnforcementView
+    status: AgreementStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The signed inputs of a decision, as of one directory size. Build with Rules.of."""
+
+    exchange: ExchangeName
+    agreements: Mapping[bytes, AgreementInForce]
+    """By commitment, in order of id and version."""
+    standings: Mapping[PartyId, Standing]
+    as_of_ms: int | None = None
+    """When the dates of agreements are judged: the relay's received_ms at a recipient, else `now_ms` itself."""
+
+    @classmethod
+    def of(
+        cls,
+        exchange: ExchangeName,
+        agreements: Iterable[AgreementInForce],
+        standings: Mapping[PartyId, Standing],
+        *,
+        as_of_ms: int | None = None,
+    ) -> "Rules":
+        """Put the agreements in the order in which a sender tries them."""
+        ordered = sorted(agreements, key=lambda found: (found.ref.id, found.ref.version))
+        return cls(exchange, {found.ref.commitment: found for found in ordered}, standings, as_of_ms)

@@ -1,0 +1,253 @@
+"""What the steps of a decision find that does not depend on the recipient. Pure; decide.py puts it together.
+
+One item is judged once, and once by each term that could carry it; 140 recipients then share the result.
+The relay judges the same functions on the few fields that it sees: what it cannot see, it leaves out.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from exchange.names import PartyId
+from exchange.policy.decision import AgreementInForce, Finding, Item, Obligations, Outcome, Reason, Step
+from exchange.policy.model import POLICY, Category, Label, OnExpiry, Purpose, RelayFlag, RelayLabel, Tlp
+from exchange.policy.terms import AgreementStatus, PersonalDataRule, Term
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+PASSED = {step: (Finding(step, Outcome.PASS),) for step in Step}
+NOT_VISIBLE = {step: (Finding(step, Outcome.NOT_VISIBLE),) for step in Step}
+
+Findings = tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the steps ask of an item, in whichever form the role sees it; `label` is None at the relay."""
+
+    label: Label | None
+    tlp: Tlp
+    categories: frozenset[Category]
+    purposes: frozenset[Purpose]
+    personal_data: bool
+    special: bool
+    from_originator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one term says of the item."""
+
+    term: Term
+    recipients: frozenset[PartyId]
+    """Empty means any party."""
+    content: Findings
+    ceiling: tuple[Finding, ...]
+    """Failures only: the partner's own ceiling is judged beside them."""
+    personal_data: Findings
+    approvals: Findings
+    failures: int
+
+
+def facts_of_label(label: Label, sender: PartyId) -> Facts:
+    """Return the facts that sender and recipient see."""
+    return Facts(
+        label=label,
+        tlp=label.tlp,
+        categories=frozenset(label.categories),
+        purposes=frozenset(label.purposes),
+        personal_data=label.personal_data.present or label.personal_data.special,
+        special=label.personal_data.special,
+        from_originator=sender in label.originators,
+    )
+
+
+def facts_of_relay_label(label: RelayLabel) -> Facts:
+    """Return the facts that the relay sees."""
+    special = bool(label.flags & RelayFlag.SPECIAL_CATEGORIES)
+    return Facts(
+        label=None,
+        tlp=label.tlp,
+        categories=frozenset(label.categories),
+        purposes=frozenset(label.purposes),
+        personal_data=special or bool(label.flags & RelayFlag.PERSONAL_DATA),
+        special=special,
+        from_originator=not label.flags & RelayFlag.NOT_ORIGINATOR,
+    )
+
+
+def validity(item: Item, now_ms: int) -> Findings:
+    """Step 1 on the full label."""
+    label = item.label
+    if label is None:
+        return (_fail(Step.VALIDITY, Reason.NO_LABEL),)
+    complete = label.originators and label.categories and label.purposes and label.basis.kind and label.basis.citation
+    found = [
+        *_common_validity(item, label.policy, complete=bool(complete)),
+        *([_fail(Step.VALIDITY, Reason.RETRACTED)] if item.retracted else []),
+        *([_fail(Step.VALIDITY, Reason.EXPIRED)] if 0 < label.expires_ms <= now_ms else []),
+        *([_fail(Step.VALIDITY, Reason.NOT_YET)] if now_ms < label.not_before_ms else []),
+    ]
+    return tuple(found) or PASSED[Step.VALIDITY]
+
+
+def validity_at_relay(item: Item, now_ms: int) -> Findings:
+    """Step 1 on the relay label; every envelope of a report has an expiry there, so 0 has expired."""
+    label = item.relay_label
+    if label is None:
+        return (_fail(Step.VALIDITY, Reason.NO_LABEL),)
+    found = [
+        *_common_validity(item, label.policy, complete=bool(label.categories and label.purposes)),
+        *([_fail(Step.VALIDITY, Reason.EXPIRED)] if label.expires_ms <= now_ms else []),
+    ]
+    return tuple(found) or PASSED[Step.VALIDITY]
+
+
+def _common_validity(item: Item, policy: str, *, complete: bool) -> Iterator[Finding]:
+    if not item.intact:
+        yield _fail(Step.VALIDITY, Reason.NOT_INTACT)
+    if policy != POLICY:
+        yield _fail(Step.VALIDITY, Reason.UNKNOWN_POLICY, what=policy)
+    if not complete:
+        yield _fail(Step.VALIDITY, Reason.LABEL_INCOMPLETE)
+
+
+def in_force(agreement: AgreementInForce, exchange: str, at_ms: int) -> Findings:
+    """The part of step 2 that concerns the agreement alone: failures, or nothing."""
+    view, ref = agreement.view, agreement.ref
+    wrong = [
+        (Reason.AGREEMENT_UNKNOWN, (view.agreement_id, view.version) != (ref.id, ref.version)),
+        (Reason.AGREEMENT_OF_ANOTHER_EXCHANGE, view.exchange != exchange),
+        (Reason.AGREEMENT_SUSPENDED, agreement.status is AgreementStatus.SUSPENDED),
+        (Reason.AGREEMENT_TERMINATED, agreement.status is AgreementStatus.TERMINATED),
+        (Reason.AGREEMENT_NOT_YET, at_ms < view.valid_from_ms),
+        (Reason.AGREEMENT_LAPSED, 0 < view.valid_until_ms <= at_ms),
+    ]
+    return tuple(Finding(Step.AGREEMENT, Outcome.FAIL, reason, ref.id) for reason, holds in wrong if holds)
+
+
+def judge(facts: Facts, item: Item, agreement: bytes, term: Term) -> Judged:
+    """Return what steps 4, 5, 6 and 9 find under one term of the agreement with this id."""
+    seen = facts.label is not None
+    content = tuple(_content(facts, agreement, term))
+    ceiling = tuple(_ceiling(facts, agreement, term))
+    personal = tuple(_personal_data(facts, agreement, term))
+    missing = term.approvals - item.approvals
+    approvals: Findings = ()
+    if seen and missing > 0:
+        approvals = (_fail(Step.APPROVALS, Reason.APPROVALS_MISSING, agreement, term, str(missing)),)
+    return Judged(
+        term=term,
+        recipients=frozenset(term.recipients),
+        content=content or PASSED[Step.CONTENT],
+        ceiling=ceiling,
+        personal_data=personal or PASSED[Step.PERSONAL_DATA],
+        approvals=approvals or (PASSED if seen else NOT_VISIBLE)[Step.APPROVALS],
+        failures=len(content) + len(ceiling) + len(personal) + len(approvals),
+    )
+
+
+def _content(facts: Facts, agreement: bytes, term: Term) -> Iterator[Finding]:
+    """Step 4: nothing that is denied, everything within what is allowed, purposes and places of use in common."""
+    denied = facts.categories.intersection(term.denied_categories)
+    beyond = facts.categories.difference(term.categories, denied)
+    if denied:
+        yield _fail(Step.CONTENT, Reason.CATEGORY_DENIED, agreement, term, _words(denied))
+    if beyond:
+        yield _fail(Step.CONTENT, Reason.CATEGORY_NOT_ALLOWED, agreement, term, _words(beyond))
+    if facts.purposes.isdisjoint(term.purposes):
+        yield _fail(Step.CONTENT, Reason.PURPOSE_NOT_SHARED, agreement, term, _words(facts.purposes))
+    if facts.label is None:
+        return
+    if not term.about_any:
+        outside = set(facts.label.about).difference(term.about)
+        if not facts.label.about:
+            yield _fail(Step.CONTENT, Reason.PLACE_MISSING, agreement, term)
+        elif outside:
+            yield _fail(Step.CONTENT, Reason.PLACE_NOT_ALLOWED, agreement, term, ", ".join(sorted(outside)))
+    if common_places(facts.label.use_in, term.use_in) is None:
+        yield _fail(Step.CONTENT, Reason.USE_IN_NOT_SHARED, agreement, term, ", ".join(facts.label.use_in))
+
+
+def _ceiling(facts: Facts, agreement: bytes, term: Term) -> Iterator[Finding]:
+    """Step 5 against the term: the traffic light, and the national marking where it is seen."""
+    if facts.tlp > term.ceiling:
+        yield _fail(Step.CEILING, Reason.TLP_ABOVE_AGREEMENT, agreement, term, tlp_words(facts.tlp, term.ceiling))
+    national = facts.label.national if facts.label is not None else None
+    if national is None:
+        return
+    known = [ceiling for ceiling in term.national if ceiling.policy_id == national.policy_id]
+    if not known:
+        yield _fail(Step.CEILING, Reason.NATIONAL_POLICY_UNKNOWN, agreement, term, national.policy_id)
+    elif not any(national.classification in ceiling.classifications for ceiling in known):
+        yield _fail(Step.CEILING, Reason.NATIONAL_CLASS_NOT_ALLOWED, agreement, term, national.classification)
+
+
+def _personal_data(facts: Facts, agreement: bytes, term: Term) -> Iterator[Finding]:
+    """Step 6. A label cannot yet say that data is pseudonymous, so a term that asks for it lets none pass."""
+    if facts.personal_data and term.personal_data is not PersonalDataRule.ALLOWED:
+        what = term.personal_data.word
+        yield _fail(Step.PERSONAL_DATA, Reason.PERSONAL_DATA_NOT_ALLOWED, agreement, term, what)
+    if facts.special:
+        if not term.special_categories:
+            yield _fail(Step.PERSONAL_DATA, Reason.SPECIAL_CATEGORIES_NOT_ALLOWED, agreement, term)
+        if Purpose.PROTECT_LIFE not in facts.purposes.intersection(term.purposes):
+            yield _fail(Step.PERSONAL_DATA, Reason.SPECIAL_CATEGORIES_NOT_FOR_LIFE, agreement, term)
+
+
+def obligations(label: Label, term: Term, *, display_only: bool, now_ms: int) -> Obligations:
+    """Step 10: the stricter of label and term, field by field."""
+    purposes = set(label.purposes).intersection(term.purposes)
+    if label.personal_data.special:
+        purposes &= {Purpose.PROTECT_LIFE}
+    retention = _least_set(label.retention_days, term.retention_max_days)
+    on_expiry = {label.on_expiry: label.expires_ms}
+    return Obligations(
+        purposes=tuple(sorted(purposes)),
+        use_in=common_places(label.use_in, term.use_in) or (),
+        actions=min(label.actions, term.actions_max),
+        evidence_use=min(label.evidence_use, term.evidence_use),
+        onward=label.onward,
+        max_hops=label.max_hops,
+        orcon=label.orcon,
+        notify_affected=label.notify_affected,
+        attribution=label.attribution,
+        resale=label.resale,
+        retention_days=retention,
+        purge_at_ms=_least_set(on_expiry.get(OnExpiry.PURGE, 0), now_ms + retention * DAY_MS if retention else 0),
+        ask_at_ms=on_expiry.get(OnExpiry.ASK, 0),
+        review_on_ms=label.review_on_ms,
+        display_only=display_only,
+        readers=label.readers,
+        nobody_may_read=nobody_may_read(label),
+        handling=label.handling,
+    )
+
+
+def nobody_may_read(label: Label) -> bool:
+    """TLP:RED means named readers; without a reader rule none is named."""
+    return label.tlp is Tlp.RED and (label.readers is None or not label.readers.names_anyone)
+
+
+def common_places(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return where both permit use, empty meaning no limit; None when they have no place in common."""
+    if not one or not other:
+        return one or other
+    return tuple(sorted(set(one).intersection(other))) or None
+
+
+def tlp_words(tlp: Tlp, ceiling: Tlp) -> str:
+    """Say which light is over which ceiling."""
+    return f"TLP:{tlp.word.upper()} > TLP:{ceiling.word.upper()}"
+
+
+def _least_set(*values: int) -> int:
+    """Return the least value that is not 0; 0 when none is."""
+    return min((value for value in values if value), default=0)
+
+
+def _words(values: Collection[Category] | Iterable[Purpose]) -> str:
+    return ", ".join(value.word for value in sorted(values))
+
+
+def _fail(step: Step, reason: Reason, agreement: bytes = b"", term: Term | None = None, what: str = "") -> Finding:
+    return Finding(step, Outcome.FAIL, reason, agreement, term.clause if term is not None else "", what)

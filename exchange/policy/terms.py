@@ -1,0 +1,100 @@
+"""Agreements as values: what the parties sign, and the part of it that software enforces.
+
+Numbers and meanings are those of protos/exchange/v1/policy.proto. An empty `senders` or `recipients` of a Term means
+any party of the agreement; texts for people write `any` there and may not leave it out.
+"""
+
+from dataclasses import dataclass, field
+
+from exchange.names import ExchangeName, PartyId
+from exchange.policy.model import Actions, Category, EvidenceUse, OnwardRule, Purpose, Tlp, Vocabulary
+
+
+class PersonalDataRule(Vocabulary):
+    """Which personal data an agreement lets pass; a higher number is wider."""
+
+    NONE = 1
+    PSEUDONYMOUS = 2
+    ALLOWED = 3
+
+
+class AgreementStatus(Vocabulary):
+    """What the directory says of an agreement (AgreementCommit.status)."""
+
+    ACTIVE = 1
+    SUSPENDED = 2
+    TERMINATED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NationalCeiling:
+    """Classifications of another rulebook that may pass, verbatim."""
+
+    policy_id: str
+    classifications: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What one direction of an agreement permits."""
+
+    purposes: tuple[Purpose, ...]
+    categories: tuple[Category, ...]
+    ceiling: Tlp
+    clause: str
+    senders: tuple[PartyId, ...] = ()
+    recipients: tuple[PartyId, ...] = ()
+    denied_categories: tuple[Category, ...] = ()
+    about_any: bool = False
+    about: tuple[str, ...] = ()
+    use_in: tuple[str, ...] = ()
+    national: tuple[NationalCeiling, ...] = ()
+    actions_max: Actions = Actions.INTERNAL_ONLY
+    personal_data: PersonalDataRule = PersonalDataRule.NONE
+    special_categories: bool = False
+    evidence_use: EvidenceUse = EvidenceUse.NO
+    onward_default: OnwardRule = OnwardRule.NONE
+    pre_cleared: tuple[PartyId, ...] = ()
+    retention_max_days: int = 0
+    """0 means no limit."""
+    approvals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EnforcementView:
+    """What software enforces of an agreement; the parties and the relay hold it, nobody else."""
+
+    exchange: ExchangeName
+    agreement_id: bytes
+    version: int
+    parties: tuple[PartyId, ...]
+    terms: tuple[Term, ...]
+    valid_from_ms: int
+    valid_until_ms: int
+    """0 means no end."""
+    text_sha256: bytes
+    salt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The text that people read and parties sign, exactly as its drafter wrote it."""
+
+    exchange: ExchangeName
+    agreement_id: bytes
+    version: int
+    previous_sha256: bytes
+    """SHA-256 of the payload of the version before; empty for the first."""
+    parties: tuple[PartyId, ...]
+    text: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRef:
+    """Names one version of one agreement without saying what it contains."""
+
+    id: bytes
+    version: int
+    commitment: bytes
+    """SHA-256(salt || EnforcementView bytes), as it stands in the directory."""
