@@ -1,0 +1,199 @@
+"""Connections to the two kinds of database, and their errors in our words.
+
+SQLite: write-ahead log, synchronous=FULL, foreign keys on; transactions are begun by us (BEGIN IMMEDIATE), because the
+driver's own habit of beginning them late breaks savepoints and transactional DDL. PostgreSQL: psycopg 3; a group of
+writes holds one advisory lock to its commit, so that positions become visible in their order (PROTOCOL.md 5).
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
+
+from exchange.errors import ConfigurationError, ExchangeError, StorageFull, Unavailable
+
+BUSY_S = 5
+"""How long SQLite waits for another process that holds the lock, a backup for example."""
+
+WAL_PAGES = 4000
+"""The write-ahead log is folded into the database after this many pages, 16 MiB."""
+
+WAL_BYTES = 64 << 20
+"""The write-ahead log is cut back to this size when it was longer."""
+
+POSITION_LOCK = 0x636F6E636F7264
+"""Key of the PostgreSQL advisory lock: "concord" in ASCII. Each database has its own set of such locks."""
+
+
+class Use(Enum):
+    """What a connection is for."""
+
+    WRITE = "write"
+    READ = "read"
+    MIGRATE = "migrate"
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of an embedded database in a file."""
+    return f"sqlite:///{path}"
+
+
+def is_sqlite(url: str) -> bool:
+    """Say whether `url` names an embedded database; ConfigurationError when it names none that we know."""
+    return _parse(url).get_backend_name() == "sqlite"
+
+
+def make_engine(url: str, use: Use, *, secure_delete: bool = False, connections: int = 1) -> sa.Engine:
+    """Return an engine whose connections are set up for `use`; nothing is connected yet, but an SQLite file is made.
+
+    Raises:
+        ConfigurationError: no such database kind, a password in the URL, or a file that cannot be made.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, use, secure_delete=secure_delete, connections=connections)
+    return _postgres(parsed, use, connections=connections)
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Raise what the database refuses in our words; IntegrityError and programming errors pass unchanged."""
+    try:
+        yield
+    except (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+        known = translated(error)
+        if known is error:
+            raise
+        raise known from error
+
+
+def translated(error: BaseException) -> BaseException:
+    """Return our error for what a database says of its state, or `error` itself when it is about the statement."""
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        return _from_sqlite(cause) or error
+    if isinstance(cause, psycopg.Error):
+        return _from_postgres(cause) or error
+    if isinstance(error, exc.TimeoutError):
+        return Unavailable("no database connection became free")
+    return error
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError as error:
+        raise ConfigurationError(
+            "the database URL does not parse", hint="for example sqlite:////var/lib/x.db"
+        ) from error
+    if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise ConfigurationError(
+            f"databases of kind {parsed.drivername} are not supported", hint="use sqlite:/// or postgresql+psycopg://"
+        )
+    if parsed.password is not None:
+        raise ConfigurationError(
+            "the database URL holds a password",
+            hint="leave it out and use a password file (~/.pgpass, or ?passfile=FILE), a certificate or a socket",
+        )
+    return parsed
+
+
+def _sqlite(url: sa.URL, use: Use, *, secure_delete: bool, connections: int) -> sa.Engine:
+    path = Path(url.database or "")
+    if not url.database or url.database == ":memory:":
+        raise ConfigurationError("an embedded database needs a file", hint="sqlite:////absolute/path.db")
+    try:
+        # SQLite gives the -wal and -shm files the mode of this one.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be opened: {error.strerror}", hint="check the path") from error
+    engine = sa.create_engine(
+        url,
+        poolclass=QueuePool if use is Use.READ else NullPool,
+        connect_args={"check_same_thread": False, "timeout": BUSY_S, "cached_statements": 512},
+        **({"pool_size": connections, "max_overflow": connections} if use is Use.READ else {}),
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        _set_pragmas(connection, path, use, secure_delete=secure_delete)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if use is Use.READ else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _set_pragmas(connection: sqlite3.Connection, path: Path, use: Use, *, secure_delete: bool) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise ConfigurationError(f"{path}: no write-ahead log here", hint="put it on a local file system, not a share")
+    for pragma in (
+        "synchronous=FULL",
+        # A migration rebuilds tables, which foreign keys would forbid; it checks them at its end.
+        f"foreign_keys={'OFF' if use is Use.MIGRATE else 'ON'}",
+        f"secure_delete={'ON' if secure_delete else 'OFF'}",
+        f"query_only={'ON' if use is Use.READ else 'OFF'}",
+        f"wal_autocheckpoint={WAL_PAGES}",
+        f"journal_size_limit={WAL_BYTES}",
+        "trusted_schema=OFF",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _postgres(url: sa.URL, use: Use, *, connections: int) -> sa.Engine:
+    if use is Use.READ:
+        return sa.create_engine(
+            url,
+            pool_size=connections,
+            max_overflow=connections,
+            isolation_level="REPEATABLE READ",
+            connect_args={"options": "-c default_transaction_read_only=on"},
+        )
+    engine = sa.create_engine(url, poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({POSITION_LOCK})")
+
+    return engine
+
+
+def _from_sqlite(error: sqlite3.Error) -> ExchangeError | None:
+    # The low byte is the kind, the rest says more.
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return StorageFull("the database's disk is full", hint="make room; nothing was lost")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Unavailable(
+                "another process holds the database", hint="wait for the backup, or stop the other process"
+            )
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return ConfigurationError("the database file is damaged", hint="stop, keep a copy of it, restore a backup")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
+            return ConfigurationError(f"the database file cannot be used: {error}", hint="check the path and its owner")
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_NOMEM | sqlite3.SQLITE_INTERRUPT:
+            return Unavailable(f"the database file cannot be used now: {error}", hint="check the disk")
+    return None
+
+
+def _from_postgres(error: psycopg.Error) -> ExchangeError | None:
+    state = error.sqlstate or ""
+    if state == "53100":
+        return StorageFull("the database server's disk is full", hint="make room; nothing was lost")
+    if state[:2] in ("28", "3D"):
+        return ConfigurationError(f"the database server refuses us: {error}", hint="check the database URL")
+    # Connection lost, resources, transaction rolled back by the server, shutdown, I/O error, or no answer at all.
+    if state[:2] in ("08", "53", "40", "57", "58") or (not state and isinstance(error, psycopg.OperationalError)):
+        return Unavailable(f"the database server cannot be used now: {error}", hint="check that it runs")
+    return None

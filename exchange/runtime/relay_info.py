@@ -1,0 +1,112 @@
+"""Public files that the relay and the partners' roots hand each other: RELAY INFO and PARTY ROOT.
+
+Both are armour around strict JSON. Nothing in them is secret and nothing in them is trusted by itself: the genesis
+carries its council's signatures, and a root is compared by fingerprint.
+"""
+
+from dataclasses import dataclass
+
+from exchange.crypto.keys import KeyAlgorithm, PublicKey, admit_public_key, fingerprint
+from exchange.directory.fold import Directory
+from exchange.names import ExchangeName, PartyId, exchange_name, hash_bytes, party_id
+from exchange.runtime.armour import read_armour, write_armour
+from exchange.runtime.json_record import decode_record, encode_record, from_base64, from_hex, to_base64
+
+RELAY_INFO = "RELAY INFO"
+PARTY_ROOT = "PARTY ROOT"
+
+_INFO_FIELDS: dict[str, type] = dict.fromkeys(
+    ("exchange", "address", "join_address", "join_ca_pem", "genesis_hash", "genesis"), str
+)
+_ROOT_FIELDS: dict[str, type] = dict.fromkeys(("party", "root"), str)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayInfo:
+    """Where the relay of an exchange is, how its join port is recognised, and how the exchange began."""
+
+    exchange: ExchangeName
+    address: str
+    """HOST:PORT for members, mutual TLS."""
+    join_address: str
+    """HOST:PORT of the join port, server-only TLS."""
+    join_ca_pem: str
+    """The CA that the join port's certificate is issued by."""
+    genesis_hash: bytes
+    """SHA-256 of the genesis payload."""
+    genesis: bytes
+    """The first entry of the directory log."""
+
+    def directory(self) -> Directory:
+        """Return the directory of one entry, or raise BadStatement when genesis, its hash and the name disagree."""
+        return Directory.found(self.genesis, expected_hash=self.genesis_hash)
+
+
+def info_to_json(info: RelayInfo) -> bytes:
+    """Return the bytes that info_from_json accepts."""
+    return encode_record(
+        {
+            "exchange": info.exchange,
+            "address": info.address,
+            "join_address": info.join_address,
+            "join_ca_pem": info.join_ca_pem,
+            "genesis_hash": info.genesis_hash.hex(),
+            "genesis": to_base64(info.genesis),
+        }
+    )
+
+
+def info_from_json(data: bytes) -> RelayInfo:
+    """Return the relay info of these bytes; the genesis is not verified yet.
+
+    Raises:
+        MalformedInput, BadName, TooLarge: not one.
+    """
+    fields = decode_record(data, _INFO_FIELDS, what="the relay info")
+    return RelayInfo(
+        exchange=exchange_name(fields["exchange"]),
+        address=fields["address"],
+        join_address=fields["join_address"],
+        join_ca_pem=fields["join_ca_pem"],
+        genesis_hash=hash_bytes(from_hex(fields["genesis_hash"], what="the genesis hash"), "the genesis hash"),
+        genesis=from_base64(fields["genesis"], what="the genesis"),
+    )
+
+
+def write_relay_info(info: RelayInfo) -> str:
+    """Return the text of a relay.info file."""
+    return write_armour(RELAY_INFO, info_to_json(info))
+
+
+def read_relay_info(text: str) -> RelayInfo:
+    """Return what a relay.info file says; raises as info_from_json."""
+    return info_from_json(read_armour(text, {RELAY_INFO})[1])
+
+
+@dataclass(frozen=True, slots=True)
+class RootFile:
+    """The public half of a party's root, as `concord root init` writes it and `concord relay init --council` reads it."""
+
+    party: PartyId
+    root: PublicKey
+
+    @property
+    def fingerprint(self) -> str:
+        """What people compare."""
+        return fingerprint(self.party, self.root.raw)
+
+
+def write_root_file(root: RootFile) -> str:
+    """Return the text of a root.pub file."""
+    return write_armour(PARTY_ROOT, encode_record({"party": root.party, "root": to_base64(root.root.raw)}))
+
+
+def read_root_file(text: str) -> RootFile:
+    """Return what a root.pub file says; the key in it is admitted.
+
+    Raises:
+        MalformedInput, BadName, TooLarge: not one.
+    """
+    fields = decode_record(read_armour(text, {PARTY_ROOT})[1], _ROOT_FIELDS, what="the party root")
+    raw = from_base64(fields["root"], what="the root")
+    return RootFile(party_id(fields["party"]), admit_public_key(KeyAlgorithm.COMPOSITE_65, raw))
