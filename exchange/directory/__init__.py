@@ -14,5 +14,6 @@ changes      what a valid statement changes
 fold         the Directory: apply, check, ask
 prekeys      daily bundles: build, verify, choose
 ceremony     making the statements of founding, inviting, joining and admitting
+issue        making the statements of a directory in use
 ===========  ==================================================================
 """

@@ -95,11 +95,11 @@ class Directory:
         self._state.frontier.append(entry)
         return Applied(index, judged.name, judged.statement.common.issuer)
 
-    def check(self, entry: bytes, now_ms: int) -> Applied:
+    def check(self, entry: bytes, now_ms: int | None) -> Applied:
         """Return what `apply` would return for this entry as the next one; changes nothing.
 
         For those who admit entries and have a clock: the windows of the statement, its invitation and its signing key
-        must cover `now_ms`.
+        must cover `now_ms`; None leaves time out.
 
         Raises:
             BadStatement: it would be ignored, or is outside its time.
@@ -107,7 +107,7 @@ class Directory:
         judged = self._judged_now(entry, now_ms)
         return Applied(self.size, judged.name, judged.statement.common.issuer)
 
-    def check_all(self, entries: Sequence[bytes], now_ms: int) -> list[Applied]:
+    def check_all(self, entries: Sequence[bytes], now_ms: int | None) -> list[Applied]:
         """Check several entries that are to follow each other, all or nothing; changes nothing.
 
         Raises:
@@ -120,15 +120,16 @@ class Directory:
             trial.apply(entry, trial.size)
         return checked
 
-    def _judged_now(self, entry: bytes, now_ms: int) -> Judged:
+    def _judged_now(self, entry: bytes, now_ms: int | None) -> Judged:
         try:
             judged = judge(self._state, entry, self._seen)
-            check_time(self._state, judged, now_ms)
+            if now_ms is not None:
+                check_time(self._state, judged, now_ms)
         except Refused as error:
             raise BadStatement(str(error)) from error
         return judged
 
-    # Asking: the log
+    # Questions on the log
 
     @property
     def size(self) -> int:
@@ -152,7 +153,7 @@ class Directory:
         """Return the seq and prev that the next counted statement of a party, `council` or `relay` must carry."""
         return next_place(self._state, issuer)
 
-    # Asking: the exchange
+    # Questions on the exchange
 
     @property
     def genesis(self) -> Genesis:
@@ -181,7 +182,7 @@ class Directory:
         history = self._state.agreements.get(commitment, ())
         return next((status for index, status in reversed(history) if index < at_size), None)
 
-    # Asking: parties
+    # Questions on parties
 
     def parties(self) -> tuple[PartyRecord, ...]:
         """Return every party that ever presented a root, by id."""
@@ -195,7 +196,7 @@ class Directory:
         """Return a party's standing as of the first `at_size` entries; None if unknown then, or not replayed so far."""
         return self._state.status_at(party, at_size) if at_size <= self.size else None
 
-    # Asking: keys. A key of a party that is not a member counts for nothing.
+    # Questions on keys. A key of a party that is not a member counts for nothing.
 
     def statement_key(
         self, party: PartyId, key_id: bytes, *, at_size: int, at_ms: int | None = None
@@ -241,7 +242,7 @@ class Directory:
             and self._state.stands(record, self.size)
         }
 
-    # Asking: prekeys
+    # Questions on prekeys
 
     def bundle_hash(self, party: PartyId) -> bytes | None:
         """Return the hash of a member's newest prekey bundle, while the key that signed it stands."""

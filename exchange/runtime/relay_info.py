@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from exchange.crypto.keys import KeyAlgorithm, PublicKey, admit_public_key, fingerprint
 from exchange.directory.fold import Directory
+from exchange.errors import BadStatement
 from exchange.names import ExchangeName, PartyId, exchange_name, hash_bytes, party_id
 from exchange.runtime.armour import read_armour, write_armour
 from exchange.runtime.json_record import decode_record, encode_record, from_base64, from_hex, to_base64
@@ -39,7 +40,10 @@ class RelayInfo:
 
     def directory(self) -> Directory:
         """Return the directory of one entry, or raise BadStatement when genesis, its hash and the name disagree."""
-        return Directory.found(self.genesis, expected_hash=self.genesis_hash)
+        directory = Directory.found(self.genesis, expected_hash=self.genesis_hash)
+        if directory.exchange != self.exchange:
+            raise BadStatement(f"the genesis is of {directory.exchange}, not {self.exchange}")
+        return directory
 
 
 def info_to_json(info: RelayInfo) -> bytes:
@@ -85,7 +89,7 @@ def read_relay_info(text: str) -> RelayInfo:
 
 @dataclass(frozen=True, slots=True)
 class RootFile:
-    """The public half of a party's root, as `concord root init` writes it and `concord relay init --council` reads it."""
+    """The public half of a party's root: `concord root init` writes it, `concord relay init --council` reads it."""
 
     party: PartyId
     root: PublicKey
