@@ -1,0 +1,43 @@
+"""The relay's configuration: relay.toml in its home, then CONCORD_RELAY_* variables. Unknown keys stop the start."""
+
+from pydantic import Field
+
+from exchange.limits import MIB
+from exchange.runtime.config import Section, Settings
+
+ENV_PREFIX = "CONCORD_RELAY_"
+
+
+class LimitSettings(Section):
+    """What one partner may ask of the relay. Over a rate, calls wait or are answered RATE_LIMITED."""
+
+    reports_per_minute: int = Field(default=6_000, ge=1, description="Report envelopes that one partner may submit.")
+    control_per_minute: int = Field(default=6_000, ge=1, description="Control envelopes that one partner may submit.")
+    calls_per_minute: int = Field(default=1_200, ge=1, description="Other calls that one partner may make.")
+    streams_per_party: int = Field(default=8, ge=2, description="Calls of one partner that may run at once.")
+    connections: int = Field(default=1_000, ge=1, description="Connections that are accepted in all.")
+    joins_per_minute: int = Field(default=10, ge=1, description="Calls on the join port from one network address.")
+    window_bytes: int = Field(
+        default=16 * MIB, ge=MIB, description="Most bytes that may be under way to one partner unacknowledged."
+    )
+
+
+class RelaySettings(Settings):
+    """The whole of relay.toml."""
+
+    exchange: str = Field(description="The exchange's name, origin of its logs.")
+    address: str = Field(default="127.0.0.1:7001", description="Host and port where partners connect.")
+    join_address: str = Field(default="127.0.0.1:7002", description="Host and port where newcomers connect.")
+    public_address: str = Field(default="", description="Address that partners are told, when it is another one.")
+    public_join_address: str = Field(default="", description="Address that newcomers are told, when it is another.")
+    database: str = Field(default="", description="Database URL; empty for relay.db in the home (SQLite).")
+    log_json: bool = Field(default=False, description="Log one JSON object a line.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65_535, description="Port on 127.0.0.1 for Prometheus metrics; 0 for none."
+    )
+    drain_s: float = Field(default=20, ge=0, description="Longest time that calls under way may take at the end.")
+    cache_bytes: int = Field(
+        default=8 * MIB, ge=0, description="Memory for envelopes that were submitted or delivered last."
+    )
+    limits: LimitSettings = Field(default=LimitSettings(), description="What one partner may ask.")

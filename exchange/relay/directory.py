@@ -1,0 +1,202 @@
+"""The directory and the agreements as the relay judges by them now.
+
+`now` is one unchanging snapshot; a change replaces it. So whoever judges takes it once, from any thread, and everything
+that it says belongs to one directory size. Entries are appended one call at a time: checked against the newest state,
+made durable, and only then applied here. What is in memory never runs ahead of the store; whatever the store has more,
+after a failure whose outcome stayed open, is read from there before the next append.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from exchange.crypto.codec import decode_signed
+from exchange.directory.fold import Applied, Directory
+from exchange.directory.state import Status
+from exchange.errors import ConfigurationError, InternalError
+from exchange.limits import STATEMENT_BYTES
+from exchange.names import PartyId
+from exchange.policy.agreement import AgreementRef, AgreementStatus, EnforcementView
+from exchange.policy.decision import AgreementInForce, Membership, Rules, Standing
+from exchange.policy.model import Tlp
+from exchange.relay.sequencer import Log, Sequencer
+from exchange.relay.store.logs import SqlLogs
+from exchange.relay.store.registry import SqlRegistry
+from exchange.runtime.database import Database
+from exchange.runtime.logs import get_logger
+
+LOAD_ENTRIES = 1_000
+"""Read at once when the directory is replayed."""
+
+Also = Callable[[Connection, Sequence[int]], None]
+"""What else is stored in the transaction that appends; it gets the statements' indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that the relay judges by, as of one directory size."""
+
+    directory: Directory
+    """Nobody changes it."""
+    rules: Rules
+    views: Mapping[bytes, EnforcementView]
+    """Of every agreement that was ever published, by commitment."""
+
+    @property
+    def size(self) -> int:
+        """Directory size."""
+        return self.directory.size
+
+    def status(self, party: PartyId) -> Status | None:
+        """Return a party's standing now."""
+        return self.directory.standing(party, at_size=self.directory.size)
+
+
+class LiveDirectory:
+    """Holds the newest snapshot and appends to the directory log. For one event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        sequencer: Sequencer,
+        clock: Callable[[], int],
+        decode: Callable[[bytes], EnforcementView],
+    ) -> None:
+        """`decode` reads the stored bytes of a signed view, which was verified before it was stored."""
+        self._database = database
+        self._sequencer = sequencer
+        self._clock = clock
+        self._decode = decode
+        self._snapshot: Snapshot | None = None
+        self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._log = get_logger(__name__)
+
+    @property
+    def now(self) -> Snapshot:
+        """The newest snapshot; InternalError before `load`."""
+        if self._snapshot is None:
+            raise InternalError("the directory is not loaded")
+        return self._snapshot
+
+    async def load(self, genesis_entry: bytes) -> None:
+        """Replay the stored log; found it with the genesis when it is empty.
+
+        Raises:
+            BadStatement: the genesis does not hold.
+            ConfigurationError: the store was founded with another genesis.
+        """
+        directory = Directory.found(genesis_entry, expected_hash=None)
+        stored = await self._entries(0, 1)
+        if not stored:
+            await self._database.write(
+                lambda connection: self._sequencer.append(SqlLogs(connection), Log.DIRECTORY, [genesis_entry])
+            )
+        elif stored[0] != genesis_entry:
+            raise ConfigurationError("the store was founded with another genesis", hint="put back genesis.signed")
+        self._snapshot = _snapshot(directory, {})
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Take in what the store has and this does not."""
+        async with self._lock:
+            await self._catch_up()
+
+    async def append(self, entries: Sequence[bytes], *, also: Also | None = None) -> list[int]:
+        """Append statements that follow each other, all or nothing, and return their indexes when they are durable.
+
+        A statement that stands in the log already is not appended again; its index is returned. `also` runs in the same
+        transaction, in any case.
+
+        Raises:
+            BadStatement: one of them would be ignored by everybody.
+        """
+        # A caller that goes away must not leave the log longer than what is applied here.
+        return await asyncio.shield(asyncio.ensure_future(self._append(entries, also)))
+
+    async def append_made(self, make: Callable[[Directory], bytes], *, also: Also | None = None) -> int:
+        """Append a statement that is made for its place: `make` gets the state that it follows.
+
+        When what `make` returns stands in the log already, its index is returned.
+        """
+        return await asyncio.shield(asyncio.ensure_future(self._append_made(make, also)))
+
+    async def wait_for_more_than(self, size: int) -> None:
+        """Return when the directory has more than `size` entries, or at once."""
+        while self.now.size <= size:
+            await self._changed.wait()
+
+    async def _append_made(self, make: Callable[[Directory], bytes], also: Also | None) -> int:
+        async with self._lock:
+            await self._catch_up()
+            return (await self._append_locked([make(self.now.directory)], also))[0]
+
+    async def _append(self, entries: Sequence[bytes], also: Also | None) -> list[int]:
+        async with self._lock:
+            await self._catch_up()
+            return await self._append_locked(entries, also)
+
+    async def _append_locked(self, entries: Sequence[bytes], also: Also | None) -> list[int]:
+        directory = self.now.directory
+        standing = [directory.index_of(_payload_hash(entry)) for entry in entries]
+        new = [entry for entry, index in zip(entries, standing, strict=True) if index is None]
+        directory.check_all(new, self._clock())
+        after = iter(range(directory.size, directory.size + len(new)))
+        indexes = [next(after) if index is None else index for index in standing]
+
+        def write(connection: Connection) -> None:
+            logs = SqlLogs(connection)
+            if logs.state(Log.DIRECTORY).size != directory.size:
+                raise InternalError("another process appends to the directory log")
+            if new:
+                self._sequencer.append(logs, Log.DIRECTORY, new)
+            if also is not None:
+                also(connection, indexes)
+
+        await self._database.write(write)
+        await self._catch_up()
+        return indexes
+
+    async def _catch_up(self) -> None:
+        """Apply the stored entries that are not applied yet, and read the views again."""
+        directory = self.now.directory.fork()
+        while entries := await self._entries(directory.size, LOAD_ENTRIES):
+            for entry in entries:
+                applied = directory.apply(entry, directory.size)
+                if not isinstance(applied, Applied):
+                    self._log.error("a directory entry is ignored", index=applied.index, why=applied.reason)
+        views = dict(self.now.views)
+        stored = await self._database.read(lambda connection: SqlRegistry(connection).views(but=frozenset(views)))
+        views |= {commitment: self._decode(view) for commitment, view in stored.items()}
+        if directory.size != self.now.size or len(views) != len(self.now.views) or directory.size == 1:
+            self._snapshot = _snapshot(directory, views)
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    async def _entries(self, start: int, count: int) -> list[bytes]:
+        return await self._database.read(lambda connection: SqlLogs(connection).entries(Log.DIRECTORY, start, count))
+
+
+def _snapshot(directory: Directory, views: Mapping[bytes, EnforcementView]) -> Snapshot:
+    return Snapshot(directory, rules_of(directory, views), views)
+
+
+def rules_of(directory: Directory, views: Mapping[bytes, EnforcementView]) -> Rules:
+    """Return the signed inputs of decisions, as of the directory's size."""
+    agreements = []
+    for commitment, view in views.items():
+        status = directory.agreement_status(commitment, at_size=directory.size)
+        if status is not None:
+            ref = AgreementRef(view.agreement_id, view.version, commitment)
+            agreements.append(AgreementInForce(ref, view, AgreementStatus(status)))
+    standings = {
+        record.party: Standing(Membership(record.status.value), Tlp(record.ceiling)) for record in directory.parties()
+    }
+    return Rules.of(directory.exchange, agreements, standings)
+
+
+def _payload_hash(entry: bytes) -> bytes:
+    return sha256(decode_signed(entry, limit=STATEMENT_BYTES, what="a directory statement").payload).digest()

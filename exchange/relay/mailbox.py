@@ -1,0 +1,151 @@
+"""What waits for whom: sealed envelopes, stored once, and a slim row for every recipient.
+
+A mailbox is ordered by lane and position; a position is the envelope's index in the traffic log, so it rises with gaps.
+A row leaves when its recipient has acknowledged it or the envelope expires; the ciphertext leaves with its last row.
+`Bells` wakes delivery streams of this process; the rows are the truth, a bell only saves the wait.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from exchange.envelope.model import Lane
+from exchange.names import PartyId
+from exchange.relay.slots import Slot, encode_slots
+
+DELIVERY_OVERHEAD = 1400
+"""Bytes that a delivery needs at most besides header, leaf, wrap and body: proof, promise, lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An envelope as the relay stores it. Signed parts are the bytes that travelled."""
+
+    id: int
+    """Its index in the traffic log, and its position in every mailbox."""
+    hash: bytes
+    sender: PartyId
+    envelope_id: bytes
+    lane: Lane
+    kind: int
+    expires_ms: int
+    header: bytes
+    slots: tuple[Slot, ...]
+    body: bytes = field(repr=False)
+    promise: bytes
+    decisions: bytes
+
+    def delivery_size(self, slot: Slot) -> int:
+        """Return what delivering it to one recipient takes at most, in bytes."""
+        return len(self.header) + len(slot.leaf) + len(slot.wrap) + len(self.body) + DELIVERY_OVERHEAD
+
+    def sealed(self) -> "Sealed":
+        """Return what a delivery is built from."""
+        return Sealed(self.id, self.header, encode_slots(self.slots), self.body, self.promise)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a delivery of one envelope is built from."""
+
+    id: int
+    header: bytes
+    slots: bytes
+    body: bytes = field(repr=False)
+    promise: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, about."""
+        return len(self.header) + len(self.slots) + len(self.body) + len(self.promise)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One envelope waiting for one recipient."""
+
+    position: int
+    place: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was answered when an envelope came first."""
+
+    answer: bytes
+    decisions: bytes
+
+
+class MailboxStore(Protocol):
+    """Sealed envelopes waiting for their recipients, within one open transaction."""
+
+    def answered(self, sender: PartyId, hashes: Sequence[bytes]) -> Mapping[bytes, Answered]:
+        """Return the answers that the sender was given for these envelope hashes, promises and final refusals."""
+
+    def taken(self, sender: PartyId, envelope_ids: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Return the envelope hash under which the sender has used each of these envelope ids."""
+
+    def deposit(self, envelopes: Sequence[Accepted]) -> None:
+        """Store envelopes and place each in every recipient's mailbox. None of them may be stored already."""
+
+    def refuse(self, sender: PartyId, hash_: bytes, answer: bytes, at_ms: int) -> None:
+        """Remember the final refusal of an envelope; a repeat changes nothing."""
+
+    def keep_evidence(self, hash_: bytes, sender: PartyId, envelope_id: bytes, header: bytes, at_ms: int) -> None:
+        """Keep a signed header that reuses an id; a repeat changes nothing."""
+
+    def waiting(
+        self, recipient: PartyId, lane: Lane, *, after: int, limit: int, kind: int | None = None
+    ) -> Sequence[Row]:
+        """Return what waits behind position `after`, in order; of one kind only when given."""
+
+    def sealed(self, ids: Sequence[int]) -> Mapping[int, Sealed]:
+        """Return the stored envelopes of these ids; one that is gone is left out."""
+
+    def acknowledge(self, recipient: PartyId, lane: Lane, position: int, *, kind: int | None = None) -> int:
+        """Free everything up to `position`, of one kind only when given, and return how many rows went.
+
+        A repeat frees nothing.
+        """
+
+    def cursors(self, recipient: PartyId) -> Mapping[Lane, int]:
+        """Return the highest position acknowledged in each lane that has one."""
+
+    def delete_done(self, limit: int) -> Sequence[bytes]:
+        """Delete at most `limit` ciphertexts that every recipient has; return their envelope hashes, oldest first."""
+
+    def delete_expired(self, now_ms: int, limit: int) -> Sequence[bytes]:
+        """Delete at most `limit` ciphertexts whose time has come, and their rows; return their envelope hashes."""
+
+    def forget_refusals(self, before_ms: int) -> int:
+        """Delete refusals given before a time at which the envelopes themselves are too old; return how many."""
+
+
+class Bells:
+    """Wakes the tasks that wait for something to happen to a party. For one event loop."""
+
+    def __init__(self) -> None:
+        """Begin with nobody listening."""
+        self._events: dict[PartyId, asyncio.Event] = {}
+
+    def listen(self, party: PartyId) -> asyncio.Event:
+        """Return a new bell for the party; its last one is rung no more.
+
+        The listener clears it before it looks for what is there, and forgets it at the end.
+        """
+        event = self._events[party] = asyncio.Event()
+        return event
+
+    def forget(self, party: PartyId, event: asyncio.Event) -> None:
+        """Drop a bell, unless another listener has put up its own since."""
+        if self._events.get(party) is event:
+            del self._events[party]
+
+    def ring(self, parties: Iterable[PartyId]) -> None:
+        """Wake those of the parties that listen."""
+        for party in parties:
+            event = self._events.get(party)
+            if event is not None:
+                event.set()

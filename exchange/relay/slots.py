@@ -1,0 +1,79 @@
+"""The slots of one envelope in one stored value: each recipient's leaf, proof and wrapped key.
+
+Stored once for all recipients beside the body, so that a mailbox row stays small. Written and read by the relay alone.
+Layout, big-endian: number of slots (2), the offset of each (4), then each slot: length of the recipient (1) and it,
+index (2), length of the leaf (2) and it, number of steps (1) and 32 bytes a step, the wrap to the end of the slot.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from exchange.names import HASH_BYTES, PartyId
+
+_COUNT = struct.Struct(">H")
+_OFFSET = struct.Struct(">I")
+_INDEX_AND_LEAF = struct.Struct(">HH")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What one recipient gets besides header, body and promise."""
+
+    recipient: PartyId
+    index: int
+    leaf: bytes
+    proof: tuple[bytes, ...]
+    wrap: bytes = field(repr=False)
+
+
+def encode_slots(slots: Sequence[Slot]) -> bytes:
+    """Return the stored value; `slot_at` takes the positions in `slots`."""
+    parts = [_encode(slot) for slot in slots]
+    at = _COUNT.size + _OFFSET.size * (len(parts) + 1)
+    offsets = []
+    for part in parts:
+        offsets.append(_OFFSET.pack(at))
+        at += len(part)
+    return b"".join((_COUNT.pack(len(parts)), *offsets, _OFFSET.pack(at), *parts))
+
+
+def slot_at(stored: bytes, place: int) -> Slot:
+    """Return the slot at `place`, as encode_slots was given it."""
+    start, end = struct.unpack_from(">II", stored, _COUNT.size + _OFFSET.size * place)
+    recipient, at = _recipient(stored, start)
+    index, length = _INDEX_AND_LEAF.unpack_from(stored, at)
+    at += _INDEX_AND_LEAF.size
+    leaf = stored[at : at + length]
+    at += length
+    steps = stored[at]
+    at += 1
+    proof = tuple(stored[at + HASH_BYTES * step : at + HASH_BYTES * (step + 1)] for step in range(steps))
+    return Slot(recipient, index, leaf, proof, stored[at + HASH_BYTES * steps : end])
+
+
+def recipients_of(stored: bytes) -> list[PartyId]:
+    """Return all recipients, by place."""
+    (count,) = _COUNT.unpack_from(stored)
+    starts = struct.unpack_from(f">{count}I", stored, _COUNT.size)
+    return [_recipient(stored, start)[0] for start in starts]
+
+
+def _encode(slot: Slot) -> bytes:
+    name = slot.recipient.encode()
+    return b"".join(
+        (
+            bytes((len(name),)),
+            name,
+            _INDEX_AND_LEAF.pack(slot.index, len(slot.leaf)),
+            slot.leaf,
+            bytes((len(slot.proof),)),
+            *slot.proof,
+            slot.wrap,
+        )
+    )
+
+
+def _recipient(stored: bytes, start: int) -> tuple[PartyId, int]:
+    end = start + 1 + stored[start]
+    return PartyId(stored[start + 1 : end].decode()), end

@@ -1,0 +1,88 @@
+"""Both logs on SQL: states, tiles, entries, checkpoints."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from exchange.errors import NotFound
+from exchange.merkle import HASH_BYTES, empty_root
+from exchange.relay.sequencer import Log, LogState
+from exchange.relay.store import tables
+from exchange.relay.store.upsert import insert_or_replace
+
+_ENTRIES = {Log.DIRECTORY: tables.directory_entry, Log.TRAFFIC: tables.traffic_entry}
+
+
+class SqlLogs:
+    """LogStore, and what is read of the logs, within one open transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on `connection`; its transaction is the caller's."""
+        self._connection = connection
+
+    def state(self, log: Log) -> LogState:
+        """Return size and root hash."""
+        found = self._connection.execute(
+            select(tables.log_state.c.size, tables.log_state.c.root).where(tables.log_state.c.log == log)
+        ).one_or_none()
+        return LogState(found.size, found.root) if found else LogState(0, empty_root())
+
+    def set_state(self, log: Log, state: LogState) -> None:
+        """Replace size and root hash."""
+        row = {"log": int(log), "size": state.size, "root": state.root}
+        insert_or_replace(self._connection, tables.log_state, [row])
+
+    def tile(self, log: Log, level: int, number: int) -> bytes:
+        """Return the hashes of a tile; nothing when it is not stored."""
+        tile = tables.log_tile.c
+        found = self._connection.execute(
+            select(tile.hashes).where(tile.log == log, tile.level == level, tile.number == number)
+        ).scalar_one_or_none()
+        return found or b""
+
+    def put_tiles(self, log: Log, tiles: Mapping[tuple[int, int], bytes]) -> None:
+        """Store tiles by (level, number)."""
+        rows = [
+            {"log": int(log), "level": level, "number": number, "width": len(hashes) // HASH_BYTES, "hashes": hashes}
+            for (level, number), hashes in tiles.items()
+        ]
+        insert_or_replace(self._connection, tables.log_tile, rows)
+
+    def append(self, log: Log, first: int, entries: Sequence[bytes]) -> None:
+        """Store entries from index `first` on."""
+        rows = [{"number": number, "entry": entry} for number, entry in enumerate(entries, first)]
+        if rows:
+            self._connection.execute(insert(_ENTRIES[log]), rows)
+
+    def entries(self, log: Log, start: int, count: int) -> list[bytes]:
+        """Return at most `count` entries from index `start` on; fewer at the end."""
+        entry = _ENTRIES[log].c
+        wanted = select(entry.entry).where(entry.number >= start, entry.number < start + count).order_by(entry.number)
+        return list(self._connection.execute(wanted).scalars())
+
+    def entry(self, log: Log, index: int) -> bytes:
+        """Return one entry; NotFound when there is none."""
+        found = self.entries(log, index, 1)
+        if not found:
+            raise NotFound(f"the {log.name.lower()} log has no entry {index}")
+        return found[0]
+
+    def directory_mark(self) -> int:
+        """Return the directory size of the newest head in the traffic log."""
+        return self._connection.execute(select(tables.directory_mark.c.size)).scalar_one_or_none() or 0
+
+    def set_directory_mark(self, size: int) -> None:
+        """Remember the directory size that was logged."""
+        insert_or_replace(self._connection, tables.directory_mark, [{"one": 1, "size": size}])
+
+    def checkpoint(self, log: Log) -> tuple[int, str] | None:
+        """Return size and note of the newest checkpoint that was handed out."""
+        checkpoint = tables.checkpoint.c
+        found = self._connection.execute(
+            select(checkpoint.size, checkpoint.note).where(checkpoint.log == log)
+        ).one_or_none()
+        return (found.size, found.note) if found else None
+
+    def put_checkpoint(self, log: Log, size: int, note: str) -> None:
+        """Replace the newest checkpoint."""
+        insert_or_replace(self._connection, tables.checkpoint, [{"log": int(log), "size": size, "note": note}])

@@ -1,0 +1,212 @@
+"""MailboxStore on SQL."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+
+from exchange.envelope.model import Lane
+from exchange.names import PartyId
+from exchange.relay.mailbox import Accepted, Answered, Row, Sealed
+from exchange.relay.slots import encode_slots, recipients_of
+from exchange.relay.store import tables
+from exchange.relay.store.upsert import insert_or_keep, insert_or_replace
+
+T = TypeVar("T")
+
+CHUNK = 500
+"""Values bound in one statement: SQLite's oldest limit is 999."""
+
+
+class SqlMailboxes:
+    """Mailboxes within one open transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on `connection`; its transaction is the caller's."""
+        self._connection = connection
+
+    def answered(self, sender: PartyId, hashes: Sequence[bytes]) -> Mapping[bytes, Answered]:
+        """Return the answers that the sender was given for these envelope hashes."""
+        accepted, refused = tables.accepted.c, tables.refused.c
+        found: dict[bytes, Answered] = {}
+        for some in _chunks(hashes):
+            promised = select(accepted.hash, accepted.promise, accepted.decisions).where(
+                accepted.hash.in_(some), accepted.sender == sender
+            )
+            found |= {row.hash: Answered(row.promise, row.decisions) for row in self._connection.execute(promised)}
+            denied = select(refused.hash, refused.answer).where(refused.hash.in_(some), refused.sender == sender)
+            found |= {row.hash: Answered(row.answer, b"") for row in self._connection.execute(denied)}
+        return found
+
+    def taken(self, sender: PartyId, envelope_ids: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Return the envelope hash under which the sender has used each of these envelope ids."""
+        accepted = tables.accepted.c
+        found: dict[bytes, bytes] = {}
+        for some in _chunks(envelope_ids):
+            wanted = select(accepted.envelope_id, accepted.hash).where(
+                accepted.sender == sender, accepted.envelope_id.in_(some)
+            )
+            found |= {row.envelope_id: row.hash for row in self._connection.execute(wanted)}
+        return found
+
+    def deposit(self, envelopes: Sequence[Accepted]) -> None:
+        """Store envelopes and place each in every recipient's mailbox."""
+        if not envelopes:
+            return
+        execute = self._connection.execute
+        execute(
+            insert(tables.accepted),
+            [
+                {
+                    "id": each.id,
+                    "hash": each.hash,
+                    "sender": each.sender,
+                    "envelope_id": each.envelope_id,
+                    "promise": each.promise,
+                    "decisions": each.decisions,
+                }
+                for each in envelopes
+            ],
+        )
+        execute(
+            insert(tables.envelope),
+            [
+                {"id": each.id, "header": each.header, "slots": encode_slots(each.slots), "body": each.body}
+                for each in envelopes
+            ],
+        )
+        execute(
+            insert(tables.held),
+            [
+                {"id": each.id, "remaining": len(each.slots), "expires_ms": each.expires_ms, "lane": int(each.lane)}
+                for each in envelopes
+            ],
+        )
+        execute(insert(tables.mailbox), [row for each in envelopes for row in _mailbox_rows(each)])
+
+    def refuse(self, sender: PartyId, hash_: bytes, answer: bytes, at_ms: int) -> None:
+        """Remember the final refusal of an envelope."""
+        row = {"sender": sender, "hash": hash_, "answer": answer, "at_ms": at_ms}
+        insert_or_keep(self._connection, tables.refused, [row])
+
+    def keep_evidence(self, hash_: bytes, sender: PartyId, envelope_id: bytes, header: bytes, at_ms: int) -> None:
+        """Keep a signed header that reuses an id."""
+        row = {"hash": hash_, "sender": sender, "envelope_id": envelope_id, "header": header, "at_ms": at_ms}
+        insert_or_keep(self._connection, tables.evidence, [row])
+
+    def waiting(
+        self, recipient: PartyId, lane: Lane, *, after: int, limit: int, kind: int | None = None
+    ) -> Sequence[Row]:
+        """Return what waits behind position `after`, in order."""
+        mailbox = tables.mailbox.c
+        wanted = (
+            select(mailbox.position, mailbox.place, mailbox.size)
+            .where(mailbox.recipient == recipient, mailbox.lane == int(lane), mailbox.position > after)
+            .order_by(mailbox.position)
+            .limit(limit)
+        )
+        if kind is not None:
+            wanted = wanted.where(mailbox.kind == kind)
+        return [Row(*row) for row in self._connection.execute(wanted)]
+
+    def sealed(self, ids: Sequence[int]) -> Mapping[int, Sealed]:
+        """Return the stored envelopes of these ids."""
+        envelope, accepted = tables.envelope.c, tables.accepted.c
+        found: dict[int, Sealed] = {}
+        for some in _chunks(ids):
+            wanted = (
+                select(envelope.id, envelope.header, envelope.slots, envelope.body, accepted.promise)
+                .join(tables.accepted, accepted.id == envelope.id)
+                .where(envelope.id.in_(some))
+            )
+            found |= {row.id: Sealed(*row) for row in self._connection.execute(wanted)}
+        return found
+
+    def acknowledge(self, recipient: PartyId, lane: Lane, position: int, *, kind: int | None = None) -> int:
+        """Free everything up to `position` and return how many rows went."""
+        mailbox, held = tables.mailbox.c, tables.held.c
+        mine: list[ColumnElement[bool]] = [
+            mailbox.recipient == recipient,
+            mailbox.lane == int(lane),
+            mailbox.position <= position,
+        ]
+        if kind is not None:
+            mine.append(mailbox.kind == kind)
+        freed = select(mailbox.position).where(*mine)
+        self._connection.execute(update(tables.held).where(held.id.in_(freed)).values(remaining=held.remaining - 1))
+        count = self._connection.execute(delete(tables.mailbox).where(*mine)).rowcount
+        if position > self.cursors(recipient).get(lane, 0):
+            row = {"recipient": recipient, "lane": int(lane), "position": position}
+            insert_or_replace(self._connection, tables.cursor, [row])
+        return count
+
+    def cursors(self, recipient: PartyId) -> Mapping[Lane, int]:
+        """Return the highest position acknowledged in each lane that has one."""
+        cursor = tables.cursor.c
+        wanted = select(cursor.lane, cursor.position).where(cursor.recipient == recipient)
+        return {Lane(row.lane): row.position for row in self._connection.execute(wanted)}
+
+    def delete_done(self, limit: int) -> Sequence[bytes]:
+        """Delete at most `limit` ciphertexts that every recipient has."""
+        held = tables.held.c
+        wanted = select(held.id).where(held.remaining == 0).order_by(held.id).limit(limit)
+        return self._delete(list(self._connection.execute(wanted).scalars()))
+
+    def delete_expired(self, now_ms: int, limit: int) -> Sequence[bytes]:
+        """Delete at most `limit` ciphertexts whose time has come, and their rows."""
+        held, mailbox = tables.held.c, tables.mailbox.c
+        wanted = select(held.id, held.lane).where(held.expires_ms <= now_ms).order_by(held.expires_ms).limit(limit)
+        gone = {row.id: row.lane for row in self._connection.execute(wanted)}
+        for number, lane in gone.items():
+            slots = self._connection.execute(
+                select(tables.envelope.c.slots).where(tables.envelope.c.id == number)
+            ).scalar_one()
+            for some in _chunks(recipients_of(slots)):
+                self._connection.execute(
+                    delete(tables.mailbox).where(
+                        mailbox.recipient.in_(some), mailbox.lane == lane, mailbox.position == number
+                    )
+                )
+        return self._delete(sorted(gone))
+
+    def forget_refusals(self, before_ms: int) -> int:
+        """Delete refusals given before a time."""
+        return self._connection.execute(delete(tables.refused).where(tables.refused.c.at_ms < before_ms)).rowcount
+
+    def counts(self) -> Counter[str]:
+        """Return how many envelopes wait for each recipient that has any."""
+        mailbox = tables.mailbox.c
+        wanted = select(mailbox.recipient, func.count()).group_by(mailbox.recipient)
+        return Counter(dict(self._connection.execute(wanted).tuples().all()))
+
+    def held(self) -> int:
+        """Return how many ciphertexts are stored."""
+        return self._connection.execute(select(func.count()).select_from(tables.held)).scalar_one()
+
+    def _delete(self, ids: Sequence[int]) -> Sequence[bytes]:
+        hashes: dict[int, bytes] = {}
+        for some in _chunks(ids):
+            accepted = tables.accepted.c
+            wanted = select(accepted.id, accepted.hash).where(accepted.id.in_(some))
+            hashes |= {row.id: row.hash for row in self._connection.execute(wanted)}
+            for table in (tables.held, tables.envelope):
+                self._connection.execute(delete(table).where(table.c.id.in_(some)))
+        return [hashes[number] for number in ids]
+
+
+def _mailbox_rows(each: Accepted) -> Iterable[Mapping[str, Any]]:
+    """Any because the columns differ in type."""
+    for place, slot in enumerate(each.slots):
+        yield {
+            "recipient": slot.recipient,
+            "lane": int(each.lane),
+            "position": each.id,
+            "kind": each.kind,
+            "place": place,
+            "size": each.delivery_size(slot),
+        }
+
+
+def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (values[at : at + CHUNK] for at in range(0, len(values), CHUNK))

@@ -1,0 +1,64 @@
+"""Prekey bundles, enforcement views and join requests on SQL."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, delete, select
+
+from exchange.names import PartyId
+from exchange.relay.store import tables
+from exchange.relay.store.upsert import insert_or_keep
+
+
+class SqlRegistry:
+    """What the directory names by hash, and who asked to join, within one open transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on `connection`; its transaction is the caller's."""
+        self._connection = connection
+
+    def put_bundle(self, hash_: bytes, party: PartyId, bundle: bytes) -> None:
+        """Keep a signed bundle of prekeys; a repeat changes nothing."""
+        insert_or_keep(self._connection, tables.prekey_bundle, [{"hash": hash_, "party": party, "bundle": bundle}])
+
+    def drop_bundles(self, party: PartyId, keep: Sequence[bytes]) -> None:
+        """Delete a party's bundles other than those whose hashes are given."""
+        bundle = tables.prekey_bundle.c
+        self._connection.execute(
+            delete(tables.prekey_bundle).where(bundle.party == party, bundle.hash.not_in(list(keep)))
+        )
+
+    def bundles(self, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return signed bundles by payload hash; one that is unknown is left out."""
+        bundle = tables.prekey_bundle.c
+        wanted = select(bundle.hash, bundle.bundle).where(bundle.hash.in_(list(hashes)))
+        return {row.hash: row.bundle for row in self._connection.execute(wanted)}
+
+    def put_view(self, commitment: bytes, number: int, view: bytes) -> None:
+        """Keep a signed enforcement view, shown by directory entry `number`; a repeat changes nothing."""
+        row = {"commitment": commitment, "number": number, "view": view}
+        insert_or_keep(self._connection, tables.agreement_view, [row])
+
+    def view_number(self, commitment: bytes) -> int | None:
+        """Return the index of the directory entry that shows a commitment."""
+        view = tables.agreement_view.c
+        return self._connection.execute(select(view.number).where(view.commitment == commitment)).scalar_one_or_none()
+
+    def views(self, *, but: Collection[bytes] = ()) -> dict[bytes, bytes]:
+        """Return signed views by commitment, all that are not among `but`."""
+        view = tables.agreement_view.c
+        missing = set(self._connection.execute(select(view.commitment)).scalars()).difference(but)
+        return {commitment: found for commitment in missing if (found := self.view(commitment)) is not None}
+
+    def view(self, commitment: bytes) -> bytes | None:
+        """Return one signed view."""
+        view = tables.agreement_view.c
+        return self._connection.execute(select(view.view).where(view.commitment == commitment)).scalar_one_or_none()
+
+    def put_join(self, party: PartyId, request: bytes, at_ms: int) -> None:
+        """Keep the request under which a party joins; a repeat changes nothing."""
+        insert_or_keep(self._connection, tables.join_request, [{"party": party, "request": request, "at_ms": at_ms}])
+
+    def join(self, party: PartyId) -> bytes | None:
+        """Return the request under which a party joins."""
+        join = tables.join_request.c
+        return self._connection.execute(select(join.request).where(join.party == party)).scalar_one_or_none()

@@ -1,0 +1,163 @@
+"""What the relay checks of a submission before it accepts it, in order (crypto.md 1.5).
+
+ 1-11  exchange/envelope/verify.py: size, parse, sender, key, signature, clock, body, leaves, prekeys, root
+ 12    decide: every slot is permitted by the agreement that it cites, or is control traffic between members
+ 13    attachments: none are carried yet, so an envelope that names any is refused
+
+Admission is all or nothing. A refusal is signed and final once the header's signature holds: the sender decides and
+seals again, under the same sequence numbers. It names a clause only of an agreement to which the sender is a party;
+an unknown recipient, one without a prekey and one that is not cleared give the same answer, NOT_DELIVERABLE.
+Runs in a thread beside the event loop, on one unchanging snapshot.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from exchange.crypto.signed import VerifiedRoots
+from exchange.directory.state import MEMBERS
+from exchange.envelope.binding import envelope_hash
+from exchange.envelope.codec import decode_submission
+from exchange.envelope.model import EnvelopeKind
+from exchange.envelope.verify import RelayChecks, Verified, VerifiedLeaf, verify_submission
+from exchange.errors import BadEnvelope, BadInput
+from exchange.names import PartyId
+from exchange.policy.decide import Decision, Item, Reason, Slot, decide_slots
+from exchange.receipts.model import RelayDecision
+from exchange.relay.accept import Frame, Judged, Permitted, Refused
+from exchange.relay.directory import Snapshot
+
+NOT_DELIVERABLE = "NOT_DELIVERABLE"
+"""The one reason for every recipient of whom the sender may know no more."""
+
+BAD_ENVELOPE = "BAD_ENVELOPE"
+ATTACHMENTS_NOT_CARRIED = "ATTACHMENTS_NOT_CARRIED"
+
+STEP_SIGNATURE = 6
+STEP_PREKEY = 10
+STEP_DECIDE = 12
+STEP_ATTACHMENTS = 13
+
+_RECIPIENT_REASONS = frozenset(
+    {
+        Reason.SAME_PARTY,
+        Reason.RECIPIENT_UNKNOWN,
+        Reason.RECIPIENT_NOT_ADMITTED,
+        Reason.RECIPIENT_SUSPENDED,
+        Reason.RECIPIENT_EXPELLED,
+    }
+)
+_SENDER_REASONS = frozenset(
+    {Reason.SENDER_UNKNOWN, Reason.SENDER_NOT_ADMITTED, Reason.SENDER_SUSPENDED, Reason.SENDER_EXPELLED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges frames. `prekey_id` gives the key id of a party's published prekey for a time in ms."""
+
+    prekey_id: Callable[[Snapshot, PartyId, int], bytes | None]
+    seen: VerifiedRoots
+
+    def frame(self, submissions: Sequence[bytes], *, sender: PartyId, snapshot: Snapshot, now_ms: int) -> Frame:
+        """Return the frame with every submission permitted or refused; `sender` is who the channel proved."""
+        checks = RelayChecks(
+            exchange=snapshot.directory.exchange,
+            peer=sender,
+            now_ms=now_ms,
+            envelope_key=lambda party, key_id: snapshot.directory.envelope_key(
+                party, key_id, at_size=snapshot.size, at_ms=now_ms
+            ),
+            prekey_ids=lambda party, at_ms: self.prekey_id(snapshot, party, at_ms),
+            seen=self.seen,
+        )
+        judged = tuple(_judge(submission, checks, snapshot) for submission in submissions)
+        return Frame(sender, snapshot.size, judged)
+
+
+def _judge(submission: bytes, checks: RelayChecks, snapshot: Snapshot) -> Judged:
+    # 1 to 11
+    try:
+        verified = verify_submission(submission, context=checks)
+    except BadEnvelope as error:
+        return _refused_by_step(submission, error)
+    # 12
+    if verified.core.kind is EnvelopeKind.CONTROL:
+        denied = _deny_control(verified, snapshot)
+    else:
+        denied = _deny_report(verified, snapshot, checks.now_ms)
+    if denied is not None:
+        return denied
+    # 13
+    if verified.core.blobs:
+        return Refused(verified.envelope_hash, ATTACHMENTS_NOT_CARRIED, STEP_ATTACHMENTS, final=True)
+    decisions = (
+        RelayDecision(leaf.index, leaf.leaf.basis.commitment if leaf.leaf.basis else b"") for leaf in verified.leaves
+    )
+    return Permitted(verified, tuple(decisions))
+
+
+def _refused_by_step(submission: bytes, error: BadEnvelope) -> Refused:
+    try:
+        hash_ = envelope_hash(decode_submission(submission).header.payload)
+    except BadInput:
+        hash_ = sha256(submission).digest()
+    final = error.step > STEP_SIGNATURE
+    if error.step == STEP_PREKEY:
+        return Refused(hash_, NOT_DELIVERABLE, STEP_DECIDE, final=final, detail=str(error))
+    return Refused(hash_, BAD_ENVELOPE, error.step, final=final, detail=str(error))
+
+
+def _deny_control(verified: Verified, snapshot: Snapshot) -> Refused | None:
+    """Return why control traffic may not pass: both ends must be members, suspended ones too, and not the same."""
+    sender = verified.core.sender
+    if snapshot.status(sender) not in MEMBERS:
+        return Refused(verified.envelope_hash, Reason.SENDER_NOT_ADMITTED, STEP_DECIDE, final=True)
+    for leaf in verified.leaves:
+        recipient = leaf.leaf.recipient
+        if recipient == sender or snapshot.status(recipient) not in MEMBERS:
+            return _not_deliverable(verified, f"control traffic to {recipient}")
+    return None
+
+
+def _deny_report(verified: Verified, snapshot: Snapshot, now_ms: int) -> Refused | None:
+    core = verified.core
+    decisions = decide_slots(
+        Item.in_transit(core.label, grant_hashes=len(core.grants)),
+        [
+            (leaf.leaf.recipient, Slot(leaf.leaf.basis, leaf.leaf.via, leaf.leaf.display_only))
+            for leaf in verified.leaves
+        ],
+        sender=core.sender,
+        rules=snapshot.rules,
+        now_ms=now_ms,
+    )
+    for leaf, decision in zip(verified.leaves, decisions, strict=True):
+        if not decision.permit:
+            return _denied(verified, leaf, decision, snapshot)
+    return None
+
+
+def _denied(verified: Verified, leaf: VerifiedLeaf, decision: Decision, snapshot: Snapshot) -> Refused:
+    """Return the refusal for one denied slot: it says no more than the sender may know."""
+    reasons, sender = decision.reasons, verified.core.sender
+    detail = f"slot {leaf.index} to {leaf.leaf.recipient}: {', '.join(reasons)}"
+    about_sender = [reason for reason in reasons if reason in _SENDER_REASONS]
+    if about_sender:
+        return Refused(verified.envelope_hash, about_sender[0], STEP_DECIDE, final=True, detail=detail)
+    view = snapshot.views.get(leaf.leaf.basis.commitment) if leaf.leaf.basis else None
+    if view is None or sender not in view.parties or not reasons or _RECIPIENT_REASONS.intersection(reasons):
+        return _not_deliverable(verified, detail)
+    return Refused(
+        verified.envelope_hash,
+        reasons[0],
+        STEP_DECIDE,
+        clause=decision.clause,
+        recipient=leaf.leaf.recipient,
+        final=True,
+        detail=detail,
+    )
+
+
+def _not_deliverable(verified: Verified, detail: str) -> Refused:
+    return Refused(verified.envelope_hash, NOT_DELIVERABLE, STEP_DECIDE, final=True, detail=detail)
