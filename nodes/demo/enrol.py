@@ -1,0 +1,127 @@
+"""Found the exchange and let six partners join, with the commands that people use.
+
+Each partner's root lies in a home of its own, as if on its own offline machine; files go from home to home as they would
+by courier. The commands run in this process, which saves the start of sixty; relay and nodes are processes.
+"""
+
+import contextlib
+import io
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from exchange.crypto.random import token
+from exchange.errors import InternalError
+from nodes.admin.main import run
+from nodes.demo.cast import AGREEMENTS, COUNCIL, EXCHANGE, Player
+from nodes.demo.processes import Processes
+
+MEMORY = ("--memory-mib", "64")
+"""The floor of the keystore: a demonstration unlocks fourteen of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where everything of one demo lies."""
+
+    path: Path
+
+    @property
+    def relay(self) -> Path:
+        """The relay's home."""
+        return self.path / "relay"
+
+    def node(self, party: str) -> Path:
+        """A partner's node."""
+        return self.path / party.lower()
+
+    def root(self, party: str) -> Path:
+        """A partner's root, which would lie on an offline machine."""
+        return self.path / "roots" / party.lower()
+
+    @property
+    def passphrase(self) -> tuple[str, str]:
+        """The option that unlocks every keystore of this demo."""
+        return ("--passphrase-file", str(self.path / "passphrase"))
+
+
+def command(*words: str | Path) -> str:
+    """Run one `concord` command in this process and return what it wrote to stdout."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([str(word) for word in words])
+    if code != 0:
+        raise InternalError(f"concord {' '.join(map(str, words[:3]))} … ended with {code}: {err.getvalue().strip()}")
+    return out.getvalue()
+
+
+def prepare(home: Home) -> None:
+    """Make the directories and one random passphrase for all keystores of this demo."""
+    (home.path / "roots").mkdir(parents=True)
+    (home.path / "files").mkdir()
+    handle = os.open(home.path / "passphrase", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(token() + "\n")
+
+
+def found(home: Home, processes: Processes) -> None:
+    """Make the council's root and the relay, and start the relay."""
+    root = home.root(COUNCIL)
+    command("root", "init", "--home", root, "--party", COUNCIL, *home.passphrase, *MEMORY)
+    addresses = ("--address", free_address(), "--join-address", free_address())
+    council = ("--exchange", EXCHANGE, "--council", root / "root.pub")
+    command("relay", "init", "--home", home.relay, *council, *addresses, *home.passphrase, *MEMORY)
+    unsigned, signed = home.relay / "genesis.unsigned", home.relay / "genesis.signed"
+    command("root", "sign", unsigned, "--home", root, "--out", signed, "--yes", *home.passphrase)
+    processes.start("relay", home.relay, ["relay", "serve", "--home", str(home.relay), *home.passphrase])
+    processes.wait_until((home.relay / "relay.info").exists, "the relay")
+
+
+def join(home: Home, player: Player, processes: Processes) -> None:
+    """Take one partner from the invitation to a running node."""
+    files, party, root = home.path / "files", player.party, home.root(player.party)
+    council = ("--home", home.root(COUNCIL), *home.passphrase)
+    invitation, credentials = files / f"{party}.invitation", files / f"{party}.credentials"
+    if party != COUNCIL:
+        command("root", "init", "--home", root, "--party", party, *home.passphrase, *MEMORY)
+    about = ("--country", party, "--name", player.name, "--ceiling", player.ceiling)
+    info = ("--relay", home.relay / "relay.info")
+    command("root", "invite", party, *council, *info, *about, "--out", invitation)
+    node = ("--home", home.node(party), *home.passphrase)
+    command("node", "init", "--invitation", invitation, "--sensors", free_address(), *node, *MEMORY)
+    request = home.node(party) / "node.request"
+    command("root", "sign", request, "--home", root, "--out", credentials, "--yes", *home.passphrase)
+    command("node", "join", "--invitation", invitation, "--credentials", credentials, *node)
+    fingerprint = command("root", "fingerprint", "--home", root).strip()
+    asked = home.relay / "requests" / f"{party}.join"
+    command("root", "admit", asked, *council, *info, "--fingerprint", fingerprint, "--yes")
+    processes.start(party, home.node(party), ["node", "serve", *map(str, node)])
+
+
+def sign_agreements(home: Home, parties: Sequence[str]) -> list[str]:
+    """Let every party sign both agreements; return their titles. The last signature puts each into force."""
+    return [_sign_one(home, text, [party for party in parties if f"{party}" in _parties(text)]) for text in AGREEMENTS]
+
+
+def _sign_one(home: Home, text: Path, parties: Sequence[str]) -> str:
+    signed = home.path / "files" / f"{text.stem}.agreement"
+    for position, party in enumerate(parties):
+        source = text if position == 0 else signed
+        root = ("--root", home.root(party), *home.passphrase)
+        last = () if position == len(parties) - 1 else ("--no-hand-over",)
+        node = ("--home", home.node(party))
+        command("agreement", "sign", source, *root, *node, "--out", signed, "--yes", *last)
+    return text.read_text(encoding="utf-8").split("agreement: ", 1)[1].splitlines()[0]
+
+
+def _parties(text: Path) -> str:
+    return text.read_text(encoding="utf-8").split("parties: ", 1)[1].splitlines()[0]
+
+
+def free_address() -> str:
+    """Return a loopback address whose port was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"

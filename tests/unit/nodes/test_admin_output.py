@@ -1,0 +1,41 @@
+"""What the commands print: text from others cannot drive the terminal, and pipes get plain columns."""
+
+import pytest
+
+from nodes.admin import output
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("plain", "plain"),
+        ("خبر", "خبر"),
+        ("a\x1b[2Jb", "a\\u001b[2Jb"),
+        ("report\u202egnp.exe", "report\\u202egnp.exe"),
+        ("bell\x07", "bell\\u0007"),
+        ("two\nlines", "two\nlines"),
+    ],
+)
+def test_text_from_others_cannot_drive_the_terminal(text: str, shown: str) -> None:
+    assert output.printable(text) == shown
+
+
+def test_a_table_in_a_pipe_is_plain_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("item", "title"), [("3f9a", "Road [bold]block")])
+    assert capsys.readouterr().out == "item  title\n3f9a  Road [bold]block\n"
+
+
+def test_an_empty_table_says_so_and_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("item",), [], empty="no reports yet")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "no reports yet\n")
+
+
+def test_an_error_is_followed_by_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    output.complain("no label", place="report.json", hint="write one")
+    assert capsys.readouterr().err == "error: report.json: no label\nhint: write one\n"
+
+
+@pytest.mark.parametrize("count, words", [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")])
+def test_sizes_are_readable(count: int, words: str) -> None:
+    assert output.size(count) == words
