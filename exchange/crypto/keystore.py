@@ -7,8 +7,8 @@ Layout, integers big-endian:
     entry    length of name (2) | name | length of box (4) | box = nonce (12) and AES-256-GCM under the data key
 
 The data key is random and new each time a file is sealed, so an entry of an older file does not open in this one; an
-entry's associated data is the header, its number and its name, so none can be renamed, moved, or dropped. Entries
-stand in the order of their names. Memory and passes have caps: a hostile file must not exhaust the machine.
+entry's associated data is the header, its number and its name, so none can be renamed, moved, or dropped.
+Memory and passes have caps: a hostile file must not exhaust the machine.
 """
 
 import struct
@@ -124,14 +124,12 @@ def _check_header(header: bytes) -> int:
 
 
 def _split_entries(data: bytes, count: int) -> list[tuple[bytes, bytes]]:
-    """Return names and boxes; MalformedInput unless they fill `data` exactly, in order."""
+    """Return names and boxes; MalformedInput unless they fill `data` exactly."""
     entries: list[tuple[bytes, bytes]] = []
     at = 0
     for _ in range(count):
         name, at = _take(data, at, ">H", NAME_BYTES)
         box, at = _take(data, at, ">I", _NONCE_BYTES + VALUE_BYTES + _TAG_BYTES)
-        if entries and name <= entries[-1][0]:
-            raise MalformedInput("the keystore's entries are not in order")
         try:
             _name_bytes(name.decode())
         except UnicodeDecodeError as error:

@@ -36,7 +36,8 @@ def unframe(framed: bytes) -> bytes:
     if len(framed) < FRAME_LEAST:
         raise VerificationFailed(f"a frame has at least {FRAME_LEAST} bytes, not {len(framed)}")
     end = _LENGTH_BYTES + int.from_bytes(framed[:_LENGTH_BYTES], "big")
-    if end > len(framed) or _frame_size(end - _LENGTH_BYTES) != len(framed):
+    # A length beyond the end gives a frame larger than this one, too.
+    if _frame_size(end - _LENGTH_BYTES) != len(framed):
         raise VerificationFailed("the frame has another size than its body gives")
     if framed.count(0, end) != len(framed) - end:
         raise VerificationFailed("the padding is not zero")

@@ -138,6 +138,17 @@ def test_a_key_that_is_not_the_one_named_is_refused() -> None:
         verify_signed(signed, lambda _: COMPOSITE.public, expected_type="promise", context=CONTEXT)
 
 
+def test_a_signature_does_not_count_for_a_key_that_did_not_make_it() -> None:
+    other = Ed25519Key.generate()
+    seen = VerifiedRoots()
+    signed = sign(ED25519, "promise", b"payload", context=CONTEXT)
+    assert opens(signed, ED25519, other, seen=seen)
+    renamed = replace(signed, signatures=(replace(signed.signatures[0], key_id=other.public.key_id),))
+    assert not opens(renamed, ED25519, other, seen=seen) and not opens(renamed, ED25519, other)
+    with pytest.raises(BadSignature):
+        verified_signers(renamed, lambda _: ED25519.public, expected_type="promise", context=CONTEXT)
+
+
 def test_a_key_for_wrapping_signs_nothing() -> None:
     wrapping = XWingKey.generate().public
     signed = sign(ED25519, "promise", b"payload", context=CONTEXT)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
     load_pem_private_key,
 )
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from exchange.crypto.x509 import (
     BACKDATE_MS,
@@ -197,6 +197,36 @@ def test_a_ca_is_no_leaf_and_no_leaf_issues() -> None:
     key_der = load_pem_private_key(key_pem, None).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     with pytest.raises(VerificationFailed):
         leaf((library_der(pem), key_der))
+
+
+CLIENT = (library.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)
+NO_CA = (library.BasicConstraints(False, None), True)
+
+
+def signed_by(ca_key_der: bytes, key: Any, extensions: tuple[tuple[library.ExtensionType, bool], ...]) -> bytes:
+    return pem_of(self_made(key, signer=load_der_private_key(ca_key_der, password=None), extensions=extensions))
+
+
+def test_a_leaf_is_on_p256_says_that_it_is_none_and_what_it_is_for() -> None:
+    p256, p384 = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
+    assert issued_by(signed_by(CA_KEY, p256, (NO_CA, CLIENT)), [CA], NOW_MS) == CA
+    for key, extensions in (
+        (p384, (NO_CA, CLIENT)),
+        (ed25519.Ed25519PrivateKey.generate(), (NO_CA, CLIENT)),
+        (p256, (CLIENT,)),
+        (p256, (NO_CA,)),
+        (p256, (CA_EXTENSIONS[0], CLIENT)),
+    ):
+        with pytest.raises(NotAuthenticated):
+            issued_by(signed_by(CA_KEY, key, extensions), [CA], NOW_MS)
+
+
+def test_a_leaf_that_outlives_its_ca_ends_with_it() -> None:
+    old, old_key = new_ca("7f3a", now_ms=NOW_MS - 10 * DAY_MS, days=9)
+    made = signed_by(old_key, ec.generate_private_key(ec.SECP256R1()), (NO_CA, CLIENT))
+    assert validity(made)[1] > NOW_MS
+    with pytest.raises(NotAuthenticated):
+        issued_by(made, [old], NOW_MS)
 
 
 def test_a_ca_made_with_another_partners_ca_key_is_not_found_without_it() -> None:

@@ -123,6 +123,13 @@ def test_a_wrap_must_be_bound_and_hold_32_bytes() -> None:
             wrap(secret, KEY.public.raw, info)
 
 
+def test_a_wrap_that_is_bound_to_nothing_does_not_unwrap() -> None:
+    suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
+    wrapped = suite.encrypt(SECRET, KEY.parsed.public_key(), b"")
+    assert suite.decrypt(wrapped, KEY.parsed, b"") == SECRET
+    assert not opens(wrapped, info=b"")
+
+
 def test_nothing_is_wrapped_for_a_key_that_cannot_be_one() -> None:
     raw = KEY.public.raw
     for bad in (b"", raw[:-1], raw + b"\x00", raw[:1184] + bytes(32), b"\xff" * 1152 + raw[1152:]):
