@@ -97,7 +97,7 @@ def _parse(url: str) -> sa.URL:
         raise ConfigurationError(
             f"databases of kind {parsed.drivername} are not supported", hint="use sqlite:/// or postgresql+psycopg://"
         )
-    if parsed.password is not None:
+    if parsed.password:
         raise ConfigurationError(
             "the database URL holds a password",
             hint="leave it out and use a password file (~/.pgpass, or ?passfile=FILE), a certificate or a socket",
