@@ -139,7 +139,8 @@ def check_ca(der: bytes, now_ms: int) -> None:
     if usage is None or not usage.key_cert_sign:
         raise VerificationFailed("the CA's key may not sign certificates")
     if not _is_issued_by(ca, ca):
-        # Proof of possession: nobody can pin another partner's key as its own.
+        # Nobody can make a CA of its own from another's key. A copy of another's whole certificate passes here: who
+        # pins CAs must refuse one whose key is pinned already.
         raise VerificationFailed("the CA is not signed by itself")
     if not _valid_at(ca, now_ms):
         raise VerificationFailed("the CA is not valid now")
