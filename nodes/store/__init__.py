@@ -1,0 +1,18 @@
+"""What a node keeps: SQLAlchemy Core tables, functions on an open transaction, frozen dataclasses out.
+
+Store functions are synchronous and promise nothing about durability; `await database.write(fn)` does (PROTOCOL 5).
+What is searchable in clear, and what is encrypted: docs/spec/node-store.md.
+
+===========  ==================================================================
+file         what
+===========  ==================================================================
+tables       the tables of node.db
+rows         what the functions return
+reports      reports, who gets them, their story, retractions, idempotency keys
+sending      sealed envelopes, sequence numbers, control statements, promises
+receiving    envelopes received, cursors, receipts, quarantine
+trust        the mirrored directory, checkpoints, prekey bundles, agreements
+alarms       what an operator must look at
+keys         keys.db: keys of reports and prekeys, which can be destroyed
+===========  ==================================================================
+"""

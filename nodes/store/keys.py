@@ -1,0 +1,106 @@
+"""Keys of reports and of daily prekeys, in keys.db: a small file that can forget.
+
+Every key is wrapped under the store's master key; the context ties it to its place. What is deleted is overwritten
+(secure_delete), and gone from the write-ahead log too once the file is checkpointed: `Database.checkpoint_truncate`.
+A key is durable before the row that needs it, and destroyed before the row that says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from exchange.crypto.atrest import unwrap_key, wrap_key
+from exchange.crypto.random import random_bytes
+from exchange.crypto.xwing import XWingKey
+from nodes.store import tables
+from nodes.store.upsert import insert_or_keep
+
+KEY_BYTES = 32
+
+_REPORT = b"report\x00"
+_PREKEY = b"prekey\x00"
+_report_key = tables.report_key.c
+_prekey = tables.prekey.c
+
+
+@dataclass(frozen=True, slots=True)
+class Prekey:
+    """A daily prekey; `day` counts days since 1970 in UTC."""
+
+    day: int
+    key: XWingKey = field(repr=False)
+
+
+def new_report_key() -> bytes:
+    """Return a fresh key for one report."""
+    return random_bytes(KEY_BYTES)
+
+
+def add_report_keys(connection: Connection, master: bytes, keys: Sequence[tuple[bytes, bytes]]) -> None:
+    """Store (item, key) pairs; the key of an item that has one stays, so read it back before sealing a second time."""
+    rows = [{"item": item, "wrapped": wrap_key(master, key, _REPORT + item)} for item, key in keys]
+    insert_or_keep(connection, tables.report_key, rows)
+
+
+def report_keys(connection: Connection, master: bytes, items: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the keys of these items that are not destroyed.
+
+    Raises:
+        VerificationFailed: the file is damaged, or belongs to another keystore.
+    """
+    wanted = select(_report_key.item, _report_key.wrapped).where(_report_key.item.in_(list(items)))
+    return {row.item: unwrap_key(master, row.wrapped, _REPORT + row.item) for row in connection.execute(wanted)}
+
+
+def items_with_key(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
+    """Return those of these items whose key is here."""
+    return set(connection.execute(select(_report_key.item).where(_report_key.item.in_(list(items)))).scalars())
+
+
+def items_of_keys(connection: Connection, *, after: bytes, limit: int) -> list[bytes]:
+    """Return items that have a key, in order of the hash."""
+    wanted = select(_report_key.item).where(_report_key.item > after).order_by(_report_key.item).limit(limit)
+    return list(connection.execute(wanted).scalars())
+
+
+def destroy_report_keys(connection: Connection, items: Sequence[bytes]) -> int:
+    """Delete the keys of these items and return how many went; checkpoint the file after the commit."""
+    return connection.execute(delete(tables.report_key).where(_report_key.item.in_(list(items)))).rowcount
+
+
+def add_prekeys(connection: Connection, master: bytes, prekeys: Sequence[Prekey]) -> None:
+    """Store prekeys before their public halves are shown to anybody."""
+    rows = [
+        {
+            "key_id": each.key.public.key_id,
+            "day": each.day,
+            "wrapped": wrap_key(master, each.key.seed, _PREKEY + each.key.public.key_id),
+        }
+        for each in prekeys
+    ]
+    if rows:
+        connection.execute(insert(tables.prekey), rows)
+
+
+def prekey_of(connection: Connection, master: bytes, key_id: bytes) -> XWingKey | None:
+    """Return the prekey of an id, if it is not destroyed."""
+    wanted = select(_prekey.wrapped).where(_prekey.key_id == key_id)
+    wrapped = connection.execute(wanted).scalar_one_or_none()
+    return None if wrapped is None else XWingKey.from_seed(unwrap_key(master, wrapped, _PREKEY + key_id))
+
+
+def prekey_days(connection: Connection) -> list[tuple[int, bytes]]:
+    """Return (day, key id) of the prekeys held, by day."""
+    found = connection.execute(select(_prekey.day, _prekey.key_id).order_by(_prekey.day, _prekey.key_id))
+    return [(row.day, row.key_id) for row in found]
+
+
+def destroy_prekeys_before(connection: Connection, day: int) -> int:
+    """Delete the prekeys of days before `day` and return how many went; checkpoint the file after the commit."""
+    return connection.execute(delete(tables.prekey).where(_prekey.day < day)).rowcount
+
+
+def count_prekeys(connection: Connection) -> int:
+    """Return how many prekeys are held."""
+    return int(connection.execute(select(func.count()).select_from(tables.prekey)).scalar_one())

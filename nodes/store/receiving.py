@@ -1,0 +1,135 @@
+"""Envelopes that came, cursors, receipts to give, quarantine and streams heard, on an open transaction."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from exchange.receipts.streams import STREAM_START, next_running_hash
+from nodes.store import tables
+from nodes.store.rows import Came, Cursor, HeardStream, QueuedReceipt, SetAside
+from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number
+
+_inbox = tables.inbox.c
+_queue = tables.receipt_queue.c
+_head = tables.stream_head.c
+
+
+def known_envelopes(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, Came]:
+    """Return those of these envelopes that came before."""
+    found = connection.execute(select(tables.inbox).where(_inbox.envelope.in_(list(hashes))))
+    return {row.envelope: Came(**dict(row._mapping)) for row in found}  # noqa: SLF001
+
+
+def add_came(connection: Connection, came: Sequence[Came]) -> None:
+    """Remember envelopes for ever; a repeat changes nothing."""
+    insert_or_keep(connection, tables.inbox, [asdict(each) for each in came])
+
+
+def others_with_number(connection: Connection, came: Came) -> list[bytes]:
+    """Return other envelopes under the same number: proof against the sender."""
+    wanted = select(_inbox.envelope).where(
+        _inbox.sender == came.sender,
+        _inbox.stream == came.stream,
+        _inbox.lane == came.lane,
+        _inbox.seq == came.seq,
+        _inbox.envelope != came.envelope,
+    )
+    return list(connection.execute(wanted).scalars())
+
+
+def cursors(connection: Connection) -> dict[int, Cursor]:
+    """Return how far each lane has been received."""
+    found = connection.execute(select(tables.cursor))
+    return {row.lane: Cursor(row.lane, row.position, row.drained_ms) for row in found}
+
+
+def set_cursors(connection: Connection, changed: Sequence[Cursor]) -> None:
+    """Replace the cursors of some lanes."""
+    insert_or_replace(connection, tables.cursor, [asdict(cursor) for cursor in changed])
+
+
+def set_aside(connection: Connection, deliveries: Sequence[SetAside]) -> None:
+    """Keep deliveries that failed a check; the same bytes are kept once."""
+    insert_or_keep(connection, tables.quarantine, [asdict(each) for each in deliveries])
+
+
+def count_set_aside(connection: Connection) -> int:
+    """Return how many deliveries are set aside."""
+    return int(connection.execute(select(func.count()).select_from(tables.quarantine)).scalar_one())
+
+
+def list_set_aside(connection: Connection, *, limit: int = 100) -> list[SetAside]:
+    """Return deliveries that were set aside, newest first."""
+    wanted = select(tables.quarantine).order_by(tables.quarantine.c.at_ms.desc()).limit(limit)
+    return [SetAside(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
+
+
+# -- receipts to give --------------------------------------------------------------------------------------------------
+
+
+def queue_receipts(connection: Connection, receipts: Sequence[QueuedReceipt]) -> None:
+    """Let receipts wait for the next batch to their sender."""
+    number = next_number(connection, _queue.number)
+    rows = [{**asdict(each), "number": number + place} for place, each in enumerate(receipts)]
+    if rows:
+        connection.execute(insert(tables.receipt_queue), rows)
+
+
+def queued_receipts(connection: Connection, *, limit: int) -> list[QueuedReceipt]:
+    """Return what waits, oldest first."""
+    wanted = select(tables.receipt_queue).order_by(_queue.number).limit(limit)
+    return [QueuedReceipt(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
+
+
+def drop_receipts(connection: Connection, numbers: Sequence[int]) -> None:
+    """Forget receipts that a signed batch now carries."""
+    connection.execute(delete(tables.receipt_queue).where(_queue.number.in_(list(numbers))))
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def heard_stream(connection: Connection, sender: str, stream: int, lane: int) -> HeardStream:
+    """Return what is known of a sender's stream; a fresh record when nothing is."""
+    wanted = select(tables.stream_head).where(_head.sender == sender, _head.stream == stream, _head.lane == lane)
+    found = connection.execute(wanted).one_or_none()
+    if found is None:
+        return HeardStream(sender, stream, lane, 0, STREAM_START, 0, b"", (), 0, "open")
+    return _to_heard(dict(found._mapping))  # noqa: SLF001
+
+
+def set_heard(connection: Connection, heard: HeardStream) -> None:
+    """Replace what is known of a stream."""
+    row = {**asdict(heard), "voided": ",".join(map(str, heard.voided))}
+    insert_or_replace(connection, tables.stream_head, [row])
+
+
+def open_heads(connection: Connection) -> list[HeardStream]:
+    """Return streams whose last head is not yet found to be true."""
+    wanted = select(tables.stream_head).where(_head.state != "held")
+    return [_to_heard(dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
+
+
+def missing_numbers(connection: Connection, heard: HeardStream) -> tuple[list[int], bytes]:
+    """Return the numbers up to the head that neither came nor are void, and the running hash over those that came."""
+    wanted = select(_inbox.seq, _inbox.envelope).where(
+        _inbox.sender == heard.sender,
+        _inbox.stream == heard.stream,
+        _inbox.lane == heard.lane,
+        _inbox.seq > heard.checked_seq,
+        _inbox.seq <= heard.head_seq,
+    )
+    came = {row.seq: row.envelope for row in connection.execute(wanted)}
+    running = heard.checked_hash
+    for seq in sorted(came):
+        running = next_running_hash(running, seq, came[seq])
+    void = set(heard.voided)
+    missing = [seq for seq in range(heard.checked_seq + 1, heard.head_seq + 1) if seq not in came and seq not in void]
+    return missing, running
+
+
+def _to_heard(row: dict[str, Any]) -> HeardStream:
+    voided = tuple(int(number) for number in row["voided"].split(",") if number)
+    return HeardStream(**{**row, "voided": voided})

@@ -1,0 +1,291 @@
+"""Reports, who gets them, their story, retractions and idempotency keys, on an open transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
+
+from exchange.names import HASH_BYTES
+from exchange.policy.terms import AgreementRef
+from nodes.store import tables
+from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
+from nodes.store.upsert import insert_or_keep, next_number
+
+AnyRow = Row[Any]
+"""A row of a select; Any because columns differ."""
+
+_report = tables.report.c
+_audience = tables.audience.c
+
+# -- reports -----------------------------------------------------------------------------------------------------------
+
+
+def add_report(connection: Connection, report: Report) -> bool:
+    """Store a version and say whether it is new; a repeat changes nothing."""
+    if connection.execute(select(_report.number).where(_report.item == report.item)).first() is not None:
+        return False
+    number = next_number(connection, _report.number)
+    connection.execute(insert(tables.report), [{**asdict(report), "number": number}])
+    return True
+
+
+def report_of(connection: Connection, item: bytes) -> Report | None:
+    """Return one version, if it is here."""
+    found = connection.execute(select(tables.report).where(_report.item == item)).one_or_none()
+    return None if found is None else _to_report(found)
+
+
+def items_with_prefix(connection: Connection, prefix: str, *, limit: int = 2) -> list[bytes]:
+    """Return items whose hexadecimal form begins with `prefix`."""
+    least = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "0"))
+    most = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "f"))
+    wanted = select(_report.item).where(_report.item >= least, _report.item <= most).limit(limit)
+    return list(connection.execute(wanted).scalars())
+
+
+def newest_with_stix(connection: Connection, digest: bytes) -> bytes | None:
+    """Return the newest version of the report whose STIX id has this digest."""
+    wanted = select(_report.item).where(_report.stix_digest == digest).order_by(_report.authored_ms.desc()).limit(1)
+    return connection.execute(wanted).scalar_one_or_none()
+
+
+def list_reports(
+    connection: Connection, *, direction: Direction | None, limit: int, before: int, current_only: bool
+) -> list[Report]:
+    """Return versions, newest arrival first; `before` is a report's number, 0 for none."""
+    wanted: Select[Any] = select(tables.report).order_by(_report.number.desc()).limit(limit)
+    if direction is not None:
+        wanted = wanted.where(_report.direction == direction)
+    if before:
+        wanted = wanted.where(_report.number < before)
+    if current_only:
+        wanted = wanted.where(_report.state != ItemState.REPLACED)
+    return [_to_report(row) for row in connection.execute(wanted)]
+
+
+def versions(connection: Connection, thread: bytes, originator: str) -> list[Report]:
+    """Return every version of a report that its originator made, oldest first."""
+    wanted = select(tables.report).where(_report.thread == thread, _report.originator == originator)
+    return [_to_report(row) for row in connection.execute(wanted.order_by(_report.authored_ms, _report.item))]
+
+
+def settle_thread(connection: Connection, thread: bytes, originator: str) -> None:
+    """Make the version with the latest authored_ms current and the others replaced, in whatever order they came.
+
+    A version that is withdrawn or purged stays so, and still makes older ones replaced.
+    """
+    known = versions(connection, thread, originator)
+    for version in known:
+        state = ItemState.CURRENT if version.item == known[-1].item else ItemState.REPLACED
+        if version.state in (ItemState.CURRENT, ItemState.REPLACED) and version.state != state:
+            set_state(connection, version.item, state)
+
+
+def set_state(connection: Connection, item: bytes, state: ItemState) -> None:
+    """Change what has become of a version."""
+    connection.execute(update(tables.report).where(_report.item == item).values(state=state))
+
+
+def forget_content(connection: Connection, item: bytes) -> None:
+    """Mark a version as purged and drop its sealed bytes; its key must be destroyed before."""
+    gone = {"state": ItemState.PURGED, "title": b"", "record": b""}
+    connection.execute(update(tables.report).where(_report.item == item).values(gone))
+
+
+def to_purge(connection: Connection, now_ms: int, *, limit: int) -> list[Report]:
+    """Return versions whose time has come."""
+    due = and_(_report.purge_at_ms > 0, _report.purge_at_ms <= now_ms, _report.state != ItemState.PURGED)
+    return [_to_report(row) for row in connection.execute(select(tables.report).where(due).limit(limit))]
+
+
+def to_ask(connection: Connection, now_ms: int) -> list[bytes]:
+    """Return current versions for which an operator must decide, or whose review has come."""
+    asked = and_(_report.ask_at_ms > 0, _report.ask_at_ms <= now_ms)
+    reviewed = and_(_report.review_at_ms > 0, _report.review_at_ms <= now_ms)
+    wanted = select(_report.item).where(_report.state == ItemState.CURRENT, asked | reviewed)
+    return list(connection.execute(wanted).scalars())
+
+
+def stored_items(connection: Connection, *, after: bytes, limit: int) -> list[bytes]:
+    """Return items that are not purged, in order of the hash, to compare with the keys."""
+    wanted = select(_report.item).where(_report.item > after, _report.state != ItemState.PURGED)
+    return list(connection.execute(wanted.order_by(_report.item).limit(limit)).scalars())
+
+
+def count_reports(connection: Connection) -> dict[Direction, int]:
+    """Return how many versions there are, by direction."""
+    wanted = select(_report.direction, func.count()).group_by(_report.direction)
+    return {Direction(direction): count for direction, count in connection.execute(wanted)}
+
+
+def _to_report(row: AnyRow) -> Report:
+    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's columns
+    return Report(**{**values, "direction": Direction(row.direction), "state": ItemState(row.state)})
+
+
+# -- audience ----------------------------------------------------------------------------------------------------------
+
+
+def add_addressees(connection: Connection, addressees: Sequence[Addressee]) -> None:
+    """Store where one item stands with each recipient; all get one number, the next in line."""
+    if addressees:
+        number = next_number(connection, _audience.number)
+        connection.execute(insert(tables.audience), [_from_addressee(each, number) for each in addressees])
+
+
+def addressees_of(connection: Connection, item: bytes) -> list[Addressee]:
+    """Return where an item stands with each recipient, by id."""
+    wanted = select(tables.audience).where(_audience.item == item).order_by(_audience.recipient)
+    return [_to_addressee(row) for row in connection.execute(wanted)]
+
+
+def addressee(connection: Connection, item: bytes, recipient: str) -> Addressee | None:
+    """Return where an item stands with one recipient."""
+    wanted = select(tables.audience).where(_audience.item == item, _audience.recipient == recipient)
+    found = connection.execute(wanted).one_or_none()
+    return None if found is None else _to_addressee(found)
+
+
+def change_addressees(connection: Connection, item: bytes, recipients: Iterable[str], **values: Any) -> None:
+    """Set columns of some recipients' rows; Any because columns differ."""
+    named = list(recipients)
+    if named:
+        rows = update(tables.audience).where(_audience.item == item, _audience.recipient.in_(named))
+        connection.execute(rows.values(**values))
+
+
+def replace_addressee(connection: Connection, addressee_: Addressee) -> None:
+    """Write a whole row anew; its number stays."""
+    values = _from_addressee(addressee_, addressee_.number)
+    rows = update(tables.audience).where(_audience.item == addressee_.item)
+    connection.execute(rows.where(_audience.recipient == addressee_.recipient).values(values))
+
+
+def to_seal(connection: Connection, now_ms: int, *, items: int, rows: int = 1024) -> list[list[Addressee]]:
+    """Return what waits to be sealed, flash first, oldest first: of each item all recipients that are due."""
+    due = and_(_audience.state == Reach.WAITING, _audience.due_ms <= now_ms)
+    order = (_audience.lane, _audience.number, _audience.recipient)
+    found = [
+        _to_addressee(row)
+        for row in connection.execute(select(tables.audience).where(due).order_by(*order).limit(rows))
+    ]
+    grouped: dict[bytes, list[Addressee]] = {}
+    for each in found:
+        grouped.setdefault(each.item, []).append(each)
+    chosen = list(grouped)[:items]
+    if len(found) == rows and chosen and chosen[-1] == found[-1].item:
+        # The limit may have cut the last one: read it whole.
+        whole = select(tables.audience).where(due, _audience.item == chosen[-1])
+        grouped[chosen[-1]] = [_to_addressee(row) for row in connection.execute(whole.order_by(*order))]
+    return [grouped[item] for item in chosen]
+
+
+def next_due_ms(connection: Connection) -> int | None:
+    """Return when the earliest waiting row is due; None when nothing waits."""
+    wanted = select(func.min(_audience.due_ms)).where(_audience.state == Reach.WAITING)
+    found: int | None = connection.execute(wanted).scalar_one()
+    return found
+
+
+def make_due(connection: Connection, recipients: Sequence[str], now_ms: int) -> None:
+    """Let what waits for these recipients be tried at once: they have published prekeys."""
+    rows = update(tables.audience).where(_audience.state == Reach.WAITING, _audience.due_ms > now_ms)
+    connection.execute(rows.where(_audience.recipient.in_(list(recipients)), _audience.tries == 0).values(due_ms=0))
+
+
+def count_waiting(connection: Connection) -> dict[int, int]:
+    """Return how many rows wait to be sealed, by lane."""
+    wanted = select(_audience.lane, func.count()).where(_audience.state == Reach.WAITING).group_by(_audience.lane)
+    return {row[0]: row[1] for row in connection.execute(wanted)}
+
+
+def count_unreceipted(connection: Connection) -> int:
+    """Return how many deliveries of reports were promised and not yet receipted."""
+    wanted = select(func.count()).select_from(tables.audience).where(_audience.state == Reach.PROMISED)
+    return int(connection.execute(wanted).scalar_one())
+
+
+def _from_addressee(each: Addressee, number: int) -> dict[str, Any]:
+    return {
+        "item": each.item,
+        "recipient": each.recipient,
+        "number": number,
+        "kind": int(each.kind),
+        "lane": int(each.lane),
+        "state": each.state,
+        "why": each.why,
+        "due_ms": each.due_ms,
+        "tries": each.tries,
+        "basis_id": each.basis.id if each.basis else b"",
+        "basis_version": each.basis.version if each.basis else 0,
+        "basis_commitment": each.basis.commitment if each.basis else b"",
+        "clause": each.clause,
+        "envelope": each.envelope,
+        "receipted_ms": each.receipted_ms,
+    }
+
+
+def _to_addressee(row: AnyRow) -> Addressee:
+    basis = AgreementRef(row.basis_id, row.basis_version, row.basis_commitment) if row.basis_id else None
+    return Addressee(
+        item=row.item,
+        recipient=row.recipient,
+        kind=row.kind,
+        lane=row.lane,
+        state=Reach(row.state),
+        why=row.why,
+        due_ms=row.due_ms,
+        tries=row.tries,
+        basis=basis,
+        clause=row.clause,
+        envelope=row.envelope,
+        receipted_ms=row.receipted_ms,
+        number=row.number,
+    )
+
+
+# -- story, retractions, idempotency -----------------------------------------------------------------------------------
+
+
+def add_events(connection: Connection, events: Iterable[Event]) -> None:
+    """Add lines to the story, in this order."""
+    number = next_number(connection, tables.event.c.number)
+    rows = [{"number": number + place, **asdict(event)} for place, event in enumerate(events)]
+    if rows:
+        connection.execute(insert(tables.event), rows)
+
+
+def events_of(connection: Connection, item: bytes) -> list[Event]:
+    """Return an item's story in order."""
+    row = tables.event.c
+    wanted = select(tables.event).where(row.item == item).order_by(row.number)
+    return [
+        Event(each.item, each.at_ms, each.event, each.partner, each.detail, each.envelope, each.log_position)
+        for each in connection.execute(wanted)
+    ]
+
+
+def add_withdrawal(connection: Connection, withdrawal: Withdrawal) -> bool:
+    """Store a retraction and say whether it is new; the first one of an item stays."""
+    if withdrawal_of(connection, withdrawal.item) is not None:
+        return False
+    connection.execute(insert(tables.retraction), [asdict(withdrawal)])
+    return True
+
+
+def withdrawal_of(connection: Connection, item: bytes) -> Withdrawal | None:
+    """Return the retraction of an item, also of one that never came."""
+    found = connection.execute(select(tables.retraction).where(tables.retraction.c.item == item)).one_or_none()
+    return None if found is None else Withdrawal(**dict(found._mapping))  # noqa: SLF001
+
+
+def pushed_before(connection: Connection, key: bytes) -> bytes | None:
+    """Return the item that the push with this key digest made."""
+    wanted = select(tables.idempotency.c.item).where(tables.idempotency.c.key == key)
+    return connection.execute(wanted).scalar_one_or_none()
+
+
+def remember_push(connection: Connection, key: bytes, item: bytes, at_ms: int) -> None:
+    """Tie a key digest to an item."""
+    insert_or_keep(connection, tables.idempotency, [{"key": key, "item": item, "at_ms": at_ms}])

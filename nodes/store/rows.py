@@ -1,0 +1,304 @@
+"""What the store's functions take and return: values only, times in milliseconds since 1970."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from exchange.policy.terms import AgreementRef
+
+
+class Direction(StrEnum):
+    """Whether a report was signed here or came from a partner."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+
+
+class ItemState(StrEnum):
+    """What has become of a version of a report."""
+
+    CURRENT = "current"
+    REPLACED = "replaced"
+    """A later version of the same originator is here."""
+    WITHDRAWN = "withdrawn"
+    """Its originator retracted it: the content is kept and not shown."""
+    PURGED = "purged"
+    """Its key is destroyed."""
+
+
+class Reach(StrEnum):
+    """Where an item stands with one recipient."""
+
+    WAITING = "waiting"
+    SEALED = "sealed"
+    PROMISED = "promised"
+    RECEIPTED = "receipted"
+    REFUSED = "refused"
+    """By the relay or by the recipient's node."""
+    DENIED = "denied"
+    """By our own decision."""
+    RETRACTED = "retracted"
+    PURGED = "purged"
+
+
+class SlotState(StrEnum):
+    """What has become of a sequence number."""
+
+    SEALED = "sealed"
+    PROMISED = "promised"
+    VOIDED = "voided"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One version of a report; `title` and `record` are sealed under its own key and empty once purged."""
+
+    item: bytes
+    thread: bytes
+    direction: Direction
+    originator: str
+    sender: str
+    """Partner that it came from; this node's own party when it was sent."""
+    kind: str
+    tlp: int
+    lane: int
+    authored_ms: int
+    stored_ms: int
+    state: ItemState
+    stix_digest: bytes
+    title: bytes = field(repr=False)
+    record: bytes = field(repr=False)
+    purge_at_ms: int = 0
+    """When its key is destroyed; 0 for never."""
+    ask_at_ms: int = 0
+    """When an operator is asked what to do with it; 0 for never."""
+    review_at_ms: int = 0
+    number: int = 0
+    """Order of arrival here; given by the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """One item at one recipient."""
+
+    item: bytes
+    recipient: str
+    kind: int
+    """EnvelopeKind."""
+    lane: int
+    state: Reach
+    why: str = ""
+    due_ms: int = 0
+    """Of a waiting one: not tried earlier."""
+    tries: int = 0
+    """Refusals so far."""
+    basis: AgreementRef | None = None
+    clause: str = ""
+    envelope: bytes = b""
+    receipted_ms: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a report's story; `log_position` is the index in the traffic log plus one, 0 for none."""
+
+    item: bytes
+    at_ms: int
+    event: str
+    partner: str = ""
+    detail: str = ""
+    envelope: bytes = b""
+    log_position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A retraction as it was stored."""
+
+    item: bytes
+    originator: str
+    action: int
+    """RetractionAction."""
+    reason_code: str
+    text: str
+    at_ms: int
+    stored_ms: int
+    statement: bytes
+    """Signed bytes."""
+    envelope: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A signed control statement that waits to be sealed."""
+
+    item: bytes
+    type: str
+    statement: bytes
+    added_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenSlot:
+    """One recipient's slot in a sealed envelope, and the number that it took."""
+
+    recipient: str
+    place: int
+    stream: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A sealed envelope; `header` are its Signed bytes, `submission` all of it."""
+
+    envelope: bytes
+    item: bytes
+    kind: int
+    lane: int
+    sealed_ms: int
+    header: bytes
+    submission: bytes = field(repr=False)
+    slots: tuple[TakenSlot, ...] = ()
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPromise:
+    """A promise of the relay, as evidence; `header` and `decisions` are empty for envelopes that came from others."""
+
+    envelope: bytes
+    item: bytes
+    log_index: int
+    directory_size: int
+    received_ms: int
+    ours: bool
+    promise: bytes
+    header: bytes = b""
+    decisions: bytes = b""
+    checked_size: int = 0
+    """Tree size of the checkpoint under which its inclusion was proven; 0 for not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """An envelope that held."""
+
+    envelope: bytes
+    sender: str
+    item: bytes
+    kind: int
+    lane: int
+    stream: int
+    seq: int
+    position: int
+    stored_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A delivery that failed a check."""
+
+    hash: bytes
+    at_ms: int
+    sender: str
+    """Empty when nothing proves it."""
+    lane: int
+    position: int
+    step: int
+    reason: str
+    detail: str
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedReceipt:
+    """A receipt that waits to be signed."""
+
+    sender: str
+    envelope: bytes
+    item: bytes
+    status: int
+    at_ms: int
+    step: int = 0
+    reason: str = ""
+    urgent: bool = False
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a lane has been received; `drained_ms` is the relay's time when it was last empty."""
+
+    lane: int
+    position: int
+    drained_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SentStream:
+    """One numbered stream towards a recipient."""
+
+    recipient: str
+    stream: int
+    lane: int
+    last_seq: int
+    settled_seq: int
+    settled_hash: bytes
+    traffic_ms: int
+    head_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeardStream:
+    """What a sender has said of one stream, and how far it was found to be true."""
+
+    sender: str
+    stream: int
+    lane: int
+    checked_seq: int
+    checked_hash: bytes
+    head_seq: int
+    head_hash: bytes
+    voided: tuple[int, ...]
+    head_ms: int
+    state: str
+    """open, held or gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAgreement:
+    """An agreement of this party; `text` are AgreementText bytes, empty when only the view is known."""
+
+    commitment: bytes
+    agreement_id: bytes
+    version: int
+    text: bytes
+    view: bytes
+    """Signed bytes."""
+    stored_ms: int
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnBundle:
+    """A bundle of prekeys that this node made; `bundle` are Signed bytes."""
+
+    hash: bytes
+    first_day: int
+    days: int
+    made_ms: int
+    published: bool
+    bundle: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that an operator must look at; open while `closed_ms` is 0."""
+
+    kind: str
+    subject: str
+    at_ms: int
+    text: str
+    closed_ms: int = 0
+    number: int = 0

@@ -1,0 +1,307 @@
+"""Sealed envelopes, sequence numbers, control statements, promises, refusals, receipts, on an open transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from exchange.errors import InternalError
+from exchange.receipts.streams import STREAM_START, next_running_hash
+from nodes.store import reports, tables
+from nodes.store.rows import Addressee, Control, KeptPromise, Outgoing, SentStream, SlotState, TakenSlot
+from nodes.store.upsert import insert_or_keep, next_number
+
+_outbox = tables.outbox.c
+_slot = tables.slot.c
+_sequence = tables.sequence.c
+_promise = tables.promise.c
+
+# -- control statements ------------------------------------------------------------------------------------------------
+
+
+def add_control(connection: Connection, control: Control, addressees: Sequence[Addressee]) -> None:
+    """Store a signed control statement and whom it goes to; a repeat changes nothing."""
+    if connection.execute(select(tables.control.c.item).where(tables.control.c.item == control.item)).first() is None:
+        connection.execute(insert(tables.control), [asdict(control)])
+        reports.add_addressees(connection, addressees)
+
+
+def control_of(connection: Connection, item: bytes) -> Control | None:
+    """Return a control statement that still waits for a recipient."""
+    found = connection.execute(select(tables.control).where(tables.control.c.item == item)).one_or_none()
+    return None if found is None else Control(**dict(found._mapping))  # noqa: SLF001
+
+
+def drop_control(connection: Connection, item: bytes, recipients: Iterable[str]) -> None:
+    """Forget recipients of a control statement that are served, and the statement with the last of them."""
+    row = tables.audience.c
+    connection.execute(delete(tables.audience).where(row.item == item, row.recipient.in_(list(recipients))))
+    if connection.execute(select(row.item).where(row.item == item).limit(1)).first() is None:
+        connection.execute(delete(tables.control).where(tables.control.c.item == item))
+
+
+# -- sealed envelopes --------------------------------------------------------------------------------------------------
+
+
+def last_numbers(connection: Connection, stream: int) -> dict[tuple[str, int], int]:
+    """Return the last number used, by recipient and lane."""
+    wanted = select(_sequence.recipient, _sequence.lane, _sequence.last_seq).where(_sequence.stream == stream)
+    return {(row.recipient, row.lane): row.last_seq for row in connection.execute(wanted)}
+
+
+def add_sealed(connection: Connection, envelopes: Sequence[Outgoing], now_ms: int) -> None:
+    """Store sealed envelopes and take their numbers; from here on these bytes are what is sent.
+
+    Raises:
+        InternalError: a number is not the next one of its stream; nothing is stored then.
+    """
+    number = next_number(connection, _outbox.number)
+    _take_numbers(connection, envelopes, now_ms)
+    connection.execute(
+        insert(tables.outbox),
+        [
+            {
+                "envelope": each.envelope,
+                "number": number + place,
+                "item": each.item,
+                "kind": int(each.kind),
+                "lane": int(each.lane),
+                "sealed_ms": each.sealed_ms,
+                "header": each.header,
+                "submission": each.submission,
+            }
+            for place, each in enumerate(envelopes)
+        ],
+    )
+    connection.execute(
+        insert(tables.slot),
+        [
+            {"envelope": each.envelope, "lane": int(each.lane), "state": SlotState.SEALED, **asdict(slot)}
+            for each in envelopes
+            for slot in each.slots
+        ],
+    )
+
+
+def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms: int) -> None:
+    streams = {slot.stream for each in envelopes for slot in each.slots}
+    known = {
+        (party, stream, lane): seq
+        for stream in streams
+        for (party, lane), seq in last_numbers(connection, stream).items()
+    }
+    before = dict(known)
+    for each in envelopes:
+        for slot in each.slots:
+            key = (slot.recipient, slot.stream, int(each.lane))
+            if slot.seq != known.get(key, 0) + 1:
+                raise InternalError(f"number {slot.seq} towards {slot.recipient} follows {known.get(key, 0)}")
+            known[key] = slot.seq
+    fresh = [key for key in known if key not in before]
+    if fresh:
+        connection.execute(insert(tables.sequence), [_first_number(key, known[key], now_ms) for key in fresh])
+    for key, seq in before.items():
+        if known[key] != seq:
+            connection.execute(_one_sequence(key).values(last_seq=known[key], traffic_ms=now_ms))
+
+
+def _first_number(key: tuple[str, int, int], seq: int, now_ms: int) -> dict[str, Any]:
+    return {
+        "recipient": key[0],
+        "stream": key[1],
+        "lane": key[2],
+        "last_seq": seq,
+        "settled_seq": 0,
+        "settled_hash": STREAM_START,
+        "traffic_ms": now_ms,
+        "head_ms": 0,
+    }
+
+
+def _one_sequence(key: tuple[str, int, int]) -> Any:  # an UPDATE; SQLAlchemy's type depends on the columns
+    return update(tables.sequence).where(
+        _sequence.recipient == key[0], _sequence.stream == key[1], _sequence.lane == key[2]
+    )
+
+
+def unanswered(connection: Connection, *, after: int, limit: int) -> list[Outgoing]:
+    """Return sealed envelopes without an answer, by number; without their slots."""
+    wanted = select(tables.outbox).where(_outbox.number > after).order_by(_outbox.number).limit(limit)
+    return [Outgoing(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
+
+
+def outgoing_of(connection: Connection, envelope: bytes) -> Outgoing | None:
+    """Return one unanswered envelope with its slots."""
+    found = connection.execute(select(tables.outbox).where(_outbox.envelope == envelope)).one_or_none()
+    if found is None:
+        return None
+    return Outgoing(**dict(found._mapping), slots=slots_of(connection, envelope))  # noqa: SLF001
+
+
+def slots_of(connection: Connection, envelope: bytes) -> tuple[TakenSlot, ...]:
+    """Return the slots of an envelope that this node sealed, answered or not."""
+    wanted = select(tables.slot).where(_slot.envelope == envelope).order_by(_slot.place)
+    return tuple(TakenSlot(row.recipient, row.place, row.stream, row.seq) for row in connection.execute(wanted))
+
+
+def answered(connection: Connection, envelope: bytes, state: SlotState) -> None:
+    """Note that an envelope was promised, or that its numbers are void; its bytes go."""
+    connection.execute(update(tables.slot).where(_slot.envelope == envelope).values(state=state))
+    connection.execute(delete(tables.outbox).where(_outbox.envelope == envelope))
+
+
+def count_unanswered(connection: Connection) -> dict[int, int]:
+    """Return how many sealed envelopes have no answer, by lane."""
+    wanted = select(_outbox.lane, func.count()).group_by(_outbox.lane)
+    return {row[0]: row[1] for row in connection.execute(wanted)}
+
+
+def add_refusal(
+    connection: Connection,
+    *,
+    envelope: bytes,
+    item: bytes,
+    reason: str,
+    step: int,
+    recipient: str,
+    refused_ms: int,
+    statement: bytes,
+) -> None:
+    """Keep what the relay refused."""
+    row = {
+        "number": next_number(connection, tables.refusal.c.number),
+        "envelope": envelope,
+        "item": item,
+        "reason": reason,
+        "step": step,
+        "recipient": recipient,
+        "refused_ms": refused_ms,
+        "statement": statement,
+    }
+    connection.execute(insert(tables.refusal), [row])
+
+
+# -- promises ----------------------------------------------------------------------------------------------------------
+
+
+def add_promises(connection: Connection, promises: Sequence[KeptPromise]) -> None:
+    """Keep promises of the relay; a repeat changes nothing."""
+    insert_or_keep(connection, tables.promise, [asdict(promise) for promise in promises])
+
+
+def promise_of(connection: Connection, envelope: bytes) -> KeptPromise | None:
+    """Return the promise for an envelope."""
+    found = connection.execute(select(tables.promise).where(_promise.envelope == envelope)).one_or_none()
+    return None if found is None else _to_promise(found)
+
+
+def promises(
+    connection: Connection, *, after: int, limit: int, unchecked: bool, before_ms: int = 0
+) -> list[KeptPromise]:
+    """Return promises by log index behind `after`, only unchecked ones or those given before a time if asked for."""
+    wanted = select(tables.promise).where(_promise.log_index > after).order_by(_promise.log_index).limit(limit)
+    if unchecked:
+        wanted = wanted.where(_promise.checked_size == 0)
+    if before_ms:
+        wanted = wanted.where(_promise.received_ms < before_ms)
+    return [_to_promise(row) for row in connection.execute(wanted)]
+
+
+def count_promises(connection: Connection) -> int:
+    """Return how many promises are kept."""
+    return int(connection.execute(select(func.count()).select_from(tables.promise)).scalar_one())
+
+
+def promise_checked(connection: Connection, envelopes: Sequence[bytes], size: int) -> None:
+    """Note the tree size under which inclusion was proven."""
+    rows = update(tables.promise).where(_promise.envelope.in_(list(envelopes)))
+    connection.execute(rows.values(checked_size=size))
+
+
+def directory_sizes_around(connection: Connection, log_index: int) -> tuple[int | None, int | None]:
+    """Return the directory sizes of the promises just before and just after a log index."""
+    before = select(_promise.directory_size).where(_promise.log_index < log_index)
+    after = select(_promise.directory_size).where(_promise.log_index > log_index)
+    return (
+        connection.execute(before.order_by(_promise.log_index.desc()).limit(1)).scalar_one_or_none(),
+        connection.execute(after.order_by(_promise.log_index).limit(1)).scalar_one_or_none(),
+    )
+
+
+def _to_promise(row: Row[Any]) -> KeptPromise:
+    return KeptPromise(**dict(row._mapping))  # noqa: SLF001
+
+
+# -- receipts that came back -------------------------------------------------------------------------------------------
+
+
+def add_receipt_batch(
+    connection: Connection, *, hash_: bytes, sender: str, at_ms: int, stored_ms: int, statement: bytes
+) -> None:
+    """Keep a signed batch."""
+    row = {"hash": hash_, "sender": sender, "at_ms": at_ms, "stored_ms": stored_ms, "statement": statement}
+    insert_or_keep(connection, tables.receipt_batch, [row])
+
+
+def add_receipts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep lines of a batch; Any because columns differ."""
+    insert_or_keep(connection, tables.receipt, rows)
+
+
+def slot_of(connection: Connection, envelope: bytes, recipient: str) -> tuple[bytes, int] | None:
+    """Return item and lane of an envelope that was sealed for a recipient here; None when it was not."""
+    wanted = select(_slot.lane).where(_slot.envelope == envelope, _slot.recipient == recipient)
+    lane = connection.execute(wanted).scalar_one_or_none()
+    kept = promise_of(connection, envelope)
+    return None if lane is None or kept is None else (kept.item, lane)
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def streams_to_tell(connection: Connection, *, quiet_before_ms: int, daily_before_ms: int) -> list[SentStream]:
+    """Return streams that have been quiet since a time and whose newest traffic, or last day, no head has told."""
+    news = (_sequence.traffic_ms > _sequence.head_ms) & (_sequence.traffic_ms <= quiet_before_ms)
+    daily = (_sequence.head_ms > 0) & (_sequence.head_ms <= daily_before_ms)
+    wanted = select(tables.sequence).where(news | daily).order_by(_sequence.recipient, _sequence.stream, _sequence.lane)
+    return [SentStream(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
+
+
+def settle(connection: Connection, stream: SentStream, *, limit: int = 10_000) -> tuple[SentStream, bool]:
+    """Bring the running hash up to the first number without an answer; say too whether that was the last number."""
+    wanted = select(tables.slot).where(
+        _slot.recipient == stream.recipient,
+        _slot.stream == stream.stream,
+        _slot.lane == stream.lane,
+        _slot.seq > stream.settled_seq,
+    )
+    seq, running = stream.settled_seq, stream.settled_hash
+    for row in connection.execute(wanted.order_by(_slot.seq).limit(limit)):
+        if row.state == SlotState.SEALED:
+            break
+        seq = row.seq
+        if row.state == SlotState.PROMISED:
+            running = next_running_hash(running, row.seq, row.envelope)
+    key = (stream.recipient, stream.stream, stream.lane)
+    connection.execute(_one_sequence(key).values(settled_seq=seq, settled_hash=running))
+    settled = SentStream(*key, stream.last_seq, seq, running, stream.traffic_ms, stream.head_ms)
+    return settled, seq == stream.last_seq
+
+
+def voided_numbers(connection: Connection, stream: SentStream, *, limit: int) -> tuple[int, ...]:
+    """Return the newest voided numbers of a stream, ascending."""
+    wanted = select(_slot.seq).where(
+        _slot.recipient == stream.recipient,
+        _slot.stream == stream.stream,
+        _slot.lane == stream.lane,
+        _slot.seq <= stream.settled_seq,
+        _slot.state == SlotState.VOIDED,
+    )
+    return tuple(sorted(connection.execute(wanted.order_by(_slot.seq.desc()).limit(limit)).scalars()))
+
+
+def head_told(connection: Connection, stream: SentStream, now_ms: int) -> None:
+    """Note that a stream head covers what was sent so far."""
+    key = (stream.recipient, stream.stream, stream.lane)
+    connection.execute(_one_sequence(key).values(head_ms=now_ms))
