@@ -33,7 +33,7 @@ from exchange.errors import MalformedInput, TooLarge
 from exchange.limits import DELIVERY_BYTES, KIB, LABEL_BYTES, RECIPIENTS, RELEASE_BYTES, REPORT_BYTES, SUBMISSION_BYTES
 from exchange.names import HASH_BYTES, ID_BYTES, exchange_name, party_id
 from exchange.policy.agreement import AgreementRef
-from exchange.policy.model import Category, Purpose, RelayLabel, Tlp
+from exchange.policy.model import Category, Purpose, RelayFlag, RelayLabel, Tlp
 from exchange.v1 import envelope_pb2 as pb
 from exchange.wire import serialise, strict_parse
 
@@ -57,8 +57,7 @@ KEY_BYTES = 32
 NUMBER_MAX = (1 << 63) - 1
 """Of times, sizes and sequence numbers: what every store can hold."""
 
-FLAGS_MASK = 0b1111
-"""The flags that RelayLabel defines."""
+_FLAGS = sum(RelayFlag)
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -156,7 +155,7 @@ def _relay_label_to_proto(label: RelayLabel) -> pb.RelayLabel:
 
 
 def _relay_label_from_proto(message: pb.RelayLabel) -> RelayLabel:
-    if message.flags & ~FLAGS_MASK:
+    if message.flags & ~_FLAGS:
         raise MalformedInput(f"relay label: unknown flags {message.flags:#x}")
     _ascending(message.categories, "relay label: categories")
     _ascending(message.purposes, "relay label: purposes")

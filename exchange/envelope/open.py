@@ -94,7 +94,7 @@ class Opened:
     promise_facts: PromiseFacts
     body: Body
     """Its grants have the hashes that the header names and are NOT verified; step 9 does that."""
-    statement: Signed
+    statement: Signed = field(repr=False)
     """The originator's own signature: evidence that travels onward."""
     item_hash: bytes
     payload: bytes = field(repr=False)

@@ -3,8 +3,8 @@
 a. The statement is of a type that the envelope's kind carries; attachment keys and grants are those of the header.
 b. A control statement: one signature, by a statement key of the outer sender.
 c. A report parses strictly, names this exchange, and carries one signature, by a statement key of its originator.
-d. The originator is among those that the label names, and is the outer sender, or else the sender says that it is not
-   an originator and carries consent grants; the grants themselves are judged in step 9.
+d. The originator is among those that the label names, and is the outer sender; another sender carries consent grants,
+   which are judged in step 9.
 e. The relay label in the header is the one that the full label gives, its hash included.
 f. A release, where the roster is open, has the hash that the label names.
 
@@ -22,7 +22,7 @@ from exchange.envelope.codec import decode_report
 from exchange.envelope.model import REPORT_TYPE, Body, EnvelopeCore, EnvelopeKind, ReportStatement
 from exchange.errors import MalformedInput, VerificationFailed
 from exchange.names import PartyId
-from exchange.policy.codec import decode_label, decode_release, relay_label, release_sha256
+from exchange.policy.codec import check_relay_label, decode_label, decode_release, release_sha256
 from exchange.policy.model import Label
 
 StatementKeys = Callable[[PartyId, bytes], PublicKey | None]
@@ -57,7 +57,7 @@ def open_statement(
     report = _open_report(core, body, statement_key, seen)
     label = decode_label(report.label)
     _check_originator(core, report, label)
-    _check_label(core, report, label)
+    check_relay_label(label, report.label, core.label, sender=core.sender)
     _check_release(label, body.release)
     return Inner(report, label, report.label)
 
@@ -88,18 +88,6 @@ def _check_originator(core: EnvelopeCore, report: ReportStatement, label: Label)
         raise VerificationFailed(f"the label does not name {report.originator} as an originator")
     if report.originator != core.sender and not core.grants:
         raise VerificationFailed(f"{core.sender} sends a report of {report.originator} without a consent grant")
-
-
-def _check_label(core: EnvelopeCore, report: ReportStatement, label: Label) -> None:
-    derived = relay_label(
-        label,
-        report.label,
-        sender_is_originator=report.originator == core.sender,
-        expires_ms=core.label.expires_ms,
-    )
-    # One comparison for every field, the hash of the label's bytes and the flag for a sender who is not the originator.
-    if derived != core.label:
-        raise VerificationFailed("the relay label is not the one that the full label gives")
 
 
 def _check_release(label: Label, release: bytes) -> None:
