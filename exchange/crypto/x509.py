@@ -6,6 +6,7 @@ a leaf with any name (crypto.md section 9). CA names are opaque and say nothing 
 """
 
 import datetime as dt
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_der_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -139,11 +141,24 @@ def check_ca(der: bytes, now_ms: int) -> None:
     if usage is None or not usage.key_cert_sign:
         raise VerificationFailed("the CA's key may not sign certificates")
     if not _is_issued_by(ca, ca):
-        # Nobody can make a CA of its own from another's key. A copy of another's whole certificate passes here: who
-        # pins CAs must refuse one whose key is pinned already.
+        # Nobody can make a CA of its own from another's key. A copy of another's certificate passes, and so does one
+        # with the other form of its signature (ECDSA has two): who pins CAs must compare ca_key_hash, not the bytes.
         raise VerificationFailed("the CA is not signed by itself")
     if not _valid_at(ca, now_ms):
         raise VerificationFailed("the CA is not valid now")
+
+
+def ca_key_hash(der_or_pem: bytes) -> bytes:
+    """Return the SHA-256 of a certificate's public key (SubjectPublicKeyInfo): what makes two CAs the same CA.
+
+    Raises:
+        MalformedInput: it does not parse, or its key is not on P-256.
+    """
+    certificate = _load(der_or_pem)
+    if not _is_p256(certificate):
+        raise MalformedInput("the certificate's key is not on P-256")
+    info = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(info).digest()
 
 
 def issued_by(leaf_pem: bytes, ca_ders: Iterable[bytes], now_ms: int, *, server: bool = False) -> bytes:

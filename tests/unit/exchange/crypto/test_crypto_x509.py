@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509 as library
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -20,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from exchange.crypto.x509 import (
     BACKDATE_MS,
+    ca_key_hash,
     check_ca,
     issue_leaf,
     issued_by,
@@ -32,6 +34,7 @@ from exchange.crypto.x509 import (
 )
 from exchange.errors import MalformedInput, NotAuthenticated, VerificationFailed
 from exchange.names import exchange_name, party_id
+from tests.support.crypto_vectors import unhex
 
 # The handshake below reads the machine's clock, hence no fixed time.
 NOW_MS = int(dt.datetime.now(dt.UTC).timestamp()) * 1000
@@ -236,6 +239,22 @@ def test_a_ca_made_with_another_partners_ca_key_is_not_found_without_it() -> Non
     stolen = self_made(other, signer=ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(VerificationFailed):
         check_ca(stolen, NOW_MS)
+
+
+def test_a_ca_with_the_other_form_of_its_signature_is_known_by_its_key() -> None:
+    """Whoever has seen a CA can write it down in another way that holds; only the key tells that it is the same."""
+    original = library.load_der_x509_certificate(CA)
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    r, s = decode_dss_signature(original.signature)
+    signature = b"\x00" + encode_dss_signature(r, order - s)
+    algorithm = unhex("300a06082a8648ce3d040302")
+    body = original.tbs_certificate_bytes + algorithm + b"\x03" + bytes((len(signature),)) + signature
+    copy = b"\x30\x82" + len(body).to_bytes(2, "big") + body
+    check_ca(copy, NOW_MS)
+    assert copy != CA and issued_by(leaf()[0], [copy], NOW_MS) == copy
+    assert ca_key_hash(copy) == ca_key_hash(CA) == ca_key_hash(pem_of(CA)) != ca_key_hash(TWIN)
+    with pytest.raises(MalformedInput):
+        ca_key_hash(self_made(ec.generate_private_key(ec.SECP384R1())))
 
 
 def test_a_key_that_is_not_the_cas_issues_nothing() -> None:
