@@ -420,7 +420,7 @@ class FetchPrekeysResponse(_message.Message):
     BUNDLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bundles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Signed bytes."""
+        """Signed bytes, in the order of the request, as many as fit in 4 MiB: ask again for those that are missing."""
 
     def __init__(
         self,
@@ -481,16 +481,23 @@ Global___PublishAgreementResponse: _TypeAlias = PublishAgreementResponse  # noqa
 
 @_typing.final
 class FetchAgreementsRequest(_message.Message):
-    """All views of the caller."""
+    """The views of the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    KNOWN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def known(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Commitments whose views the caller has; at most 4,096. They are left out of the answer."""
+
     def __init__(
         self,
+        *,
+        known: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known", b"known"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -505,7 +512,7 @@ class FetchAgreementsResponse(_message.Message):
     VIEWS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def views(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Signed bytes."""
+        """Signed bytes, as many as fit in 4 MiB: repeat with these as known until none comes."""
 
     def __init__(
         self,
