@@ -2,6 +2,11 @@
 
 import hashlib
 
+from exchange.crypto.random import random_bytes
+from exchange.errors import BadAgreement, MalformedInput
+from exchange.names import ID_BYTES, ExchangeName
+from exchange.policy.agreement_text import parse_agreement_text
+from exchange.policy.codec import encode_agreement, encode_view
 from exchange.policy.terms import (
     Agreement,
     AgreementRef,
@@ -21,9 +26,97 @@ __all__ = [
     "PersonalDataRule",
     "Term",
     "commitment",
+    "make_agreement",
+    "promises_of",
+    "ref_of",
+    "view_of",
 ]
+
+_HELD = {"purge": "destroyed", "keep_under_terms": "kept under these terms", "return": "returned"}
+
+
+def make_agreement(
+    text: bytes, *, exchange: ExchangeName, agreement_id: bytes | None = None, previous: Agreement | None = None
+) -> Agreement:
+    """Return the agreement that `text` drafts, with a fresh salt, and a fresh id unless one is given or continued.
+
+    Raises:
+        BadAgreement: the text does not parse, or does not follow `previous`.
+    """
+    terms = parse_agreement_text(text)
+    if terms.version != (previous.version + 1 if previous else 1):
+        raise BadAgreement(
+            f"version {terms.version} does not follow {previous.version if previous else 'nothing'}",
+            place="version",
+            hint="the first version is 1; each later one names the one before",
+        )
+    if previous is not None and (previous.exchange != exchange or agreement_id not in {None, previous.agreement_id}):
+        raise BadAgreement("a new version keeps the exchange and the id of the one before")
+    return Agreement(
+        exchange=exchange,
+        agreement_id=previous.agreement_id if previous else agreement_id or random_bytes(ID_BYTES),
+        version=terms.version,
+        previous_sha256=hashlib.sha256(encode_agreement(previous)).digest() if previous else b"",
+        parties=terms.parties,
+        text=text,
+        salt=random_bytes(ID_BYTES),
+    )
+
+
+def view_of(agreement: Agreement) -> EnforcementView:
+    """Return what software enforces of the agreement; every party derives the same from the same bytes.
+
+    Raises:
+        BadAgreement: the text does not parse, or says something else than the fields beside it.
+    """
+    terms = parse_agreement_text(agreement.text)
+    if (terms.parties, terms.version) != (agreement.parties, agreement.version):
+        raise BadAgreement("the parties or the version differ from what the text says")
+    view = EnforcementView(
+        exchange=agreement.exchange,
+        agreement_id=agreement.agreement_id,
+        version=agreement.version,
+        parties=agreement.parties,
+        terms=terms.terms,
+        valid_from_ms=terms.valid_from_ms,
+        valid_until_ms=terms.valid_until_ms,
+        text_sha256=hashlib.sha256(agreement.salt + _payload(agreement)).digest(),
+        salt=agreement.salt,
+    )
+    ref_of(view)  # nobody signs a view that others could not decode
+    return view
+
+
+def ref_of(view: EnforcementView) -> AgreementRef:
+    """Return how slots and the directory name this view.
+
+    Raises:
+        BadAgreement: it cannot be encoded.
+    """
+    try:
+        return AgreementRef(view.agreement_id, view.version, commitment(encode_view(view), view.salt))
+    except MalformedInput as error:
+        raise BadAgreement(str(error)) from error
+
+
+def promises_of(agreement: Agreement) -> list[str]:
+    """Return what only a person can keep, for people; none of it counts as enforcement.
+
+    Raises:
+        BadAgreement: the text does not parse.
+    """
+    terms = parse_agreement_text(agreement.text)
+    held = f"When it ends, held items are {_HELD[terms.held_items]} within {terms.held_within_days} days."
+    return [*terms.promises, held]
 
 
 def commitment(view_bytes: bytes, salt: bytes) -> bytes:
     """Return what the directory shows of an agreement: SHA-256(salt || EnforcementView bytes)."""
     return hashlib.sha256(salt + view_bytes).digest()
+
+
+def _payload(agreement: Agreement) -> bytes:
+    try:
+        return encode_agreement(agreement)
+    except MalformedInput as error:
+        raise BadAgreement(str(error)) from error
