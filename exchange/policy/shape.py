@@ -14,6 +14,9 @@ from exchange.policy.model import LIST_ITEMS, TEXT_CHARS, WORD_CHARS, Vocabulary
 MS_MAX = 253_402_300_799_999
 """The last millisecond of the year 9999: every time can be written for people."""
 
+_STEERING = ((0x7F, 0x9F), (0x202A, 0x202E), (0x2066, 0x2069), (0xD800, 0xDFFF))
+"""Controls, overrides of direction, halves of characters."""
+
 T = TypeVar("T")
 V = TypeVar("V", bound=Vocabulary)
 
@@ -29,9 +32,9 @@ def is_text(text: str) -> bool:
 
 
 def is_control(char: str) -> bool:
-    """Whether `char` could steer a terminal or turn the direction of what follows it."""
+    """Whether `char` could steer a terminal, turn the direction of what follows it, or cannot be encoded."""
     code = ord(char)
-    return (code < 0x20 and char != "\n") or 0x7F <= code < 0xA0 or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
+    return (code < 0x20 and char != "\n") or any(first <= code <= last for first, last in _STEERING)
 
 
 def is_place(text: str) -> bool:

@@ -151,6 +151,8 @@ def _events(text: str, error: type[BadInput]) -> Iterator[yaml.Event]:
     except yaml.reader.ReaderError as wrong:
         line = text[: wrong.position].count("\n") + 1
         raise error("a character that YAML does not allow", place=f"line {line}") from wrong
+    except (ValueError, OverflowError) as wrong:  # PyYAML converts escapes and directives without a check of its own
+        raise error("an escape or a directive that YAML does not allow", place="line 1") from wrong
 
 
 def _line(event: yaml.Event) -> str:
