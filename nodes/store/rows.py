@@ -91,6 +91,8 @@ class Addressee:
     """Of a waiting one: not tried earlier."""
     tries: int = 0
     """Refusals so far."""
+    alone: bool = False
+    """Sealed in an envelope of its own: one of several recipients was refused, and the refusal did not say which."""
     basis: AgreementRef | None = None
     clause: str = ""
     envelope: bytes = b""

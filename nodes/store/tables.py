@@ -103,6 +103,7 @@ audience = Table(
     _text("why"),
     _number("due_ms"),
     Column("tries", Integer, nullable=False),
+    Column("alone", Boolean, nullable=False),
     _data("basis_id"),
     Column("basis_version", Integer, nullable=False),
     _data("basis_commitment"),

@@ -1,0 +1,53 @@
+"""Raise and close what an operator must look at. An alarm is stored before anything goes on, and logged."""
+
+from collections.abc import Callable
+
+from exchange.runtime.database import Database
+from exchange.runtime.logs import get_logger
+from nodes.store import alarms as store
+from nodes.store.rows import Alarm
+
+DIRECTORY = "directory"
+"""The relay's directory log contradicts what this node has seen or was told."""
+
+TRAFFIC = "traffic"
+"""The relay's traffic log contradicts a promise, or itself."""
+
+RELAY = "relay"
+"""The relay answered something that does not hold."""
+
+SENDER = "sender"
+"""A partner's node contradicts itself."""
+
+GAP = "gap"
+"""A partner sent something that never came."""
+
+AGREEMENT = "agreement"
+"""An agreement does not hold, or is published without this party's signature."""
+
+PREKEYS = "prekeys"
+"""The directory names prekeys of this party that this node did not make, or own prekeys run out."""
+
+DIRECTORY_ENTRY = "directory-entry"
+"""The relay admitted an entry that does not hold where it stands."""
+
+
+class Alarms:
+    """Alarms of one node."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        """Keep them in `database`."""
+        self._database = database
+        self._clock = clock
+        self._log = get_logger(__name__)
+
+    async def raise_(self, kind: str, subject: str, text: str) -> None:
+        """Open an alarm; while one of the same kind and subject is open, nothing happens."""
+        alarm = Alarm(kind, subject, self._clock(), text)
+        if await self._database.write(lambda connection: store.raise_alarm(connection, alarm)):
+            self._log.error("alarm", kind=kind, subject=subject, text=text)
+
+    async def close(self, kind: str, subject: str) -> None:
+        """Close an alarm whose cause is gone."""
+        now = self._clock()
+        await self._database.write(lambda connection: store.close_alarm(connection, kind, subject, now))

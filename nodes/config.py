@@ -1,0 +1,96 @@
+"""What `node.toml` may say. Unknown keys stop the start; secrets have no place here.
+
+`node init` writes the first one. Every setting is described here and listed in docs/operations/configuration.md.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from exchange.names import exchange_name, party_id
+from exchange.runtime.config import Section, Settings, load_config
+
+FILE = "node.toml"
+ENV_PREFIX = "CONCORD_NODE_"
+
+
+class Timing(Section):
+    """How often the node does what it does by itself. Tests shorten these."""
+
+    receipts_s: float = Field(
+        default=2.0, gt=0, description="Receipts wait so long for company; flash ones do not wait."
+    )
+    stream_head_quiet_s: float = Field(
+        default=600.0, gt=0, description="A stream head follows the last traffic after this."
+    )
+    stream_head_daily_s: float = Field(default=86_400.0, gt=0, description="A stream head is repeated after this.")
+    gap_alarm_s: float = Field(
+        default=900.0, gt=0, description="What a stream head says is missing for so long is an alarm."
+    )
+    obligations_s: float = Field(
+        default=60.0, gt=0, description="Expiry, retention and reviews are looked at this often."
+    )
+    prekeys_s: float = Field(default=3_600.0, gt=0, description="Own prekeys are looked at this often.")
+    audit_s: float = Field(default=60.0, gt=0, description="New promises are looked up in the relay's log this often.")
+    retry_first_s: float = Field(default=0.5, gt=0, description="First wait after the relay could not be reached.")
+    retry_most_s: float = Field(default=60.0, gt=0, description="Longest wait between attempts to reach the relay.")
+    reseal_first_s: float = Field(
+        default=2.0, gt=0, description="First wait before a refused envelope is sealed again."
+    )
+    directory_wait_s: float = Field(
+        default=30.0, gt=0, description="A delivery waits so long for its directory entries."
+    )
+    drain_s: float = Field(default=10.0, gt=0, description="A stopping node finishes what is under way within this.")
+
+
+class NodeConfig(Settings):
+    """One node."""
+
+    party: str = Field(description="This partner's id.")
+    exchange: str = Field(description="The exchange's name.")
+    genesis_hash: str = Field(
+        "",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 of the genesis payload; from exchange/relay.info if empty.",
+    )
+    relay_address: str = Field(description="HOST:PORT of the relay.")
+    relay_name: str = Field(
+        "", description="Name that the relay's certificate is asked for; the neutral one of all relays when empty."
+    )
+    store_url: str = Field(default="", description="Database; node.db in the home when empty.")
+    sensor_address: str = Field(default="", description="HOST:PORT where sensors push over TLS; empty for none.")
+    spool: bool = Field(default=True, description="Take reports from the spool directory.")
+    label_defaults: str = Field(
+        default="", description="YAML file of label fields that this node fills in; empty for none."
+    )
+    keystore_memory_kib: int = Field(
+        default=262_144, ge=65_536, description="Argon2id memory when the keystore is written."
+    )
+    metrics_port: int = Field(
+        default=0, ge=0, le=65_535, description="Prometheus metrics on this loopback port; 0 for none."
+    )
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="Logs from this level on."
+    )
+    log_json: bool = Field(default=True, description="Logs as JSON lines; coloured lines otherwise.")
+    disk_least_mib: int = Field(default=200, ge=0, description="Less free space than this is a finding of the doctor.")
+    timing: Timing = Field(default_factory=Timing, description="Intervals.")
+
+    @field_validator("party")
+    @classmethod
+    def _party(cls, value: str) -> str:
+        return party_id(value)
+
+    @field_validator("exchange")
+    @classmethod
+    def _exchange(cls, value: str) -> str:
+        return exchange_name(value)
+
+    def database_url(self, home: Path) -> str:
+        """Return where reports are kept."""
+        return self.store_url or f"sqlite:///{home / 'node.db'}"
+
+
+def load(home: Path) -> NodeConfig:
+    """Return the configuration of the node in `home`; raises ConfigurationError when it cannot be used."""
+    return load_config(NodeConfig, home / FILE, env_prefix=ENV_PREFIX)

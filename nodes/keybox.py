@@ -1,0 +1,121 @@
+"""keys.db in use: keys of reports and prekeys, durable before they are used, destroyed for good.
+
+A key is written here before the row in node.db that needs it, and destroyed here before the row says so: after a crash
+there may be a key without a report (swept at the start), or a report without a key (it is purged), never a report that
+is thought to be destroyed and is not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from exchange.crypto.xwing import XWingKey
+from exchange.errors import ExchangeError
+from exchange.runtime.database import Database
+from exchange.runtime.engine import sqlite_url
+from exchange.runtime.logs import get_logger
+from nodes.store import keys as store
+from nodes.store.keys import Prekey
+from nodes.store.tables import keys_metadata
+
+FILE = "keys.db"
+SWEEP = 1_000
+TRUNCATE_TRIES = 3
+
+
+class Keybox:
+    """Keys of reports and prekeys of one node; open() before use, close() after."""
+
+    def __init__(self, home: Path, master: bytes) -> None:
+        """Use keys.db in `home`; `master` wraps every key in it."""
+        self._database = Database(sqlite_url(home / FILE), secure_delete=True)
+        self._master = master
+        self._prekeys: dict[bytes, XWingKey] = {}
+        self._log = get_logger(__name__)
+
+    def open(self) -> None:
+        """Open the file, make its tables if it is new, and read the prekeys."""
+        self._database.open()
+        self._database.write_now(keys_metadata.create_all)
+        self._prekeys = self._database.read_now(self._read_prekeys)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+        self._prekeys = {}
+
+    async def new_keys(self, items: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Return a durable key for each item: the one that it has, or a new one."""
+        made = [(item, store.new_report_key()) for item in items]
+
+        def write(connection: Connection) -> Mapping[bytes, bytes]:
+            store.add_report_keys(connection, self._master, made)
+            return store.report_keys(connection, self._master, items)
+
+        return await self._database.write(write)
+
+    async def keys(self, items: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Return the keys of these items that are not destroyed."""
+        return await self._database.read(lambda connection: store.report_keys(connection, self._master, items))
+
+    async def destroy(self, items: Sequence[bytes]) -> None:
+        """Destroy the keys of these items: overwritten in the file, and gone from its log."""
+        await self._database.write(lambda connection: store.destroy_report_keys(connection, items))
+        await self._truncate()
+
+    async def sweep(self, is_wanted: Callable[[Sequence[bytes]], set[bytes]]) -> int:
+        """Destroy keys that no report needs and return how many; `is_wanted` gives the items that have one."""
+        after, gone = b"", 0
+        while found := await self._database.read(partial(store.items_of_keys, after=after, limit=SWEEP)):
+            after = found[-1]
+            stray = sorted(set(found) - is_wanted(found))
+            if stray:
+                gone += await self._database.write(partial(store.destroy_report_keys, items=stray))
+        if gone:
+            await self._truncate()
+        return gone
+
+    async def without_key(self, items: Sequence[bytes]) -> set[bytes]:
+        """Return those of these items whose key is destroyed."""
+        return set(items) - await self._database.read(lambda connection: store.items_with_key(connection, items))
+
+    def prekey(self, key_id: bytes) -> XWingKey | None:
+        """Return the prekey of an id, if it is held; from any thread."""
+        return self._prekeys.get(key_id)
+
+    async def prekey_days(self) -> list[tuple[int, bytes]]:
+        """Return (day, key id) of the prekeys held, by day."""
+        return await self._database.read(store.prekey_days)
+
+    async def add_prekeys(self, prekeys: Sequence[Prekey]) -> None:
+        """Store prekeys; when this returns they are durable and their public halves may be shown."""
+        await self._database.write(lambda connection: store.add_prekeys(connection, self._master, prekeys))
+        self._prekeys = {**self._prekeys, **{each.key.public.key_id: each.key for each in prekeys}}
+
+    async def destroy_prekeys_before(self, day: int) -> int:
+        """Destroy the prekeys of days before `day` and return how many."""
+        gone = await self._database.write(lambda connection: store.destroy_prekeys_before(connection, day))
+        if gone:
+            await self._truncate()
+            self._prekeys = await self._database.read(self._read_prekeys)
+        return gone
+
+    def _read_prekeys(self, connection: Connection) -> dict[bytes, XWingKey]:
+        found = {
+            key_id: store.prekey_of(connection, self._master, key_id) for _, key_id in store.prekey_days(connection)
+        }
+        return {key_id: key for key_id, key in found.items() if key is not None}
+
+    async def _truncate(self) -> None:
+        for attempt in range(1, TRUNCATE_TRIES + 1):
+            try:
+                await self._database.checkpoint_truncate()
+            except ExchangeError as error:
+                # A reader was in the way. The next destruction, or the next start, folds the log.
+                if not error.retryable or attempt == TRUNCATE_TRIES:
+                    self._log.warning("keys.truncate-later", reason=error.reason)
+                    return
+            else:
+                return

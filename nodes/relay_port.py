@@ -1,0 +1,112 @@
+"""What the node asks of the relay, as values. nodes/relay_client.py speaks it over gRPC; tests play the other side.
+
+Every method raises our errors only: Unavailable and RateLimited are worth trying again, the others say what is wrong.
+Nothing that the relay returns is verified here.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from exchange.crypto.signed import Signed
+from exchange.envelope.model import Lane
+
+
+class Log(IntEnum):
+    """The relay's two logs; numbers as in relay_service.proto."""
+
+    DIRECTORY = 1
+    TRAFFIC = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Submissions that travel together; the answer repeats the number."""
+
+    number: int
+    submissions: Sequence[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one submission: a promise with its decisions, or a refusal."""
+
+    answer: Signed
+    decisions: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Outcomes of one frame, in its order."""
+
+    number: int
+    outcomes: Sequence[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One envelope that waited for this node."""
+
+    lane: Lane
+    position: int
+    delivery: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Envelopes that came together; none is a sign of life. `now_ms` is the relay's clock."""
+
+    waiting: Sequence[Waiting]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryFrame:
+    """Entries of the directory log from `start` on; `checkpoint` covers them, or is empty when more follows at once."""
+
+    start: int
+    entries: Sequence[bytes]
+    checkpoint: str
+
+
+class Relay(Protocol):
+    """The relay as one node sees it. Repeating any call is safe."""
+
+    def submit(self, frames: AsyncIterator[Frame]) -> AsyncIterator[Answered]:
+        """Send frames as they come and yield their answers."""
+
+    def deliver(
+        self, window_bytes: int, acknowledged: AsyncIterator[Sequence[tuple[Lane, int]]]
+    ) -> AsyncIterator[Delivered]:
+        """Yield what waits, all lanes, flash first, then what arrives; `acknowledged` yields positions held durably."""
+
+    def follow_directory(self, start: int) -> AsyncIterator[DirectoryFrame]:
+        """Yield the directory log from an index on, then live."""
+
+    async def publish_statement(self, statement: bytes) -> int:
+        """Append a statement; return its index."""
+
+    async def publish_prekeys(self, bundle: bytes, statement: bytes) -> int:
+        """Publish a bundle with the statement that names it; return the statement's index."""
+
+    async def fetch_prekeys(self, hashes: Sequence[bytes]) -> Sequence[bytes]:
+        """Return bundles by payload hash, at most 256; one that is unknown is left out."""
+
+    async def publish_agreement(self, view: bytes) -> int:
+        """Hand over a view that all parties signed; return the index of its commitment."""
+
+    async def fetch_agreements(self) -> Sequence[bytes]:
+        """Return the signed views of this party's agreements."""
+
+    async def checkpoint(self, log: Log) -> str:
+        """Return the newest checkpoint of a log."""
+
+    async def inclusion_proof(self, log: Log, index: int, size: int) -> tuple[bytes, Sequence[bytes]]:
+        """Return an entry and its inclusion path under a tree size."""
+
+    async def consistency_proof(self, log: Log, old_size: int, new_size: int) -> Sequence[bytes]:
+        """Return the consistency path between two tree sizes."""
+
+    async def read_log(self, log: Log, start: int, count: int) -> Sequence[bytes]:
+        """Return at most `count` entries, at most 4,096, from an index on."""

@@ -1,0 +1,68 @@
+"""Reports at rest: each sealed under its own key, so that destroying the key destroys the report. Pure.
+
+A record is the originator's Signed statement and, at the originator, the release. The title stands apart, so that a
+list of reports opens small records only. docs/spec/node-store.md says what stands in clear beside them.
+"""
+
+import hashlib
+import hmac
+import struct
+from dataclasses import dataclass, field
+
+from exchange.crypto.atrest import open_record, seal_record
+from exchange.crypto.codec import decode_signed
+from exchange.crypto.signed import Signed
+from exchange.envelope.codec import STATEMENT_PAYLOAD_BYTES, decode_report
+from exchange.envelope.model import ReportStatement
+from exchange.errors import VerificationFailed
+from exchange.limits import KIB
+from exchange.policy.codec import decode_label, decode_release
+from exchange.policy.model import Label, Release
+
+SIGNED_BYTES = STATEMENT_PAYLOAD_BYTES + 8 * KIB
+
+_RECORD = b"record\x00"
+_TITLE = b"title\x00"
+_STIX_LABEL = b"concord/v1/node/stix\x00"
+_LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stored report, opened."""
+
+    signed: Signed = field(repr=False)
+    statement: ReportStatement
+    label: Label
+    release: Release | None
+    """None when it came from a partner."""
+    release_bytes: bytes = field(repr=False)
+
+
+def seal_report(key: bytes, item: bytes, *, title: str, signed: bytes, release: bytes) -> tuple[bytes, bytes]:
+    """Return the sealed title and the sealed record of one report."""
+    record = _LENGTH.pack(len(signed)) + signed + release
+    return seal_record(key, title.encode(), _TITLE + item), seal_record(key, record, _RECORD + item)
+
+
+def open_title(key: bytes, item: bytes, sealed: bytes) -> str:
+    """Return a report's title; VerificationFailed if it is another report's or damaged."""
+    return open_record(key, sealed, _TITLE + item).decode()
+
+
+def open_report(key: bytes, item: bytes, sealed: bytes) -> Opened:
+    """Return a stored report; VerificationFailed if it is another one or damaged."""
+    record = open_record(key, sealed, _RECORD + item)
+    (length,) = _LENGTH.unpack_from(record)
+    signed_bytes, release = record[_LENGTH.size : _LENGTH.size + length], record[_LENGTH.size + length :]
+    signed = decode_signed(signed_bytes, limit=SIGNED_BYTES, what="a stored report")
+    if hashlib.sha256(signed.payload).digest() != item:
+        raise VerificationFailed("the stored report is another one")
+    statement = decode_report(signed.payload)
+    parsed = decode_release(release) if release else None
+    return Opened(signed, statement, decode_label(statement.label), parsed, release)
+
+
+def stix_digest(master: bytes, stix_id: str) -> bytes:
+    """Return under what a STIX id is looked up: without the master key nobody can tell whether an id is here."""
+    return hmac.digest(master, _STIX_LABEL + stix_id.encode(), hashlib.sha256)
