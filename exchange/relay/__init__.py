@@ -19,3 +19,7 @@ retention      deletes what everybody has, and what has expired
 store/         tables, migrations, SQL
 =============  ====================================================================
 """
+
+from exchange.runtime.grpc_environment import set_grpc_environment
+
+set_grpc_environment()
