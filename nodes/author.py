@@ -4,12 +4,12 @@
 2. Its label is found: the label that was given, else the bundle's own handling, else the sensor's default. What the
    label leaves out, the node's label defaults may fill in. Without a label it is refused.
 3. The label must fit the content: not weaker than any marking in it, and naming every place that it is about.
-4. The audience must be partners that the directory knows; one's own name in it is dropped.
+4. The audience must be partners that the directory knows.
 5. The audience is taken out of the content: recipients must not learn it. From here on the bytes never change.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from exchange.crypto.random import random_bytes
@@ -84,7 +84,7 @@ def author(
     # 3. The label fits the content.
     _fits(report, parsed.label)
     # 4. The audience is known.
-    release = _known(parsed.release, desk)
+    _known(parsed.release, desk)
     if previous is not None:
         _replaces(report, previous)
     return AuthoredReport(
@@ -96,11 +96,11 @@ def author(
         # 5. The audience leaves the content.
         content=without_audience(report, content),
         label=parsed.label,
-        release=release,
+        release=parsed.release,
         lane=_lane(parsed, report),
         thread_id=previous.thread_id if previous else random_bytes(ID_BYTES),
         supersedes=previous.item_hash if previous else b"",
-        warnings=_warnings(report, release),
+        warnings=_warnings(report, parsed.release),
     )
 
 
@@ -128,12 +128,11 @@ def _fits(report: StixReport, label: Label) -> None:
         )
 
 
-def _known(release: Release, desk: Desk) -> Release:
+def _known(release: Release, desk: Desk) -> None:
     named = {target.partner for target in release.to if target.partner is not None}
-    for party in sorted(named | {*release.except_, *release.display_only, *release.pre_authorised}):
+    for party in sorted({*named, *release.except_, *release.display_only, *release.pre_authorised}):
         if party not in desk.partners:
             raise BadLabel(f"{party} is not a partner", place="release", hint="concord partner list")
-    return replace(release, to=tuple(target for target in release.to if target.partner != desk.me))
 
 
 def _replaces(report: StixReport, previous: Previous) -> None:

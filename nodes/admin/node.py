@@ -1,0 +1,157 @@
+"""`concord node`: make a node, let it join, run it, and see how it is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exchange.errors import ConfigurationError, NotFound
+from exchange.runtime.clock import now_ms
+from exchange.runtime.secrets import read_passphrase
+from nodes import ceremony, joining, keystore
+from nodes.admin import output
+from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile
+from nodes.admin.plain import plain
+from nodes.reportfile import read_bounded
+from nodes.v1 import node_service_pb2 as pb
+
+app = typer.Typer(help="Make a node, let it join, run it, and see how it is.", no_args_is_help=True)
+
+FILE_BYTES = 256 * 1024
+"""Largest file of the ceremony."""
+
+Invitation = Annotated[Path, typer.Option("--invitation", help="Invitation file from the council.")]
+
+
+@app.command()
+def init(
+    invitation: Invitation,
+    home: NodeHome = DEFAULT_HOME,
+    sensors: Annotated[str, typer.Option(help="HOST:PORT where sensors push over TLS; none when left out.")] = "",
+    memory_mib: Annotated[int, typer.Option(min=64, max=4096, help="Memory that unlocking the keystore takes.")] = 256,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Make a node's home and keys from an invitation.
+
+    Example: concord node init --home xv --invitation xv.invitation
+    """
+    file = ceremony.read_invitation(read_bounded(invitation, FILE_BYTES, "invitation").decode("ascii", "replace"))
+    passphrase = read_passphrase(
+        fd=passphrase_fd, file=passphrase_file, prompt="Passphrase for the new keystore: ", confirm=True
+    )
+    new = joining.NewNode(home, file, sensors, memory_mib * 1024)
+    request = joining.init(new, passphrase, now_ms=now_ms())
+    output.data(str(request))
+    output.say(f"carry {request} to your party's root: concord root sign {request.name} --home ROOT --out FILE")
+
+
+@app.command()
+def join(
+    invitation: Invitation,
+    credentials: Annotated[Path, typer.Option("--credentials", help="What your root made of node.request.")],
+    home: NodeHome = DEFAULT_HOME,
+    offline: Annotated[bool, typer.Option("--offline", help="Only write the request, to be carried by hand.")] = False,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Ask to be let in. Safe to repeat; the council then compares fingerprints and admits.
+
+    Example: concord node join --home xv --invitation xv.invitation --credentials xv.credentials
+    """
+    file = ceremony.read_invitation(read_bounded(invitation, FILE_BYTES, "invitation").decode("ascii", "replace"))
+    signed = ceremony.read_node_credentials(
+        read_bounded(credentials, FILE_BYTES, "credentials file").decode("ascii", "replace")
+    )
+    passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
+    keys = keystore.load_keys(home, passphrase)
+    request = joining.request_to_join(home, file, signed, keys, now_ms=now_ms())
+    if offline:
+        output.data(str(home / joining.JOIN_FILE))
+        output.say("carry this file to the council: concord root admit FILE --home COUNCIL --out ADMISSION")
+        return
+    from nodes.join_client import join as ask  # noqa: PLC0415 - loads gRPC, which only this branch needs
+
+    admitted = ask(joining.relay_info(home), request)
+    output.say(
+        "admitted: concord node serve"
+        if admitted
+        else "the relay has the request. Now the council compares fingerprints and admits; the node may already be "
+        "started: concord node serve"
+    )
+
+
+@app.command()
+def serve(
+    home: NodeHome = DEFAULT_HOME, passphrase_file: PassphraseFile = None, passphrase_fd: PassphraseFd = None
+) -> None:
+    """Run the node until it is told to stop (Ctrl-C or SIGTERM); what is under way is finished first.
+
+    Example: concord node serve --home xv --passphrase-file xv.passphrase
+    """
+    joining.relay_info(home)
+    passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
+    from nodes.app import serve as run  # noqa: PLC0415 - loads gRPC, which the other commands do without
+
+    run(home, passphrase)
+
+
+@app.command()
+def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Show how the running node is.
+
+    Example: concord node status --home xv
+    """
+    from nodes.node_client import connect  # noqa: PLC0415
+
+    with connect(home) as node:
+        reply = node.GetStatus(pb.GetStatusRequest())
+    if as_json:
+        output.as_json(plain(reply))
+        return
+    contact = f"last contact {output.when(reply.relay_contact_ms)}"
+    output.fields(
+        {
+            "party": f"{reply.party} in {reply.exchange}, {reply.membership}",
+            "relay": f"{reply.relay}, {contact}{f': {reply.relay_error}' if reply.relay_error else ''}",
+            "clock": f"{reply.clock_skew_ms:+,} ms against the relay's",
+            "directory": f"{reply.directory_size:,} entries, root {reply.directory_root[:16]}",
+            "prekeys": f"published for {reply.prekey_days} days",
+            "reports": f"{reply.reports_sent:,} sent, {reply.reports_received:,} received",
+            "receipts": f"{reply.unreceipted:,} missing",
+            "quarantined": f"{reply.quarantined:,}",
+            "waiting": ", ".join(f"{lane.lane} {lane.outbox:,}" for lane in reply.lanes) or "nothing",
+            "reviews due": f"{reply.reviews_due:,}",
+            "disk free": output.size(reply.disk_free_bytes),
+            "running since": output.when(reply.started_ms),
+        }
+    )
+    for alarm in reply.alarms:
+        output.say(f"alarm: {alarm}")
+
+
+@app.command()
+def doctor(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Look for what is wrong with this node and say how to mend it. Works whether the node runs or not.
+
+    Exit code 7 when something needs mending.
+
+    Example: concord node doctor --home xv
+    """
+    if not home.is_dir():
+        raise NotFound(f"no node at {home}", hint="concord node init --home ... --invitation ...")
+    from nodes.doctor import diagnose  # noqa: PLC0415
+
+    findings = diagnose(home)
+    if as_json:
+        output.as_json([finding.as_record() for finding in findings])
+    else:
+        for finding in findings:
+            output.data(f"{finding.severity:7}  {finding.subject}: {output.printable(finding.message)}")
+            if finding.hint:
+                output.data(f"{'':7}  → {finding.hint}")
+    bad = [finding for finding in findings if finding.severity == "error"]
+    if bad:
+        raise ConfigurationError(
+            f"{len(bad)} things need mending", hint="do what the lines with → say, then run it again"
+        )
