@@ -126,9 +126,9 @@ class _Case:
         self.sender_findings = _standing(rules.standings.get(sender), _SENDER)
         self.onward = self._onward()
         self.audience = Audience(item, sender, rules, self.at_ms) if role is Role.SENDER else None
-        self.judged: dict[bytes, tuple[Findings, list[Judged]]] = {}
+        self.in_force: dict[bytes, Findings] = {}
+        self.judged: dict[tuple[bytes, int], Judged] = {}
         self.duties: dict[tuple[int, bool], Obligations] = {}
-        self.candidates = [found for found in rules.agreements.values() if sender in found.view.parties]
 
     def decide(self, recipient: PartyId, slot: Slot | None) -> Decision:
         """Put together what the item, the partner and the agreement come to."""
@@ -168,7 +168,8 @@ class _Case:
     ) -> tuple[AgreementInForce | None, Findings, Judged | None]:
         """Return the agreement that permits, or the nearest, with its failures and its term."""
         if self.role is Role.SENDER:
-            candidates = [found for found in self.candidates if recipient in found.view.parties]
+            held = self.rules.by_party.get(recipient, ())
+            candidates = [found for found in held if self.sender in found.view.parties]
             if not candidates:
                 return None, (_fail(Step.AGREEMENT, Reason.NO_AGREEMENT),), None
         else:
@@ -199,23 +200,35 @@ class _Case:
         ref, parties = agreement.ref, agreement.view.parties
         if self.sender not in parties or recipient not in parties:
             return (Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NOT_A_PARTY, ref.id),), None
-        findings, terms = self._terms(agreement)
+        findings = self._in_force(agreement)
         if self.facts is None:
             return findings, None
-        covering = [judged for judged in terms if not judged.recipients or recipient in judged.recipients]
-        if not covering:
+        nearest: Judged | None = None
+        for index, term in enumerate(agreement.view.terms):
+            if (term.senders and self.sender not in term.senders) or (
+                term.recipients and recipient not in term.recipients
+            ):
+                continue
+            judged = self._judge(self.facts, agreement, index)
+            if nearest is None or judged.failures < nearest.failures:
+                nearest = judged
+            if not judged.failures:
+                break
+        if nearest is None:
             return (*findings, Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NO_TERM, ref.id)), None
-        return findings, min(covering, key=_failures)
+        return findings, nearest
 
-    def _terms(self, agreement: AgreementInForce) -> tuple[Findings, list[Judged]]:
-        known = self.judged.get(agreement.ref.commitment)
-        if known is None:
-            facts = self.facts
-            terms = [term for term in agreement.view.terms if not term.senders or self.sender in term.senders]
-            judged = [judge(facts, self.item, agreement.ref.id, term) for term in terms] if facts else []
-            known = in_force(agreement, self.rules.exchange, self.at_ms), judged
-            self.judged[agreement.ref.commitment] = known
-        return known
+    def _in_force(self, agreement: AgreementInForce) -> Findings:
+        key = agreement.ref.commitment
+        if key not in self.in_force:
+            self.in_force[key] = in_force(agreement, self.rules.exchange, self.at_ms)
+        return self.in_force[key]
+
+    def _judge(self, facts: Facts, agreement: AgreementInForce, index: int) -> Judged:
+        key = (agreement.ref.commitment, index)
+        if key not in self.judged:
+            self.judged[key] = judge(facts, self.item, agreement.ref.id, agreement.view.terms[index])
+        return self.judged[key]
 
     # 3
     def _audience(self, recipient: PartyId, slot: Slot | None) -> Findings:
@@ -273,10 +286,6 @@ class _Case:
 
 def _fail(step: Step, reason: Reason, what: str = "") -> Finding:
     return Finding(step, Outcome.FAIL, reason, what=what)
-
-
-def _failures(judged: Judged) -> int:
-    return judged.failures
 
 
 def _standing(standing: Standing | None, reasons: dict[Membership | None, Findings]) -> Findings:

@@ -264,6 +264,8 @@ class Rules:
     agreements: Mapping[bytes, AgreementInForce]
     """By commitment, in order of id and version."""
     standings: Mapping[PartyId, Standing]
+    by_party: Mapping[PartyId, tuple[AgreementInForce, ...]]
+    """The same agreements by each of their parties."""
     as_of_ms: int | None = None
     """When the dates of agreements are judged: the relay's received_ms at a recipient, else `now_ms` itself."""
 
@@ -278,4 +280,14 @@ class Rules:
     ) -> "Rules":
         """Put the agreements in the order in which a sender tries them."""
         ordered = sorted(agreements, key=lambda found: (found.ref.id, found.ref.version))
-        return cls(exchange, {found.ref.commitment: found for found in ordered}, standings, as_of_ms)
+        by_party: dict[PartyId, list[AgreementInForce]] = {}
+        for found in ordered:
+            for party in found.view.parties:
+                by_party.setdefault(party, []).append(found)
+        return cls(
+            exchange=exchange,
+            agreements={found.ref.commitment: found for found in ordered},
+            standings=standings,
+            by_party={party: tuple(held) for party, held in by_party.items()},
+            as_of_ms=as_of_ms,
+        )

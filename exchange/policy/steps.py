@@ -38,8 +38,6 @@ class Judged:
     """What one term says of the item."""
 
     term: Term
-    recipients: frozenset[PartyId]
-    """Empty means any party."""
     content: Findings
     ceiling: tuple[Finding, ...]
     """Failures only: the partner's own ceiling is judged beside them."""
@@ -137,7 +135,6 @@ def judge(facts: Facts, item: Item, agreement: bytes, term: Term) -> Judged:
         approvals = (_fail(Step.APPROVALS, Reason.APPROVALS_MISSING, agreement, term, str(missing)),)
     return Judged(
         term=term,
-        recipients=frozenset(term.recipients),
         content=content or PASSED[Step.CONTENT],
         ceiling=ceiling,
         personal_data=personal or PASSED[Step.PERSONAL_DATA],
