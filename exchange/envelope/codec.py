@@ -89,8 +89,6 @@ def encode_core(core: EnvelopeCore) -> bytes:
 def decode_core(data: bytes) -> EnvelopeCore:
     """Return the core; its suite may still be one that nobody speaks."""
     message = strict_parse(pb.EnvelopeCore, data, limit=CORE_BYTES, what="an envelope core")
-    if not message.HasField("label") or not message.HasField("directory"):
-        raise MalformedInput("an envelope core has a label and a directory head")
     _count(len(message.grants), GRANTS, "grants")
     _count(len(message.blobs), BLOBS, "attachments")
     grants = tuple(_exact(grant, HASH_BYTES, "a grant's hash") for grant in message.grants)
@@ -373,8 +371,8 @@ def encode_report(report: ReportStatement) -> bytes:
 def decode_report(data: bytes) -> ReportStatement:
     """Return a report statement; its label is still bytes, its content is not looked at."""
     message = strict_parse(pb.ReportStatement, data, limit=STATEMENT_PAYLOAD_BYTES, what="a report")
-    if not message.content or not message.label:
-        raise MalformedInput("a report has a label and content")
+    if not message.content:
+        raise MalformedInput("a report has content")
     if len(message.content) > REPORT_BYTES:
         raise TooLarge(f"a report has {len(message.content)} bytes of content; the limit is {REPORT_BYTES}")
     if message.kind not in REPORT_KINDS:

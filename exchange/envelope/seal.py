@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from exchange.crypto.chunked import encrypt
-from exchange.crypto.keys import KeyAlgorithm, PublicKey
+from exchange.crypto.keys import PublicKey
 from exchange.crypto.padme import frame
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed, sign_batch
@@ -239,8 +239,6 @@ def _seal_leaves(
 def _seal_leaf(
     core: EnvelopeCore, core_hash: bytes, content_key: bytes, index: int, recipient: Recipient
 ) -> SubmittedLeaf:
-    if recipient.kem.algorithm is not KeyAlgorithm.XWING:
-        raise MalformedInput(f"a content key is not wrapped for a {recipient.kem.algorithm.name} key")
     info = binding.wrap_info(core_hash, recipient.kem.key_id, recipient.party)
     wrapped = wrap(content_key, recipient.kem.raw, info)
     leaf = RecipientLeaf(

@@ -41,10 +41,11 @@ from exchange.envelope.model import (
     ReportStatement,
 )
 from exchange.envelope.open import open_envelope
+from exchange.envelope.rules import CONTROL_CIPHERTEXT_BYTES
 from exchange.envelope.seal import seal
 from exchange.envelope.verify import Verified, VerifiedLeaf
 from exchange.errors import BadEnvelope, ExchangeError
-from exchange.limits import DELIVERY_BYTES, SLOTS
+from exchange.limits import DELIVERY_BYTES, ENVELOPE_LIFE_MS, SLOTS
 from exchange.merkle import leaf_hash
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.model import RelayFlag, Tlp
@@ -72,6 +73,7 @@ from tests.support.envelope_builders import (
     prekey,
     promise_key,
     relay_label_of,
+    resign,
     seed,
     statement_key,
     take_apart,
@@ -207,11 +209,20 @@ def test_a_live_envelope_replayed_as_an_exercise_is_refused(honest: Verified) ->
 
 @pytest.mark.parametrize(
     "changes",
-    [{"suite": 0}, {"suite": 2}, {"expires_ms": NOW}, {"kind": EnvelopeKind.CONTROL}],
-    ids=["suite lowered", "suite unknown", "expires at once", "not its kind"],
+    [
+        {"suite": 0},
+        {"suite": 2},
+        {"expires_ms": NOW},
+        {"expires_ms": NOW + ENVELOPE_LIFE_MS + 1},
+        {"kind": EnvelopeKind.CONTROL},
+        {"label": replace(relay_label_of(a_report()), categories=())},
+    ],
+    ids=["suite lowered", "suite unknown", "expires at once", "lives too long", "not its kind", "no category"],
 )
 def test_step_3_refuses_a_core_that_does_not_hold_together(parts: Parts, changes: dict[str, Any]) -> None:
-    assert refused(sealed_as(replace(parts.core, **changes), Body(a_statement(a_report())))).step == 3
+    core = replace(parts.core, **changes)
+    basis = BASIS if core.kind is EnvelopeKind.REPORT else None
+    assert refused(sealed_as(core, Body(a_statement(a_report())), [to(XV, basis=basis)])).step == 3
 
 
 def test_step_3_refuses_a_leaf_that_is_not_of_the_kind(parts: Parts) -> None:
@@ -228,6 +239,8 @@ def test_another_partners_leaf_is_refused_at_step_4(honest: Verified) -> None:
     assert refused(deliver(honest, XO)).step == 4
     assert refused(deliver(honest), xwing_key=lambda _: None).step == 4
     assert refused(deliver(honest), xwing_key=lambda _: prekey(XO)).step == 4
+    # Not even with the key: what was sent to XO was not sent to XV.
+    assert refused(deliver(honest, XO), xwing_key=lambda _: prekey(XO)).step == 4
 
 
 def test_a_kem_key_swapped_by_the_sender_is_refused_at_step_4(parts: Parts) -> None:
@@ -252,6 +265,14 @@ def test_a_swapped_wrap_is_refused_at_step_5(honest: Verified) -> None:
     other = next(leaf for leaf in honest.leaves if leaf.leaf.recipient == XO)
     assert refused(deliver(honest, wrap=other.wrap)).step == 5
     assert refused(deliver(honest, wrap=other.wrap + b"\x00")).step == 5
+
+
+def test_step_5_refuses_a_wrap_of_another_length_even_from_the_sender(parts: Parts) -> None:
+    leaves = []
+    for each in parts.submission.leaves:
+        leaf = replace(decode_leaf(each.leaf), wrap_sha256=sha256(b"short").digest())
+        leaves.append(replace(each, leaf=encode_leaf(leaf), wrap=b"short"))
+    assert refused(deliver(accept(resign(parts, leaves=leaves)))).step == 5
 
 
 def test_step_5_refuses_a_proof_of_another_length_place_or_tree(honest: Verified) -> None:
@@ -283,6 +304,14 @@ def test_a_swapped_body_is_refused_at_step_6(honest: Verified) -> None:
     assert refused(deliver(honest, body=other.body)).step == 6
     assert refused(deliver(honest, body=honest.body + b"\x00")).step == 6
     assert refused(deliver(honest, body=b"")).step == 6
+
+
+def test_step_6_refuses_a_size_that_is_not_the_bodys_or_not_the_kinds(parts: Parts) -> None:
+    wrong_size = replace(parts.header, body_size=parts.header.body_size + 1)
+    assert refused(deliver(accept(resign(parts, header=wrong_size)))).step == 6
+    control = take_apart(seal(envelope_key(XA), **control_fields()))
+    assert refused(deliver(accept(resign(control, body=bytes(CONTROL_CIPHERTEXT_BYTES + 1))))).step == 6
+    assert refused(deliver(accept(resign(control, body=bytes(CONTROL_CIPHERTEXT_BYTES))))).step == 7
 
 
 def test_an_invisible_salamander_is_refused_at_step_7(parts: Parts) -> None:
@@ -427,7 +456,7 @@ def test_step_8_refuses_grants_that_are_not_those_of_the_header(parts: Parts) ->
 def test_step_8_refuses_a_label_that_names_another_originator(parts: Parts) -> None:
     label = a_label(XV)
     report = a_report(label=label)
-    core = core_for(parts, report, label=relay_label_of(report, sender=XV, label=label))
+    core = core_for(parts, report, label=relay_label_of(report, label=label))
     assert refused(sealed_as(core, Body(a_statement(report)))).step == 8
 
 

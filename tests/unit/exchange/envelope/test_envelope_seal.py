@@ -13,7 +13,7 @@ from exchange.envelope.open import open_envelope
 from exchange.envelope.rules import CONTROL_CIPHERTEXT_BYTES
 from exchange.envelope.seal import envelope_hash, finish, prepare, seal, seal_all
 from exchange.errors import BadInput
-from exchange.limits import ENVELOPE_LIFE_MS, SLOTS
+from exchange.limits import ENVELOPE_LIFE_MS, SLOTS, SUBMISSION_BYTES
 from tests.support.envelope_builders import (
     BASIS,
     CONTENT,
@@ -41,6 +41,7 @@ from tests.support.envelope_builders import (
 )
 
 ATTACHMENT = BlobRef(b"b" * 16, b"h" * 32, 70_000)
+LARGE_GRANT = sign(statement_key(XV), "consent-grant", bytes(SUBMISSION_BYTES - 10_000), context=EXCHANGE)
 ATTACHMENT_KEY = BlobKey(b"b" * 16, b"k" * 32, 65_000, b"p" * 32, "photo.jpg", "image/jpeg")
 
 
@@ -183,6 +184,7 @@ def test_attachments_release_community_and_display_only_travel_with_the_report()
         {"kind": EnvelopeKind.CONTROL},
         {"body": Body(sign(statement_key(XA), "retraction", b"a retraction", context=EXCHANGE))},
         {"blobs": [ATTACHMENT]},  # without its key
+        {"body": Body(a_statement(a_report()), grants=(LARGE_GRANT,))},
         {"body": Body(a_statement(a_report()), blobs=(ATTACHMENT_KEY,))},  # without its reference
     ],
 )

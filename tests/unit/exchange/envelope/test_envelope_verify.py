@@ -9,7 +9,7 @@ from exchange.crypto.padme import frame
 from exchange.crypto.signed import add_signature, sign
 from exchange.crypto.signing import Ed25519Key
 from exchange.envelope.codec import decode_leaf, encode_body, encode_leaf, encode_submission
-from exchange.envelope.model import CONTROL_LABEL, Body, EnvelopeKind, SubmittedLeaf
+from exchange.envelope.model import CONTROL_LABEL, BlobRef, Body, EnvelopeKind, SubmittedLeaf
 from exchange.envelope.rules import CONTROL_CIPHERTEXT_BYTES
 from exchange.envelope.seal import seal
 from exchange.envelope.verify import verify_submission
@@ -106,6 +106,7 @@ def test_step_2_refuses_what_does_not_parse_strictly(parts: Parts) -> None:
         lambda core: core.label.categories.insert(0, 13),
         lambda core: core.label.categories.append(core.label.categories[-1]),
         lambda core: core.label.purposes.append(99),
+        lambda core: core.label.purposes.append(core.label.purposes[-1]),
         lambda core: setattr(core.label, "label_sha256", b"short"),
         lambda core: core.ClearField("label"),
         lambda core: core.ClearField("directory"),
@@ -122,6 +123,8 @@ def test_step_2_refuses_what_does_not_parse_strictly(parts: Parts) -> None:
         lambda core: core.grants.extend(bytes([number]) * 32 for number in range(65)),
         lambda core: core.blobs.add(blob_id=bytes(16), sha256=bytes(32), size=0),
         lambda core: core.blobs.add(blob_id=bytes(16), sha256=bytes(31), size=1),
+        lambda core: [core.blobs.add(blob_id=bytes(16), sha256=bytes(32), size=1) for _ in range(2)],
+        lambda core: [core.blobs.add(blob_id=bytes([n]) * 16, sha256=bytes(32), size=1) for n in range(65)],
     ],
 )
 def test_step_2_refuses_unspecified_unknown_and_misshapen_values(
@@ -155,7 +158,8 @@ def test_step_3_refuses_a_label_that_does_not_belong_to_the_kind(parts: Parts) -
     control = take_apart(seal(envelope_key(XA), **control_fields()))
     softer = replace(control.core, label=replace(CONTROL_LABEL, tlp=Tlp.CLEAR))
     assert refused(resign(control, core=softer)).step == 3
-    assert refused(resign(control, core=replace(control.core, grants=(bytes(32),)))).step == 3
+    for extra in ({"grants": (bytes(32),)}, {"blobs": (BlobRef(bytes(16), bytes(32), 1),)}):
+        assert refused(resign(control, core=replace(control.core, **extra))).step == 3
 
 
 def test_step_4_refuses_a_sender_who_is_not_the_peer() -> None:
