@@ -1,7 +1,7 @@
 """Open a delivery, as the recipient does before it decides (crypto.md 1.6; docs/spec/envelope.md, recipient's checks).
 
 1. The delivery is within its limit; delivery, header, core and leaf parse strictly; the relay's promise is for it.
-2. Exactly one signature over the header, by the sender's envelope key, valid at the promise's directory size.
+2. Exactly one signature over the header, by the sender's envelope key, valid at the promise's directory size and time.
 3. The exchange is ours, the suite is spoken, label and leaf belong to the kind, the times make sense.
 4. The leaf is for me, and for a prekey that I hold.
 5. The wrap has its hash and length; the proof has exactly eight steps and leads to the header's root.
@@ -44,11 +44,11 @@ from exchange.names import ExchangeName, PartyId
 from exchange.policy.model import Label
 
 
-class KeyAtSize(Protocol):
+class KeyAt(Protocol):
     """A lookup in the directory as it was when the relay accepted the envelope."""
 
-    def __call__(self, party: PartyId, key_id: bytes, /, *, at_size: int) -> PublicKey | None:
-        """Return the party's key of this id if it was valid at that directory size, else None."""
+    def __call__(self, party: PartyId, key_id: bytes, /, *, at_size: int, at_ms: int) -> PublicKey | None:
+        """Return the party's key of this id if it was valid at that directory size and time, else None."""
         ...
 
 
@@ -68,8 +68,8 @@ class OpenChecks:
     me: PartyId
     verify_promise: Callable[[Signed, bytes], PromiseFacts]
     """Verifies a promise with the relay's promise key and that it names this envelope hash; raises if it does not."""
-    envelope_key: KeyAtSize
-    statement_key: KeyAtSize
+    envelope_key: KeyAt
+    statement_key: KeyAt
     xwing_key: Callable[[bytes], XWingKey | None] = field(repr=False)
     """Gives the prekey of a key id, if this node holds it still."""
     seen: VerifiedRoots | None = None
@@ -135,7 +135,9 @@ def open_envelope(data: bytes, *, context: OpenChecks) -> Opened:
         inner = open_statement(
             core,
             body,
-            lambda party, key_id: context.statement_key(party, key_id, at_size=promised.directory_size),
+            lambda party, key_id: context.statement_key(
+                party, key_id, at_size=promised.directory_size, at_ms=promised.received_ms
+            ),
             seen=context.seen,
         )
     return Opened(
@@ -162,7 +164,7 @@ def _check_signature(signed: Signed, core: EnvelopeCore, promised: PromiseFacts,
     def lookup(key_id: bytes) -> PublicKey | None:
         if key_id != core.sender_key:
             return None
-        key = context.envelope_key(core.sender, key_id, at_size=promised.directory_size)
+        key = context.envelope_key(core.sender, key_id, at_size=promised.directory_size, at_ms=promised.received_ms)
         return key if key is not None and key.algorithm is KeyAlgorithm.ED25519 else None
 
     # Under our own exchange's name, whatever the core claims: a header of an exercise does not verify here.

@@ -26,7 +26,7 @@ from exchange.policy.codec import check_relay_label, decode_label, decode_releas
 from exchange.policy.model import Label
 
 StatementKeys = Callable[[PartyId, bytes], PublicKey | None]
-"""Gives a party's statement key by its id, as of the directory size that counts."""
+"""Gives a party's statement key by its id, as of the directory size and time that count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,13 +227,13 @@ def verify_promise(signed: Signed, envelope_hash: bytes) -> PromiseFacts:
 
 
 def open_checks(me: str = XV, **changes: Any) -> OpenChecks:
-    def envelope(party: PartyId, key_id: bytes, /, *, at_size: int) -> PublicKey | None:
+    def envelope(party: PartyId, key_id: bytes, /, *, at_size: int, at_ms: int) -> PublicKey | None:
         key = envelope_key(party).public
-        return key if key.key_id == key_id and at_size >= DIRECTORY_SIZE else None
+        return key if key.key_id == key_id and at_size >= DIRECTORY_SIZE and at_ms >= NOW else None
 
-    def statement(party: PartyId, key_id: bytes, /, *, at_size: int) -> PublicKey | None:
+    def statement(party: PartyId, key_id: bytes, /, *, at_size: int, at_ms: int) -> PublicKey | None:
         key = statement_key(party).public
-        return key if key.key_id == key_id and at_size >= DIRECTORY_SIZE else None
+        return key if key.key_id == key_id and at_size >= DIRECTORY_SIZE and at_ms >= NOW else None
 
     def mine(key_id: bytes) -> XWingKey | None:
         return prekey(me) if key_id == prekey(me).public.key_id else None

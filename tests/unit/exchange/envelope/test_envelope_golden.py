@@ -24,7 +24,7 @@ from exchange.envelope.codec import (
     encode_report,
     encode_submission,
 )
-from exchange.envelope.open import KeyAtSize, OpenChecks, PromiseFacts, open_envelope
+from exchange.envelope.open import KeyAt, OpenChecks, PromiseFacts, open_envelope
 from exchange.envelope.verify import RelayChecks, verify_submission
 from exchange.names import PartyId, exchange_name, party_id
 from exchange.policy.codec import encode_label
@@ -91,10 +91,11 @@ def recipient_of(golden: dict[str, Any]) -> OpenChecks:
     promise_key = admit_public_key(KeyAlgorithm.ED25519, bytes.fromhex(golden["relay_promise_key"]))
     prekey = XWingKey.from_seed(bytes.fromhex(golden["recipient_prekey_seed"]))
 
-    def only(key: PublicKey) -> KeyAtSize:
-        def lookup(party: PartyId, key_id: bytes, /, *, at_size: int) -> PublicKey | None:
-            right = (party, key_id, at_size) == (golden["sender"], key.key_id, golden["directory_size"])
-            return key if right else None
+    def only(key: PublicKey) -> KeyAt:
+        def lookup(party: PartyId, key_id: bytes, /, *, at_size: int, at_ms: int) -> PublicKey | None:
+            asked = (party, key_id, at_size, at_ms)
+            right = (golden["sender"], key.key_id, golden["directory_size"], golden["received_ms"])
+            return key if asked == right else None
 
         return lookup
 

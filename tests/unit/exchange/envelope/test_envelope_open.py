@@ -168,15 +168,15 @@ def test_lowering_the_tlp_on_the_way_is_refused_at_step_2(honest: Verified) -> N
 
 
 def test_step_2_takes_the_senders_key_as_of_the_promise(honest: Verified) -> None:
-    early = a_promise(honest.envelope_hash, directory_size=DIRECTORY_SIZE - 1)
-    assert refused(deliver(honest, promise=early)).step == 2
+    for early in ({"directory_size": DIRECTORY_SIZE - 1}, {"received_ms": NOW - 1}):
+        assert refused(deliver(honest, promise=a_promise(honest.envelope_hash, **early))).step == 2
     asked = []
 
-    def revoked(party: PartyId, key_id: bytes, /, *, at_size: int) -> None:
-        asked.append((party, key_id, at_size))
+    def revoked(party: PartyId, key_id: bytes, /, *, at_size: int, at_ms: int) -> None:
+        asked.append((party, key_id, at_size, at_ms))
 
     assert refused(deliver(honest), envelope_key=revoked).step == 2
-    assert asked == [(XA, envelope_key(XA).public.key_id, DIRECTORY_SIZE)]
+    assert asked == [(XA, envelope_key(XA).public.key_id, DIRECTORY_SIZE, NOW + 2000)]
 
 
 def test_step_2_refuses_any_signature_but_the_one_of_the_senders_envelope_key(honest: Verified) -> None:
@@ -379,8 +379,8 @@ def test_step_8_refuses_a_report_that_its_originator_did_not_sign(parts: Parts) 
 
 
 def test_step_8_takes_the_originators_key_as_of_the_promise(honest: Verified) -> None:
-    def revoked(party: PartyId, key_id: bytes, /, *, at_size: int) -> None:
-        assert (party, at_size) == (XA, DIRECTORY_SIZE)
+    def revoked(party: PartyId, key_id: bytes, /, *, at_size: int, at_ms: int) -> None:
+        assert (party, at_size, at_ms) == (XA, DIRECTORY_SIZE, NOW + 2000)
 
     assert refused(deliver(honest), statement_key=revoked).step == 8
     # A key of the directory that is quick, not lasting, signs no statement.
