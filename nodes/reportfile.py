@@ -4,6 +4,7 @@ The label is the file that is named, else NAME.label.yaml beside NAME.json, else
 sensor's default then has to serve (nodes/author.py).
 """
 
+import os
 import stat
 import sys
 from pathlib import Path
@@ -36,8 +37,9 @@ def label_beside(path: Path) -> Path:
 def read_bounded(path: Path, limit: int, what: str) -> bytes:
     """Return a regular file's bytes if they are within `limit`."""
     try:
-        with path.open("rb") as file:
-            if not stat.S_ISREG(path.stat().st_mode):
+        # Without O_NONBLOCK opening a pipe would wait for its writer for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NotFound(f"{path} is not a regular file", hint=f"name a {what} file")
             data = file.read(limit + 1)
     except FileNotFoundError as error:
