@@ -21,7 +21,7 @@ from exchange.receipts.model import DecisionRecord, Promise, Refusal, RelayDecis
 from exchange.receipts.verify import PROMISE, REFUSAL
 from exchange.relay.mailbox import Accepted, Answered, MailboxStore
 from exchange.relay.sequencer import Log, LogStore, Sequencer, directory_head_hash
-from exchange.relay.slots import Slot
+from exchange.relay.slots import Slot, encode_slots
 from exchange.tlog.entry import EntryKind, TrafficEntry, encode_entry
 
 ID_REUSED = "ENVELOPE_ID_REUSED"
@@ -204,6 +204,10 @@ def _decisions(judged: Judged) -> bytes:
 
 def _accepted(permitted: Permitted, number: int, answered: Answered) -> Accepted:
     verified = permitted.verified
+    slots = tuple(
+        Slot(leaf.leaf.recipient, leaf.index, leaf.data, proof, leaf.wrap)
+        for leaf, proof in zip(verified.leaves, verified.proofs, strict=True)
+    )
     return Accepted(
         id=number,
         hash=verified.envelope_hash,
@@ -213,10 +217,8 @@ def _accepted(permitted: Permitted, number: int, answered: Answered) -> Accepted
         kind=int(verified.core.kind),
         expires_ms=verified.core.expires_ms,
         header=encode_signed(verified.header_signed),
-        slots=tuple(
-            Slot(leaf.leaf.recipient, leaf.index, leaf.data, proof, leaf.wrap)
-            for leaf, proof in zip(verified.leaves, verified.proofs, strict=True)
-        ),
+        slots=slots,
+        stored_slots=encode_slots(slots),
         body=verified.body,
         promise=answered.answer,
         decisions=answered.decisions,

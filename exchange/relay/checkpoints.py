@@ -30,6 +30,7 @@ class Checkpoints:
         self._origins = {Log.DIRECTORY: directory_origin(exchange), Log.TRAFFIC: traffic_origin(exchange)}
         self._newest: dict[Log, tuple[int, str]] = {}
         self._locks = {log: asyncio.Lock() for log in Log}
+        self._grown = {log: asyncio.Event() for log in Log}
 
     async def load(self) -> None:
         """Take up the notes that were handed out last.
@@ -57,7 +58,14 @@ class Checkpoints:
             note = sign_checkpoint(Checkpoint(self._origins[log], state.size, state.root), self._key)
             await self._database.write(_put(log, state, note))
             self._newest[log] = (state.size, note)
+            self._grown[log].set()
+            self._grown[log] = asyncio.Event()
             return self._newest[log]
+
+    async def wait_for_more_than(self, log: Log, size: int) -> None:
+        """Return when the newest checkpoint covers more than `size` entries, or at once."""
+        while self._newest[log][0] <= size:
+            await self._grown[log].wait()
 
     def _load(self, log: Log, connection: Connection) -> tuple[int, str] | None:
         logs = SqlLogs(connection)

@@ -9,10 +9,10 @@ ENV_PREFIX = "CONCORD_RELAY_"
 
 
 class LimitSettings(Section):
-    """What one partner may ask of the relay. Over a rate, calls wait or are answered RATE_LIMITED."""
+    """What one partner may ask of the relay. Over a rate, submissions wait and other calls are refused."""
 
-    reports_per_minute: int = Field(default=6_000, ge=1, description="Report envelopes that one partner may submit.")
-    control_per_minute: int = Field(default=6_000, ge=1, description="Control envelopes that one partner may submit.")
+    reports_per_minute: int = Field(default=30_000, ge=1, description="Report envelopes that one partner may submit.")
+    control_per_minute: int = Field(default=30_000, ge=1, description="Control envelopes that one partner may submit.")
     calls_per_minute: int = Field(default=1_200, ge=1, description="Other calls that one partner may make.")
     streams_per_party: int = Field(default=8, ge=2, description="Calls of one partner that may run at once.")
     connections: int = Field(default=1_000, ge=1, description="Connections that are accepted in all.")
@@ -33,8 +33,8 @@ class RelaySettings(Settings):
     database: str = Field(default="", description="Database URL; empty for relay.db in the home (SQLite).")
     log_json: bool = Field(default=False, description="Log one JSON object a line.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
-    metrics_port: int = Field(
-        default=0, ge=0, le=65_535, description="Port on 127.0.0.1 for Prometheus metrics; 0 for none."
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65_535, description="Port on 127.0.0.1 for Prometheus metrics; absent for none."
     )
     drain_s: float = Field(default=20, ge=0, description="Longest time that calls under way may take at the end.")
     cache_bytes: int = Field(

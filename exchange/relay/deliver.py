@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from exchange.envelope.codec import delivery_bytes
 from exchange.envelope.model import EnvelopeKind, Lane
-from exchange.errors import Conflict, ExchangeError, MalformedInput
+from exchange.errors import Conflict, ExchangeError, MalformedInput, Unavailable
 from exchange.limits import KIB, MIB
 from exchange.names import PartyId
 from exchange.relay.cache import SealedCache
@@ -94,9 +94,9 @@ class Deliveries:
             await asyncio.shield(writer)
 
     def end_all(self) -> None:
-        """End every stream in good order: the relay drains."""
+        """End every stream: the relay stops. Acknowledgements that came are written."""
         for stream in list(self._streams.values()):
-            stream.end(None)
+            stream.end(Unavailable("the relay stops"))
 
     def connected(self) -> frozenset[PartyId]:
         """Return the parties that have a stream."""

@@ -72,7 +72,6 @@ class LiveDirectory:
         self._decode = decode
         self._snapshot: Snapshot | None = None
         self._lock = asyncio.Lock()
-        self._changed = asyncio.Event()
         self._log = get_logger(__name__)
 
     @property
@@ -117,22 +116,14 @@ class LiveDirectory:
         # A caller that goes away must not leave the log longer than what is applied here.
         return await asyncio.shield(asyncio.ensure_future(self._append(entries, also)))
 
-    async def append_made(self, make: Callable[[Directory], bytes], *, also: Also | None = None) -> int:
-        """Append a statement that is made for its place: `make` gets the state that it follows.
-
-        When what `make` returns stands in the log already, its index is returned.
-        """
+    async def append_made(self, make: Callable[[Snapshot], Sequence[bytes]], *, also: Also | None = None) -> list[int]:
+        """Append statements that are made for their place: `make` gets the state that they follow; as `append`."""
         return await asyncio.shield(asyncio.ensure_future(self._append_made(make, also)))
 
-    async def wait_for_more_than(self, size: int) -> None:
-        """Return when the directory has more than `size` entries, or at once."""
-        while self.now.size <= size:
-            await self._changed.wait()
-
-    async def _append_made(self, make: Callable[[Directory], bytes], also: Also | None) -> int:
+    async def _append_made(self, make: Callable[[Snapshot], Sequence[bytes]], also: Also | None) -> list[int]:
         async with self._lock:
             await self._catch_up()
-            return (await self._append_locked([make(self.now.directory)], also))[0]
+            return await self._append_locked(make(self.now), also)
 
     async def _append(self, entries: Sequence[bytes], also: Also | None) -> list[int]:
         async with self._lock:
@@ -173,8 +164,6 @@ class LiveDirectory:
         views |= {commitment: self._decode(view) for commitment, view in stored.items()}
         if directory.size != self.now.size or len(views) != len(self.now.views) or directory.size == 1:
             self._snapshot = _snapshot(directory, views)
-            self._changed.set()
-            self._changed = asyncio.Event()
 
     async def _entries(self, start: int, count: int) -> list[bytes]:
         return await self._database.read(lambda connection: SqlLogs(connection).entries(Log.DIRECTORY, start, count))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
-from exchange.relay.slots import Slot, encode_slots
+from exchange.relay.slots import Slot
 
 DELIVERY_OVERHEAD = 1400
 """Bytes that a delivery needs at most besides header, leaf, wrap and body: proof, promise, lengths."""
@@ -32,6 +32,8 @@ class Accepted:
     expires_ms: int
     header: bytes
     slots: tuple[Slot, ...]
+    stored_slots: bytes = field(repr=False)
+    """The same slots as encode_slots gives them."""
     body: bytes = field(repr=False)
     promise: bytes
     decisions: bytes
@@ -42,7 +44,7 @@ class Accepted:
 
     def sealed(self) -> "Sealed":
         """Return what a delivery is built from."""
-        return Sealed(self.id, self.header, encode_slots(self.slots), self.body, self.promise)
+        return Sealed(self.id, self.header, self.stored_slots, self.body, self.promise)
 
 
 @dataclass(frozen=True, slots=True)

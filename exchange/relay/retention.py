@@ -5,6 +5,7 @@ A deletion is an entry of the traffic log in the same transaction. What was prom
 
 from collections.abc import Callable
 
+from prometheus_client import Counter
 from sqlalchemy import Connection
 
 from exchange.limits import CLOCK_AHEAD_MS, CLOCK_BEHIND_MS
@@ -22,11 +23,12 @@ BATCH = 500
 class Retention:
     """Sweeps the store; called every few seconds."""
 
-    def __init__(self, database: Database, sequencer: Sequencer, clock: Callable[[], int]) -> None:
-        """`clock` gives milliseconds since 1970."""
+    def __init__(self, database: Database, sequencer: Sequencer, clock: Callable[[], int], counter: Counter) -> None:
+        """`clock` gives milliseconds since 1970; `counter` counts what goes."""
         self._database = database
         self._sequencer = sequencer
         self._clock = clock
+        self._counter = counter
         self._log = get_logger(__name__)
 
     async def sweep(self) -> int:
@@ -35,6 +37,7 @@ class Retention:
         while True:
             done, expired = await self._database.write(self._batch)
             total += done + expired
+            self._counter.inc(done + expired)
             if expired:
                 self._log.info("expired envelopes deleted", count=expired)
             if max(done, expired) < BATCH:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
 from exchange.relay.mailbox import Accepted, Answered, Row, Sealed
-from exchange.relay.slots import encode_slots, recipients_of
+from exchange.relay.slots import recipients_of
 from exchange.relay.store import tables
 from exchange.relay.store.upsert import insert_or_keep, insert_or_replace
 
@@ -72,7 +72,7 @@ class SqlMailboxes:
         execute(
             insert(tables.envelope),
             [
-                {"id": each.id, "header": each.header, "slots": encode_slots(each.slots), "body": each.body}
+                {"id": each.id, "header": each.header, "slots": each.stored_slots, "body": each.body}
                 for each in envelopes
             ],
         )

@@ -1,0 +1,288 @@
+"""Build the relay and run it: the one place that makes its objects.
+
+Start: lock the home, bring the store to this version, replay the directory, compare both logs with the checkpoints
+that were handed out, listen. Stop: take nothing new, finish frames, end streams, sign the last checkpoint, close.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from exchange.crypto import x509
+from exchange.crypto.codec import decode_signed
+from exchange.errors import ConfigurationError
+from exchange.names import ExchangeName, exchange_name
+from exchange.policy.agreement import EnforcementView
+from exchange.policy.codec import decode_view
+from exchange.relay.accept import Recorder
+from exchange.relay.cache import SealedCache
+from exchange.relay.checkpoints import Checkpoints
+from exchange.relay.config import RelaySettings
+from exchange.relay.counters import Counters
+from exchange.relay.deliver import Deliveries
+from exchange.relay.directory import LiveDirectory
+from exchange.relay.enrol import VIEW_BYTES, Enrolment
+from exchange.relay.home import RelayHome, RelaySecrets
+from exchange.relay.intake import Intake
+from exchange.relay.logs import LogReader
+from exchange.relay.mailbox import Bells
+from exchange.relay.peers import Peers
+from exchange.relay.quota import Calls, Rate
+from exchange.relay.retention import Retention
+from exchange.relay.sequencer import Log, Sequencer
+from exchange.relay.services.admin import RelayAdminService
+from exchange.relay.services.join import JoinService
+from exchange.relay.services.relay import RelayService, UseCases
+from exchange.relay.store.mailboxes import SqlMailboxes
+from exchange.relay.tls import Leaf, PartnerAuthorities, identify_by, newcomers_identity, partners_identity
+from exchange.runtime.clock import now_ms
+from exchange.runtime.database import Database
+from exchange.runtime.grpc_options import local_options, server_options
+from exchange.runtime.interceptors import ErrorInterceptor
+from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every
+from exchange.runtime.logs import get_logger
+from exchange.runtime.metrics import Metrics
+from exchange.runtime.migrate import upgrade
+from exchange.runtime.relay_info import RelayInfo, write_relay_info
+from exchange.runtime.secrets import private_dir, write_private
+from exchange.runtime.tls import server_credentials
+from exchange.v1 import join_service_pb2, relay_service_pb2
+from exchange.v1.join_service_pb2_grpc import add_JoinServiceServicer_to_server
+from exchange.v1.relay_admin_service_pb2_grpc import add_RelayAdminServiceServicer_to_server
+from exchange.v1.relay_service_pb2_grpc import add_RelayServiceServicer_to_server
+
+MIGRATIONS = "exchange.relay.store.migrations"
+CHECKPOINT_S = 1.0
+"""A promise is provable after this time, at most 60 s by crypto.md 5."""
+
+SWEEP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a running relay listens."""
+
+    address: str
+    join_address: str
+    info: RelayInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the relay is built from."""
+
+    home: RelayHome
+    settings: RelaySettings
+    secrets: RelaySecrets
+    clock: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Relay:
+    """Everything that runs, built for one store."""
+
+    exchange: ExchangeName
+    database: Database
+    directory: LiveDirectory
+    checkpoints: Checkpoints
+    intake: Intake
+    deliveries: Deliveries
+    enrolment: Enrolment
+    retention: Retention
+    counters: Counters
+
+
+async def serve(home: RelayHome, settings: RelaySettings, secrets: RelaySecrets, drain: Drain) -> None:
+    """Run the relay until the drain."""
+    async with running(home, settings, secrets, drain) as listening:
+        get_logger(__name__).info(
+            "relay listening",
+            exchange=listening.info.exchange,
+            address=listening.address,
+            join_address=listening.join_address,
+            genesis=listening.info.genesis_hash.hex(),
+        )
+        await drain.wait()
+
+
+@asynccontextmanager
+async def running(
+    home: RelayHome, settings: RelaySettings, secrets: RelaySecrets, drain: Drain, *, clock: Callable[[], int] = now_ms
+) -> AsyncIterator[Listening]:
+    """Run a relay while the block runs; ports 0 take free ones.
+
+    Raises:
+        ConfigurationError: home, genesis, keys, store or ports cannot be used.
+    """
+    genesis = home.read_genesis()
+    url = home.database_url(settings)
+    async with AsyncExitStack() as stack:
+        lock = stack.enter_context(HomeLock(home.root))
+        upgrade(url, MIGRATIONS)
+        metrics = stack.enter_context(Metrics())
+        database = stack.enter_context(Database(url))
+        given = _Given(home, settings, secrets, clock)
+        relay = _build(given, database, Counters(metrics))
+        await relay.directory.load(genesis)
+        _check_founded(relay, given)
+        await relay.checkpoints.load()
+        stack.push_async_callback(relay.checkpoints.refresh, Log.TRAFFIC)
+        stack.push_async_callback(relay.intake.close)
+        listening = await _listen(stack, relay, given, lock, drain)
+        write_private(home.info, write_relay_info(listening.info).encode())
+        metrics.serve(settings.metrics_port)
+        await _keep_working(stack, relay, drain)
+        stack.callback(relay.deliveries.end_all)
+        stack.callback(drain.begin)
+        yield listening
+
+
+def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
+    home, settings, secrets, clock = given.home, given.settings, given.secrets, given.clock
+    exchange = exchange_name(settings.exchange)
+    sequencer, bells, cache = Sequencer(), Bells(), SealedCache(settings.cache_bytes)
+    directory = LiveDirectory(database, sequencer, clock, _stored_view)
+    limits = settings.limits
+    return _Relay(
+        exchange=exchange,
+        database=database,
+        directory=directory,
+        checkpoints=Checkpoints(database, exchange, secrets.log),
+        intake=Intake(
+            database,
+            directory,
+            Recorder(exchange, secrets.promise, sequencer),
+            bells,
+            cache,
+            reports=Rate(limits.reports_per_minute),
+            control=Rate(limits.control_per_minute),
+            counters=counters,
+            clock=clock,
+        ),
+        deliveries=Deliveries(database, SqlMailboxes, bells, cache, window_most=limits.window_bytes),
+        enrolment=Enrolment(database, directory, secrets.promise, private_dir(home.requests), clock),
+        retention=Retention(database, sequencer, clock, counters.deleted),
+        counters=counters,
+    )
+
+
+def _check_founded(relay: _Relay, given: _Given) -> None:
+    settings = given.settings
+    directory = relay.directory.now.directory
+    if directory.exchange != settings.exchange:
+        raise ConfigurationError(
+            f"the genesis founds {directory.exchange}, the configuration says {settings.exchange}",
+            hint="put the genesis of this exchange into genesis.signed, or correct relay.toml",
+        )
+    if directory.relay_keys != given.secrets.public:
+        raise ConfigurationError(
+            "the genesis names another relay's keys", hint="sign this home's genesis.unsigned, or restore relay.keys"
+        )
+
+
+async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: HomeLock, drain: Drain) -> Listening:
+    """Start the three servers."""
+    settings, clock = given.settings, given.clock
+    authorities = PartnerAuthorities(relay.directory)
+    partners = _partners_server(relay, given, authorities, drain)
+    newcomers = _server(server_options(connections=settings.limits.connections), detailed=False)
+    add_JoinServiceServicer_to_server(
+        JoinService(relay.enrolment, relay.checkpoints, Rate(settings.limits.joins_per_minute)), newcomers
+    )
+    operator = _server(local_options(), detailed=True)
+    admin = RelayAdminService(
+        relay.database, relay.directory, relay.checkpoints, relay.deliveries, drain, started_ms=clock()
+    )
+    add_RelayAdminServiceServicer_to_server(admin, operator)
+    leaf = Leaf(given.secrets.transport, relay.exchange, clock)
+    port = bind_port(
+        partners, settings.address, server_credentials(partners_identity(leaf, authorities), require_client=True)
+    )
+    join_leaf = Leaf(given.secrets.join, relay.exchange, clock)
+    join_port = bind_port(
+        newcomers, settings.join_address, server_credentials(newcomers_identity(join_leaf), require_client=False)
+    )
+    bind_socket(operator, given.home.admin_socket, lock)
+    await _start(stack, partners, relay_service_pb2.DESCRIPTOR.services_by_name["RelayService"].full_name, settings)
+    await _start(stack, newcomers, join_service_pb2.DESCRIPTOR.services_by_name["JoinService"].full_name, settings)
+    await _start(stack, operator, "", settings)
+    return _listening(relay, given, port, join_port)
+
+
+def _partners_server(relay: _Relay, given: _Given, authorities: PartnerAuthorities, drain: Drain) -> grpc.aio.Server:
+    limits = given.settings.limits
+    peers = Peers(
+        identify_by(relay.exchange, authorities, given.clock),
+        relay.directory,
+        Calls(limits.streams_per_party),
+        Rate(limits.calls_per_minute),
+    )
+    use = UseCases(
+        relay.intake,
+        relay.deliveries,
+        relay.enrolment,
+        relay.directory,
+        relay.checkpoints,
+        LogReader(relay.database),
+    )
+    server = _server(server_options(connections=limits.connections), detailed=False)
+    add_RelayServiceServicer_to_server(RelayService(peers, use, drain, relay.counters), server)
+    return server
+
+
+def _listening(relay: _Relay, given: _Given, port: int, join_port: int) -> Listening:
+    settings, directory = given.settings, relay.directory.now.directory
+    address = _with_port(settings.address, port)
+    join_address = _with_port(settings.join_address, join_port)
+    info = RelayInfo(
+        exchange=directory.exchange,
+        address=settings.public_address or address,
+        join_address=settings.public_join_address or join_address,
+        join_ca_pem=x509.pem_of(given.secrets.join.certificate).decode(),
+        genesis_hash=directory.genesis_hash,
+        genesis=given.home.read_genesis(),
+    )
+    return Listening(address, join_address, info)
+
+
+def _server(options: list[tuple[str, int | str]], *, detailed: bool) -> grpc.aio.Server:
+    return grpc.aio.server(interceptors=[ErrorInterceptor(detailed=detailed)], options=options)
+
+
+async def _start(stack: AsyncExitStack, server: grpc.aio.Server, service: str, settings: RelaySettings) -> None:
+    state = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(state, server)
+    for name in {"", service}:
+        await state.set(name, health_pb2.HealthCheckResponse.SERVING)
+    await server.start()
+    stack.push_async_callback(server.stop, settings.drain_s)
+    stack.push_async_callback(state.enter_graceful_shutdown)
+
+
+async def _keep_working(stack: AsyncExitStack, relay: _Relay, drain: Drain) -> None:
+    async def sign() -> None:
+        for log in Log:
+            size, _ = await relay.checkpoints.refresh(log)
+            relay.counters.log_size.labels(log.name.lower()).set(size)
+
+    tasks = [
+        asyncio.create_task(every(CHECKPOINT_S, sign, drain)),
+        asyncio.create_task(every(SWEEP_S, relay.retention.sweep, drain)),
+    ]
+
+    async def finish() -> None:
+        await asyncio.gather(*tasks)
+
+    stack.push_async_callback(finish)
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _stored_view(data: bytes) -> EnforcementView:
+    return decode_view(decode_signed(data, limit=VIEW_BYTES, what="a stored view").payload)

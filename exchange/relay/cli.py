@@ -1,0 +1,198 @@
+"""`concord relay`: make a relay, run it, ask how it is."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import grpc
+import orjson
+import typer
+
+from exchange.directory.ceremony import draft_genesis
+from exchange.directory.statements import CouncilMember, ExchangeLimits
+from exchange.envelope.model import SUITE
+from exchange.errors import BadInput, ConfigurationError, Unavailable
+from exchange.limits import KIB, RECIPIENTS, REPORT_BYTES
+from exchange.names import exchange_name
+from exchange.relay.config import ENV_PREFIX, RelaySettings
+from exchange.relay.home import GENESIS_REQUEST, RelayHome, RelaySecrets, new_home
+from exchange.runtime.armour import write_armour
+from exchange.runtime.clock import now_ms
+from exchange.runtime.config import load_config
+from exchange.runtime.grpc_options import local_options
+from exchange.runtime.interceptors import from_rpc_error
+from exchange.runtime.lifecycle import Drain, run
+from exchange.runtime.logs import configure_logging
+from exchange.runtime.relay_info import RootFile, read_root_file
+from exchange.runtime.secrets import read_passphrase, write_private
+from exchange.v1 import relay_admin_service_pb2 as pb
+from exchange.v1.relay_admin_service_pb2_grpc import RelayAdminServiceStub
+
+app = typer.Typer(
+    help="The shared service: stores sealed envelopes, forwards them, answers for it.",
+    no_args_is_help=True,
+    epilog="Example: concord relay init --home relay --exchange demo.concord.example --council xa/root.pub",
+)
+
+DEFAULT_HOME = Path("~/.concord/relay").expanduser()
+STATUS_S = 5.0
+
+Home = Annotated[
+    Path, typer.Option("--home", envvar="CONCORD_RELAY_HOME", help="The relay's home directory.", show_default=True)
+]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="Read the passphrase from this file (mode 0600) or systemd credential."),
+]
+PassphraseFd = Annotated[
+    int | None, typer.Option("--passphrase-fd", help="Read the passphrase from this open file descriptor.")
+]
+
+
+@app.command(epilog="Example: concord relay init --home relay --exchange demo.concord.example --council xa/root.pub")
+def init(
+    exchange: Annotated[
+        str, typer.Option("--exchange", help="Name of the exchange, for example demo.concord.example.")
+    ],
+    council: Annotated[list[Path], typer.Option("--council", help="A council member's root.pub; once for each.")],
+    home: Home = DEFAULT_HOME,
+    threshold: Annotated[int, typer.Option(help="Council parties that must sign.", min=1)] = 1,
+    address: Annotated[str, typer.Option(help="Host and port where partners connect.")] = "127.0.0.1:7001",
+    join_address: Annotated[str, typer.Option(help="Host and port where newcomers connect.")] = "127.0.0.1:7002",
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    memory_mib: Annotated[int, typer.Option(help="Memory that each guess of the passphrase costs.", min=64)] = 256,
+) -> None:
+    """Make a relay: configuration, keys, and the genesis that the council is to sign."""
+    name = exchange_name(exchange)
+    members = [_read_root(path) for path in council]
+    made = new_home(home)
+    passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, confirm=True)
+    now = now_ms()
+    secrets = RelaySecrets.new(now)
+    genesis = draft_genesis(
+        exchange=name,
+        council=[CouncilMember(member.party, member.root) for member in members],
+        threshold=threshold,
+        relay=secrets.public,
+        limits=ExchangeLimits(min_suite=SUITE, report_bytes=REPORT_BYTES, recipients=RECIPIENTS),
+        now_ms=now,
+    )
+    secrets.save(made.keys, passphrase, memory_kib=memory_mib * KIB)
+    write_private(made.genesis_request, write_armour(GENESIS_REQUEST, genesis).encode())
+    write_private(made.config, _configuration(name, address, join_address).encode())
+    _say(f"made a relay for {name} in {made.root}")
+    for member in members:
+        _say(f"council: {member.party}  {member.fingerprint}")
+    _say(f"next: compare these fingerprints, then let {threshold} of {len(members)} sign {made.genesis_request}:")
+    _say(f"  concord root sign {made.genesis_request} --out {made.genesis}")
+    _say(f"  concord relay serve --home {made.root}")
+
+
+@app.command(epilog="Example: concord relay serve --home relay --passphrase-file relay.pass")
+def serve(
+    home: Home = DEFAULT_HOME, passphrase_file: PassphraseFile = None, passphrase_fd: PassphraseFd = None
+) -> None:
+    """Run the relay until SIGTERM or SIGINT; then finish what is under way and stop."""
+    here = _existing(home)
+    settings = load_config(RelaySettings, here.config, env_prefix=ENV_PREFIX)
+    here.read_genesis()
+    configure_logging(json=settings.log_json, level=settings.log_level)
+    secrets = RelaySecrets.load(here.keys, read_passphrase(fd=passphrase_fd, file=passphrase_file))
+    # Imported here: the other commands need no server.
+    from exchange.relay import app as relay_app  # noqa: PLC0415
+
+    async def main(drain: Drain) -> None:
+        await relay_app.serve(here, settings, secrets, drain)
+
+    run(main)
+
+
+@app.command(epilog="Example: concord relay status --home relay --json")
+def status(
+    home: Home = DEFAULT_HOME,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
+) -> None:
+    """Ask the running relay how it is."""
+    answer = _ask(_existing(home))
+    if as_json:
+        print(orjson.dumps(_fields(answer), option=orjson.OPT_INDENT_2).decode())
+        return
+    for label, value in (
+        ("exchange", answer.exchange),
+        ("started", _when(answer.started_ms)),
+        ("state", "draining" if answer.draining else "running"),
+        ("directory entries", f"{answer.directory_size:,}"),
+        ("traffic entries", f"{answer.traffic_size:,}"),
+        ("envelopes held", f"{answer.envelopes:,}"),
+        ("joining", ", ".join(answer.joining) or "-"),
+    ):
+        print(f"{label:<18} {value}")
+    for box in answer.mailboxes:
+        print(f"{box.party:<18} {box.waiting:,} waiting, {'connected' if box.connections else 'not connected'}")
+
+
+def _existing(root: Path) -> RelayHome:
+    home = RelayHome(root)
+    if not home.config.exists():
+        raise ConfigurationError(f"there is no relay in {root}", hint="concord relay init, or give --home")
+    return home
+
+
+def _read_root(path: Path) -> RootFile:
+    try:
+        return read_root_file(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read", hint="concord root init makes a root.pub") from error
+
+
+def _ask(home: RelayHome) -> pb.GetRelayStatusResponse:
+    if not home.admin_socket.is_socket():
+        raise Unavailable("the relay is not running", hint=f"concord relay serve --home {home.root}")
+    with grpc.insecure_channel(f"unix:{home.admin_socket}", options=local_options()) as channel:
+        try:
+            return RelayAdminServiceStub(channel).GetStatus(pb.GetRelayStatusRequest(), timeout=STATUS_S)
+        except grpc.RpcError as error:
+            found = from_rpc_error(error)
+            if isinstance(found, Unavailable):
+                raise Unavailable(
+                    "the relay does not answer", hint=f"concord relay serve --home {home.root}"
+                ) from error
+            raise found from error
+
+
+def _fields(answer: pb.GetRelayStatusResponse) -> dict[str, object]:
+    return {
+        "exchange": answer.exchange,
+        "started_ms": answer.started_ms,
+        "draining": answer.draining,
+        "directory_size": answer.directory_size,
+        "traffic_size": answer.traffic_size,
+        "directory_checkpoint": answer.directory_checkpoint,
+        "traffic_checkpoint": answer.traffic_checkpoint,
+        "envelopes": answer.envelopes,
+        "mailboxes": [
+            {"party": box.party, "waiting": box.waiting, "connections": box.connections} for box in answer.mailboxes
+        ],
+        "joining": list(answer.joining),
+    }
+
+
+def _configuration(exchange: str, address: str, join_address: str) -> str:
+    return (
+        "# The relay's configuration; docs/operations/relay.md lists every setting.\n"
+        f'exchange = "{exchange}"\n'
+        f'address = "{address}"\n'
+        f'join_address = "{join_address}"\n'
+        "# Addresses that others are told, when the relay stands behind another one.\n"
+        '# public_address = "relay.example:7001"\n'
+        '# public_join_address = "relay.example:7002"\n'
+    )
+
+
+def _when(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _say(words: str) -> None:
+    typer.echo(words, err=True)

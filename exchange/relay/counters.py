@@ -1,0 +1,15 @@
+"""What the relay counts for its operator (docs/operations/relay.md)."""
+
+from exchange.runtime.metrics import Metrics
+
+
+class Counters:
+    """Counters and gauges of one relay."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Register them."""
+        self.answers = metrics.counter("relay_answers", "Submissions answered, by reason or `promised`.", ["reason"])
+        self.delivered = metrics.counter("relay_delivered", "Deliveries sent, repeats included.")
+        self.deleted = metrics.counter("relay_deleted", "Ciphertexts deleted: acknowledged by all, or expired.")
+        self.log_size = metrics.gauge("relay_log_size", "Entries under the newest checkpoint.", ["log"])
+        self.frames = metrics.seconds("relay_frame", "From a frame's arrival until its answers are durable.")

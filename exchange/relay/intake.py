@@ -1,0 +1,129 @@
+"""One frame of submissions from arrival to answer: judge, wait for the quota, record durably, wake the recipients.
+
+Judging runs in a thread, the recording in the writer's; the event loop only passes frames on. A frame that has begun
+is finished even when its sender hangs up: what was recorded must also be delivered.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from sqlalchemy import Connection
+
+from exchange.crypto.signed import VerifiedRoots
+from exchange.envelope.model import EnvelopeKind
+from exchange.errors import Unavailable
+from exchange.names import PartyId
+from exchange.relay.accept import Frame, Judged, Permitted, Recorded, Recorder, Refused
+from exchange.relay.cache import SealedCache
+from exchange.relay.counters import Counters
+from exchange.relay.directory import LiveDirectory
+from exchange.relay.mailbox import Answered, Bells
+from exchange.relay.prekeys import PrekeyIds
+from exchange.relay.quota import Rate
+from exchange.relay.store.logs import SqlLogs
+from exchange.relay.store.mailboxes import SqlMailboxes
+from exchange.relay.submit import Judge
+from exchange.runtime.database import Database
+from exchange.runtime.logs import get_logger
+
+ATTEMPTS = 8
+"""Times that a frame is judged again because the directory grew meanwhile."""
+
+
+class Intake:
+    """Takes in frames; one object for the relay."""
+
+    def __init__(
+        self,
+        database: Database,
+        directory: LiveDirectory,
+        recorder: Recorder,
+        bells: Bells,
+        cache: SealedCache,
+        *,
+        reports: Rate,
+        control: Rate,
+        counters: Counters,
+        clock: Callable[[], int],
+    ) -> None:
+        """`reports` and `control` slow down a sender that submits too much of either."""
+        self._database = database
+        self._directory = directory
+        self._recorder = recorder
+        self._bells = bells
+        self._cache = cache
+        self._reports = reports
+        self._control = control
+        self._counters = counters
+        self._clock = clock
+        self._judge = Judge(PrekeyIds(database).prekey_id, VerifiedRoots())
+        # One thread: most of judging holds the interpreter's lock anyway, and frames stay in order.
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        self._running: set[asyncio.Task[tuple[Answered, ...]]] = set()
+        self._log = get_logger(__name__)
+
+    async def frame(self, sender: PartyId, submissions: Sequence[bytes]) -> tuple[Answered, ...]:
+        """Return the answers to a frame, in its order, once everything that they say is durable.
+
+        Raises:
+            Unavailable, StorageFull: nothing of the frame was recorded.
+        """
+        with self._counters.frames.time():
+            return await self._shielded(sender, submissions)
+
+    async def _shielded(self, sender: PartyId, submissions: Sequence[bytes]) -> tuple[Answered, ...]:
+        task = asyncio.create_task(self._frame(sender, submissions))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Return when no frame is under way any more."""
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+        self._pool.shutdown()
+
+    async def _frame(self, sender: PartyId, submissions: Sequence[bytes]) -> tuple[Answered, ...]:
+        judged = await self._judged(sender, submissions)
+        control = sum(map(_is_control, judged.judged))
+        await self._control.wait(sender, control)
+        await self._reports.wait(sender, len(judged.judged) - control)
+        for _ in range(ATTEMPTS):
+            recorded = await self._database.write(partial(self._record, judged))
+            if recorded is not None:
+                self._announce(judged, recorded)
+                return recorded.answers
+            await self._directory.catch_up()
+            judged = await self._judged(sender, submissions)
+        raise Unavailable("the directory changes faster than a frame is judged")
+
+    async def _judged(self, sender: PartyId, submissions: Sequence[bytes]) -> Frame:
+        work = partial(
+            self._judge.frame, submissions, sender=sender, snapshot=self._directory.now, now_ms=self._clock()
+        )
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _record(self, frame: Frame, connection: Connection) -> Recorded | None:
+        return self._recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, self._clock())
+
+    def _announce(self, frame: Frame, recorded: Recorded) -> None:
+        self._cache.put(each.sealed() for each in recorded.new)
+        self._bells.ring({slot.recipient for each in recorded.new for slot in each.slots})
+        for judged in frame.judged:
+            reason = judged.reason if isinstance(judged, Refused) else "promised"
+            self._counters.answers.labels(reason).inc()
+            if isinstance(judged, Refused):
+                self._log.info(
+                    "refused",
+                    sender=frame.sender,
+                    envelope=judged.hash.hex()[:16],
+                    reason=judged.reason,
+                    step=judged.step,
+                    detail=judged.detail,
+                )
+
+
+def _is_control(judged: Judged) -> bool:
+    return isinstance(judged, Permitted) and judged.verified.core.kind is EnvelopeKind.CONTROL

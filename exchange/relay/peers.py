@@ -1,0 +1,86 @@
+"""Who is calling: the partner whose transport CA issued the peer's certificate, by the directory of this moment.
+
+Checked for every call, and for every message of a stream once the directory has changed since: connections outlive
+suspensions, expulsions and revocations.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc.aio
+
+from exchange.directory.state import MEMBERS, Status
+from exchange.errors import BadInput, NotAuthenticated, Unavailable
+from exchange.names import PartyId
+from exchange.relay.directory import LiveDirectory
+from exchange.relay.quota import Calls, Rate
+
+Context = grpc.aio.ServicerContext[Any, Any]
+"""Any: the message types of the call, which nothing here depends on."""
+
+Identify = Callable[[Context], PartyId]
+"""Gives the partner that the channel proves now, or raises NotAuthenticated."""
+
+
+class Peer:
+    """The partner behind one call."""
+
+    def __init__(self, context: Context, identify: Identify, directory: LiveDirectory) -> None:
+        """Raises NotAuthenticated when it is none, or no member."""
+        self._context = context
+        self._identify = identify
+        self._directory = directory
+        self._checked_at = directory.now.size
+        self.party, self.status = self._who()
+
+    def check(self) -> None:
+        """Return when the partner is still who it was and stands as it did.
+
+        Raises:
+            NotAuthenticated: it is not.
+            Unavailable: it was suspended, or is no longer: calling again works.
+        """
+        size = self._directory.now.size
+        if size == self._checked_at:
+            return
+        party, status = self._who()
+        if party != self.party:
+            raise NotAuthenticated("the connection belongs to another partner now")
+        if status is not self.status:
+            raise Unavailable("the partner's standing has changed", hint="call again")
+        self._checked_at = size
+
+    def _who(self) -> tuple[PartyId, Status]:
+        party = self._identify(self._context)
+        status = self._directory.now.status(party)
+        if status not in MEMBERS:
+            raise NotAuthenticated(f"{party} is no member")
+        return party, status
+
+
+class Peers:
+    """Lets partners in, within their limits."""
+
+    def __init__(self, identify: Identify, directory: LiveDirectory, calls: Calls, rate: Rate) -> None:
+        """`calls` bounds the calls of one partner at once, `rate` those that are not streams."""
+        self._identify = identify
+        self._directory = directory
+        self._calls = calls
+        self._rate = rate
+
+    @contextmanager
+    def stream(self, context: Context) -> Iterator[Peer]:
+        """Admit a call that lasts."""
+        peer = Peer(context, self._identify, self._directory)
+        with self._calls.one(peer.party):
+            yield peer
+
+    @contextmanager
+    def call(self, context: Context) -> Iterator[PartyId]:
+        """Admit a call that is answered once; it must have a deadline."""
+        if context.time_remaining() is None:
+            raise BadInput("the call has no deadline")
+        with self.stream(context) as peer:
+            self._rate.demand(peer.party)
+            yield peer.party

@@ -1,0 +1,73 @@
+"""RelayAdminService: what the relay's operator asks, over a Unix socket that only its owner can enter."""
+
+from sqlalchemy import Connection
+
+from exchange.directory.state import MEMBERS, Status
+from exchange.relay.checkpoints import Checkpoints
+from exchange.relay.deliver import Deliveries
+from exchange.relay.directory import LiveDirectory
+from exchange.relay.peers import Context
+from exchange.relay.sequencer import Log
+from exchange.relay.store.logs import SqlLogs
+from exchange.relay.store.mailboxes import SqlMailboxes
+from exchange.runtime.database import Database
+from exchange.runtime.lifecycle import Drain
+from exchange.v1 import relay_admin_service_pb2 as pb
+from exchange.v1.relay_admin_service_pb2_grpc import RelayAdminServiceServicer
+
+
+class RelayAdminService(RelayAdminServiceServicer):
+    """The operator's door."""
+
+    def __init__(
+        self,
+        database: Database,
+        directory: LiveDirectory,
+        checkpoints: Checkpoints,
+        deliveries: Deliveries,
+        draining: Drain,
+        *,
+        started_ms: int,
+    ) -> None:
+        """`started_ms` is when the process began."""
+        self._database = database
+        self._directory = directory
+        self._checkpoints = checkpoints
+        self._deliveries = deliveries
+        self._draining = draining
+        self._started_ms = started_ms
+
+    async def GetStatus(  # noqa: N802 - the name in the proto
+        self,
+        request: pb.GetRelayStatusRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> pb.GetRelayStatusResponse:
+        """Say how the relay is."""
+
+        def read(connection: Connection) -> tuple[int, int, dict[str, int]]:
+            mailboxes = SqlMailboxes(connection)
+            return SqlLogs(connection).state(Log.TRAFFIC).size, mailboxes.held(), dict(mailboxes.counts())
+
+        traffic_size, held, waiting = await self._database.read(read)
+        now, connected = self._directory.now, self._deliveries.connected()
+        parties = now.directory.parties()
+        return pb.GetRelayStatusResponse(
+            exchange=now.directory.exchange,
+            started_ms=self._started_ms,
+            directory_size=now.size,
+            traffic_size=traffic_size,
+            directory_checkpoint=self._checkpoints.newest(Log.DIRECTORY)[1],
+            traffic_checkpoint=self._checkpoints.newest(Log.TRAFFIC)[1],
+            envelopes=held,
+            mailboxes=[
+                pb.MailboxStatus(
+                    party=record.party,
+                    waiting=waiting.get(record.party, 0),
+                    connections=int(record.party in connected),
+                )
+                for record in parties
+                if record.status in MEMBERS
+            ],
+            joining=[record.party for record in parties if record.status is Status.JOINING],
+            draining=self._draining.begun,
+        )
