@@ -4,17 +4,21 @@ Both are armour around strict JSON. Nothing in them is secret and nothing in the
 carries its council's signatures, and a root is compared by fingerprint.
 """
 
+import re
 from dataclasses import dataclass
 
 from exchange.crypto.keys import KeyAlgorithm, PublicKey, admit_public_key, fingerprint
 from exchange.directory.fold import Directory
-from exchange.errors import BadStatement
+from exchange.errors import BadStatement, MalformedInput
 from exchange.names import ExchangeName, PartyId, exchange_name, hash_bytes, party_id
 from exchange.runtime.armour import read_armour, write_armour
 from exchange.runtime.json_record import decode_record, encode_record, from_base64, from_hex, to_base64
 
 RELAY_INFO = "RELAY INFO"
 PARTY_ROOT = "PARTY ROOT"
+
+ADDRESS_LENGTH = 260
+_ADDRESS = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 _INFO_FIELDS: dict[str, type] = dict.fromkeys(
     ("exchange", "address", "join_address", "join_ca_pem", "genesis_hash", "genesis"), str
@@ -69,12 +73,19 @@ def info_from_json(data: bytes) -> RelayInfo:
     fields = decode_record(data, _INFO_FIELDS, what="the relay info")
     return RelayInfo(
         exchange=exchange_name(fields["exchange"]),
-        address=fields["address"],
-        join_address=fields["join_address"],
+        address=_address(fields["address"]),
+        join_address=_address(fields["join_address"]),
         join_ca_pem=fields["join_ca_pem"],
         genesis_hash=hash_bytes(from_hex(fields["genesis_hash"], what="the genesis hash"), "the genesis hash"),
         genesis=from_base64(fields["genesis"], what="the genesis"),
     )
+
+
+def _address(text: str) -> str:
+    # What is written into configuration files and handed to gRPC must be an address and nothing else.
+    if len(text) > ADDRESS_LENGTH or not _ADDRESS.fullmatch(text):
+        raise MalformedInput("an address of the relay is not HOST:PORT")
+    return text
 
 
 def write_relay_info(info: RelayInfo) -> str:
