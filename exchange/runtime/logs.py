@@ -63,7 +63,18 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """Return the logger of a module; `log.info("submitted", envelope=short_hash, party=party)`."""
+    """Return the logger of a module; `log.info("submitted", envelope=short_hash, party=party)`.
+
+    Before configure_logging, or without it, warnings and errors go to stderr, as carefully as later.
+    """
+    if not structlog.is_configured():
+        # The library's own defaults would write to stdout, tracebacks with the values of variables.
+        structlog.configure(
+            processors=[structlog.stdlib.add_log_level, redact, _renderer(json=False)],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
     logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger
 

@@ -134,14 +134,13 @@ async def test_a_peer_learns_status_reason_and_public_text_and_never_the_detail(
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_bug_is_internal_and_says_nothing_but_is_logged(
-    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = await raised(ValueError(SECRET), tmp_path, kind, detailed=True)
     assert error.code() is grpc.StatusCode.INTERNAL
     assert SECRET not in everything(error)
     assert type(from_rpc_error(error)) is InternalError
-    logged = capsys.readouterr()
-    assert "ValueError" in logged.out + logged.err
+    assert "ValueError" in caplog.text
 
 
 @pytest.mark.parametrize("kind", KINDS)

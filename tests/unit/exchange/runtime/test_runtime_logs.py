@@ -15,10 +15,11 @@ Lines = pytest.CaptureFixture[str]
 def restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    before = structlog.get_config()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 def last(capsys: Lines) -> dict[str, Any]:
@@ -77,3 +78,18 @@ def test_a_line_has_time_level_and_name(capsys: Lines) -> None:
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="level"):
         configure_logging(json=True, level="loud")
+
+
+def test_before_any_configuration_errors_go_to_stderr_without_values_of_variables(capsys: Lines) -> None:
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = []
+    local = "hunter" + "2"
+    log = get_logger("part")
+    try:
+        raise ValueError(len(local))
+    except ValueError:
+        log.exception("failed", token=local)
+    log.info("quiet")
+    captured = capsys.readouterr()
+    assert "ValueError: 7" in captured.err and "hunter2" not in captured.err and "quiet" not in captured.err
+    assert captured.out == ""
