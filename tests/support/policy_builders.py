@@ -1,0 +1,118 @@
+"""Labels, releases, agreements and rules for tests: each function gives one that permits, and takes what differs."""
+
+from dataclasses import replace
+from typing import Any
+
+from exchange.names import ExchangeName, PartyId
+from exchange.policy.agreement import AgreementStatus, EnforcementView, Term, ref_of
+from exchange.policy.codec import encode_label, relay_label
+from exchange.policy.decide import AgreementInForce, Item, Membership, Rules, Slot, Standing
+from exchange.policy.model import (
+    Actions,
+    Category,
+    Label,
+    LegalBasis,
+    OnwardRule,
+    PersonalData,
+    Purpose,
+    Release,
+    Target,
+    Tlp,
+)
+
+EXCHANGE = ExchangeName("test.concord.example")
+XA, XB, XC, XD = (PartyId(name) for name in ("XA", "XB", "XC", "XD"))
+NOW = 1_700_000_000_000
+HOUR = 3_600_000
+DAY = 24 * HOUR
+PARTIES = (XA, XB, XC)
+"""XD is admitted and party of no agreement."""
+
+
+def a_label(**differs: Any) -> Label:
+    """A label of XA that the usual term carries."""
+    usual = Label(
+        originators=(XA,),
+        tlp=Tlp.AMBER,
+        categories=(Category.TERROR_ATTACK, Category.TRAVEL),
+        purposes=(Purpose.PROTECT_LIFE, Purpose.CONSULAR),
+        basis=LegalBasis("mou", "Memorandum 2021, art. 4"),
+        personal_data=PersonalData(present=False),
+        onward=OnwardRule.CONSENT,
+        max_hops=1,
+        release_sha256=bytes(32),
+        salt=bytes(16),
+        about=("PK",),
+        actions=Actions.EXTERNAL_PASSIVE,
+    )
+    return replace(usual, **differs)
+
+
+def a_release(*to: PartyId, **differs: Any) -> Release:
+    """A release to these partners; to XB when none is given."""
+    targets = tuple(Target(partner=party) for party in sorted(to or (XB,)))
+    return replace(Release(to=targets, salt=bytes(16)), **differs)
+
+
+def a_term(**differs: Any) -> Term:
+    """A term for any direction, about PK."""
+    usual = Term(
+        purposes=(Purpose.PROTECT_LIFE, Purpose.CONSULAR),
+        categories=(Category.TERROR_ATTACK, Category.TRAVEL, Category.ALERT),
+        ceiling=Tlp.AMBER_STRICT,
+        clause="4.1",
+        about=("PK",),
+        actions_max=Actions.INTERNAL_ONLY,
+        retention_max_days=365,
+    )
+    return replace(usual, **differs)
+
+
+def an_agreement(
+    *terms: Term, number: int = 1, status: AgreementStatus = AgreementStatus.ACTIVE, **differs: Any
+) -> AgreementInForce:
+    """An agreement of XA, XB and XC; `number` makes its id."""
+    usual = EnforcementView(
+        exchange=EXCHANGE,
+        agreement_id=bytes([number]) * 16,
+        version=1,
+        parties=PARTIES,
+        terms=terms or (a_term(),),
+        valid_from_ms=NOW - DAY,
+        valid_until_ms=NOW + DAY,
+        text_sha256=bytes(32),
+        salt=bytes(16),
+    )
+    view = replace(usual, **differs)
+    return AgreementInForce(ref_of(view), view, status)
+
+
+def standing(membership: Membership = Membership.ADMITTED, ceiling: Tlp = Tlp.RED) -> Standing:
+    """A partner that may receive everything."""
+    return Standing(membership, ceiling)
+
+
+def rules(*agreements: AgreementInForce, as_of_ms: int | None = None, **standings: Standing) -> Rules:
+    """Rules with these agreements (the usual one when none is given); `standings` by partner override the usual."""
+    usual = dict.fromkeys((XA, XB, XC, XD), standing())
+    differs = {PartyId(name): value for name, value in standings.items()}
+    return Rules.of(EXCHANGE, agreements or (an_agreement(),), {**usual, **differs}, as_of_ms=as_of_ms)
+
+
+def without(given: Rules, party: PartyId) -> Rules:
+    """The same rules in a directory that does not know `party`."""
+    standings = {name: value for name, value in given.standings.items() if name != party}
+    return Rules.of(given.exchange, given.agreements.values(), standings, as_of_ms=given.as_of_ms)
+
+
+def the_slot(given: Rules, **differs: Any) -> Slot:
+    """A slot that cites the first agreement of the rules."""
+    return replace(Slot(next(iter(given.agreements.values())).ref), **differs)
+
+
+def at_relay(label: Label, slot: Slot | None, *, sender: PartyId = XA, grant_hashes: int = 0) -> Item:
+    """The item that the relay sees of a label that `sender` sends on."""
+    seen = relay_label(
+        label, encode_label(label), sender_is_originator=sender in label.originators, expires_ms=NOW + DAY
+    )
+    return Item.in_transit(seen, slot, grant_hashes=grant_hashes)

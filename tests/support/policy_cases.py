@@ -1,0 +1,314 @@
+"""One case for every reason and every role that can give it, and some that permit: input and expected reasons.
+
+Unit tests run them, and tests/vectors/policy/decisions.json holds them with the whole decision, for anybody else's
+implementation. Write that file anew with `python -m tests.support.policy_vectors`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from exchange.names import ExchangeName, PartyId
+from exchange.policy.agreement import AgreementRef, AgreementStatus, NationalCeiling, PersonalDataRule
+from exchange.policy.decide import AgreementInForce, Item, Membership, Reason, Role, Rules, Slot
+from exchange.policy.model import (
+    Category,
+    CommunityTarget,
+    Label,
+    LegalBasis,
+    NationalMarking,
+    OnExpiry,
+    PersonalData,
+    Purpose,
+    ReaderRule,
+    Release,
+    Target,
+    Tlp,
+)
+from tests.support.policy_builders import (
+    HOUR,
+    NOW,
+    XA,
+    XB,
+    XC,
+    XD,
+    a_label,
+    a_release,
+    a_term,
+    an_agreement,
+    at_relay,
+    rules,
+    standing,
+    the_slot,
+    without,
+)
+
+SENDER, RELAY, RECIPIENT = Role.SENDER, Role.RELAY, Role.RECIPIENT
+ALL = (SENDER, RELAY, RECIPIENT)
+FULL = (SENDER, RECIPIENT)
+R = Reason
+COMMUNITY = Target(community=CommunityTarget(bytes([9]) * 16, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call of decide() and the reasons that it must give, in order; none means that it permits."""
+
+    name: str
+    role: Role
+    item: Item
+    rules: Rules
+    reasons: tuple[Reason, ...]
+    sender: PartyId = XA
+    recipient: PartyId = XB
+    now_ms: int = NOW
+
+
+def cases() -> Iterator[Case]:
+    """Every case."""
+    yield from _permitted()
+    yield from _validity()
+    yield from _partners()
+    yield from _agreements()
+    yield from _audience()
+    yield from _content()
+    yield from _ceilings()
+    yield from _the_rest()
+
+
+def case(
+    name: str,
+    role: Role,
+    *reasons: Reason,
+    label: Label | None = None,
+    release: Release | None = None,
+    given: Rules | None = None,
+    slot: Slot | None = None,
+    sender: PartyId = XA,
+    recipient: PartyId = XB,
+    without_label: bool = False,
+    without_release: bool = False,
+    **facts: Any,
+) -> Case:
+    """One case in which everything permits but what is named; `facts` replace fields of the Item."""
+    label, given = label or a_label(), given or rules()
+    cited = slot or (the_slot(given) if given.agreements else None)
+    if role is SENDER:
+        item = Item.to_send(label, release or a_release())
+    elif role is RELAY:
+        item = at_relay(label, cited, sender=sender)
+    else:
+        item = Item.received(label, cited or Slot(None), intact=True)
+    if without_label:
+        item = replace(item, label=None, relay_label=None)
+    if without_release:
+        item = replace(item, release=None)
+    return Case(f"{role.value}: {name}", role, replace(item, **facts), given, reasons, sender, recipient)
+
+
+def _permitted() -> Iterator[Case]:
+    for role in ALL:
+        yield case("the usual report is permitted", role)
+        yield case("the stricter of label and agreement becomes the obligation", role, label=_strict())
+    second = rules(an_agreement(a_term(ceiling=Tlp.GREEN)), an_agreement(a_term(clause="9"), number=2))
+    yield case("the first agreement that permits is the basis", SENDER, given=second)
+    yield case("everyone whom an agreement permits", SENDER, release=a_release(to=(Target(everyone=True),)))
+    party = Target(agreement=bytes([1]) * 16)
+    yield case("every party of an agreement", SENDER, release=a_release(to=(party,)))
+    yield case("shown and not kept", SENDER, release=a_release(XB, display_only=(XB,)))
+    for role in FULL:
+        yield case("red without a reader rule is delivered and nobody may read it", role, label=_red(), given=_red_ok())
+        named = ReaderRule(named=("duty-officer",))
+        yield case("red with named readers", role, label=replace(_red(), readers=named), given=_red_ok())
+    grant = case("a grant hash is enough for the relay", RELAY, sender=XC)
+    yield replace(grant, item=at_relay(a_label(), grant.item.slot, sender=XC, grant_hashes=1))
+
+
+def _strict() -> Label:
+    return a_label(retention_days=30, use_in=("ML", "PK"), expires_ms=NOW + HOUR, on_expiry=OnExpiry.PURGE, orcon=True)
+
+
+def _red() -> Label:
+    return a_label(tlp=Tlp.RED)
+
+
+def _red_ok() -> Rules:
+    return rules(an_agreement(a_term(ceiling=Tlp.RED)))
+
+
+def _validity() -> Iterator[Case]:
+    for role in ALL:
+        yield case("changed on the way", role, R.NOT_INTACT, intact=False)
+        yield case("a rulebook that nobody knows", role, R.UNKNOWN_POLICY, label=a_label(policy="other/9"))
+        yield case("no label", role, R.NO_LABEL, *_WITHOUT_LABEL[role], without_label=True)
+    for name, empty in (("originators", ()), ("categories", ()), ("purposes", ())):
+        also = {"originators": (R.CONSENT_MISSING,), "categories": (), "purposes": (R.PURPOSE_NOT_SHARED,)}[name]
+        yield case(f"no {name}", SENDER, R.LABEL_INCOMPLETE, *also, label=a_label(**{name: empty}))
+    yield case("no basis", SENDER, R.LABEL_INCOMPLETE, label=a_label(basis=LegalBasis("mou", "")))
+    yield case("no categories", RECIPIENT, R.LABEL_INCOMPLETE, label=a_label(categories=()))
+    usual = case("no categories", RELAY, R.LABEL_INCOMPLETE)
+    yield _seen_by_relay(usual, categories=())
+    yield _seen_by_relay(case("the time to delete has come", RELAY, R.EXPIRED), expires_ms=NOW)
+    yield _seen_by_relay(case("no time to delete", RELAY, R.EXPIRED), expires_ms=0)
+    for role in FULL:
+        yield case("retracted", role, R.RETRACTED, retracted=True)
+        yield case("expired", role, R.EXPIRED, label=a_label(expires_ms=NOW, on_expiry=OnExpiry.ASK))
+        yield case("too early", role, R.NOT_YET, label=a_label(not_before_ms=NOW + 1))
+
+
+_WITHOUT_LABEL = {SENDER: (), RELAY: (), RECIPIENT: (R.AUDIENCE_NOT_PROVEN,)}
+
+
+def _seen_by_relay(usual: Case, **differs: Any) -> Case:
+    assert usual.item.relay_label is not None
+    return replace(usual, item=replace(usual.item, relay_label=replace(usual.item.relay_label, **differs)))
+
+
+def _partners() -> Iterator[Case]:
+    known = rules()
+    steps = (
+        (Membership.JOINING, R.SENDER_NOT_ADMITTED, R.RECIPIENT_NOT_ADMITTED),
+        (Membership.SUSPENDED, R.SENDER_SUSPENDED, R.RECIPIENT_SUSPENDED),
+        (Membership.EXPELLED, R.SENDER_EXPELLED, R.RECIPIENT_EXPELLED),
+    )
+    for role in ALL:
+        yield case("sender unknown", role, R.SENDER_UNKNOWN, given=without(known, XA))
+        yield case("recipient unknown", role, R.RECIPIENT_UNKNOWN, given=without(known, XB))
+        for membership, sender, recipient in steps:
+            yield case(f"sender {membership.value}", role, sender, given=rules(XA=standing(membership)))
+            yield case(f"recipient {membership.value}", role, recipient, given=rules(XB=standing(membership)))
+        yield case("to oneself", role, R.SAME_PARTY, recipient=XA, release=a_release(XA))
+
+
+def _agreements() -> Iterator[Case]:
+    states = (
+        ("suspended", R.AGREEMENT_SUSPENDED, an_agreement(status=AgreementStatus.SUSPENDED)),
+        ("terminated", R.AGREEMENT_TERMINATED, an_agreement(status=AgreementStatus.TERMINATED)),
+        ("not in force yet", R.AGREEMENT_NOT_YET, an_agreement(valid_from_ms=NOW + 1)),
+        ("lapsed this moment", R.AGREEMENT_LAPSED, an_agreement(valid_until_ms=NOW)),
+        ("of another exchange", R.AGREEMENT_OF_ANOTHER_EXCHANGE, an_agreement(exchange=ExchangeName("other.example"))),
+        ("without a term for the recipient", R.NO_TERM, an_agreement(a_term(recipients=(XC,)))),
+        ("without a term for the sender", R.NO_TERM, an_agreement(a_term(senders=(XC,)))),
+    )
+    for role in ALL:
+        for name, reason, agreement in states:
+            yield case(f"agreement {name}", role, reason, given=rules(agreement))
+        late = rules(an_agreement(valid_until_ms=NOW), as_of_ms=NOW - 1)
+        yield case("agreement in force when the relay received it", role, given=late)
+    yield case("no agreement with the recipient", SENDER, R.NO_AGREEMENT, recipient=XD, release=a_release(XD))
+    lapsed = an_agreement(valid_until_ms=NOW)
+    nearest = rules(an_agreement(a_term(ceiling=Tlp.GREEN, purposes=(Purpose.TRAINING,))), replace_number(lapsed, 2))
+    yield case("the nearest agreement gives the reasons", SENDER, R.AGREEMENT_LAPSED, given=nearest)
+    mislabelled = AgreementInForce(replace(an_agreement().ref, version=7), an_agreement().view, AgreementStatus.ACTIVE)
+    yield case("a view that is not the one of its name", SENDER, R.AGREEMENT_UNKNOWN, given=rules(mislabelled))
+    for role in (RELAY, RECIPIENT):
+        unknown = Slot(AgreementRef(bytes([7]) * 16, 1, bytes([7]) * 32))
+        other = Slot(replace(the_slot(rules()).basis or _NOWHERE, version=2))
+        yield case("no agreement cited", role, R.AGREEMENT_NOT_CITED, slot=Slot(None))
+        yield case("an agreement that nobody knows", role, R.AGREEMENT_UNKNOWN, slot=unknown)
+        yield case("another version under the same commitment", role, R.AGREEMENT_UNKNOWN, slot=other)
+        yield case("an agreement of others", role, R.NOT_A_PARTY, recipient=XD)
+        second = rules(an_agreement(a_term(ceiling=Tlp.GREEN)), an_agreement(number=2))
+        yield case("only the agreement that is cited counts", role, R.TLP_ABOVE_AGREEMENT, given=second)
+
+
+_NOWHERE = AgreementRef(bytes(16), 1, bytes(32))
+
+
+def replace_number(agreement: AgreementInForce, number: int) -> AgreementInForce:
+    """The same agreement under another id."""
+    view = agreement.view
+    return an_agreement(*view.terms, number=number, valid_until_ms=view.valid_until_ms)
+
+
+def _audience() -> Iterator[Case]:
+    def sent(name: str, *reasons: Reason, release: Release) -> Case:
+        return case(name, SENDER, *reasons, release=release)
+
+    everyone = Target(everyone=True)
+    yield case("no release", SENDER, R.NO_RELEASE, without_release=True)
+    yield sent("an empty audience", R.AUDIENCE_EMPTY, release=a_release(to=()))
+    yield sent("not in the audience", R.NOT_IN_AUDIENCE, release=a_release(XC))
+    yield sent("excluded though named", R.EXCLUDED, release=a_release(XB, except_=(XB,)))
+    yield sent("excluded though everyone", R.EXCLUDED, release=a_release(to=(everyone,), except_=(XB,)))
+    yield sent("an unknown community", R.NOT_IN_AUDIENCE, R.COMMUNITY_UNKNOWN, release=a_release(to=(COMMUNITY,)))
+    yield sent("named beside an unknown community", release=a_release(to=(Target(partner=XB), COMMUNITY)))
+    unknown = Target(agreement=bytes([7]) * 16)
+    yield sent("an unknown agreement as audience", R.NOT_IN_AUDIENCE, release=a_release(to=(unknown,)))
+    yield sent("display only adds nobody", R.NOT_IN_AUDIENCE, release=a_release(XC, display_only=(XB,)))
+    lapsed = rules(an_agreement(), replace_number(an_agreement(valid_until_ms=NOW), 2))
+    party = a_release(to=(Target(agreement=bytes([2]) * 16),))
+    yield case("the parties of a lapsed agreement", SENDER, R.NOT_IN_AUDIENCE, release=party, given=lapsed)
+    via = the_slot(rules(), via="aa" * 16)
+    yield case("by way of a community that nobody knows", RECIPIENT, R.COMMUNITY_UNKNOWN, slot=via)
+    no_proof = (R.AUDIENCE_NOT_PROVEN, R.CONSENT_MISSING)
+    yield case("not from an originator", RECIPIENT, *no_proof, sender=XC)
+    bare = case("no slot", RECIPIENT, R.AGREEMENT_NOT_CITED, R.AUDIENCE_NOT_PROVEN)
+    yield replace(bare, item=replace(bare.item, slot=None))
+
+
+def _content() -> Iterator[Case]:
+    denied = rules(an_agreement(a_term(denied_categories=(Category.TRAVEL,))))
+    alone = rules(an_agreement(a_term(categories=(Category.TRAVEL,))))
+    trained = rules(an_agreement(a_term(purposes=(Purpose.TRAINING,))))
+    for role in ALL:
+        yield case("one category is denied", role, R.CATEGORY_DENIED, given=denied)
+        yield case("one category is not allowed", role, R.CATEGORY_NOT_ALLOWED, given=alone)
+        yield case("no purpose in common", role, R.PURPOSE_NOT_SHARED, given=trained)
+        both = a_term(denied_categories=(Category.TRAVEL,), purposes=(Purpose.TRAINING,))
+        two = (R.CATEGORY_DENIED, R.PURPOSE_NOT_SHARED)
+        yield case("everything that is wrong is named", role, *two, given=rules(an_agreement(both)))
+    used = rules(an_agreement(a_term(use_in=("ML",))))
+    anywhere = rules(an_agreement(a_term(about=(), about_any=True)))
+    for role in FULL:
+        yield case("no place", role, R.PLACE_MISSING, label=a_label(about=()))
+        yield case("no place where any will do", role, label=a_label(about=()), given=anywhere)
+        yield case("one place is not covered", role, R.PLACE_NOT_ALLOWED, label=a_label(about=("ML", "PK")))
+        yield case("no place of use in common", role, R.USE_IN_NOT_SHARED, label=a_label(use_in=("PK",)), given=used)
+    yield case("places are not seen", RELAY, label=a_label(about=(), use_in=("PK",)), given=used)
+
+
+def _ceilings() -> Iterator[Case]:
+    for role in ALL:
+        yield case("above the agreement", role, R.TLP_ABOVE_AGREEMENT, label=_red())
+        yield case("above the partner", role, R.TLP_ABOVE_PARTNER, given=rules(XB=standing(ceiling=Tlp.GREEN)))
+    marked = a_label(national=NationalMarking("asterin/2", "RESTRICTED", ("A",)))
+    fits = rules(an_agreement(a_term(national=(NationalCeiling("asterin/2", ("RESTRICTED",)),))))
+    lower = rules(an_agreement(a_term(national=(NationalCeiling("asterin/2", ("OPEN",)),))))
+    for role in FULL:
+        yield case("a national policy that the agreement does not know", role, R.NATIONAL_POLICY_UNKNOWN, label=marked)
+        yield case("a national class above", role, R.NATIONAL_CLASS_NOT_ALLOWED, label=marked, given=lower)
+        yield case("a national class within", role, label=marked, given=fits)
+
+
+def _the_rest() -> Iterator[Case]:
+    personal = a_label(personal_data=PersonalData(present=True))
+    special = a_label(personal_data=PersonalData(present=True, special=True))
+    not_life = replace(special, purposes=(Purpose.CONSULAR,))
+    pseudonymous = rules(an_agreement(a_term(personal_data=PersonalDataRule.PSEUDONYMOUS)))
+    allowed = rules(an_agreement(a_term(personal_data=PersonalDataRule.ALLOWED)))
+    wide = rules(an_agreement(a_term(personal_data=PersonalDataRule.ALLOWED, special_categories=True)))
+    for role in ALL:
+        yield case("personal data", role, R.PERSONAL_DATA_NOT_ALLOWED, label=personal)
+        yield case(
+            "not shown to be pseudonymous", role, R.PERSONAL_DATA_NOT_ALLOWED, label=personal, given=pseudonymous
+        )
+        yield case("personal data where allowed", role, label=personal, given=allowed)
+        yield case("special categories", role, R.SPECIAL_CATEGORIES_NOT_ALLOWED, label=special, given=allowed)
+        yield case("special, not for life", role, R.SPECIAL_CATEGORIES_NOT_FOR_LIFE, label=not_life, given=wide)
+        yield case("special categories to protect life", role, label=special, given=wide)
+    held = a_label(embargo_until_ms=NOW + 1)
+    everyone = a_release(to=(Target(everyone=True),))
+    yield case("under embargo", SENDER, R.EMBARGOED, label=held, release=everyone)
+    yield case("named under embargo", SENDER, label=held)
+    yield case("an originator under embargo", SENDER, label=replace(held, originators=(XA, XB)), release=everyone)
+    yield case("the embargo has ended", SENDER, label=a_label(embargo_until_ms=NOW), release=everyone)
+    via = the_slot(rules(), via="aa" * 16)
+    yield case("under embargo", RECIPIENT, R.COMMUNITY_UNKNOWN, R.EMBARGOED, label=held, slot=via)
+    yield case("named under embargo", RECIPIENT, label=held)
+    for role in (SENDER, RELAY):
+        yield case("passed on without consent", role, R.CONSENT_MISSING, sender=XC)
+    two = rules(an_agreement(a_term(approvals=2)))
+    for role in FULL:
+        yield case("one approval of two", role, R.APPROVALS_MISSING, given=two, approvals=1)
+        yield case("two approvals", role, given=two, approvals=2)
