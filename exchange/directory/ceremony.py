@@ -17,7 +17,7 @@ from hashlib import sha256
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.keys import PublicKey, fingerprint
 from exchange.crypto.random import random_bytes
-from exchange.crypto.signed import Signed, add_signature, sign
+from exchange.crypto.signed import Signed, add_signature, sign, verified_signers
 from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.directory.codec import decode_as, encode, name_of
 from exchange.directory.fold import Directory
@@ -36,7 +36,7 @@ from exchange.directory.statements import (
     Statement,
     TransportKey,
 )
-from exchange.errors import BadStatement, NotAllowed
+from exchange.errors import BadSignature, BadStatement, NotAllowed
 from exchange.names import COUNCIL, ExchangeName, PartyId
 
 FIRST_PLACE = (1, b"")
@@ -247,6 +247,7 @@ def check_join_request(request: JoinRequest, directory: Directory, now_ms: int |
     Raises:
         MalformedInput, BadName, TooLarge: a part does not decode.
         BadStatement: the parts do not belong together, or one would be ignored.
+        BadSignature: a repeated part carries other signatures than it must.
     """
     invitation = decode_as(Invitation, request.invitation.payload)
     party_root = decode_as(PartyRoot, request.party_root.payload)
@@ -257,8 +258,19 @@ def check_join_request(request: JoinRequest, directory: Directory, now_ms: int |
         raise BadStatement(f"the parts of the request are not all by {invitation.party}")
     if party_root.invitation_sha256 != sha256(request.invitation.payload).digest():
         raise BadStatement("the root was presented under another invitation")
-    parts = (request.invitation, request.party_root, request.node_cert, request.transport_key)
-    new = [part for part in parts if directory.index_of(sha256(part.payload).digest()) is None]
+    root, one_time = party_root.root, invitation.one_time_key
+    parts = (
+        (request.invitation, None),
+        (request.party_root, {root, one_time}),
+        (request.node_cert, {root}),
+        (request.transport_key, {node_cert.statement_key}),
+    )
+    new = []
+    for part, signers in parts:
+        if directory.index_of(sha256(part.payload).digest()) is None:
+            new.append(part)
+        else:
+            _check_repeated(part, signers, directory)
     entries = tuple(encode_signed(part) for part in new)
     directory.check_all(entries, now_ms)
     return JoinClaims(
@@ -269,6 +281,18 @@ def check_join_request(request: JoinRequest, directory: Directory, now_ms: int |
         party_root.root,
         entries,
     )
+
+
+def _check_repeated(part: Signed, signers: set[PublicKey] | None, directory: Directory) -> None:
+    """Check the signatures of a part whose payload stands in the log: what is kept of it must hold by itself.
+
+    `signers` None stands for the council.
+    """
+    council = {member.root for member in directory.genesis.council}
+    keys = {key.key_id: key for key in (council if signers is None else signers)}
+    found = verified_signers(part, keys.get, expected_type=part.payload_type, context=directory.exchange)
+    if signers is not None and found != keys.keys():
+        raise BadSignature("a signature is missing")
 
 
 # 6

@@ -142,13 +142,14 @@ def admit(
         raise typer.BadParameter("give --relay to hand the admission over, --out to write it, or both")
     if out is not None:
         check_free_file(out)
+    public_root(home)
     info = None if relay is None else read_relay_info(read_text(relay))
     applicant = party_root.judge_request(read_text(file), home, info)
     for line in applicant.words():
         output.say(line)
     party_root.compare_fingerprint(applicant, read_out=fingerprint or _ask_fingerprint())
     root = _open(home, passphrase_file, passphrase_fd)
-    admission = party_root.admit(root, applicant, now_ms())
+    admission = party_root.admit(root, home, applicant, now_ms())
     if out is not None:
         write_file(out, write_admission(admission), secret=False)
         output.data(str(out))

@@ -8,7 +8,7 @@ from exchange.crypto.keys import fingerprint
 from exchange.directory import ceremony
 from exchange.directory.codec import decode_as
 from exchange.directory.statements import Genesis, JoinRequest
-from exchange.errors import BadStatement, ExchangeError, MalformedInput, NotAllowed
+from exchange.errors import BadSignature, BadStatement, ExchangeError, MalformedInput, NotAllowed
 from exchange.names import party_id
 from tests.support.directory_builders import (
     DAY_MS,
@@ -77,6 +77,22 @@ def test_repeating_a_join_request_is_safe() -> None:
     for entry in ceremony.check_join_request(request, exchange.directory, NOON).entries:
         exchange.directory.apply(entry, exchange.directory.size)
     assert ceremony.check_join_request(request, exchange.directory, NOON + 99 * DAY_MS).entries == ()
+
+
+def test_a_repeated_request_must_carry_its_signatures_again() -> None:
+    exchange = an_exchange(("XA",))
+    request, other = a_request(), a_request("XO")
+    for entry in ceremony.check_join_request(request, exchange.directory, NOON).entries:
+        exchange.directory.apply(entry, exchange.directory.size)
+    for name in ("invitation", "party_root", "node_cert", "transport_key"):
+        part, borrowed = getattr(request, name), getattr(other, name).signatures
+        for signatures in (borrowed, part.signatures[:1] + borrowed[:1]):
+            forged = replace(part, signatures=signatures)
+            with pytest.raises(BadSignature):
+                ceremony.check_join_request(replace(request, **{name: forged}), exchange.directory, NOON)
+    half = replace(request.party_root, signatures=request.party_root.signatures[:1])
+    with pytest.raises(BadSignature):
+        ceremony.check_join_request(replace(request, party_root=half), exchange.directory, NOON)
 
 
 def test_a_second_request_under_one_invitation_is_refused() -> None:

@@ -1,0 +1,289 @@
+"""What a party root signs: a genesis, a node's credentials, invitations, admissions (PROTOCOL 6, crypto.md 3.2).
+
+Each begins with something that a person can read and refuse; nothing is signed that was not shown. Invitations and
+admissions may be made and arrive in any order, so a root keeps no counter that a crash or a restored backup could set
+back (docs/decisions/0002-council-statement-order.md).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from exchange.crypto.codec import decode_signed, encode_signed
+from exchange.crypto.keys import fingerprint
+from exchange.crypto.signed import Signed, verified_signers
+from exchange.crypto.signing import CompositeKey, Ed25519Key
+from exchange.directory import ceremony
+from exchange.directory.codec import decode_as
+from exchange.directory.fold import Directory
+from exchange.directory.statements import Genesis, Invitation
+from exchange.errors import NotAllowed, VerificationFailed
+from exchange.limits import STATEMENT_BYTES
+from exchange.names import PartyId
+from exchange.policy.model import Tlp
+from exchange.runtime.armour import read_armour
+from exchange.runtime.relay_info import RelayInfo
+from exchange.runtime.secrets import private_dir, write_private
+from nodes.ceremony import (
+    GENESIS,
+    GENESIS_REQUEST,
+    NODE_REQUEST,
+    InvitationFile,
+    NodeCredentials,
+    NodeRequest,
+    node_request_from,
+    read_admission,
+    read_join_request,
+    write_admission,
+    write_genesis,
+    write_node_credentials,
+)
+from nodes.root_home import Root, admission_path, known_relay, read_text, remember_relay
+
+DAY_MS = 24 * 60 * 60 * 1000
+_GROUPS_TYPED = (0, -1)
+
+
+# Signing a file
+
+
+@dataclass(frozen=True, slots=True)
+class GenesisTask:
+    """A genesis, with the signatures that it has so far."""
+
+    payload: bytes
+    genesis: Genesis
+    signed: Signed | None
+
+    def words(self) -> list[str]:
+        """Return what is to be signed, a line each."""
+        genesis, has = self.genesis, len(self.signed.signatures) if self.signed else 0
+        return [
+            f"genesis of the exchange {genesis.common.exchange}",
+            f"  founded       {_date(genesis.created_ms)}",
+            f"  genesis hash  {sha256(self.payload).hexdigest()}",
+            f"  threshold     {genesis.threshold} of {len({m.party for m in genesis.council})} council parties",
+            *(f"  council       {m.party}  {fingerprint(m.party, m.root.raw)}" for m in genesis.council),
+            f"  signatures    {has} so far",
+        ]
+
+    def sign(self, root: Root, _now_ms: int) -> str:
+        """Return the text of the genesis with this root's signature."""
+        if self.signed is None:
+            return write_genesis(ceremony.sign_genesis(self.payload, root.key))
+        return write_genesis(ceremony.cosign_genesis(self.signed, root.key))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTask:
+    """The keys of a node that asks to be certified."""
+
+    request: NodeRequest
+
+    def words(self) -> list[str]:
+        """Return what is to be signed, a line each."""
+        request = self.request
+        return [
+            f"the node of {request.party} in the exchange {request.exchange}",
+            f"  invitation     {request.invitation_sha256.hex()}",
+            f"  statement key  {request.statement_key.key_id.hex()}",
+            f"  envelope key   {request.envelope_key.key_id.hex()}",
+            f"  valid for      {request.days} days",
+        ]
+
+    def sign(self, root: Root, now_ms: int) -> str:
+        """Return the text of the credentials that the root signs for the node."""
+        return write_node_credentials(certify(self.request, root, now_ms))
+
+
+def read_task(text: str) -> GenesisTask | NodeTask:
+    """Return what a file asks a root to sign.
+
+    Raises:
+        MalformedInput, BadName, TooLarge: nothing that a root signs.
+        BadSignature: a genesis with a signature that does not hold.
+    """
+    kind, data = read_armour(text, {GENESIS_REQUEST, GENESIS, NODE_REQUEST})
+    if kind == NODE_REQUEST:
+        return NodeTask(node_request_from(data))
+    if kind == GENESIS_REQUEST:
+        return GenesisTask(data, decode_as(Genesis, data), None)
+    signed = decode_signed(data, limit=STATEMENT_BYTES, what="the genesis")
+    genesis = decode_as(Genesis, signed.payload)
+    roots = {member.root.key_id: member.root for member in genesis.council}
+    verified_signers(signed, roots.get, expected_type="genesis", context=genesis.common.exchange)
+    return GenesisTask(signed.payload, genesis, signed)
+
+
+def certify(request: NodeRequest, root: Root, now_ms: int) -> NodeCredentials:
+    """Return the root's presentation of itself and its certificate for the node.
+
+    Raises:
+        NotAllowed: the request is for another party.
+    """
+    if request.party != root.party:
+        raise NotAllowed(f"the request is for {request.party}; this root is {root.party}'s")
+    presented = ceremony.make_party_root(
+        exchange=request.exchange,
+        party=root.party,
+        invitation_sha256=request.invitation_sha256,
+        root=root.key,
+        now_ms=now_ms,
+    )
+    certificate = ceremony.make_node_cert(
+        exchange=request.exchange,
+        party=root.party,
+        place=ceremony.place_after(presented, ceremony.FIRST_PLACE),
+        statement_key=request.statement_key,
+        envelope_key=request.envelope_key,
+        now_ms=now_ms,
+        not_after_ms=now_ms + request.days * DAY_MS,
+        root=root.key,
+    )
+    return NodeCredentials(presented, certificate)
+
+
+# Inviting
+
+
+def invite(
+    root: Root,
+    home: Path,
+    relay: RelayInfo,
+    *,
+    party: PartyId,
+    country: str,
+    display_name: str,
+    ceiling: Tlp,
+    days: int,
+    now_ms: int,
+) -> InvitationFile:
+    """Return a new invitation; whoever holds it can use it once.
+
+    Raises:
+        BadStatement: the relay's genesis does not hold.
+        Conflict: this root knows the exchange with another genesis.
+        NotAllowed: this root alone cannot speak for the council.
+        MalformedInput: a field that no invitation can carry.
+    """
+    directory = relay.directory()
+    check_speaks_for_council(directory, root.key)
+    remember_relay(home, relay)
+    one_time = Ed25519Key.generate()
+    invitation = ceremony.make_invitation(
+        exchange=directory.exchange,
+        party=party,
+        country=country,
+        display_name=display_name,
+        ceiling=int(ceiling),
+        one_time_key=one_time.public,
+        now_ms=now_ms,
+        not_after_ms=now_ms + days * DAY_MS,
+        council_key=root.key,
+    )
+    directory.check(encode_signed(invitation), now_ms)
+    return InvitationFile(invitation, one_time.seed, relay)
+
+
+def check_speaks_for_council(directory: Directory, key: CompositeKey) -> None:
+    """Return when this root's signature alone is enough for a council statement; NotAllowed otherwise."""
+    if all(member.root != key.public for member in directory.genesis.council):
+        raise NotAllowed(f"this root does not sit in the council of {directory.exchange}")
+    if directory.genesis.threshold > 1:
+        raise NotAllowed(
+            f"council statements of {directory.exchange} need {directory.genesis.threshold} parties' signatures",
+            hint="signing one statement on several machines is not built yet; see docs/spec/directory.md",
+        )
+
+
+# Admitting
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """A party that asks to be admitted; its request holds."""
+
+    claims: ceremony.JoinClaims
+    relay: RelayInfo
+
+    def words(self) -> list[str]:
+        """Return who asks, a line each; of the fingerprint only what need not be typed."""
+        claims = self.claims
+        groups = claims.fingerprint.split()
+        shown = ["____", *groups[1:-1], "____"]
+        return [
+            f"{claims.party} asks to join the exchange {self.relay.exchange}",
+            f"  name         {claims.display_name}",
+            f"  country      {claims.country}",
+            f"  ceiling      TLP:{Tlp(claims.ceiling).word.upper()}",
+            f"  fingerprint  {' '.join(shown)}",
+        ]
+
+
+def judge_request(text: str, home: Path, relay: RelayInfo | None) -> Applicant:
+    """Return who asks to join, if the request holds under the genesis of its exchange.
+
+    Without `relay` the exchange must be one that this root invited for.
+
+    Raises:
+        MalformedInput, BadName, TooLarge: not a join request.
+        NotFound: no such exchange is known here.
+        Conflict: the relay info is of an exchange that this root knows with another genesis.
+        BadStatement: it does not hold.
+    """
+    request = read_join_request(text)
+    invitation = decode_as(Invitation, request.invitation.payload)
+    info = relay or known_relay(home, invitation.common.exchange)
+    # No time here: an invitation that was used in time may have ended before people meet to compare.
+    claims = ceremony.check_join_request(request, info.directory(), None)
+    remember_relay(home, info)
+    return Applicant(claims, info)
+
+
+def compare_fingerprint(applicant: Applicant, *, read_out: str) -> None:
+    """Return when what the other side read out is the applicant's fingerprint: all of it, or first and last group.
+
+    Raises:
+        VerificationFailed: it differs, or less was typed.
+    """
+    groups = applicant.claims.fingerprint.split()
+    typed = _letters(read_out)
+    whole, ends = "".join(groups), "".join(groups[at] for at in _GROUPS_TYPED)
+    if typed not in (whole, ends):
+        raise VerificationFailed(
+            "the fingerprints differ: this is not the root that the other side has",
+            hint="do not admit; tell the council that somebody may stand between you",
+        )
+
+
+def admit(root: Root, home: Path, applicant: Applicant, now_ms: int) -> Signed:
+    """Return the admission of an applicant whose fingerprint was compared; NotAllowed as `invite`.
+
+    It is durable in the home before it is handed out, and given again when asked for again: the relay then answers
+    with the entry that stands.
+    """
+    directory = applicant.relay.directory()
+    check_speaks_for_council(directory, root.key)
+    path = admission_path(home, directory.genesis_hash, applicant.claims.root.key_id)
+    if path.exists():
+        return read_admission(read_text(path))
+    admission = ceremony.make_admission(
+        exchange=directory.exchange,
+        party=applicant.claims.party,
+        root_key_id=applicant.claims.root.key_id,
+        now_ms=now_ms,
+        council_key=root.key,
+    )
+    write_private(private_dir(path.parent) / path.name, write_admission(admission).encode())
+    return admission
+
+
+def _letters(text: str) -> str:
+    """Return typed letters as Crockford's base 32 reads them: case and the look-alikes of 0 and 1 do not matter."""
+    joined = "".join(text.split()).replace("-", "").upper()
+    return joined.translate(str.maketrans("OIL", "011"))
+
+
+def _date(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
