@@ -94,6 +94,8 @@ class Sealed:
     envelope_hash: bytes
     slots: tuple[tuple[int, PartyId], ...]
     """Which recipient stands in which slot, ascending: what the relay's decision record is read with."""
+    header: Signed
+    """Evidence, together with the relay's promise."""
 
 
 def seal(
@@ -209,7 +211,7 @@ def _sealed(prepared: Prepared, signed_header: Signed) -> Sealed:
     if len(submission) > SUBMISSION_BYTES:
         raise TooLarge(f"a submission has {len(submission)} bytes; the limit is {SUBMISSION_BYTES}")
     slots = tuple((leaf.index, party) for leaf, party in zip(prepared.leaves, prepared.parties, strict=True))
-    return Sealed(submission, prepared.envelope_hash, slots)
+    return Sealed(submission, prepared.envelope_hash, slots, signed_header)
 
 
 def _checked_core_bytes(core: EnvelopeCore, body: Body) -> bytes:
