@@ -6,6 +6,7 @@ Models are frozen and subclass Settings; each field's description is its line in
 """
 
 import difflib
+import json
 import os
 import re
 import tomllib
@@ -218,3 +219,21 @@ def _explain(
         else _place(path, text, named)
     )
     return ConfigurationError(f"{name}: {first['msg']}", place=place)
+
+
+def describe(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield each setting with its default as TOML-like text and its description, for docs and their test."""
+    for name, field in model.model_fields.items():
+        key = f"{above}{name}"
+        inner = _section_of(field.annotation)
+        if inner is not None:
+            yield from describe(inner, f"{key}.")
+            continue
+        default = "required" if field.is_required() else _written(field.get_default(call_default_factory=True))
+        yield key, default, field.description or ""
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return "none"
+    return json.dumps(list(value) if isinstance(value, tuple | list) else value, default=str)
