@@ -4,18 +4,34 @@ from dataclasses import replace
 from typing import Any
 
 from exchange.names import ExchangeName, PartyId
-from exchange.policy.agreement import AgreementStatus, EnforcementView, Term, ref_of
+from exchange.policy.agreement import (
+    AgreementStatus,
+    EnforcementView,
+    NationalCeiling,
+    PersonalDataRule,
+    Term,
+    ref_of,
+)
 from exchange.policy.codec import encode_label, relay_label
 from exchange.policy.decide import AgreementInForce, Item, Membership, Rules, Slot, Standing
 from exchange.policy.model import (
     Actions,
     Category,
+    CommunityTarget,
+    Duty,
+    EquivalentMarking,
+    Grading,
+    Handling,
     Label,
     LegalBasis,
+    NationalMarking,
+    OnExpiry,
     OnwardRule,
     PersonalData,
     Purpose,
+    ReaderRule,
     Release,
+    Subject,
     Target,
     Tlp,
 )
@@ -116,3 +132,51 @@ def at_relay(label: Label, slot: Slot | None, *, sender: PartyId = XA, grant_has
         label, encode_label(label), sender_is_originator=sender in label.originators, expires_ms=NOW + DAY
     )
     return Item.in_transit(seen, slot, grant_hashes=grant_hashes)
+
+
+FULL_LABEL = a_label(
+    originators=(XA, XB),
+    national=NationalMarking("asterin/2", "RESTRICTED", ("B", "A")),
+    equivalents=(EquivalentMarking("velkar/1", "CONFIDENTIAL", XB),),
+    orcon=True,
+    notify_affected=Duty.MUST,
+    personal_data=PersonalData(present=True, special=True, subjects=(Subject.VICTIM, Subject.OTHER)),
+    use_in=("ML", "PK"),
+    not_before_ms=NOW,
+    embargo_until_ms=NOW + 1,
+    review_on_ms=NOW + 2,
+    expires_ms=NOW + 3,
+    on_expiry=OnExpiry.ASK,
+    retention_days=90,
+    handling=(Handling("PAP:RED", "Kein Netz.\nمحتاط"),),
+    grading=Grading("siena4x4", "X", "4"),
+    root_sources=(bytes(32), bytes([1]) * 32),
+    derived_from=(bytes([2]) * 32,),
+    readers=ReaderRule("scale", "high", ("a", "b"), (("a",), ("b", "c")), ("duty-officer",)),
+)
+FULL_RELEASE = a_release(
+    to=(
+        Target(partner=XB),
+        Target(partner=XC),
+        Target(community=CommunityTarget(bytes([3]) * 16, 2)),
+        Target(agreement=bytes([4]) * 16),
+        Target(everyone=True),
+    ),
+    except_=(XA, XB),
+    display_only=(XC,),
+    pre_authorised=(XB,),
+)
+FULL_VIEW = an_agreement(
+    a_term(
+        senders=(XA,),
+        recipients=(XB, XC),
+        denied_categories=(Category.CRIME,),
+        national=(NationalCeiling("asterin/2", ("OPEN", "RESTRICTED")),),
+        personal_data=PersonalDataRule.ALLOWED,
+        special_categories=True,
+        pre_cleared=(XB,),
+        approvals=2,
+    ),
+    a_term(about=(), about_any=True, use_in=("PK",)),
+).view
+"""Values in which every field is set."""
