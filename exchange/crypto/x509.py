@@ -260,7 +260,7 @@ def _load(der_or_pem: bytes) -> x509.Certificate:
     load = x509.load_pem_x509_certificate if der_or_pem.startswith(_PEM_START) else x509.load_der_x509_certificate
     try:
         return load(der_or_pem)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:  # the library's own errors are no ValueErrors
         raise MalformedInput("not an X.509 certificate") from error
 
 
@@ -285,7 +285,7 @@ def _private_key(der: bytes) -> ec.EllipticCurvePrivateKey:
 def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
     try:
         return certificate.extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return None
 
 

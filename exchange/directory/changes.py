@@ -5,10 +5,10 @@ Records are replaced, never edited, so that a fork of the state keeps its own.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any
 
 from exchange.crypto.keys import PublicKey
+from exchange.crypto.x509 import ca_key_hash
 from exchange.directory.rules import UNORDERED, Judged
 from exchange.directory.state import (
     BundleRecord,
@@ -111,7 +111,7 @@ def _certify(state: State, judged: Judged, statement: NodeCert) -> None:
 def _enter_transport(state: State, judged: Judged, statement: TransportKey) -> None:
     (signer,) = judged.signers
     der = statement.ca_certificate
-    _enter(state, statement.common, sha256(der).digest(), KeyUse.TRANSPORT, certified_by=signer, certificate=der)
+    _enter(state, statement.common, ca_key_hash(der), KeyUse.TRANSPORT, certified_by=signer, certificate=der)
 
 
 def _name_bundle(state: State, judged: Judged, statement: PrekeyBundleHash) -> None:

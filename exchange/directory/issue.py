@@ -45,7 +45,7 @@ def make_revocation(
 ) -> Signed:
     """Return the end of a key, by the party's root or with one council signature; it needs no place.
 
-    `key_id` of a transport CA is the SHA-256 of its certificate. `compromised_since_ms` goes with COMPROMISED only.
+    `key_id` of a transport CA is its ca_key_hash. `compromised_since_ms` goes with COMPROMISED only.
     """
     fields = common(exchange, issuer, ANY_PLACE, now_ms=now_ms)
     return sign_statement(Revocation(fields, party, key_id, reason, compromised_since_ms), key)

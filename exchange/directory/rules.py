@@ -18,6 +18,7 @@ from typing import Any
 from exchange.crypto.codec import decode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verified_signers
+from exchange.crypto.x509 import ca_key_hash
 from exchange.directory import codec
 from exchange.directory.state import MEMBERS, InvitationRecord, KeyUse, Reason, State, Status
 from exchange.directory.statements import (
@@ -279,8 +280,8 @@ def _fits_node_cert(state: State, statement: NodeCert) -> None:
 
 
 def _fits_transport_key(state: State, statement: TransportKey) -> None:
-    # One CA for two parties would make one of them the other (PROTOCOL: the CA is the identity).
-    _check_new(state, sha256(statement.ca_certificate).digest())
+    # One CA for two parties would make one of them the other. Its key counts: one certificate has two forms.
+    _check_new(state, ca_key_hash(statement.ca_certificate))
     if len(state.keys_of(PartyId(statement.common.issuer), KeyUse.TRANSPORT)) >= TRANSPORT_CAS:
         raise Refused(Reason.TOO_MANY, f"{TRANSPORT_CAS} transport CAs stand; revoke one first")
 
@@ -329,7 +330,7 @@ def _invitation(state: State, statement: PartyRoot) -> InvitationRecord:
 
 def _check_new(state: State, key_id: bytes) -> None:
     relay = state.genesis.relay
-    of_relay = (relay.promise.key_id, relay.log.key_id, sha256(relay.transport_ca).digest())
+    of_relay = (relay.promise.key_id, relay.log.key_id, ca_key_hash(relay.transport_ca))
     if key_id in state.keys or key_id in of_relay:
         raise Refused(Reason.KEY_TAKEN, "a key enters the directory once, for one party and one use")
 

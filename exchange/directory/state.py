@@ -73,7 +73,7 @@ class KeyRecord:
 
     party: PartyId
     key_id: bytes
-    """Key id; of a transport CA, the SHA-256 of its certificate."""
+    """Key id; of a transport CA, its ca_key_hash (exchange/crypto/x509.py)."""
     use: KeyUse
     public: PublicKey | None
     """None for a transport CA."""

@@ -184,7 +184,7 @@ class Revocation:
     common: Common
     party: PartyId
     key_id: bytes
-    """Key id of a signing key, or SHA-256 of a transport CA's certificate."""
+    """Key id of a signing key, or ca_key_hash of a transport CA (exchange/crypto/x509.py)."""
     reason: RevocationReason
     compromised_since_ms: int
     """What the key signed after this time is suspect; set for COMPROMISED and for nothing else."""

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from functools import cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +78,7 @@ def test_a_payload_of_anything_decodes_or_is_refused(name: str, payload: bytes) 
         codec.decode(name, payload)
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_a_damaged_certificate_is_refused_as_our_own_error(data: st.DataObject) -> None:

@@ -327,3 +327,22 @@ def test_mutual_tls_1_3_accepts_these_certificates(tmp_path: Path) -> None:
     assert ends[0].version() == ends[1].version() == "TLSv1.3"
     presented = ends[1].getpeercert(binary_form=True)
     assert presented is not None and issued_by(pem_of(presented), [CA, TWIN], NOW_MS) == TWIN
+
+
+def test_a_certificate_of_a_version_that_does_not_exist_is_refused() -> None:
+    version = CA.index(bytes.fromhex("a003020102")) + 4
+    strange = CA[:version] + b"\x50" + CA[version + 1 :]
+    with pytest.raises(MalformedInput):
+        validity(strange)
+    with pytest.raises(MalformedInput):
+        check_ca(strange, NOW_MS)
+
+
+def test_a_certificate_with_a_name_that_the_library_does_not_read_is_refused() -> None:
+    # An x400Address, [3], in the place of the URI, [6].
+    named, _ = leaf()
+    der = ssl.PEM_cert_to_DER_cert(named.decode())
+    at = der.index(b"\x86" + bytes((len(URI),)) + URI.encode())
+    strange = ssl.DER_cert_to_PEM_cert(der[:at] + b"\xa3" + der[at + 1 :]).encode()
+    with pytest.raises(NotAuthenticated):
+        uri_of(strange)

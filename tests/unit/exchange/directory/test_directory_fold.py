@@ -7,6 +7,7 @@ import pytest
 from exchange import merkle
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.signed import Signed, add_signature, sign
+from exchange.crypto.x509 import ca_key_hash
 from exchange.directory import ceremony, issue
 from exchange.directory.codec import encode
 from exchange.directory.fold import Applied, Directory
@@ -307,11 +308,34 @@ def test_a_council_party_joins_with_its_council_root_only() -> None:
     assert ignored(exchange, ceremony.prove_invitation(root, ed25519("XA/one-time"))) is Reason.WRONG_ROOT
 
 
+def twin(certificate: bytes) -> bytes:
+    """The same certificate with the other form of its ECDSA signature: (r, n - s) for (r, s)."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+    def integer(value: int) -> bytes:
+        raw = value.to_bytes(value.bit_length() // 8 + 1, "big")
+        return b"\x02" + bytes((len(raw),)) + raw
+
+    def wrapped(tag: bytes, content: bytes) -> bytes:
+        size = len(content)
+        length = bytes((size,)) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+        return tag + length + content
+
+    inner = 4 + int.from_bytes(certificate[6:8], "big") + 4  # SEQUENCE, 2 bytes of length, in SEQUENCE
+    signed, rest = certificate[4:inner], certificate[inner:]
+    algorithm, signature = rest[: 2 + rest[1]], rest[2 + rest[1] + 3 :]
+    r_end = 4 + signature[3]
+    r, s = int.from_bytes(signature[4:r_end], "big"), int.from_bytes(signature[r_end + 2 :], "big")
+    other = wrapped(b"\x30", integer(r) + integer(order - s))
+    return wrapped(b"\x30", signed + algorithm + wrapped(b"\x03", b"\x00" + other))
+
+
 def test_nobody_enters_a_key_that_the_directory_knows() -> None:
     exchange = an_exchange(("XA", "XV"))
     place = exchange.directory.next_seq_prev("XV")
     keys = exchange.parties[XV]
-    for ca in (exchange.parties[XA].ca, relay_keys().transport_ca):
+    assert twin(exchange.parties[XA].ca) != exchange.parties[XA].ca
+    for ca in (exchange.parties[XA].ca, twin(exchange.parties[XA].ca), relay_keys().transport_ca):
         stolen = ceremony.make_transport_key(
             exchange=EXCHANGE,
             party=XV,
@@ -556,7 +580,7 @@ def test_a_party_has_at_most_four_transport_cas() -> None:
     for number in range(3):
         exchange.add(another(number))
     assert ignored(exchange, another(9)) is Reason.TOO_MANY
-    exchange.add(a_revocation(exchange, "XA", sha256(exchange.parties[XA].ca).digest()))
+    exchange.add(a_revocation(exchange, "XA", ca_key_hash(exchange.parties[XA].ca)))
     assert exchange.parties[XA].ca not in exchange.directory.transport_cas()
     exchange.add(another(9))
     assert len(exchange.directory.transport_cas()) == 4
