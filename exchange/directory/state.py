@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from exchange.crypto.keys import PublicKey
 from exchange.directory.statements import AgreementStatus, Genesis, Invitation, PrekeyBundleHash, RevocationReason
+from exchange.limits import CLOCK_AHEAD_MS
 from exchange.merkle import leaf_hash, node_hash
 from exchange.names import PartyId
 
@@ -95,8 +96,8 @@ class KeyRecord:
         return self.since_index < at_size and (self.until_index is None or at_size <= self.until_index)
 
     def in_time(self, at_ms: int) -> bool:
-        """Say whether its certificate covers this moment."""
-        return self.not_before_ms <= at_ms and (self.not_after_ms == 0 or at_ms < self.not_after_ms)
+        """Say whether its certificate covers this moment; the clock of who certified it may be a little ahead."""
+        return self.not_before_ms <= at_ms + CLOCK_AHEAD_MS and (self.not_after_ms == 0 or at_ms < self.not_after_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from exchange.directory import ceremony
 from exchange.directory.codec import decode_as
 from exchange.directory.statements import Genesis, JoinRequest
 from exchange.errors import BadSignature, BadStatement, ExchangeError, MalformedInput, NotAllowed
+from exchange.limits import CLOCK_AHEAD_MS
 from exchange.names import party_id
 from tests.support.directory_builders import (
     DAY_MS,
@@ -111,6 +112,18 @@ def test_a_late_request_is_refused_by_the_relay_and_not_by_the_council_that_judg
     with pytest.raises(BadStatement):
         ceremony.check_join_request(a_request(), exchange.directory, late)
     assert ceremony.check_join_request(a_request(), exchange.directory, None).party == XV
+
+
+def test_a_root_whose_clock_is_a_little_ahead_can_join() -> None:
+    exchange = an_exchange(("XA",))
+    invitation = an_invitation("XV", composite("XA/root"))
+    for ahead_ms, holds in ((CLOCK_AHEAD_MS, True), (CLOCK_AHEAD_MS + 1, False)):
+        request = a_join_request(party_keys("XV"), invitation, now_ms=NOON + ahead_ms)
+        if holds:
+            assert len(ceremony.check_join_request(request, exchange.directory, NOON).entries) == 4
+        else:
+            with pytest.raises(BadStatement, match="outside-its-time"):
+                ceremony.check_join_request(request, exchange.directory, NOON)
 
 
 def test_the_parts_of_a_request_belong_together() -> None:
