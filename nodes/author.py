@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from exchange.crypto.random import random_bytes
-from exchange.envelope.model import Lane
+from exchange.envelope.model import REPORT_MEDIA_TYPE, Lane
 from exchange.errors import BadLabel, BadReport
 from exchange.names import ID_BYTES, PartyId
 from exchange.policy.model import Label, Release
 from exchange.policy.text import ParsedLabel, label_from_mapping, parse_label
 from nodes.handling import label_of_handling
-from nodes.stix import LANE_BY_PRECEDENCE, MEDIA_TYPE, StixReport, read_report, without_audience
+from nodes.stix import LANE_BY_PRECEDENCE, StixReport, read_report, without_audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def author(
         title=report.title,
         stix_id=report.stix_id,
         modified_ms=report.modified_ms,
-        media_type=MEDIA_TYPE,
+        media_type=REPORT_MEDIA_TYPE,
         # 5. The audience leaves the content.
         content=without_audience(report, content),
         label=parsed.label,

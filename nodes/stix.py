@@ -22,6 +22,7 @@ from typing import NoReturn
 
 import orjson
 
+from exchange.envelope.model import REPORT_KINDS
 from exchange.errors import BadReport, MalformedInput, TooLarge
 from exchange.limits import REPORT_BYTES, STIX_DEPTH, STIX_OBJECTS
 from exchange.policy.model import Tlp
@@ -29,28 +30,10 @@ from exchange.policy.model import Tlp
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 JsonObject = dict[str, Json]
 
-MEDIA_TYPE = "application/stix+json;version=2.1"
 EXTENSION = "extension-definition--6b8a1f0e-3c55-4d2b-9f5e-2a7c1d9e4b60"
 """The Overseas Security Report property extension."""
 
 TLP_EXTENSION = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
-
-KINDS = frozenset(
-    {
-        "alert",
-        "incident-report",
-        "threat-assessment",
-        "indicator-set",
-        "rfi",
-        "rfi-answer",
-        "guidance",
-        "lessons-learned",
-        "acknowledgement",
-        "sighting",
-        "correction",
-        "retraction",
-    }
-)
 
 TLP_BY_MARKING: Mapping[str, Tlp] = {
     "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487": Tlp.CLEAR,
@@ -115,8 +98,8 @@ def read_report(data: bytes) -> StixReport:
     index, root, extension = _root(objects)
     place = f"objects[{index}]"
     kind = extension.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        _refuse(f"{place}.extensions.{EXTENSION}.kind", f"{kind!r} is not a kind of report", f"one of {sorted(KINDS)}")
+    if not isinstance(kind, str) or kind not in REPORT_KINDS:
+        _refuse(f"{place}.extensions.{EXTENSION}.kind", f"{kind!r} is not a kind of report", f"one of {sorted(REPORT_KINDS)}")
     least, strictest_place = _least_tlp(objects)
     known = {item["id"] for item in objects}
     handling = extension.get("handling")

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from exchange.envelope.model import REPORT_KINDS
 from exchange.errors import BadInput, Conflict
 from nodes.reportfile import label_beside
-from nodes.stix import EXTENSION, KINDS
+from nodes.stix import EXTENSION
 
 LABEL = """\
 # Handling rules of this report. docs/spec/policy.md explains every field; `concord report check` reads them back.
@@ -29,8 +30,8 @@ basis: {kind: mou, citation: ""} # treaty, statute, mou, court_order or vital_in
 
 def write_report(name: Path, *, kind: str, title: str) -> tuple[Path, Path]:
     """Write NAME.json and NAME.label.yaml; raise Conflict when one exists already."""
-    if kind not in KINDS:
-        raise BadInput(f"{kind!r} is not a kind of report", hint=f"one of {', '.join(sorted(KINDS))}")
+    if kind not in REPORT_KINDS:
+        raise BadInput(f"{kind!r} is not a kind of report", hint=f"one of {', '.join(sorted(REPORT_KINDS))}")
     report = name.with_name(name.name.removesuffix(".json") + ".json")
     label = label_beside(report)
     for path in (report, label):

@@ -8,6 +8,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SCENARIOS = HERE / "scenarios"
+PROPS = HERE / "props"
 AGREEMENTS = (HERE / "agreements" / "indus-corridor.yaml", HERE / "agreements" / "dasu-road.yaml")
 
 EXCHANGE = "demo.concord.example"
@@ -46,4 +47,5 @@ def players() -> tuple[Player, ...]:
 
 def report(name: str) -> tuple[bytes, bytes]:
     """Return the bytes of a scenario's report and of its label."""
-    return (SCENARIOS / f"{name}.stix.json").read_bytes(), (SCENARIOS / f"{name}.label.yaml").read_bytes()
+    folder = PROPS if (PROPS / f"{name}.stix.json").exists() else SCENARIOS
+    return (folder / f"{name}.stix.json").read_bytes(), (folder / f"{name}.label.yaml").read_bytes()

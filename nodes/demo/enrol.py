@@ -1,6 +1,6 @@
 """Found the exchange and let six partners join, with the commands that people use.
 
-Each partner's root lies in a home of its own, as if on its own offline machine; files go from home to home as they would
+Each root lies in a home of its own, as if on its own offline machine; files go from home to home as they would
 by courier. The commands run in this process, which saves the start of sixty; relay and nodes are processes.
 """
 
@@ -8,12 +8,12 @@ import contextlib
 import io
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from exchange.crypto.random import token
 from exchange.errors import InternalError
+from exchange.policy.agreement_text import parse_agreement_text
 from nodes.admin.main import run
 from nodes.demo.cast import AGREEMENTS, COUNCIL, EXCHANGE, Player
 from nodes.demo.processes import Processes
@@ -66,26 +66,39 @@ def prepare(home: Home) -> None:
         file.write(token() + "\n")
 
 
-def found(home: Home, processes: Processes) -> None:
-    """Make the council's root and the relay, and start the relay."""
+def found(home: Home, processes: Processes) -> str:
+    """Make the council's root and the relay, start the relay, and return the root's fingerprint."""
     root = home.root(COUNCIL)
-    command("root", "init", "--home", root, "--party", COUNCIL, *home.passphrase, *MEMORY)
+    fingerprint = command("root", "init", "--home", root, "--party", COUNCIL, *home.passphrase, *MEMORY)
     addresses = ("--address", free_address(), "--join-address", free_address())
     council = ("--exchange", EXCHANGE, "--council", root / "root.pub")
     command("relay", "init", "--home", home.relay, *council, *addresses, *home.passphrase, *MEMORY)
     unsigned, signed = home.relay / "genesis.unsigned", home.relay / "genesis.signed"
     command("root", "sign", unsigned, "--home", root, "--out", signed, "--yes", *home.passphrase)
+    start_relay(home, processes)
+    return fingerprint.strip()
+
+
+def start_relay(home: Home, processes: Processes) -> None:
+    """Start the relay and wait until it answers."""
     processes.start("relay", home.relay, ["relay", "serve", "--home", str(home.relay), *home.passphrase])
-    processes.wait_until((home.relay / "relay.info").exists, "the relay")
+    processes.wait_until(lambda: _answers("relay", home.relay), "the relay")
 
 
-def join(home: Home, player: Player, processes: Processes) -> None:
-    """Take one partner from the invitation to a running node."""
+def start_node(home: Home, party: str, processes: Processes) -> None:
+    """Start a partner's node."""
+    arguments = ["node", "serve", "--home", str(home.node(party)), *home.passphrase]
+    processes.start(party, home.node(party), arguments)
+
+
+def join(home: Home, player: Player, processes: Processes, fingerprint: str) -> None:
+    """Take one partner from the invitation to a running node; the council's root has its `fingerprint` already."""
     files, party, root = home.path / "files", player.party, home.root(player.party)
     council = ("--home", home.root(COUNCIL), *home.passphrase)
     invitation, credentials = files / f"{party}.invitation", files / f"{party}.credentials"
     if party != COUNCIL:
-        command("root", "init", "--home", root, "--party", party, *home.passphrase, *MEMORY)
+        made = command("root", "init", "--home", root, "--party", party, *home.passphrase, *MEMORY)
+        fingerprint = made.strip()
     about = ("--country", party, "--name", player.name, "--ceiling", player.ceiling)
     info = ("--relay", home.relay / "relay.info")
     command("root", "invite", party, *council, *info, *about, "--out", invitation)
@@ -94,30 +107,31 @@ def join(home: Home, player: Player, processes: Processes) -> None:
     request = home.node(party) / "node.request"
     command("root", "sign", request, "--home", root, "--out", credentials, "--yes", *home.passphrase)
     command("node", "join", "--invitation", invitation, "--credentials", credentials, *node)
-    fingerprint = command("root", "fingerprint", "--home", root).strip()
     asked = home.relay / "requests" / f"{party}.join"
-    command("root", "admit", asked, *council, *info, "--fingerprint", fingerprint, "--yes")
-    processes.start(party, home.node(party), ["node", "serve", *map(str, node)])
+    command("root", "admit", asked, *council, *info, "--fingerprint", fingerprint)
+    start_node(home, party, processes)
 
 
-def sign_agreements(home: Home, parties: Sequence[str]) -> list[str]:
+def sign_agreements(home: Home) -> list[str]:
     """Let every party sign both agreements; return their titles. The last signature puts each into force."""
-    return [_sign_one(home, text, [party for party in parties if f"{party}" in _parties(text)]) for text in AGREEMENTS]
+    return [_sign_one(home, text) for text in AGREEMENTS]
 
 
-def _sign_one(home: Home, text: Path, parties: Sequence[str]) -> str:
-    signed = home.path / "files" / f"{text.stem}.agreement"
-    for position, party in enumerate(parties):
-        source = text if position == 0 else signed
+def _sign_one(home: Home, text: Path) -> str:
+    terms = parse_agreement_text(text.read_bytes())
+    signed, source = home.path / "files" / f"{text.stem}.agreement", text
+    for party in terms.parties:
+        last = party == terms.parties[-1]
         root = ("--root", home.root(party), *home.passphrase)
-        last = () if position == len(parties) - 1 else ("--no-hand-over",)
-        node = ("--home", home.node(party))
-        command("agreement", "sign", source, *root, *node, "--out", signed, "--yes", *last)
-    return text.read_text(encoding="utf-8").split("agreement: ", 1)[1].splitlines()[0]
+        node = ("--home", home.node(party), "--hand-over" if last else "--no-hand-over")
+        command("agreement", "sign", source, *root, *node, "--out", signed, "--yes")
+        source = signed
+    return terms.title
 
 
-def _parties(text: Path) -> str:
-    return text.read_text(encoding="utf-8").split("parties: ", 1)[1].splitlines()[0]
+def _answers(noun: str, home: Path) -> bool:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return run([noun, "status", "--home", str(home), "--json"]) == 0
 
 
 def free_address() -> str:

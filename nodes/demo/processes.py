@@ -80,8 +80,19 @@ class Processes:
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> list[str]:
-        """Ask every process to stop, nodes before the relay, then make sure; return the names of those that ran."""
+        """Stop every process, nodes before the relay; return the names of those that ran."""
         processes = list(reversed(self.running()))
+        self._end(processes)
+        self._register.unlink(missing_ok=True)
+        return [process.name for process in processes]
+
+    def stop_one(self, name: str) -> None:
+        """Stop the process of this name."""
+        self._end([process for process in self.running() if process.name == name])
+        self._write([process for process in self.started() if process.name != name])
+
+    def _end(self, processes: Sequence[Started]) -> None:
+        """Ask them to stop, then make sure."""
         for process in processes:
             _signal(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
@@ -90,8 +101,6 @@ class Processes:
         for process in processes:
             if self._runs(process):
                 _signal(process.pid, signal.SIGKILL)
-        self._register.unlink(missing_ok=True)
-        return [process.name for process in processes]
 
     def _none_ended(self) -> None:
         for process in self.started():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -42,7 +43,7 @@ class Stage:
     doing: str = ""
     live: Live | None = None
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> Self:
         """Begin to draw."""
         self.lines = {player.party: Line(player) for player in self.players}
         if self.console.is_terminal:

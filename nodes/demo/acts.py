@@ -1,0 +1,200 @@
+"""What the demo plays: scenarios s01 to s04, s07 and s08, each checked against what scenarios.json expects.
+
+An act that does not come out as it should raises Failed: the demo never reports a success that it has not seen.
+"""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from exchange.errors import BadReport, VerificationFailed
+from exchange.policy.model import Category, Tlp
+from exchange.runtime.clock import now_ms
+from nodes.client import SensorClient
+from nodes.demo import cast
+from nodes.demo.exchange import Exchange
+from nodes.node_client import connect
+from nodes.stix import read_report, without_audience
+from nodes.v1 import node_service_pb2 as pb
+
+DAY_MS = 86_400_000
+
+
+class Failed(VerificationFailed):
+    """The demo saw something else than it should."""
+
+    public = "The demo saw something else than it should."
+
+
+def expect(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
+    """Go on when `holds`, else stop the demo with what was expected."""
+    if not holds:
+        raise Failed(f"expected: {what}", hint="the processes still run; look at their log files")
+
+
+def incident_reaches_its_audience(exchange: Exchange) -> None:
+    """s01: XA reports a blast to three partners; the observer gets nothing, and XA sees why."""
+    stage = exchange.stage
+    name = "s01-dasu-flash"
+    decisions = exchange.who_gets("XA", name)
+    rows = [(d.partner, "yes" if d.permit else "no", _by(d), _why(d)) for d in decisions]
+    stage.rows(("partner", "gets it", "by", "why not"), rows, title="concord report who-gets s01-dasu-flash")
+    expect({d.partner for d in decisions if d.permit} == {"XV", "XO", "XH"}, "s01 goes to XV, XO and XH alone")
+    observer = next(d for d in decisions if d.partner == "XN")
+    expect(any(r.step == 5 for r in observer.reasons), "XN is refused because of its ceiling")
+    with stage.step("XA pushes the flash report; XV, XO and XH store it and sign receipts"):
+        exchange.push("XA", name)
+        _all_receipted(exchange, name, {"XV", "XO", "XH"})
+    expect(set(exchange.holders(name)) == {"XV", "XO", "XH"}, "nobody else holds s01")
+    stage.tell("XN and XT hold nothing, and neither they nor the recipients learn who else got it")
+
+
+def correction_follows(exchange: Exchange) -> None:
+    """s02: the cause was wrong; everyone who got the first version gets the second."""
+    first, second = "s01-dasu-flash", "s02-dasu-correction"
+    with exchange.stage.step("XA corrects the cause; the three see the new version, the old one is replaced"):
+        exchange.push("XA", second, corrects=first)
+        _all_receipted(exchange, second, {"XV", "XO", "XH"})
+    for party in ("XV", "XO", "XH"):
+        shown = exchange.shown(party, first)
+        expect(shown is not None and shown.summary.state == "replaced", f"{party} shows the first version as replaced")
+
+
+def host_acknowledges(exchange: Exchange) -> None:
+    """s03: one bundle for three audiences is refused; split, each part reaches its own."""
+    stage = exchange.stage
+    mixed = (cast.SCENARIOS / "s03-dasu-ack-rfi.stix.json").read_bytes()
+    try:
+        exchange.check("XH", mixed, cast.report("s03-ack")[1])
+    except BadReport as error:
+        stage.tell(f"refused: {str(error)[:96]}…", mark="✓")
+    else:
+        raise Failed("expected: a bundle for three audiences is refused")
+    plays = (("XH", "s03-ack", {"XA", "XO"}), ("XV", "s03-rfi", {"XA", "XH"}), ("XH", "s03-answer", {"XA", "XV"}))
+    for party, name, audience in plays:
+        with stage.step(f"{party} pushes {name}: it reaches {' and '.join(sorted(audience))}"):
+            exchange.push(party, name)
+            _all_receipted(exchange, name, audience)
+        expect(set(exchange.holders(name)) == audience, f"only {sorted(audience)} hold {name}")
+
+
+def alert_with_guidance(exchange: Exchange) -> None:
+    """s04: an alert with guidance in three languages, for four partners."""
+    name, audience = "s04-gwadar-alert", {"XV", "XO", "XH", "XT"}
+    with exchange.stage.step("XA alerts in English, Chinese and Urdu; four partners store it"):
+        exchange.push("XA", name)
+        _all_receipted(exchange, name, audience)
+    shown = exchange.shown("XO", name)
+    expect(shown is not None and shown.content == signed_content(name), "every byte of the alert arrived, Urdu too")
+
+
+def sensor_pushes(exchange: Exchange) -> None:
+    """s07: a machine pushes indicators by itself, within its scope; twice makes one copy."""
+    name, home = "s07-cyber-indicators", exchange.home.node("XA")
+    scope = pb.SensorScope(
+        name="watch-feed",
+        categories=[Category.CYBER_INDICATOR.word],
+        ceiling=Tlp.GREEN.word,
+        per_hour=100,
+        until_ms=now_ms() + DAY_MS,
+    )
+    with connect(home) as node:
+        sensor = node.AddSensor(pb.AddSensorRequest(scope=scope))
+    content, label = cast.report(name)
+    everyone = {"XV", "XO", "XH", "XT", "XN"}
+    with (
+        exchange.stage.step("a sensor at XA pushes indicators twice; all five partners store one copy"),
+        SensorClient(sensor.address, ca=sensor.ca_certificate.encode(), token=sensor.token) as client,
+    ):
+        first, second = client.push(content, label=label), client.push(content, label=label)
+        expect((first.item, second.repeated) == (second.item, True), "the second push is a repeat of the first")
+        exchange.remember(name, "XA", first.item)
+        _all_receipted(exchange, name, everyone)
+    _outside_scope(exchange, SensorClient(sensor.address, ca=sensor.ca_certificate.encode(), token=sensor.token))
+
+
+def _outside_scope(exchange: Exchange, client: SensorClient) -> None:
+    content, label = cast.report("s04-gwadar-alert")
+    with client as sensor:
+        refused = _refusal(lambda: sensor.push(content, label=label))
+    expect(refused != "", "the sensor may not push an alert")
+    exchange.stage.tell(f"the sensor tries an alert: {refused}", mark="✓")
+
+
+def spool_pushes(exchange: Exchange) -> None:
+    """s08: XO's feed drops a report into a directory; the node takes it."""
+    name, spool = "s08-retraction", exchange.home.node("XO") / "spool"
+    scope = pb.SensorScope(
+        name="spool", categories=["unrest", "site_threat"], ceiling="amber", per_hour=10, until_ms=now_ms() + DAY_MS
+    )
+    with connect(exchange.home.node("XO")) as node:
+        node.AddSensor(pb.AddSensorRequest(scope=scope))
+    with exchange.stage.step("XO's feed drops a report into spool/; XA, XV and XT store it"):
+        _drop(spool, "roadblock", *cast.report(name))
+        taken = spool / "sent" / "roadblock.item"
+        exchange.until(taken.exists, "the spool")
+        exchange.remember(name, "XO", taken.read_text().strip())
+        _all_receipted(exchange, name, {"XA", "XV", "XT"})
+
+
+def retraction_goes_out(exchange: Exchange) -> None:
+    """s08: the source withdrew it; every holder hides it and says so."""
+    name, holders = "s08-retraction", {"XA", "XV", "XT"}
+    with exchange.stage.step("XO withdraws it; XA, XV and XT hide it and confirm"):
+        recipients = exchange.retract("XO", name, "Source withdrew the report; no roadblock took place.")
+        expect(set(recipients) == holders, "the retraction goes to all who hold it")
+        exchange.until(
+            lambda: {r.partner for r in exchange.trace(name).recipients if r.state == "retracted"} == holders,
+            "the confirmations of the retraction",
+        )
+    for party in sorted(holders):
+        shown = exchange.shown(party, name)
+        expect(
+            shown is not None and shown.summary.state == "withdrawn" and not shown.content,
+            f"{party} hides the withdrawn report",
+        )
+
+
+ACTS: tuple[tuple[str, Callable[[Exchange], None]], ...] = (
+    ("An incident report reaches exactly the partners it should", incident_reaches_its_audience),
+    ("A correction follows", correction_follows),
+    ("The host-country cell acknowledges, a partner asks, the host answers", host_acknowledges),
+    ("An alert with guidance in three languages", alert_with_guidance),
+    ("Machines push by themselves", sensor_pushes),
+    ("A directory is enough", spool_pushes),
+    ("A retraction goes out", retraction_goes_out),
+)
+
+
+def signed_content(name: str) -> bytes:
+    """Return the bytes of a scenario as they are signed: without its audience."""
+    content = cast.report(name)[0]
+    return without_audience(read_report(content), content)
+
+
+def _all_receipted(exchange: Exchange, name: str, audience: Collection[str]) -> None:
+    states = exchange.settled(name)
+    expect(states == dict.fromkeys(audience, "receipted"), f"{sorted(audience)} sign receipts for {name}, not {states}")
+
+
+def _refusal(push: Callable[[], object]) -> str:
+    try:
+        push()
+    except Exception as error:  # noqa: BLE001 - whatever it is, its words are shown
+        return str(error)
+    return ""
+
+
+def _drop(spool: Path, name: str, content: bytes, label: bytes) -> None:
+    """Write both files under dot-names, then give them their final names, the report last."""
+    for suffix, data in ((".label.yaml", label), (".json", content)):
+        scratch = spool / f".{name}{suffix}"
+        scratch.write_bytes(data)
+        scratch.rename(spool / f"{name}{suffix}")
+
+
+def _by(decision: pb.PartnerDecision) -> str:
+    return f"{decision.agreement}, {decision.clause}" if decision.permit else "-"
+
+
+def _why(decision: pb.PartnerDecision) -> str:
+    return "" if decision.permit else "; ".join(reason.text for reason in decision.reasons)
