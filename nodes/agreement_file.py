@@ -1,8 +1,8 @@
 """Agreement files: a YAML text on its way to the signatures of every party.
 
 A signed file is armour of kind AGREEMENT that holds an AgreementText: the Agreement and the EnforcementView that
-software derives from it, each with the signatures of the roots that have signed so far. Whoever signs or takes in such a file
-derives the view anew: nobody can sign one text and enforce another.
+software derives from it, each with the signatures of the roots that have signed so far. Whoever signs or takes in such
+a file derives the view anew: nobody can sign one text and enforce another.
 """
 
 from dataclasses import dataclass

@@ -99,7 +99,8 @@ def read_report(data: bytes) -> StixReport:
     place = f"objects[{index}]"
     kind = extension.get("kind")
     if not isinstance(kind, str) or kind not in REPORT_KINDS:
-        _refuse(f"{place}.extensions.{EXTENSION}.kind", f"{kind!r} is not a kind of report", f"one of {sorted(REPORT_KINDS)}")
+        where = f"{place}.extensions.{EXTENSION}.kind"
+        _refuse(where, f"{kind!r} is not a kind of report", f"one of {sorted(REPORT_KINDS)}")
     least, strictest_place = _least_tlp(objects)
     known = {item["id"] for item in objects}
     handling = extension.get("handling")

@@ -26,13 +26,12 @@ from exchange.envelope.codec import (
     encode_report,
     encode_submission,
 )
-from exchange.envelope.model import REPORT_KINDS, BlobKey, BlobRef, Body, Delivery, EnvelopeKind, Lane
+from exchange.envelope.model import BlobKey, BlobRef, Body, Delivery, EnvelopeKind, Lane
 from exchange.errors import BadInput, MalformedInput, TooLarge
 from exchange.limits import DELIVERY_BYTES, REPORT_BYTES, SUBMISSION_BYTES
 from exchange.limits import RELEASE_BYTES as RELEASE_BYTES_MAX
 from exchange.merkle import root_of
 from exchange.v1 import envelope_pb2 as pb
-from nodes.stix import KINDS, MEDIA_TYPE
 from tests.support.envelope_builders import (
     RELEASE_BYTES,
     XV,
@@ -139,11 +138,6 @@ def test_the_largest_report_fits_and_one_byte_more_does_not() -> None:
         decode_report(encode_report(a_report(content=bytes(REPORT_BYTES + 1))))
     envelope = verified(a_sealed(body=Body(a_statement(largest))))
     assert len(decode_delivery(deliver(envelope)).body) > REPORT_BYTES
-
-
-def test_the_kinds_and_the_media_type_are_those_that_nodes_write() -> None:
-    assert REPORT_KINDS == KINDS
-    assert a_report().media_type == MEDIA_TYPE
 
 
 def test_enums_have_the_numbers_of_the_protocol() -> None:
