@@ -91,6 +91,25 @@ def _admission() -> bytes:
     return encode_signed(ceremony.read_admission(Path("xv.admission").read_text()))
 
 
+def test_the_first_and_last_group_are_typed_as_the_other_side_reads_them(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_founded_exchange(place)
+    assert invite() == OK
+    invitation = ceremony.read_invitation(Path("xv.invitation").read_text())
+    keys = replace(party_keys("XV"), one_time=invitation.one_time_key)
+    Path("xv.join").write_text(ceremony.write_join_request(a_join_request(keys, invitation.invitation)))
+    groups = fingerprint("XV", composite("XV/root").public.raw).split()
+    admit = ("admit", "xv.join", "--home", "xa", "--out", "xv.admission", "--passphrase-file", "pass")
+    for typed, code in (([groups[0], groups[1]], VERIFICATION), ([groups[0].lower(), groups[-1]], OK)):
+        answers = iter(typed)
+        monkeypatch.setattr("typer.prompt", lambda *_, answers=answers, **__: next(answers))
+        capsys.readouterr()
+        assert concord(*admit) == code
+        shown = capsys.readouterr().err
+        assert groups[-1] not in shown and " ".join(groups[1:-1]) in shown
+
+
 def test_what_exists_is_never_overwritten(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a_founded_exchange(place)
     keystore = Path("xa/root.keys").read_bytes()
