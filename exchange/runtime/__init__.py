@@ -6,6 +6,8 @@ file              what
 clock, retry      the time; how long to wait before trying again
 config, logs      strict configuration; structured logs without contents
 secrets, armour   private files and passphrases; files that people carry
+json_record       strict JSON within armoured files
+relay_info        the public files of relay and roots
 database, engine  one writer that commits in groups, many readers
 migrate           the store's schema
 tls               who the peer is; certificates of servers and channels

@@ -14,8 +14,10 @@ import grpc.aio
 import pytest
 
 from exchange.errors import ConfigurationError, Unavailable
-from exchange.runtime.grpc_options import local_options
+from exchange.runtime.grpc_options import local_options, server_options
 from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every
+from exchange.runtime.tls import server_credentials
+from tests.support.loopback import authority
 
 SERVICE = """
 import asyncio, resource, os, sys
@@ -139,13 +141,24 @@ def busy_port() -> Iterator[int]:
 
 
 def a_server() -> grpc.aio.Server:
-    return grpc.aio.server(options=[*local_options(), ("grpc.so_reuseport", 0)])
+    return grpc.aio.server(options=local_options())
 
 
 async def test_a_port_in_use_is_said_so(busy_port: int) -> None:
     with pytest.raises(ConfigurationError, match="in use") as caught:
         bind_port(a_server(), f"127.0.0.1:{busy_port}", grpc.ssl_server_credentials([(b"", b"")]))
     assert "another port" in caught.value.hint
+
+
+async def test_a_second_server_does_not_share_the_port_of_the_first() -> None:
+    ca = authority()
+    credentials = server_credentials(lambda: (*ca.leaf("concord://x/relay", server=True), b""), require_client=False)
+    first = grpc.aio.server(options=server_options())
+    port = bind_port(first, "127.0.0.1:0", credentials)
+    await first.start()
+    with pytest.raises(ConfigurationError, match="in use"):
+        bind_port(grpc.aio.server(options=server_options()), f"127.0.0.1:{port}", credentials)
+    await first.stop(None)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:7443", "127.0.0.1:nothing", "no colon", "127.0.0.1:99999"])
