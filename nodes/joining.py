@@ -91,6 +91,7 @@ def request_to_join(
 
     Raises:
         BadStatement: the credentials are not for this node's keys, or the invitation is another party's.
+        Conflict: a request was made before with other credentials: a second one under one invitation is an alarm.
     """
     settings = config.load(home)
     cert = decode_as(NodeCert, credentials.node_cert.payload)
@@ -102,8 +103,12 @@ def request_to_join(
     asked = home / JOIN_FILE
     if asked.exists():
         before = read_join_request(asked.read_text(encoding="utf-8"))
-        if before.node_cert == credentials.node_cert:
-            return before
+        if before.node_cert != credentials.node_cert:
+            raise Conflict(
+                "this node has asked to join with other credentials",
+                hint=f"use the credentials file of that time; to begin again under a new invitation, remove {asked}",
+            )
+        return before
     root_place = place_after(credentials.party_root, FIRST_PLACE)
     request = make_join_request(
         invitation=invitation.invitation,
