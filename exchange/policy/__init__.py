@@ -1,7 +1,15 @@
 """The sharing rules: what a label says, what an agreement permits, and who may therefore receive a report.
 
-model (labels and releases), terms (agreements as data), strict_yaml, fields and text (labels as people write them),
-agreement_text (agreements as people write them), agreement (views and commitments), codec (bytes), decide (the
-decision), relay_label (what the relay reads of a label), explain (sentences for people).
+==========================  ==============================================================================
+model, terms                labels and releases, agreements and views, as values
+codec, shape, binding       their bytes; the shapes of fields; what the relay reads of a label
+text, label_fields          labels as people write them (label_yaml writes them out)
+agreement_text, agreement   agreements as people write them; the view derived from the text; the commitment
+strict_yaml, fields         reading YAML strictly, with the line of every error
+decision                    what a decision is made of and made from
+decide, steps, audience     the decision
+explain                     sentences for people
+==========================  ==============================================================================
+
 Pure. Specification: docs/spec/policy.md.
 """
