@@ -125,7 +125,9 @@ def test_modules_and_functions_stay_short_and_documented(name: str, tree: ast.Mo
 
 def test_packages_do_not_import_each_other_in_circles() -> None:
     """Module-level imports only: an import inside a function cannot make a circle at start."""
-    edges = {name: {other for other in top_level(tree) if other in NAMES and other != name} for name, _, tree in MODULES}
+    edges = {
+        name: {other for other in top_level(tree) if other in NAMES and other != name} for name, _, tree in MODULES
+    }
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
