@@ -96,8 +96,8 @@ class Relay(Protocol):
     async def publish_agreement(self, view: bytes) -> int:
         """Hand over a view that all parties signed; return the index of its commitment."""
 
-    async def fetch_agreements(self) -> Sequence[bytes]:
-        """Return the signed views of this party's agreements."""
+    async def fetch_agreements(self, known: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the signed views of this party's agreements but those of these commitments, at most 4,096."""
 
     async def checkpoint(self, log: Log) -> str:
         """Return the newest checkpoint of a log."""

@@ -27,6 +27,12 @@ def add_came(connection: Connection, came: Sequence[Came]) -> None:
     insert_or_keep(connection, tables.inbox, [asdict(each) for each in came])
 
 
+def envelope_of_item(connection: Connection, item: bytes, sender: str) -> bytes | None:
+    """Return the first envelope in which an item came from a sender."""
+    wanted = select(_inbox.envelope).where(_inbox.item == item, _inbox.sender == sender)
+    return connection.execute(wanted.order_by(_inbox.stored_ms).limit(1)).scalar_one_or_none()
+
+
 def others_with_number(connection: Connection, came: Came) -> list[bytes]:
     """Return other envelopes under the same number: proof against the sender."""
     wanted = select(_inbox.envelope).where(

@@ -10,7 +10,7 @@ from exchange.names import HASH_BYTES
 from exchange.policy.terms import AgreementRef
 from nodes.store import tables
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
-from nodes.store.upsert import insert_or_keep, next_number
+from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number
 
 AnyRow = Row[Any]
 """A row of a select; Any because columns differ."""
@@ -34,6 +34,11 @@ def report_of(connection: Connection, item: bytes) -> Report | None:
     """Return one version, if it is here."""
     found = connection.execute(select(tables.report).where(_report.item == item)).one_or_none()
     return None if found is None else _to_report(found)
+
+
+def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
+    """Return those of these items that are here, purged ones too."""
+    return set(connection.execute(select(_report.item).where(_report.item.in_(list(items)))).scalars())
 
 
 def items_with_prefix(connection: Connection, prefix: str, *, limit: int = 2) -> list[bytes]:
@@ -85,6 +90,11 @@ def settle_thread(connection: Connection, thread: bytes, originator: str) -> Non
 def set_state(connection: Connection, item: bytes, state: ItemState) -> None:
     """Change what has become of a version."""
     connection.execute(update(tables.report).where(_report.item == item).values(state=state))
+
+
+def purge_soon(connection: Connection, item: bytes, now_ms: int) -> None:
+    """Let a version be purged by the next look at obligations."""
+    connection.execute(update(tables.report).where(_report.item == item).values(purge_at_ms=now_ms))
 
 
 def forget_content(connection: Connection, item: bytes) -> None:
@@ -269,10 +279,11 @@ def events_of(connection: Connection, item: bytes) -> list[Event]:
 
 
 def add_withdrawal(connection: Connection, withdrawal: Withdrawal) -> bool:
-    """Store a retraction and say whether it is new; the first one of an item stays."""
-    if withdrawal_of(connection, withdrawal.item) is not None:
+    """Store a retraction and say whether it changes anything: the first one stays, unless the next asks for more."""
+    before = withdrawal_of(connection, withdrawal.item)
+    if before is not None and (before.originator != withdrawal.originator or before.action >= withdrawal.action):
         return False
-    connection.execute(insert(tables.retraction), [asdict(withdrawal)])
+    insert_or_replace(connection, tables.retraction, [asdict(withdrawal)])
     return True
 
 

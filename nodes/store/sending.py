@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from exchange.envelope.model import EnvelopeKind
 from exchange.errors import InternalError
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from nodes.store import reports, tables
@@ -50,8 +51,10 @@ def last_numbers(connection: Connection, stream: int) -> dict[tuple[str, int], i
     return {(row.recipient, row.lane): row.last_seq for row in connection.execute(wanted)}
 
 
-def add_sealed(connection: Connection, envelopes: Sequence[Outgoing], now_ms: int) -> None:
+def add_sealed(connection: Connection, envelopes: Sequence[Outgoing], now_ms: int) -> int:
     """Store sealed envelopes and take their numbers; from here on these bytes are what is sent.
+
+    Returns the place of the first one in the outbox; the others follow it.
 
     Raises:
         InternalError: a number is not the next one of its stream; nothing is stored then.
@@ -77,36 +80,49 @@ def add_sealed(connection: Connection, envelopes: Sequence[Outgoing], now_ms: in
     connection.execute(
         insert(tables.slot),
         [
-            {"envelope": each.envelope, "lane": int(each.lane), "state": SlotState.SEALED, **asdict(slot)}
+            {
+                "envelope": each.envelope,
+                "item": each.item,
+                "lane": int(each.lane),
+                "state": SlotState.SEALED,
+                **asdict(slot),
+            }
             for each in envelopes
             for slot in each.slots
         ],
     )
+    return number
 
 
 def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms: int) -> None:
     streams = {slot.stream for each in envelopes for slot in each.slots}
-    known = {
+    before = {
         (party, stream, lane): seq
         for stream in streams
         for (party, lane), seq in last_numbers(connection, stream).items()
     }
-    before = dict(known)
+    known = dict(before)
+    # Control traffic alone starts no stream head: else heads would answer heads for ever.
+    reported: set[tuple[str, int, int]] = set()
     for each in envelopes:
         for slot in each.slots:
             key = (slot.recipient, slot.stream, int(each.lane))
             if slot.seq != known.get(key, 0) + 1:
                 raise InternalError(f"number {slot.seq} towards {slot.recipient} follows {known.get(key, 0)}")
             known[key] = slot.seq
-    fresh = [key for key in known if key not in before]
+            if each.kind == EnvelopeKind.REPORT:
+                reported.add(key)
+    fresh = [_first_number(key, known[key]) for key in known if key not in before]
     if fresh:
-        connection.execute(insert(tables.sequence), [_first_number(key, known[key], now_ms) for key in fresh])
+        connection.execute(insert(tables.sequence), fresh)
     for key, seq in before.items():
         if known[key] != seq:
-            connection.execute(_one_sequence(key).values(last_seq=known[key], traffic_ms=now_ms))
+            connection.execute(_one_sequence(key).values(last_seq=known[key]))
+    for key in reported:
+        connection.execute(_one_sequence(key).values(traffic_ms=now_ms))
 
 
-def _first_number(key: tuple[str, int, int], seq: int, now_ms: int) -> dict[str, Any]:
+def _first_number(key: tuple[str, int, int], seq: int) -> dict[str, Any]:
     return {
         "recipient": key[0],
         "stream": key[1],
@@ -114,7 +130,7 @@ def _first_number(key: tuple[str, int, int], seq: int, now_ms: int) -> dict[str,
         "last_seq": seq,
         "settled_seq": 0,
         "settled_hash": STREAM_START,
-        "traffic_ms": now_ms,
+        "traffic_ms": 0,
         "head_ms": 0,
     }
 
@@ -126,9 +142,10 @@ def _one_sequence(key: tuple[str, int, int]) -> Any:  # an UPDATE; SQLAlchemy's 
 
 
 def unanswered(connection: Connection, *, after: int, limit: int) -> list[Outgoing]:
-    """Return sealed envelopes without an answer, by number; without their slots."""
+    """Return sealed envelopes without an answer, by number."""
     wanted = select(tables.outbox).where(_outbox.number > after).order_by(_outbox.number).limit(limit)
-    return [Outgoing(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
+    found = connection.execute(wanted).all()
+    return [Outgoing(**dict(row._mapping), slots=slots_of(connection, row.envelope)) for row in found]  # noqa: SLF001
 
 
 def outgoing_of(connection: Connection, envelope: bytes) -> Outgoing | None:
@@ -249,12 +266,10 @@ def add_receipts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
     insert_or_keep(connection, tables.receipt, rows)
 
 
-def slot_of(connection: Connection, envelope: bytes, recipient: str) -> tuple[bytes, int] | None:
-    """Return item and lane of an envelope that was sealed for a recipient here; None when it was not."""
-    wanted = select(_slot.lane).where(_slot.envelope == envelope, _slot.recipient == recipient)
-    lane = connection.execute(wanted).scalar_one_or_none()
-    kept = promise_of(connection, envelope)
-    return None if lane is None or kept is None else (kept.item, lane)
+def item_sent(connection: Connection, envelope: bytes, recipient: str) -> bytes | None:
+    """Return the item of an envelope that was sealed here for a recipient; None when it was not."""
+    wanted = select(_slot.item).where(_slot.envelope == envelope, _slot.recipient == recipient)
+    return connection.execute(wanted).scalar_one_or_none()
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------

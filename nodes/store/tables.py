@@ -192,6 +192,7 @@ slot = Table(
     metadata,
     _data("envelope", key=True),
     _party("recipient", key=True),
+    _data("item"),
     _small("place"),
     _small("lane"),
     _number("stream"),
@@ -287,6 +288,7 @@ inbox = Table(
     _number("position"),
     _number("stored_ms"),
     Index("ix_inbox_sender", "sender", "stream", "lane", "seq"),
+    Index("ix_inbox_item", "item"),
 )
 """Every envelope that held, for ever: what a repeat is recognised by, and loss."""
 

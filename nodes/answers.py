@@ -1,0 +1,186 @@
+"""What the relay answered: verify a promise or a refusal, and what each means for the envelope's recipients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from exchange.crypto.codec import encode_signed
+from exchange.crypto.keys import PublicKey
+from exchange.crypto.signed import VerifiedRoots, payload_type
+from exchange.envelope.model import EnvelopeKind
+from exchange.errors import VerificationFailed
+from exchange.receipts.model import DecisionRecord, Promise, Refusal
+from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for, open_promise, open_refusal
+from nodes.relay_port import Outcome
+from nodes.store import reports, sending
+from nodes.store.rows import Addressee, Event, KeptPromise, Outgoing, Reach, SlotState
+
+TRIES_MOST = 8
+"""Refusals after which a recipient is shown as refused."""
+
+STEP_DECIDE = 12
+"""From this step on the relay refuses for a recipient's sake; before it, for the envelope's."""
+
+RESEAL_MOST_MS = 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """The relay holds the envelope."""
+
+    envelope: Outgoing
+    promise: Promise
+    decided: DecisionRecord
+    statement: bytes
+    decisions: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The relay will never accept these bytes."""
+
+    envelope: Outgoing
+    refusal: Refusal
+    statement: bytes
+
+
+Answer = Promised | Refused
+
+
+def read_answer(
+    envelope: Outgoing, outcome: Outcome, *, relay_key: PublicKey, exchange: str, seen: VerifiedRoots
+) -> Answer:
+    """Return what the relay answered for this envelope.
+
+    Raises:
+        VerificationFailed, BadInput: not signed by the relay, or about another envelope.
+    """
+    statement = encode_signed(outcome.answer)
+    if outcome.answer.payload_type == payload_type(PROMISE):
+        promise = open_promise(outcome.answer, relay_key, exchange, seen)
+        check_promise_for(promise, envelope.envelope)
+        decided = check_decisions(promise, outcome.decisions)
+        if {each.leaf_index for each in decided.decisions} != {slot.place for slot in envelope.slots}:
+            raise VerificationFailed("the relay decided for other slots than the envelope has")
+        return Promised(envelope, promise, decided, statement, outcome.decisions)
+    if outcome.answer.payload_type == payload_type(REFUSAL):
+        refusal = open_refusal(outcome.answer, relay_key, exchange, seen)
+        if refusal.envelope_hash != envelope.envelope:
+            raise VerificationFailed("the refusal is about another envelope")
+        return Refused(envelope, refusal, statement)
+    raise VerificationFailed("the relay answered neither a promise nor a refusal")
+
+
+def record(connection: Connection, *, answers: Sequence[Answer], now_ms: int, reseal_first_ms: int) -> list[str]:
+    """Store answers and what they mean for each recipient; return what is wrong with them, for alarms."""
+    wrong: list[str] = []
+    for answer in answers:
+        if isinstance(answer, Promised):
+            wrong += _promised(connection, answer, now_ms)
+        else:
+            _refused(connection, answer, now_ms, reseal_first_ms)
+    return wrong
+
+
+def _promised(connection: Connection, answer: Promised, now_ms: int) -> list[str]:
+    envelope, promise = answer.envelope, answer.promise
+    recipients = [slot.recipient for slot in envelope.slots]
+    sending.answered(connection, envelope.envelope, SlotState.PROMISED)
+    sending.add_promises(
+        connection,
+        [
+            KeptPromise(
+                envelope=envelope.envelope,
+                item=envelope.item,
+                log_index=promise.log_index,
+                directory_size=promise.directory_size,
+                received_ms=promise.received_ms,
+                ours=True,
+                promise=answer.statement,
+                header=envelope.header,
+                decisions=answer.decisions,
+            )
+        ],
+    )
+    if envelope.kind == EnvelopeKind.CONTROL:
+        sending.drop_control(connection, envelope.item, recipients)
+        return []
+    wrong = _compare_decisions(connection, answer)
+    sealed = [row for row in _rows(connection, envelope) if row.state is Reach.SEALED]
+    names = [row.recipient for row in sealed]
+    reports.change_addressees(connection, envelope.item, names, state=Reach.PROMISED, why="")
+    event = Event(
+        envelope.item, now_ms, "promised", "", f"{len(recipients)} recipients", envelope.envelope, promise.log_index + 1
+    )
+    reports.add_events(connection, [event])
+    return wrong
+
+
+def _compare_decisions(connection: Connection, answer: Promised) -> list[str]:
+    """Say where the relay decided under another agreement than the slot cites: it changed the rules."""
+    cited = {row.recipient: row.basis for row in _rows(connection, answer.envelope)}
+    places = {slot.place: slot.recipient for slot in answer.envelope.slots}
+    wrong = []
+    for decision in answer.decided.decisions:
+        recipient = places[decision.leaf_index]
+        basis = cited.get(recipient)
+        if basis is None or basis.commitment != decision.commitment:
+            wrong.append(f"the relay decided for {recipient} under another agreement than was cited")
+    return wrong
+
+
+def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_ms: int) -> None:
+    envelope, refusal = answer.envelope, answer.refusal
+    sending.add_refusal(
+        connection,
+        envelope=envelope.envelope,
+        item=envelope.item,
+        reason=refusal.reason,
+        step=refusal.step,
+        recipient=refusal.recipient,
+        refused_ms=refusal.refused_ms,
+        statement=answer.statement,
+    )
+    rows = _rows(connection, envelope)
+    sending.answered(connection, envelope.envelope, SlotState.VOIDED)
+    for row in rows:
+        if row.state is Reach.SEALED:
+            reports.replace_addressee(connection, _after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms))
+    if envelope.kind == EnvelopeKind.REPORT:
+        detail = f"by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
+        reports.add_events(
+            connection, [Event(envelope.item, now_ms, "refused", refusal.recipient, detail, envelope.envelope)]
+        )
+
+
+def _after_refusal(row: Addressee, refusal: Refusal, recipients: int, now_ms: int, first_ms: int) -> Addressee:
+    """Return a recipient's row after its envelope was refused.
+
+    The recipient that the refusal names is refused. Others are decided on again; when the refusal names nobody and is
+    about a recipient, each gets an envelope of its own, so that one denied slot holds up nobody else for long.
+    """
+    why = f"refused by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
+    tries = row.tries + 1
+    about_recipient = refusal.step >= STEP_DECIDE
+    named = refusal.recipient == row.recipient
+    if named or tries >= TRIES_MOST:
+        return replace(row, state=Reach.REFUSED, why=why, tries=tries)
+    wait_ms = min(first_ms << row.tries, RESEAL_MOST_MS)
+    innocent = about_recipient and bool(refusal.recipient)
+    if innocent or (about_recipient and recipients > 1):
+        wait_ms = 0
+    return replace(
+        row,
+        state=Reach.WAITING,
+        why=why,
+        tries=tries,
+        due_ms=now_ms + wait_ms,
+        alone=row.alone or (about_recipient and not refusal.recipient),
+        envelope=b"",
+    )
+
+
+def _rows(connection: Connection, envelope: Outgoing) -> list[Addressee]:
+    named = {slot.recipient for slot in envelope.slots}
+    return [row for row in reports.addressees_of(connection, envelope.item) if row.recipient in named]

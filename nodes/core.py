@@ -1,0 +1,42 @@
+"""What every part of a running node shares; app.py builds it once."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from exchange.crypto.signed import VerifiedRoots
+from exchange.names import ExchangeName, PartyId
+from exchange.runtime.database import Database
+from exchange.runtime.retry import Backoff
+from nodes.alarms import Alarms
+from nodes.config import Timing
+from nodes.keybox import Keybox
+from nodes.keystore import NodeKeys
+from nodes.link import Link
+from nodes.signer import Signer
+from nodes.trust import Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Stores, keys and beliefs of one node."""
+
+    me: PartyId
+    exchange: ExchangeName
+    keys: NodeKeys = field(repr=False)
+    database: Database
+    keybox: Keybox
+    trust: Trust
+    signer: Signer
+    alarms: Alarms
+    link: Link
+    executor: Executor
+    """For cryptography, so that the event loop stays responsive."""
+    seen: VerifiedRoots
+    """Batch signatures that held."""
+    clock: Callable[[], int]
+    timing: Timing
+
+    def backoff(self) -> Backoff:
+        """Return waits between attempts to reach the relay."""
+        return Backoff(first_s=self.timing.retry_first_s, cap_s=self.timing.retry_most_s)

@@ -1,0 +1,299 @@
+"""Store what was received: exactly once, in one transaction a frame, before anything is acknowledged.
+
+11. a repeat of an envelope changes nothing and is receipted again; another envelope under the same number is kept, and
+    is proof against its sender
+A report is one item however often it comes: it is stored once, by item hash. A retraction is applied on arrival; for an
+item that has not come yet a tombstone stays, and the item is then stored without its content. The newest version of a
+report is current, whatever the order of arrival.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from exchange.crypto.codec import encode_signed
+from exchange.envelope.model import EnvelopeKind, Lane
+from exchange.errors import ExchangeError
+from exchange.receipts.model import ReceiptBatch, ReceiptStatus, Retraction, RetractionAction, StreamHead
+from nodes import alarms, receipts, streams, vault
+from nodes.opening import Bad, Good
+from nodes.stix import read_report
+from nodes.store import receiving, reports, sending
+from nodes.store.rows import (
+    Came,
+    Cursor,
+    Direction,
+    Event,
+    ItemState,
+    KeptPromise,
+    QueuedReceipt,
+    Report,
+    SetAside,
+    Withdrawal,
+)
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a stored frame means beyond the store."""
+
+    alarms: list[tuple[str, str, str]] = field(default_factory=list)
+    """Kind, subject, text."""
+    purge: bool = False
+    """A retraction asked for destruction."""
+    urgent: bool = False
+    """A flash report waits for its receipt."""
+    receipts: list[QueuedReceipt] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A received report as it is stored, and the STIX id that it is found by."""
+
+    title: bytes
+    record: bytes
+    stix_digest: bytes
+
+
+def seal_received(good: Good, key: bytes, master: bytes) -> Sealed:
+    """Return a received report sealed under its own key. Costs some milliseconds for a large one: run in a thread."""
+    opened = good.opened
+    stix_id, title = "", ""
+    if opened.report is not None:
+        try:
+            stix = read_report(opened.report.content)
+        except ExchangeError:
+            # What a partner signed is kept as it is; a list shows it without a title.
+            stix = None
+        stix_id, title = (stix.stix_id, stix.title) if stix is not None else ("", "")
+    sealed_title, record = vault.seal_report(
+        key, opened.item_hash, title=title, signed=encode_signed(opened.statement), release=b""
+    )
+    return Sealed(sealed_title, record, vault.stix_digest(master, stix_id) if stix_id else b"")
+
+
+def store_frame(
+    connection: Connection,
+    *,
+    goods: Sequence[Good],
+    bads: Sequence[Bad],
+    sealed: Mapping[bytes, Sealed],
+    cursors: Sequence[Cursor],
+    now_ms: int,
+) -> Effects:
+    """Store one frame, in the order in which it came; `sealed` holds what is new, by item."""
+    effects = Effects()
+    known = receiving.known_envelopes(connection, [good.opened.envelope_hash for good in goods])
+    for good in goods:
+        if good.opened.envelope_hash in known:
+            _repeated(connection, good, effects, now_ms)
+            continue
+        came = _came(good, now_ms)
+        others = receiving.others_with_number(connection, came)
+        if others:
+            text = f"{came.sender} used number {came.seq} of lane {good.waiting.lane.name} twice"
+            effects.alarms.append((alarms.SENDER, f"{came.sender}/{came.stream}/{came.lane}/{came.seq}", text))
+        receiving.add_came(connection, [came])
+        sending.add_promises(connection, [_promise(good)])
+        if good.opened.core.kind is EnvelopeKind.REPORT:
+            _store_report(connection, good, sealed, effects, now_ms)
+        else:
+            _apply_control(connection, good, effects, now_ms)
+    _set_aside(connection, bads, effects, now_ms)
+    receiving.set_cursors(connection, cursors)
+    receiving.queue_receipts(connection, effects.receipts)
+    reports.add_events(connection, effects.events)
+    return effects
+
+
+def _came(good: Good, now_ms: int) -> Came:
+    opened = good.opened
+    return Came(
+        envelope=opened.envelope_hash,
+        sender=opened.core.sender,
+        item=opened.item_hash,
+        kind=int(opened.core.kind),
+        lane=int(opened.core.lane),
+        stream=opened.leaf.stream,
+        seq=opened.leaf.pair_seq,
+        position=good.waiting.position,
+        stored_ms=now_ms,
+    )
+
+
+def _promise(good: Good) -> KeptPromise:
+    return KeptPromise(
+        envelope=good.opened.envelope_hash,
+        item=good.opened.item_hash,
+        log_index=good.promise.log_index,
+        directory_size=good.promise.directory_size,
+        received_ms=good.promise.received_ms,
+        ours=False,
+        promise=encode_signed(good.opened.promise),
+    )
+
+
+def _repeated(connection: Connection, good: Good, effects: Effects, now_ms: int) -> None:
+    if good.opened.core.kind is EnvelopeKind.REPORT:
+        effects.receipts.append(_receipt(good, _status(connection, good.opened.item_hash), now_ms))
+
+
+def _status(connection: Connection, item: bytes) -> ReceiptStatus:
+    report = reports.report_of(connection, item)
+    if report is not None and report.state is ItemState.PURGED:
+        return ReceiptStatus.PURGED
+    withdrawn = report is not None and report.state is ItemState.WITHDRAWN
+    return ReceiptStatus.RETRACTED if withdrawn else ReceiptStatus.STORED
+
+
+def _receipt(good: Good, status: ReceiptStatus, now_ms: int) -> QueuedReceipt:
+    return QueuedReceipt(
+        sender=good.opened.core.sender,
+        envelope=good.opened.envelope_hash,
+        item=good.opened.item_hash,
+        status=int(status),
+        at_ms=now_ms,
+        urgent=good.opened.core.lane is Lane.FLASH,
+    )
+
+
+# -- reports -----------------------------------------------------------------------------------------------------------
+
+
+def _store_report(
+    connection: Connection, good: Good, sealed: Mapping[bytes, Sealed], effects: Effects, now_ms: int
+) -> None:
+    opened = good.opened
+    item, sender = opened.item_hash, opened.core.sender
+    effects.urgent |= opened.core.lane is Lane.FLASH
+    withdrawal = reports.withdrawal_of(connection, item)
+    if withdrawal is not None and opened.report is not None and withdrawal.originator != opened.report.originator:
+        withdrawal = None  # somebody retracted what was never theirs
+    report = _row(good, sealed.get(item), withdrawal, now_ms)
+    if reports.add_report(connection, report):
+        reports.settle_thread(connection, report.thread, report.originator)
+        state = "" if withdrawal is None else "it was retracted before it came"
+        log_position = good.promise.log_index + 1
+        event = Event(item, now_ms, "delivered", sender, state, opened.envelope_hash, log_position)
+    else:
+        event = Event(item, now_ms, "delivered", sender, "once more", opened.envelope_hash, good.promise.log_index + 1)
+    effects.events.append(event)
+    effects.receipts.append(_receipt(good, _status(connection, item), now_ms))
+
+
+def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_ms: int) -> Report:
+    opened, decision = good.opened, good.decision
+    statement, label = opened.report, opened.label
+    if statement is None or label is None or decision is None or decision.obligations is None:
+        raise ValueError("only a permitted report is stored")
+    duties = decision.obligations
+    gone = withdrawal is not None or sealed is None
+    purged = withdrawal is not None and withdrawal.action == RetractionAction.PURGE
+    state = ItemState.PURGED if purged or (gone and withdrawal is None) else ItemState.WITHDRAWN
+    return Report(
+        item=opened.item_hash,
+        thread=statement.thread_id,
+        direction=Direction.RECEIVED,
+        originator=statement.originator,
+        sender=opened.core.sender,
+        kind=statement.kind,
+        tlp=int(label.tlp),
+        lane=int(opened.core.lane),
+        authored_ms=statement.authored_ms,
+        stored_ms=now_ms,
+        state=state if gone else ItemState.CURRENT,
+        stix_digest=b"" if sealed is None else sealed.stix_digest,
+        title=b"" if gone or sealed is None else sealed.title,
+        record=b"" if gone or sealed is None else sealed.record,
+        purge_at_ms=duties.purge_at_ms,
+        ask_at_ms=duties.ask_at_ms,
+        review_at_ms=duties.review_on_ms,
+    )
+
+
+# -- control -----------------------------------------------------------------------------------------------------------
+
+
+def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms: int) -> None:
+    sender = good.opened.core.sender
+    match good.control:
+        case ReceiptBatch() as batch:
+            effects.alarms += receipts.apply(
+                connection, batch, statement=encode_signed(good.opened.statement), now_ms=now_ms
+            )
+        case Retraction() as retraction:
+            _apply_retraction(connection, retraction, good, effects, now_ms)
+        case StreamHead() as head:
+            effects.alarms += streams.hear(connection, head, now_ms)
+        case _:
+            # An agreement text was taken in before this transaction (nodes/receiver.py).
+            effects.events.append(Event(good.opened.item_hash, now_ms, "agreement", sender))
+
+
+def _apply_retraction(
+    connection: Connection, retraction: Retraction, good: Good, effects: Effects, now_ms: int
+) -> None:
+    item, originator = retraction.item_hash, retraction.originator
+    report = reports.report_of(connection, item)
+    if report is not None and report.originator != originator:
+        text = f"{originator} retracted an item of {report.originator}; it was not applied"
+        effects.alarms.append((alarms.SENDER, f"{originator}/{item.hex()[:16]}", text))
+        return
+    withdrawal = Withdrawal(
+        item=item,
+        originator=originator,
+        action=int(retraction.action),
+        reason_code=retraction.reason_code,
+        text=retraction.text,
+        at_ms=retraction.at_ms,
+        stored_ms=now_ms,
+        statement=encode_signed(good.opened.statement),
+        envelope=good.opened.envelope_hash,
+    )
+    if not reports.add_withdrawal(connection, withdrawal):
+        return
+    detail = f"{retraction.reason_code}: {retraction.text}" if retraction.text else retraction.reason_code
+    effects.events.append(Event(item, now_ms, "retracted", originator, detail, good.opened.envelope_hash))
+    if report is not None and report.state is not ItemState.PURGED:
+        reports.set_state(connection, item, ItemState.WITHDRAWN)
+        if retraction.action is RetractionAction.PURGE:
+            reports.purge_soon(connection, item, now_ms)
+            effects.purge = True
+    envelope = receiving.envelope_of_item(connection, item, originator) or good.opened.envelope_hash
+    line = QueuedReceipt(originator, envelope, item, int(ReceiptStatus.RETRACTED), now_ms, urgent=True)
+    effects.receipts.append(line)
+    effects.urgent = True
+
+
+# -- what failed -------------------------------------------------------------------------------------------------------
+
+
+def _set_aside(connection: Connection, bads: Sequence[Bad], effects: Effects, now_ms: int) -> None:
+    receiving.set_aside(
+        connection,
+        [
+            SetAside(
+                hash=sha256(bad.waiting.delivery).digest(),
+                at_ms=now_ms,
+                sender=bad.sender,
+                lane=int(bad.waiting.lane),
+                position=bad.waiting.position,
+                step=bad.step,
+                reason=bad.reason,
+                detail=bad.detail[:1_000],
+                raw=bad.waiting.delivery,
+            )
+            for bad in bads
+        ],
+    )
+    for bad in bads:
+        if bad.split_view:
+            effects.alarms.append((alarms.DIRECTORY, str(bad.waiting.position), bad.detail))
+        if bad.sender and bad.envelope:
+            line = QueuedReceipt(
+                bad.sender, bad.envelope, bad.item, int(ReceiptStatus.REFUSED), now_ms, bad.step, bad.reason
+            )
+            effects.receipts.append(line)

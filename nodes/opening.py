@@ -1,0 +1,261 @@
+"""Judge one delivery: steps 1 to 10 of the recipient's checks. Runs in a thread, on one unchanging snapshot.
+
+ 1-8  exchange/envelope/open.py: parse, promise, signatures, my slot, hashes, decryption, the statement inside
+ 9    decide again, under the agreement that the slot cites, as of the promise's directory size and time
+10    the directory head in the header is one that this node's own replay has
+Step 11 (number, repetition) needs the store: nodes/inbox.py. A control statement is read here as well, so that what it
+says has one form from here on.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, payload_type
+from exchange.crypto.xwing import XWingKey
+from exchange.envelope.binding import envelope_hash
+from exchange.envelope.codec import decode_core, decode_delivery, decode_header
+from exchange.envelope.model import EnvelopeKind
+from exchange.envelope.open import OpenChecks, Opened, PromiseFacts, open_envelope
+from exchange.errors import BadEnvelope, BadInput, ExchangeError, VerificationFailed
+from exchange.names import ExchangeName, PartyId
+from exchange.policy.decide import decide
+from exchange.policy.decision import Decision, Item, Reason, Role, Rules, Slot
+from exchange.policy.explain import sentence
+from exchange.receipts.model import AgreementText, Promise, ReceiptBatch, Retraction, StreamHead
+from exchange.receipts.verify import (
+    AGREEMENT_TEXT,
+    RECEIPTS,
+    RETRACTION,
+    STREAM_HEAD,
+    check_promise_for,
+    open_agreement_text,
+    open_promise,
+    open_receipts,
+    open_retraction,
+    open_stream_head,
+)
+from nodes.outbox import failures
+from nodes.relay_port import Waiting
+from nodes.trust import Snapshot
+
+STEP_AUTHENTIC = 2
+"""Once this step has passed, the sender is known."""
+
+STEP_STATEMENT = 8
+STEP_DECIDE = 9
+STEP_HEAD = 10
+
+Control = ReceiptBatch | Retraction | StreamHead | AgreementText
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a frame of deliveries is judged under."""
+
+    snapshot: Snapshot
+    rules_at: Callable[[int], Rules]
+    """Rules as of a directory size that is replayed; from any thread."""
+    me: PartyId
+    exchange: ExchangeName
+    prekey: Callable[[bytes], XWingKey | None] = field(repr=False)
+    seen: VerifiedRoots
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A delivery that passed steps 1 to 10."""
+
+    waiting: Waiting
+    opened: Opened
+    promise: Promise
+    decision: Decision | None
+    """None in a control envelope."""
+    control: Control | None
+    """None in an envelope with a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A delivery that failed a step."""
+
+    waiting: Waiting
+    step: int
+    reason: str
+    detail: str
+    sender: str = ""
+    """Empty when nothing proves it, or when no receipt is due."""
+    envelope: bytes = b""
+    item: bytes = b""
+    split_view: bool = False
+    """The sender has verified another directory than this node: the relay shows two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """This node has not replayed enough of the directory, or lacks a view, to judge it."""
+
+    waiting: Waiting
+    size: int
+    agreement: bool = False
+
+
+class _TooFewEntries(Exception):
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
+    """Return what a delivery comes to; never raises on what it is."""
+    kept: dict[str, Promise] = {}
+    try:
+        opened = open_envelope(waiting.delivery, context=_checks(ground, kept))
+    except _TooFewEntries as error:
+        return Behind(waiting, error.size)
+    except BadEnvelope as error:
+        return _bad(waiting, error)
+    promise = kept["promise"]
+    try:
+        control = _control(opened, ground)
+        decision = _decide(opened, promise, ground) if control is None else None
+    except (BadInput, VerificationFailed) as error:
+        return _bad_opened(waiting, opened, STEP_STATEMENT, error.reason, str(error))
+    if decision is not None and not decision.permit:
+        return _denied(waiting, opened, promise, decision)
+    return _wrong_head(waiting, opened, promise, ground) or Good(waiting, opened, promise, decision, control)
+
+
+def _denied(waiting: Waiting, opened: Opened, promise: Promise, decision: Decision) -> Bad | Behind:
+    if Reason.AGREEMENT_UNKNOWN in decision.reasons:
+        return Behind(waiting, promise.directory_size, agreement=True)
+    words = "; ".join(sentence(finding) for finding in failures(decision))
+    return _bad_opened(waiting, opened, STEP_DECIDE, str(decision.reasons[0]), words)
+
+
+def _wrong_head(waiting: Waiting, opened: Opened, promise: Promise, ground: Ground) -> Bad | None:
+    head = opened.core.directory
+    if head.size > promise.directory_size:
+        return _bad_opened(waiting, opened, STEP_HEAD, "DIRECTORY_BELOW_SENDER", "the promise is under an older one")
+    if ground.snapshot.roots[head.size] != head.root:
+        bad = _bad_opened(
+            waiting, opened, STEP_HEAD, "DIRECTORY_DIFFERS", f"the sender has another root at {head.size}"
+        )
+        return replace(bad, split_view=True)
+    return None
+
+
+def denied_for_good(behind: Behind) -> Bad:
+    """Return what a delivery comes to whose directory entries or agreement did not arrive in time."""
+    if behind.agreement:
+        return Bad(behind.waiting, STEP_DECIDE, "AGREEMENT_UNKNOWN", "no view of the cited agreement is held here")
+    detail = f"the promise names directory size {behind.size}, which the relay has not shown"
+    return Bad(behind.waiting, STEP_HEAD, "DIRECTORY_NOT_SHOWN", detail, split_view=True)
+
+
+def _checks(ground: Ground, kept: dict[str, Promise]) -> OpenChecks:
+    directory = ground.snapshot.directory
+
+    def verify_promise(signed: Signed, envelope_hash: bytes) -> PromiseFacts:
+        promise = open_promise(signed, directory.relay_keys.promise, ground.exchange, ground.seen)
+        check_promise_for(promise, envelope_hash)
+        if promise.directory_size > ground.snapshot.size:
+            raise _TooFewEntries(promise.directory_size)
+        kept["promise"] = promise
+        return PromiseFacts(promise.directory_size, promise.received_ms)
+
+    return OpenChecks(
+        exchange=ground.exchange,
+        me=ground.me,
+        verify_promise=verify_promise,
+        envelope_key=directory.envelope_key,
+        statement_key=directory.statement_key,
+        xwing_key=ground.prekey,
+        seen=ground.seen,
+    )
+
+
+def _decide(opened: Opened, promise: Promise, ground: Ground) -> Decision:
+    if opened.label is None:
+        raise VerificationFailed("a report without a label")
+    leaf = opened.leaf
+    item = Item.received(opened.label, Slot(leaf.basis, leaf.via, leaf.display_only), intact=True)
+    rules = replace(ground.rules_at(promise.directory_size), as_of_ms=promise.received_ms)
+    return decide(
+        item,
+        sender=opened.core.sender,
+        recipient=ground.me,
+        rules=rules,
+        now_ms=max(ground.now_ms, promise.received_ms),
+        role=Role.RECIPIENT,
+    )
+
+
+def _control(opened: Opened, ground: Ground) -> Control | None:
+    if opened.core.kind is not EnvelopeKind.CONTROL:
+        return None
+    return _READERS[opened.statement.payload_type](opened, _keys_of(opened, ground), ground)
+
+
+def _keys_of(opened: Opened, ground: Ground) -> KeyLookup:
+    size = opened.promise_facts.directory_size
+    sender = opened.core.sender
+    return lambda key_id: ground.snapshot.directory.statement_key(sender, key_id, at_size=size)
+
+
+def _read_receipts(opened: Opened, lookup: KeyLookup, ground: Ground) -> ReceiptBatch:
+    return open_receipts(
+        opened.statement,
+        lookup,
+        exchange=ground.exchange,
+        from_party=opened.core.sender,
+        to_party=ground.me,
+        seen=ground.seen,
+    )
+
+
+def _read_retraction(opened: Opened, lookup: KeyLookup, ground: Ground) -> Retraction:
+    return open_retraction(
+        opened.statement, lookup, exchange=ground.exchange, originator=opened.core.sender, seen=ground.seen
+    )
+
+
+def _read_stream_head(opened: Opened, lookup: KeyLookup, ground: Ground) -> StreamHead:
+    return open_stream_head(
+        opened.statement,
+        lookup,
+        exchange=ground.exchange,
+        from_party=opened.core.sender,
+        to_party=ground.me,
+        seen=ground.seen,
+    )
+
+
+def _read_agreement_text(opened: Opened, lookup: KeyLookup, ground: Ground) -> AgreementText:
+    return open_agreement_text(opened.statement, lookup, exchange=ground.exchange, seen=ground.seen)
+
+
+_READERS: Mapping[str, Callable[[Opened, KeyLookup, Ground], Control]] = {
+    payload_type(RECEIPTS): _read_receipts,
+    payload_type(RETRACTION): _read_retraction,
+    payload_type(STREAM_HEAD): _read_stream_head,
+    payload_type(AGREEMENT_TEXT): _read_agreement_text,
+}
+
+
+def _bad(waiting: Waiting, error: BadEnvelope) -> Bad:
+    """Say what failed; whom to tell only when the header's signature has held."""
+    if error.step <= STEP_AUTHENTIC:
+        return Bad(waiting, error.step, error.reason, str(error))
+    try:
+        delivery = decode_delivery(waiting.delivery)
+        core = decode_core(decode_header(delivery.header.payload).core)
+    except ExchangeError:
+        return Bad(waiting, error.step, error.reason, str(error))
+    sender = "" if core.kind is EnvelopeKind.CONTROL else core.sender
+    return Bad(waiting, error.step, error.reason, str(error), sender, envelope_hash(delivery.header.payload))
+
+
+def _bad_opened(waiting: Waiting, opened: Opened, step: int, reason: str, detail: str) -> Bad:
+    sender = "" if opened.core.kind is EnvelopeKind.CONTROL else opened.core.sender
+    return Bad(waiting, step, reason, detail, sender, opened.envelope_hash, opened.item_hash)

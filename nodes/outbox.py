@@ -1,0 +1,210 @@
+"""Accept a report: sign it, decide who may get it, and make that durable before the push returns (PROTOCOL 3).
+
+1. a repeat of an earlier push gets that push's item
+2. label, release and statement become bytes, once; the item is the hash of the statement's bytes
+3. decide for every partner; a partner that must only wait (release time, embargo) stays in the audience
+4. sign with the statement key, together with whatever else waits to be signed
+5. the report's own key, durable in keys.db; then report, audience and story in one transaction
+Nothing is sealed or sent here: nodes/sender.py does that.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from exchange.crypto.codec import encode_signed
+from exchange.crypto.random import random_bytes
+from exchange.crypto.signed import Signed
+from exchange.envelope.binding import item_hash
+from exchange.envelope.codec import encode_report
+from exchange.envelope.model import REPORT_TYPE, EnvelopeKind, ReportStatement
+from exchange.errors import Conflict
+from exchange.names import ID_BYTES, PartyId
+from exchange.policy.codec import encode_label, encode_release
+from exchange.policy.decide import who_gets
+from exchange.policy.decision import Decision, Finding, Item, Outcome, Reason, Step
+from exchange.policy.explain import sentence
+from nodes import vault
+from nodes.author import AuthoredReport
+from nodes.core import Core
+from nodes.store import reports
+from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
+
+_KEY_LABEL = b"concord/v1/node/push\x00"
+_CONTENT_LABEL = b"concord/v1/node/push-content\x00"
+
+TIMED = frozenset({Reason.NOT_YET, Reason.EMBARGOED})
+"""Reasons that time alone removes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A push that is durable."""
+
+    item: bytes
+    decisions: Sequence[tuple[PartyId, Decision]]
+    repeated: bool
+
+
+def push_digest(key: str, content: bytes, label: bytes, *, who: str = "") -> bytes:
+    """Return under what a push is remembered: the caller's key, else content and label; `who` keeps callers apart."""
+    caller = sha256(who.encode()).digest()
+    if key:
+        return sha256(_KEY_LABEL + caller + key.encode()).digest()
+    return sha256(_CONTENT_LABEL + caller + sha256(content).digest() + sha256(label).digest()).digest()
+
+
+class Outbox:
+    """Where reports and retractions of this node enter. For one event loop."""
+
+    def __init__(self, core: Core, *, wake: Callable[[], None]) -> None:
+        """`wake` tells the sender that there is work."""
+        self._core = core
+        self._wake = wake
+
+    def decide(self, authored: AuthoredReport) -> list[tuple[PartyId, Decision]]:
+        """Return the decision for every other partner, by id; nothing is stored."""
+        item = Item.to_send(authored.label, authored.release)
+        core = self._core
+        return who_gets(item, sender=core.me, rules=core.trust.rules_now(), now_ms=core.clock())
+
+    async def pushed_before(self, digest: bytes) -> bytes | None:
+        """Return the item of an earlier push with this digest."""
+        return await self._core.database.read(lambda connection: reports.pushed_before(connection, digest))
+
+    async def accept(self, authored: AuthoredReport, digest: bytes) -> Accepted:
+        """Return once the signed report is durable in the outbox; a repeat with the same digest changes nothing.
+
+        Raises:
+            Conflict: it replaces a version that is not the newest of its thread, or not this node's.
+        """
+        core = self._core
+        # 1
+        before = await self.pushed_before(digest)
+        if before is not None:
+            return Accepted(before, self.decide(authored), repeated=True)
+        # 2
+        now_ms = core.clock()
+        authored_ms = await self._authored_ms(authored, now_ms)
+        release = encode_release(authored.release)
+        payload = encode_report(self._statement(authored, authored_ms))
+        item = item_hash(payload)
+        # 3
+        decisions = self.decide(authored)
+        # 4
+        signed = await core.signer.sign(REPORT_TYPE, payload)
+        # 5
+        report = await self._sealed(authored, item, signed, release, authored_ms=authored_ms, now_ms=now_ms)
+        audience = [each for party, decision in decisions if (each := addressee(report, authored, party, decision))]
+        accepted = await core.database.write(partial(_store, digest=digest, report=report, audience=audience))
+        if not accepted:
+            return await self._late_repeat(digest, decisions)
+        self._wake()
+        return Accepted(item, decisions, repeated=False)
+
+    async def _late_repeat(self, digest: bytes, decisions: Sequence[tuple[PartyId, Decision]]) -> Accepted:
+        """Answer a push whose twin was stored a moment before it; its own key is swept at the next start."""
+        item = await self.pushed_before(digest)
+        if item is None:
+            raise Conflict("a push with this key was stored and is gone", hint="push again")
+        return Accepted(item, decisions, repeated=True)
+
+    async def _authored_ms(self, authored: AuthoredReport, now_ms: int) -> int:
+        """Return a time later than that of every version before, so that the newest wins everywhere."""
+        if not authored.supersedes:
+            return now_ms
+        core = self._core
+        known = await core.database.read(lambda c: reports.versions(c, authored.thread_id, core.me))
+        if not known or known[-1].item != authored.supersedes:
+            raise Conflict("a newer version of this report exists", hint="correct that one: concord report list")
+        return max(now_ms, known[-1].authored_ms + 1)
+
+    def _statement(self, authored: AuthoredReport, authored_ms: int) -> ReportStatement:
+        return ReportStatement(
+            exchange=self._core.exchange,
+            originator=self._core.me,
+            label=encode_label(authored.label),
+            kind=authored.kind,
+            media_type=authored.media_type,
+            content=authored.content,
+            thread_id=authored.thread_id,
+            supersedes=authored.supersedes,
+            authored_ms=authored_ms,
+            salt=random_bytes(ID_BYTES),
+        )
+
+    async def _sealed(
+        self, authored: AuthoredReport, item: bytes, signed: Signed, release: bytes, *, authored_ms: int, now_ms: int
+    ) -> Report:
+        core = self._core
+        key = (await core.keybox.new_keys([item]))[item]
+        title, record = vault.seal_report(
+            key, item, title=authored.title, signed=encode_signed(signed), release=release
+        )
+        return Report(
+            item=item,
+            thread=authored.thread_id,
+            direction=Direction.SENT,
+            originator=core.me,
+            sender=core.me,
+            kind=authored.kind,
+            tlp=int(authored.label.tlp),
+            lane=int(authored.lane),
+            authored_ms=authored_ms,
+            stored_ms=now_ms,
+            state=ItemState.CURRENT,
+            stix_digest=vault.stix_digest(core.keys.master, authored.stix_id),
+            title=title,
+            record=record,
+            review_at_ms=authored.label.review_on_ms,
+        )
+
+
+def addressee(report: Report, authored: AuthoredReport, party: PartyId, decision: Decision) -> Addressee | None:
+    """Return where a new report stands with a partner; None when the partner is not in its audience at all."""
+    why = failures(decision)
+    if any(finding.step is Step.AUDIENCE and finding.reason is not Reason.EXCLUDED for finding in why):
+        return None
+    made = Addressee(
+        item=report.item,
+        recipient=party,
+        kind=int(EnvelopeKind.REPORT),
+        lane=report.lane,
+        state=Reach.WAITING,
+        basis=decision.basis,
+        clause=decision.clause,
+    )
+    if decision.permit:
+        return made
+    words = "; ".join(sentence(finding) for finding in why)
+    if {finding.reason for finding in why} <= TIMED:
+        due_ms = max(authored.label.not_before_ms, authored.label.embargo_until_ms)
+        return replace(made, why=f"waiting: {words}", due_ms=due_ms)
+    return replace(made, state=Reach.DENIED, why=words)
+
+
+def failures(decision: Decision) -> list[Finding]:
+    """Return the findings that deny."""
+    return [finding for finding in decision.findings if finding.outcome is Outcome.FAIL]
+
+
+def _store(connection: Connection, *, digest: bytes, report: Report, audience: Sequence[Addressee]) -> bool:
+    """Store a new report; False when another push with this digest was stored first, and nothing is then."""
+    if reports.pushed_before(connection, digest) is not None:
+        return False
+    reports.add_report(connection, report)
+    reports.settle_thread(connection, report.thread, report.originator)
+    reports.add_addressees(connection, audience)
+    reports.remember_push(connection, digest, report.item, report.stored_ms)
+    denied = [each for each in audience if each.state is Reach.DENIED]
+    reports.add_events(
+        connection,
+        [
+            Event(report.item, report.stored_ms, "signed", detail=f"for {len(audience) - len(denied)} recipients"),
+            *(Event(report.item, report.stored_ms, "denied", each.recipient, each.why) for each in denied),
+        ],
+    )
+    return True

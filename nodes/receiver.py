@@ -1,0 +1,234 @@
+"""From mailbox to inbox: open, decide again, store, and only then acknowledge (PROTOCOL 3).
+
+One stream brings every lane. For each frame:
+1. judge every delivery in a thread (nodes/opening.py); wait, bounded, for directory entries or views that are missing
+2. agreement texts are taken in; each new report gets its own durable key and is sealed for the store
+3. one transaction stores all of it, the cursors included (nodes/inbox.py)
+4. acknowledge; what failed is acknowledged too: it is set aside here, and its sender gets a signed refusal
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+
+from exchange.envelope.model import EnvelopeKind, Lane
+from exchange.errors import ExchangeError, Unavailable
+from exchange.limits import MIB
+from exchange.receipts.model import AgreementText
+from exchange.runtime.logs import get_logger
+from nodes import alarms
+from nodes.agreements import Agreements
+from nodes.core import Core
+from nodes.inbox import Effects, Sealed, seal_received, store_frame
+from nodes.opening import Bad, Behind, Good, Ground, denied_for_good, judge
+from nodes.relay_port import Delivered, Relay, Waiting
+from nodes.store import receiving, reports, sending
+from nodes.store.rows import Cursor
+
+WINDOW_BYTES = 16 * MIB
+"""Deliveries that may be under way and not acknowledged."""
+
+DRAINED_AGAIN_MS = 10 * 60 * 1000
+"""That every lane is empty is written down this often."""
+
+TRIES = 2
+PART = "deliver"
+
+Positions = Sequence[tuple[Lane, int]]
+
+
+class Receiver:
+    """The receiving half of one node. For one event loop."""
+
+    def __init__(
+        self,
+        core: Core,
+        relay: Relay,
+        agreements: Agreements,
+        *,
+        on_urgent: Callable[[], None],
+        on_purge: Callable[[], None],
+    ) -> None:
+        """`on_urgent` is called when a flash report waits for its receipt, `on_purge` when one is to be destroyed."""
+        self._core = core
+        self._relay = relay
+        self._agreements = agreements
+        self._on_urgent = on_urgent
+        self._on_purge = on_purge
+        self._backoff = core.backoff()
+        self._cursors: dict[int, Cursor] = {}
+        self._highest = (-1, 0)
+        self._log = get_logger(__name__)
+
+    async def load(self) -> None:
+        """Take up the cursors."""
+        self._cursors = await self._core.database.read(receiving.cursors)
+
+    async def run(self) -> None:
+        """Receive until cancelled."""
+        while True:
+            acknowledged: asyncio.Queue[Positions] = asyncio.Queue()
+            try:
+                async for frame in self._relay.deliver(WINDOW_BYTES, _drain(acknowledged)):
+                    self._core.link.heard(PART, frame.now_ms)
+                    self._backoff.reset()
+                    if frame.waiting:
+                        await self.take(frame)
+                        acknowledged.put_nowait(_last_positions(frame.waiting))
+                    else:
+                        await self._drained(frame.now_ms)
+            except ExchangeError as error:
+                self._core.link.lost(PART, error)
+                self._log.info("deliver.lost", reason=error.reason, detail=str(error))
+            await asyncio.sleep(next(self._backoff))
+
+    async def take(self, frame: Delivered) -> Effects:
+        """Judge and store one frame; when this returns all of it is durable and may be acknowledged."""
+        core = self._core
+        # 1
+        judged = await self._judge(frame.waiting)
+        goods = [each for each in judged if isinstance(each, Good)]
+        bads = [each for each in judged if isinstance(each, Bad)]
+        goods, backwards = await self._forward_only(goods)
+        # 2
+        for good in goods:
+            if isinstance(good.control, AgreementText):
+                await self._take_agreement(good.control, good.opened.core.sender)
+        now_ms = core.clock()
+        sealed = await self._seal(goods)
+        cursors = self._advanced(frame.waiting)
+        # 3
+        store = partial(
+            store_frame, goods=goods, bads=[*bads, *backwards], sealed=sealed, cursors=cursors, now_ms=now_ms
+        )
+        effects = await core.database.write(store)
+        self._cursors |= {cursor.lane: cursor for cursor in cursors}
+        for kind, subject, text in effects.alarms:
+            await core.alarms.raise_(kind, subject, text)
+        for bad in (*bads, *backwards):
+            self._log.warning("delivery.set-aside", step=bad.step, reason=bad.reason, detail=bad.detail)
+        if effects.urgent:
+            self._on_urgent()
+        if effects.purge:
+            self._on_purge()
+        return effects
+
+    async def _judge(self, waiting: Sequence[Waiting]) -> list[Good | Bad]:
+        judged = await self._judge_once(waiting)
+        for _ in range(TRIES):
+            behind = [each for each in judged if isinstance(each, Behind)]
+            if not behind:
+                break
+            await self._catch_up(behind)
+            again = iter(await self._judge_once([each.waiting for each in behind]))
+            judged = [next(again) if isinstance(each, Behind) else each for each in judged]
+        return [denied_for_good(each) if isinstance(each, Behind) else each for each in judged]
+
+    async def _judge_once(self, waiting: Sequence[Waiting]) -> list[Good | Bad | Behind]:
+        core = self._core
+        ground = Ground(
+            snapshot=core.trust.now,
+            rules_at=core.trust.now.rules_at,
+            me=core.me,
+            exchange=core.exchange,
+            prekey=core.keybox.prekey,
+            seen=core.seen,
+            now_ms=core.clock(),
+        )
+        work = partial(_judge_all, waiting, ground)
+        return await asyncio.get_running_loop().run_in_executor(core.executor, work)
+
+    async def _catch_up(self, behind: Sequence[Behind]) -> None:
+        core = self._core
+        try:
+            await core.trust.wait_for(max(each.size for each in behind), core.timing.directory_wait_s)
+            if any(each.agreement for each in behind):
+                await self._agreements.fetch(self._relay)
+        except Unavailable as error:
+            self._log.warning("deliver.behind", detail=str(error))
+
+    async def _forward_only(self, goods: Sequence[Good]) -> tuple[list[Good], list[Bad]]:
+        """Set aside deliveries whose promise names a smaller directory than one earlier in the log (PROTOCOL 3)."""
+        kept, backwards = [], []
+        for good in sorted(goods, key=lambda each: each.promise.log_index):
+            place = (good.promise.log_index, good.promise.directory_size)
+            if place[0] > self._highest[0]:
+                fits = place[1] >= self._highest[1]
+            else:
+                around = partial(sending.directory_sizes_around, log_index=place[0])
+                before, after = await self._core.database.read(around)
+                fits = (before or 0) <= place[1] and (after is None or place[1] <= after)
+            if fits:
+                self._highest = max(self._highest, place)
+                kept.append(good)
+                continue
+            text = f"promise {place[0]} was judged under directory size {place[1]}, an earlier one under a larger"
+            await self._core.alarms.raise_(alarms.RELAY, f"promise {place[0]}", text)
+            opened = good.opened
+            sender = "" if opened.core.kind is EnvelopeKind.CONTROL else opened.core.sender
+            backwards.append(
+                Bad(good.waiting, 10, "DIRECTORY_DECREASES", text, sender, opened.envelope_hash, opened.item_hash)
+            )
+        wanted = {id(good) for good in kept}
+        return [good for good in goods if id(good) in wanted], backwards
+
+    async def _take_agreement(self, text: AgreementText, sender: str) -> None:
+        try:
+            await self._agreements.take(text)
+        except Unavailable:
+            raise
+        except ExchangeError as error:
+            await self._core.alarms.raise_(
+                alarms.AGREEMENT, sender, f"an agreement from {sender} does not hold: {error}"
+            )
+
+    async def _seal(self, goods: Sequence[Good]) -> dict[bytes, Sealed]:
+        core = self._core
+        reports_ = {good.opened.item_hash: good for good in goods if good.control is None}
+        if not reports_:
+            return {}
+        known = await core.database.read(partial(reports.known_items, items=list(reports_)))
+        fresh = {item: good for item, good in reports_.items() if item not in known}
+        if not fresh:
+            return {}
+        keys = await core.keybox.new_keys(list(fresh))
+        work = partial(_seal_all, fresh, keys, core.keys.master)
+        return await asyncio.get_running_loop().run_in_executor(core.executor, work)
+
+    def _advanced(self, waiting: Sequence[Waiting]) -> list[Cursor]:
+        advanced = []
+        for lane, position in _last_positions(waiting):
+            before = self._cursors.get(int(lane), Cursor(int(lane), 0))
+            advanced.append(Cursor(int(lane), max(position, before.position), before.drained_ms))
+        return advanced
+
+    async def _drained(self, relay_ms: int) -> None:
+        """Write down that nothing waits at the relay: prekeys of days before may be destroyed."""
+        stale = [
+            Cursor(int(lane), before.position, relay_ms)
+            for lane in Lane
+            if relay_ms - (before := self._cursors.get(int(lane), Cursor(int(lane), 0))).drained_ms > DRAINED_AGAIN_MS
+        ]
+        if stale:
+            await self._core.database.write(partial(receiving.set_cursors, changed=stale))
+            self._cursors |= {cursor.lane: cursor for cursor in stale}
+
+
+async def _drain(queue: asyncio.Queue[Positions]) -> AsyncIterator[Positions]:
+    while True:
+        yield await queue.get()
+
+
+def _last_positions(waiting: Sequence[Waiting]) -> list[tuple[Lane, int]]:
+    last: dict[Lane, int] = {}
+    for each in waiting:
+        last[each.lane] = max(each.position, last.get(each.lane, 0))
+    return list(last.items())
+
+
+def _judge_all(waiting: Sequence[Waiting], ground: Ground) -> list[Good | Bad | Behind]:
+    return [judge(each, ground) for each in waiting]
+
+
+def _seal_all(fresh: dict[bytes, Good], keys: Mapping[bytes, bytes], master: bytes) -> dict[bytes, Sealed]:
+    return {item: seal_received(good, keys[item], master) for item, good in fresh.items()}

@@ -1,0 +1,232 @@
+"""Seal what waits: decide again, choose prekeys, take numbers, seal. Runs in a thread, on one unchanging snapshot.
+
+For each item: recipients that are permitted now and have a valid prekey share one envelope (or get one each, after a
+refusal that named nobody); a recipient without a prekey waits and gets its own envelope later; one that is no longer
+permitted is denied. Nothing is stored here: nodes/sender.py stores envelopes, numbers and changes in one transaction,
+and only then sends.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from exchange.crypto.codec import encode_signed
+from exchange.crypto.keys import PublicKey
+from exchange.crypto.signed import Signed
+from exchange.crypto.signing import Ed25519Key
+from exchange.envelope.model import CONTROL_LABEL, Body, EnvelopeKind, Lane
+from exchange.envelope.seal import Prepared, Recipient, prepare, seal_all
+from exchange.errors import BadInput
+from exchange.limits import BATCH_STATEMENTS, ENVELOPE_LIFE_MS, RECIPIENTS
+from exchange.names import ExchangeName, PartyId
+from exchange.policy.binding import relay_label
+from exchange.policy.decide import decide
+from exchange.policy.decision import Decision, Item, Role, Rules
+from exchange.policy.explain import sentence
+from exchange.policy.model import Label, RelayLabel, Release
+from nodes.outbox import TIMED, failures
+from nodes.store.rows import Addressee, Event, Outgoing, Reach, TakenSlot
+from nodes.trust import Snapshot
+
+NO_PREKEY = "waiting: no prekey"
+NO_PREKEY_WAIT_MS = 60_000
+"""A recipient without a prekey is looked at again after this, or as soon as it has published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One item and the recipients that are due."""
+
+    item: bytes
+    kind: EnvelopeKind
+    lane: Lane
+    statement: Signed = field(repr=False)
+    due: Sequence[Addressee]
+    label: Label | None = None
+    """None for control statements, as the three below."""
+    label_bytes: bytes = field(default=b"", repr=False)
+    release: Release | None = None
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all jobs of one round are sealed under."""
+
+    snapshot: Snapshot
+    rules: Rules
+    me: PartyId
+    exchange: ExchangeName
+    key: Ed25519Key = field(repr=False)
+    stream: int
+    now_ms: int
+
+
+@dataclass(slots=True)
+class Round:
+    """What a round came to: envelopes to store, rows that change, lines of the story."""
+
+    outgoing: list[Outgoing] = field(default_factory=list)
+    changed: list[Addressee] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A recipient that gets it now."""
+
+    row: Addressee
+    decision: Decision | None
+    kem: PublicKey
+    display_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """An envelope without its signature, and whom it is for."""
+
+    job: Job
+    prepared: Prepared
+    chosen: Sequence[_Chosen]
+    numbers: Mapping[str, int]
+
+
+def seal_round(jobs: Sequence[Job], ground: Ground, numbers: Mapping[tuple[str, int], int]) -> Round:
+    """Return the round; `numbers` holds the last number used, by recipient and lane."""
+    made = Round()
+    last = dict(numbers)
+    drafts: list[_Draft] = []
+    for job in jobs:
+        for chosen in _envelopes(_choose(job, ground, made)):
+            try:
+                drafts.append(_draft(job, chosen, ground, last))
+            except BadInput as error:
+                # An item that cannot be sealed must not hold up the others.
+                why = f"cannot be sealed: {error}"
+                made.changed += [replace(each.row, state=Reach.REFUSED, why=why) for each in chosen]
+    for at in range(0, len(drafts), BATCH_STATEMENTS):
+        _finish(drafts[at : at + BATCH_STATEMENTS], ground, made)
+    return made
+
+
+def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
+    chosen = []
+    for row in job.due:
+        party = PartyId(row.recipient)
+        decision = _decide(job, party, ground) if job.kind is EnvelopeKind.REPORT else None
+        if decision is not None and not decision.permit:
+            made.changed.append(_denied(row, decision, job))
+            if made.changed[-1].state is Reach.DENIED:
+                made.events.append(Event(job.item, ground.now_ms, "denied", party, made.changed[-1].why))
+            continue
+        kem = ground.snapshot.prekey(party, ground.now_ms)
+        if kem is None:
+            made.changed.append(replace(row, why=NO_PREKEY, due_ms=ground.now_ms + NO_PREKEY_WAIT_MS))
+            if row.why != NO_PREKEY:
+                made.events.append(Event(job.item, ground.now_ms, "waiting", party, "no prekey"))
+            continue
+        shown = job.release is not None and party in job.release.display_only
+        chosen.append(_Chosen(row, decision, kem, shown))
+    return chosen
+
+
+def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
+    item = Item(label=job.label, release=job.release, intact=True, retracted=job.withdrawn)
+    return decide(item, sender=ground.me, recipient=party, rules=ground.rules, now_ms=ground.now_ms, role=Role.SENDER)
+
+
+def _denied(row: Addressee, decision: Decision, job: Job) -> Addressee:
+    why = failures(decision)
+    words = "; ".join(sentence(finding) for finding in why)
+    if job.label is not None and {finding.reason for finding in why} <= TIMED:
+        due_ms = max(job.label.not_before_ms, job.label.embargo_until_ms)
+        return replace(row, why=f"waiting: {words}", due_ms=due_ms)
+    return replace(row, state=Reach.DENIED, why=words, clause=decision.clause, basis=decision.basis)
+
+
+def _envelopes(chosen: Sequence[_Chosen]) -> Iterator[Sequence[_Chosen]]:
+    together = [each for each in chosen if not each.row.alone]
+    for at in range(0, len(together), RECIPIENTS):
+        yield together[at : at + RECIPIENTS]
+    for each in chosen:
+        if each.row.alone:
+            yield [each]
+
+
+def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple[str, int], int]) -> _Draft:
+    label, expires_ms = _label(job, ground)
+    numbers = {each.row.recipient: last.get((each.row.recipient, int(job.lane)), 0) + 1 for each in chosen}
+    prepared = prepare(
+        exchange=ground.exchange,
+        sender=ground.me,
+        sender_key=ground.key.public.key_id,
+        created_ms=ground.now_ms,
+        expires_ms=expires_ms,
+        lane=job.lane,
+        kind=job.kind,
+        label=label,
+        directory=ground.snapshot.head,
+        body=Body(job.statement),
+        recipients=[
+            Recipient(
+                party=PartyId(each.row.recipient),
+                kem=each.kem,
+                stream=ground.stream,
+                pair_seq=numbers[each.row.recipient],
+                basis=each.decision.basis if each.decision else None,
+                display_only=each.display_only,
+            )
+            for each in chosen
+        ],
+    )
+    # Numbers are taken only by what was prepared.
+    last.update({(recipient, int(job.lane)): seq for recipient, seq in numbers.items()})
+    return _Draft(job, prepared, chosen, numbers)
+
+
+def _label(job: Job, ground: Ground) -> tuple[RelayLabel, int]:
+    most = ground.now_ms + ENVELOPE_LIFE_MS
+    if job.label is None:
+        return CONTROL_LABEL, most
+    label = relay_label(job.label, job.label_bytes, sender_is_originator=True, expires_ms=most)
+    return label, label.expires_ms
+
+
+def _finish(drafts: Sequence[_Draft], ground: Ground, made: Round) -> None:
+    if not drafts:
+        return
+    sealed = seal_all([draft.prepared for draft in drafts], ground.key)
+    for draft, each in zip(drafts, sealed, strict=True):
+        job = draft.job
+        places = {party: place for place, party in each.slots}
+        slots = tuple(
+            TakenSlot(recipient, places[PartyId(recipient)], ground.stream, seq)
+            for recipient, seq in draft.numbers.items()
+        )
+        header = encode_signed(each.header)
+        made.outgoing.append(
+            Outgoing(
+                envelope=each.envelope_hash,
+                item=job.item,
+                kind=int(job.kind),
+                lane=int(job.lane),
+                sealed_ms=ground.now_ms,
+                header=header,
+                submission=each.submission_bytes,
+                slots=slots,
+            )
+        )
+        for chosen in draft.chosen:
+            decision = chosen.decision
+            made.changed.append(
+                replace(
+                    chosen.row,
+                    state=Reach.SEALED,
+                    why="",
+                    envelope=each.envelope_hash,
+                    basis=decision.basis if decision else None,
+                    clause=decision.clause if decision else "",
+                )
+            )
+        if job.kind is EnvelopeKind.REPORT:
+            detail = f"for {len(slots)} recipients"
+            made.events.append(Event(job.item, ground.now_ms, "sealed", detail=detail, envelope=each.envelope_hash))

@@ -1,0 +1,272 @@
+"""From outbox to relay: seal after the push, at most 64 ahead; store before sending; keep what the relay answers.
+
+Two loops. The first seals what waits (nodes/sealing.py) and stores envelopes, their numbers and what changed in one
+transaction. The second submits stored envelopes over one stream, flash first, and stores each answer; it knows nothing
+else than what is stored, so after a crash the same bytes go again. A refused envelope's numbers are void; its
+recipients are decided on again later, never at once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from sqlalchemy import Connection
+
+from exchange.crypto.codec import decode_signed
+from exchange.crypto.keys import PublicKey
+from exchange.crypto.signed import VerifiedRoots
+from exchange.envelope.model import EnvelopeKind, Lane
+from exchange.errors import Conflict, ExchangeError, VerificationFailed
+from exchange.limits import FRAME_BYTES, FRAME_ITEMS, MIB
+from exchange.runtime.logs import get_logger
+from nodes import alarms, vault
+from nodes.answers import Answer, Promised, read_answer, record
+from nodes.core import Core
+from nodes.relay_port import Answered, Frame, Outcome, Relay
+from nodes.sealing import Ground, Job, Round, seal_round
+from nodes.store import reports, sending
+from nodes.store.rows import Addressee, ItemState, Outgoing, Reach
+
+AHEAD = 64
+"""Sealed envelopes without an answer."""
+
+ROUND_ITEMS = 64
+IDLE_S = 60.0
+PART = "submit"
+STATEMENT_BYTES_MOST = 2 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What one read of the store gives to a round."""
+
+    jobs: Sequence[Job]
+    numbers: dict[tuple[str, int], int]
+    broken: Sequence[Addressee]
+    """Rows whose report is gone."""
+
+
+class Sender:
+    """The sending half of one node. For one event loop."""
+
+    def __init__(self, core: Core, relay: Relay, *, on_answer: Callable[[], None] = lambda: None) -> None:
+        """`on_answer` is called after answers were stored."""
+        self._core = core
+        self._relay = relay
+        self._on_answer = on_answer
+        self._backoff = core.backoff()
+        self._work = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._room = asyncio.Event()
+        self._unanswered: dict[bytes, Outgoing] = {}
+        self._in_flight: dict[int, Sequence[Outgoing]] = {}
+        self._frame = 0
+        self._log = get_logger(__name__)
+
+    def wake(self) -> None:
+        """Look for work at once."""
+        self._work.set()
+
+    async def load(self) -> None:
+        """Take up what was sealed and has no answer."""
+        after = 0
+        while stored := await self._core.database.read(partial(sending.unanswered, after=after, limit=FRAME_ITEMS)):
+            self._unanswered |= {each.envelope: each for each in stored}
+            after = stored[-1].number
+        if self._unanswered:
+            self._ready.set()
+
+    # -- sealing -------------------------------------------------------------------------------------------------------
+
+    async def run_sealing(self) -> None:
+        """Seal what waits, until cancelled."""
+        while True:
+            self._work.clear()
+            try:
+                sealed = await self.seal_some()
+            except Conflict as error:
+                self._log.info("seal.again", detail=str(error))
+                continue
+            except ExchangeError as error:
+                self._log.error("seal.failed", reason=error.reason, detail=str(error))
+                sealed = False
+            if not sealed:
+                await self._wait_for_work()
+
+    async def _wait_for_work(self) -> None:
+        due_ms = await self._core.database.read(reports.next_due_ms)
+        wait_s = IDLE_S if due_ms is None else min(IDLE_S, max(0.05, (due_ms - self._core.clock()) / 1000))
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._work.wait()
+        except TimeoutError:
+            return
+
+    async def seal_some(self) -> bool:
+        """Seal and store one round; say whether there was anything to do."""
+        while len(self._unanswered) >= AHEAD:
+            self._room.clear()
+            await self._room.wait()
+        core = self._core
+        now_ms = core.clock()
+        room = min(ROUND_ITEMS, AHEAD - len(self._unanswered))
+        due = await self._due(now_ms, room)
+        if not due.jobs and not due.broken:
+            return False
+        ground = Ground(
+            snapshot=core.trust.now,
+            rules=core.trust.rules_now(),
+            me=core.me,
+            exchange=core.exchange,
+            key=core.keys.envelope,
+            stream=core.keys.stream,
+            now_ms=now_ms,
+        )
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(core.executor, partial(seal_round, due.jobs, ground, due.numbers))
+        made.changed += due.broken
+        first = await core.database.write(partial(_store_round, made=made, now_ms=now_ms))
+        for place, each in enumerate(made.outgoing):
+            self._unanswered[each.envelope] = replace(each, number=first + place)
+        if made.outgoing:
+            self._ready.set()
+        return True
+
+    async def _due(self, now_ms: int, room: int) -> _Due:
+        core = self._core
+        groups = await core.database.read(partial(reports.to_seal, now_ms=now_ms, items=room))
+        items = [group[0].item for group in groups if group[0].kind == EnvelopeKind.REPORT]
+        keys = await core.keybox.keys(items)
+        read = partial(_read_jobs, groups=groups, keys=keys, stream=core.keys.stream)
+        return await core.database.read(read)
+
+    # -- submitting ----------------------------------------------------------------------------------------------------
+
+    async def run_submitting(self) -> None:
+        """Submit what is sealed, until cancelled."""
+        while True:
+            await self._ready.wait()
+            try:
+                async for answered in self._relay.submit(self._frames()):
+                    await self._take(answered)
+                    self._core.link.heard(PART)
+                    self._backoff.reset()
+            except VerificationFailed as error:
+                await self._core.alarms.raise_(alarms.RELAY, "answer", f"the relay's answer does not hold: {error}")
+            except ExchangeError as error:
+                self._core.link.lost(PART, error)
+                self._log.info("submit.lost", reason=error.reason)
+            finally:
+                self._in_flight.clear()
+                if self._unanswered:
+                    self._ready.set()
+            await asyncio.sleep(next(self._backoff))
+
+    async def _frames(self) -> AsyncIterator[Frame]:
+        while True:
+            chosen = self._next_frame()
+            if not chosen:
+                self._ready.clear()
+                await self._ready.wait()
+                continue
+            self._frame += 1
+            self._in_flight[self._frame] = chosen
+            yield Frame(self._frame, [each.submission for each in chosen])
+
+    def _next_frame(self) -> list[Outgoing]:
+        """Return what is not under way yet, flash first, as much as one frame carries."""
+        under_way = {each.envelope for frame in self._in_flight.values() for each in frame}
+        free = [each for each in self._unanswered.values() if each.envelope not in under_way]
+        free.sort(key=lambda each: (each.lane, each.number))
+        chosen: list[Outgoing] = []
+        size = 0
+        for each in free[:FRAME_ITEMS]:
+            size += len(each.submission)
+            if chosen and size > FRAME_BYTES:
+                break
+            chosen.append(each)
+        return chosen
+
+    async def _take(self, answered: Answered) -> None:
+        """Verify and store the answers of one frame."""
+        sent = self._in_flight.get(answered.number)
+        if sent is None or len(sent) != len(answered.outcomes):
+            raise VerificationFailed("the relay answered a frame that was not sent, or not all of it")
+        core = self._core
+        pairs = list(zip(sent, answered.outcomes, strict=True))
+        relay_key = core.trust.now.directory.relay_keys.promise
+        read = partial(_read_answers, pairs, relay_key=relay_key, exchange=core.exchange, seen=core.seen)
+        answers: list[Answer] = await asyncio.get_running_loop().run_in_executor(core.executor, read)
+        del self._in_flight[answered.number]
+        now_ms, first_ms = core.clock(), int(core.timing.reseal_first_s * 1000)
+        wrong = await core.database.write(partial(record, answers=answers, now_ms=now_ms, reseal_first_ms=first_ms))
+        for text in wrong:
+            await core.alarms.raise_(alarms.RELAY, text[:64], text)
+        for each in sent:
+            self._unanswered.pop(each.envelope, None)
+        self._room.set()
+        self._work.set()
+        self._on_answer()
+        self._log.debug("answered", promised=sum(isinstance(a, Promised) for a in answers), of=len(answers))
+
+
+def _read_jobs(
+    connection: Connection, groups: Sequence[Sequence[Addressee]], keys: Mapping[bytes, bytes], stream: int
+) -> _Due:
+    jobs, broken = [], []
+    for group in groups:
+        job = _job(connection, group, keys)
+        if job is not None:
+            jobs.append(job)
+        else:
+            broken += [replace(row, state=Reach.PURGED, why="the report is gone") for row in group]
+    return _Due(jobs, sending.last_numbers(connection, stream), broken)
+
+
+def _job(connection: Connection, group: Sequence[Addressee], keys: Mapping[bytes, bytes]) -> Job | None:
+    first = group[0]
+    if first.kind == EnvelopeKind.CONTROL:
+        control = sending.control_of(connection, first.item)
+        if control is None:
+            return None
+        signed = decode_signed(control.statement, limit=STATEMENT_BYTES_MOST, what="a stored control statement")
+        return Job(first.item, EnvelopeKind.CONTROL, Lane(first.lane), signed, group)
+    report = reports.report_of(connection, first.item)
+    if report is None or report.state is ItemState.PURGED or first.item not in keys:
+        return None
+    opened = vault.open_report(keys[first.item], first.item, report.record)
+    return Job(
+        item=first.item,
+        kind=EnvelopeKind.REPORT,
+        lane=Lane(first.lane),
+        statement=opened.signed,
+        due=group,
+        label=opened.label,
+        label_bytes=opened.statement.label,
+        release=opened.release,
+        withdrawn=report.state is ItemState.WITHDRAWN,
+    )
+
+
+def _store_round(connection: Connection, made: Round, now_ms: int) -> int:
+    """Store a round, all or nothing; return the number of its first envelope.
+
+    Raises:
+        Conflict: a row changed since the round was read, by a retraction for example; the next round sees it.
+    """
+    for row in made.changed:
+        found = reports.addressee(connection, row.item, row.recipient)
+        if found is None or found.state is not Reach.WAITING:
+            raise Conflict(f"{row.recipient} no longer waits for {row.item.hex()[:12]}")
+        reports.replace_addressee(connection, row)
+    reports.add_events(connection, made.events)
+    return sending.add_sealed(connection, made.outgoing, now_ms) if made.outgoing else 0
+
+
+def _read_answers(
+    pairs: Sequence[tuple[Outgoing, Outcome]], *, relay_key: PublicKey, exchange: str, seen: VerifiedRoots
+) -> list[Answer]:
+    return [
+        read_answer(envelope, outcome, relay_key=relay_key, exchange=exchange, seen=seen) for envelope, outcome in pairs
+    ]
