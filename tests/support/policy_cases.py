@@ -297,6 +297,11 @@ def _the_rest() -> Iterator[Case]:
         yield case("special categories", role, R.SPECIAL_CATEGORIES_NOT_ALLOWED, label=special, given=allowed)
         yield case("special, not for life", role, R.SPECIAL_CATEGORIES_NOT_FOR_LIFE, label=not_life, given=wide)
         yield case("special categories to protect life", role, label=special, given=wide)
+        for_consuls = replace(next(iter(wide.agreements.values())).view.terms[0], purposes=(Purpose.CONSULAR,))
+        elsewhere = rules(an_agreement(for_consuls))
+        yield case(
+            "special, term not for life", role, R.SPECIAL_CATEGORIES_NOT_FOR_LIFE, label=special, given=elsewhere
+        )
     held = a_label(embargo_until_ms=NOW + 1)
     everyone = a_release(to=(Target(everyone=True),))
     yield case("under embargo", SENDER, R.EMBARGOED, label=held, release=everyone)

@@ -166,6 +166,18 @@ def test_obligations_take_the_stricter_of_label_and_agreement() -> None:
     assert "do not keep" in told
 
 
+def test_obligations_are_the_labels_where_it_is_stricter() -> None:
+    label = a_label(actions=Actions.NONE, evidence_use=EvidenceUse.NO, retention_days=7, use_in=("PK",))
+    term = a_term(actions_max=Actions.EXTERNAL_ACTIVE, evidence_use=EvidenceUse.YES, retention_max_days=30)
+    item = Item.to_send(label, a_release())
+    duty = decide(
+        item, sender=XA, recipient=XB, rules=rules(an_agreement(term)), now_ms=NOW, role=Role.SENDER
+    ).obligations
+    assert duty is not None
+    assert (duty.actions, duty.evidence_use) == (Actions.NONE, EvidenceUse.NO)
+    assert (duty.retention_days, duty.purge_at_ms, duty.use_in) == (7, NOW + 7 * DAY, ("PK",))
+
+
 @pytest.mark.parametrize("on_expiry, purge, ask", [(OnExpiry.PURGE, NOW + HOUR, 0), (OnExpiry.ASK, 0, NOW + HOUR)])
 def test_what_happens_at_expiry_is_what_the_label_says(on_expiry: OnExpiry, purge: int, ask: int) -> None:
     label = a_label(expires_ms=NOW + HOUR, on_expiry=on_expiry)
