@@ -107,6 +107,7 @@ async def serve(home: RelayHome, settings: RelaySettings, secrets: RelaySecrets,
             genesis=listening.info.genesis_hash.hex(),
         )
         await drain.wait()
+    get_logger(__name__).info("relay stopped")
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """`concord relay`: make a relay, run it, ask how it is."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -98,6 +99,7 @@ def serve(
     settings = load_config(RelaySettings, here.config, env_prefix=ENV_PREFIX)
     here.read_genesis()
     configure_logging(json=settings.log_json, level=settings.log_level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     secrets = RelaySecrets.load(here.keys, read_passphrase(fd=passphrase_fd, file=passphrase_file))
     # Imported here: the other commands need no server.
     from exchange.relay import app as relay_app  # noqa: PLC0415

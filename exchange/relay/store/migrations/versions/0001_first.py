@@ -15,6 +15,7 @@ def upgrade() -> None:
     """Make all tables."""
     _make_logs()
     _make_envelopes()
+    _make_mailboxes()
     _make_registry()
 
 
@@ -76,14 +77,6 @@ def _make_envelopes() -> None:
         sa.UniqueConstraint("sender", "envelope_id", name="uq_accepted_sender"),
     )
     op.create_table(
-        "cursor",
-        sa.Column("recipient", sa.String(length=64), nullable=False),
-        sa.Column("lane", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("position", NUMBER, autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("recipient", "lane", name="pk_cursor"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "envelope",
         sa.Column("id", NUMBER, autoincrement=False, nullable=False),
         sa.Column("header", sa.LargeBinary(), nullable=False),
@@ -99,6 +92,26 @@ def _make_envelopes() -> None:
         sa.Column("header", sa.LargeBinary(), nullable=False),
         sa.Column("at_ms", NUMBER, autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("hash", name="pk_evidence"),
+    )
+    op.create_table(
+        "refused",
+        sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=False),
+        sa.Column("at_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("sender", "hash", name="pk_refused"),
+    )
+    op.create_index("ix_refused_at_ms", "refused", ["at_ms"], unique=False)
+
+
+def _make_mailboxes() -> None:
+    op.create_table(
+        "cursor",
+        sa.Column("recipient", sa.String(length=64), nullable=False),
+        sa.Column("lane", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("position", NUMBER, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("recipient", "lane", name="pk_cursor"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "held",
@@ -128,15 +141,6 @@ def _make_envelopes() -> None:
         sa.PrimaryKeyConstraint("recipient", "lane", "position", name="pk_mailbox"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
-        "refused",
-        sa.Column("sender", sa.String(length=64), nullable=False),
-        sa.Column("hash", sa.LargeBinary(), nullable=False),
-        sa.Column("answer", sa.LargeBinary(), nullable=False),
-        sa.Column("at_ms", NUMBER, autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("sender", "hash", name="pk_refused"),
-    )
-    op.create_index("ix_refused_at_ms", "refused", ["at_ms"], unique=False)
 
 
 def _make_registry() -> None:
