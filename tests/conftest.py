@@ -1,6 +1,7 @@
 """Fixtures of all suites, and how a test that is a coroutine runs. What only one suite needs stands in that suite."""
 
 import asyncio
+import dataclasses
 import inspect
 from collections.abc import Iterator
 from itertools import count
@@ -54,3 +55,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return sqlite_url(tmp_path / "test.db")
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name values that hold random bytes by their argument: the workers of one run must collect the same names."""
+    return argname if dataclasses.is_dataclass(val) or isinstance(val, bytes) else None

@@ -114,10 +114,11 @@ def join(home: Home, player: Player, processes: Processes, fingerprint: str) -> 
 
 def sign_agreements(home: Home) -> list[str]:
     """Let every party sign both agreements; return their titles. The last signature puts each into force."""
-    return [_sign_one(home, text) for text in AGREEMENTS]
+    return [sign_agreement(home, text) for text in AGREEMENTS]
 
 
-def _sign_one(home: Home, text: Path) -> str:
+def sign_agreement(home: Home, text: Path) -> str:
+    """Let every party of one text sign it, and hand it to the last one's node; return its title."""
     terms = parse_agreement_text(text.read_bytes())
     signed, source = home.path / "files" / f"{text.stem}.agreement", text
     for party in terms.parties:

@@ -169,7 +169,6 @@ MEMBERS = a_council(("XA", "XV"), 2).members
         Revocation(BY_PARTY, XV, HASH, RevocationReason.LOST, NOON),
         Suspension(BY_COUNCIL, PartyId("x"), suspended=True),
     ],
-    ids=str,
 )
 def test_impossible_statements_are_refused(wrong: Statement) -> None:
     with pytest.raises(ExchangeError):

@@ -1,0 +1,211 @@
+"""Full work, end to end: one sender, N recipients and a relay as processes, every store on disk, every commit flushed.
+
+`python -m benchmarks.end_to_end` prints deliveries a second for a burst, p50 and p99 of the latency at a steady rate,
+and the ratio of the burst to the pure-crypto ceiling of the same envelope, measured before and after it in the same run.
+A delivery is complete when the recipient has verified, opened, decided and stored it durably; latency is from the call
+of the push to that moment, by one machine's clock.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+
+from benchmarks.ceiling import deliveries_per_second
+from exchange.crypto.random import random_bytes
+from exchange.errors import Unavailable
+from nodes.demo import enrol
+from nodes.demo.cast import COUNCIL, Player
+from nodes.demo.enrol import Home
+from nodes.demo.processes import Processes
+from nodes.node_client import connect
+from nodes.stix import EXTENSION
+from nodes.v1 import node_service_pb2 as pb
+
+WAIT_S = 300.0
+PUSHERS = 8
+
+AGREEMENT = """\
+agreement: Benchmark
+version: 1
+parties: [{parties}]
+legal_basis: {{kind: mou, citation: benchmark}}
+valid: {{from: 2021-01-01T00:00:00Z, until: none}}
+terms:
+  - clause: "1"
+    from: any
+    to: any
+    purposes: [protect_life]
+    categories: {{allow: [alert]}}
+    about: any
+    use_in: any
+    ceiling: {{tlp: amber}}
+    actions_max: internal_only
+    personal_data: none
+on_termination: {{held_items: purge, within: 30d}}
+"""
+
+LABEL = b"""\
+tlp: amber
+categories: [alert]
+purposes: [protect_life]
+release: {to: ["*"]}
+personal_data: none
+basis: {kind: mou, citation: benchmark}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The running exchange of one benchmark."""
+
+    home: Home
+    recipients: Sequence[str]
+
+    def received(self) -> int:
+        """Return how many reports all recipients have stored."""
+        return sum(self._status(party).reports_received for party in self.recipients)
+
+    def push(self, content: bytes) -> None:
+        """Push one report at the sender."""
+        with connect(self.home.node(COUNCIL)) as node:
+            node.PushReport(pb.PushReportRequest(report=pb.ReportFile(content=content, label_yaml=LABEL)))
+
+    def _status(self, party: str) -> pb.GetStatusResponse:
+        with connect(self.home.node(party)) as node:
+            return node.GetStatus(pb.GetStatusRequest())
+
+
+@contextmanager
+def field(recipients: int) -> Iterator[Field]:
+    """An exchange of one sender and `recipients` recipients under one agreement."""
+    names = [COUNCIL, *(f"Y{chr(ord('A') + number)}" for number in range(recipients))]
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        home, processes = Home(Path(scratch)), Processes(Path(scratch))
+        try:
+            enrol.prepare(home)
+            fingerprint = enrol.found(home, processes)
+            for name in names:
+                enrol.join(home, Player(name, name, "", "red"), processes, fingerprint)
+            text = Path(scratch) / "files" / "benchmark.yaml"
+            text.write_text(AGREEMENT.format(parties=", ".join(sorted(names))))
+            _until(lambda: all(_sees(home, name, names) for name in names), "the partners")
+            enrol.sign_agreement(home, text)
+            _until(lambda: all(_in_force(home, name) for name in names), "the agreement")
+            yield Field(home, names[1:])
+        finally:
+            processes.stop()
+
+
+def _sees(home: Home, party: str, names: Sequence[str]) -> bool:
+    try:
+        with connect(home.node(party)) as node:
+            partners = node.ListPartners(pb.ListPartnersRequest()).partners
+    except Unavailable:
+        return False
+    return {p.party for p in partners if p.prekey_days and p.status == "admitted"} == set(names)
+
+
+def _in_force(home: Home, party: str) -> bool:
+    with connect(home.node(party)) as node:
+        agreements = node.ListAgreements(pb.ListAgreementsRequest()).agreements
+    return [agreement.status for agreement in agreements] == ["active"]
+
+
+def _until(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not done():
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{what}: not there after {WAIT_S:.0f} s")
+        time.sleep(0.05)
+
+
+def a_report(size: int) -> bytes:
+    """Return a report of about `size` bytes that is unlike every other."""
+    now = "2026-01-01T00:00:00.000Z"
+    root = {
+        "type": "report",
+        "spec_version": "2.1",
+        "id": f"report--{uuid4()}",
+        "created": now,
+        "modified": now,
+        "published": now,
+        "name": "Benchmark",
+        "description": random_bytes(max(1, (size - 460) // 2)).hex(),
+        "object_refs": [],
+        "extensions": {EXTENSION: {"extension_type": "property-extension", "kind": "alert", "precedence": "routine"}},
+    }
+    return orjson.dumps({"type": "bundle", "id": f"bundle--{uuid4()}", "objects": [root]})
+
+
+def burst(made: Field, *, reports: int, size: int) -> float:
+    """Push everything at once; return deliveries a second until all are stored at all recipients."""
+    contents = [a_report(size) for _ in range(reports)]
+    before, expected = made.received(), reports * len(made.recipients)
+    start = time.perf_counter()
+    with ThreadPoolExecutor(PUSHERS) as pool:
+        list(pool.map(made.push, contents))
+    _until(lambda: made.received() - before >= expected, "the burst")
+    return expected / (time.perf_counter() - start)
+
+
+def latencies(made: Field, *, rate: float, seconds: float, size: int) -> list[float]:
+    """Push at a steady rate; return milliseconds from each push to the moment at which each recipient stored it."""
+    items: list[tuple[str, float]] = []
+    start = time.monotonic()
+    with connect(made.home.node(COUNCIL)) as node:
+        for number in range(int(rate * seconds)):
+            time.sleep(max(0.0, start + number / rate - time.monotonic()))
+            request = pb.PushReportRequest(report=pb.ReportFile(content=a_report(size), label_yaml=LABEL))
+            pushed = time.time()
+            items.append((node.PushReport(request).item, pushed * 1000))
+        total = len(items) * len(made.recipients)
+        _until(lambda: len(_stored(node, items)) == total, "the receipts")
+        return _stored(node, items)
+
+
+def _stored(node: "NodeClient", items: Sequence[tuple[str, float]]) -> list[float]:
+    made = []
+    for item, pushed_ms in items:
+        story = node.TraceReport(pb.TraceReportRequest(id=item))
+        made += [r.receipted_ms - pushed_ms for r in story.recipients if r.state == "receipted"]
+    return made
+
+
+def main() -> None:
+    """Run it and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipients", type=int, default=8)
+    parser.add_argument("--reports", type=int, default=200, help="reports of a burst")
+    parser.add_argument("--size", type=int, default=4096, help="bytes of a report")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rate", type=float, default=20.0, help="reports a second for the latency")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of the latency run")
+    given = parser.parse_args()
+    ratios, speeds = [], []
+    with field(given.recipients) as made:
+        burst(made, reports=20, size=given.size)
+        for _ in range(given.rounds):
+            ceiling = deliveries_per_second(recipients=given.recipients, size=given.size, seconds=2.0)
+            speed = burst(made, reports=given.reports, size=given.size)
+            speeds.append(speed)
+            ratios.append(speed / ceiling)
+        waits = sorted(latencies(made, rate=given.rate, seconds=given.seconds, size=given.size))
+    print(f"recipients {given.recipients}, {given.size} B a report, {given.rounds} rounds of {given.reports} reports")
+    print(f"deliveries/s            median {statistics.median(speeds):8.0f}   ({min(speeds):.0f} to {max(speeds):.0f})")
+    print(f"of the pure-crypto ceiling     {statistics.median(ratios):8.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
+    print(
+        f"latency at {given.rate:.0f} reports/s       p50 {waits[len(waits) // 2]:.0f} ms, p99 {waits[int(len(waits) * 0.99)]:.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()
