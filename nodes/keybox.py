@@ -5,7 +5,7 @@ there may be a key without a report (swept at the start), or a report without a 
 is thought to be destroyed and is not.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -65,12 +65,12 @@ class Keybox:
         await self._database.write(lambda connection: store.destroy_report_keys(connection, items))
         await self._truncate()
 
-    async def sweep(self, is_wanted: Callable[[Sequence[bytes]], set[bytes]]) -> int:
-        """Destroy keys that no report needs and return how many; `is_wanted` gives the items that have one."""
+    async def sweep(self, wanted: Callable[[Sequence[bytes]], Awaitable[set[bytes]]]) -> int:
+        """Destroy keys whose item is not `wanted` and return how many; only at the start."""
         after, gone = b"", 0
         while found := await self._database.read(partial(store.items_of_keys, after=after, limit=SWEEP)):
             after = found[-1]
-            stray = sorted(set(found) - is_wanted(found))
+            stray = sorted(set(found) - await wanted(found))
             if stray:
                 gone += await self._database.write(partial(store.destroy_report_keys, items=stray))
         if gone:

@@ -61,8 +61,9 @@ class Receiver:
         self._log = get_logger(__name__)
 
     async def load(self) -> None:
-        """Take up the cursors."""
+        """Take up the cursors, and how far the log has come."""
         self._cursors = await self._core.database.read(receiving.cursors)
+        self._highest = await self._core.database.read(sending.highest_promise)
 
     async def run(self) -> None:
         """Receive until cancelled."""

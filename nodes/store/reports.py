@@ -41,6 +41,12 @@ def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     return set(connection.execute(select(_report.item).where(_report.item.in_(list(items)))).scalars())
 
 
+def unpurged_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
+    """Return those of these items that are here and not purged: they need their key."""
+    wanted = select(_report.item).where(_report.item.in_(list(items)), _report.state != ItemState.PURGED)
+    return set(connection.execute(wanted).scalars())
+
+
 def items_with_prefix(connection: Connection, prefix: str, *, limit: int = 2) -> list[bytes]:
     """Return items whose hexadecimal form begins with `prefix`."""
     least = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "0"))

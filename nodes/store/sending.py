@@ -236,6 +236,13 @@ def promise_checked(connection: Connection, envelopes: Sequence[bytes], size: in
     connection.execute(rows.values(checked_size=size))
 
 
+def highest_promise(connection: Connection) -> tuple[int, int]:
+    """Return log index and directory size of the promise that stands last in the log; (-1, 0) without any."""
+    wanted = select(_promise.log_index, _promise.directory_size).order_by(_promise.log_index.desc()).limit(1)
+    found = connection.execute(wanted).one_or_none()
+    return (-1, 0) if found is None else (found.log_index, found.directory_size)
+
+
 def directory_sizes_around(connection: Connection, log_index: int) -> tuple[int | None, int | None]:
     """Return the directory sizes of the promises just before and just after a log index."""
     before = select(_promise.directory_size).where(_promise.log_index < log_index)

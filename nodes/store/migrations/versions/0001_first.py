@@ -69,6 +69,7 @@ def _make_reports_2() -> None:
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("due_ms", NUMBER, autoincrement=False, nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("alone", sa.Boolean(), nullable=False),
         sa.Column("basis_id", sa.LargeBinary(), nullable=False),
         sa.Column("basis_version", sa.Integer(), nullable=False),
         sa.Column("basis_commitment", sa.LargeBinary(), nullable=False),
@@ -93,6 +94,9 @@ def _make_reports_2() -> None:
         sqlite_where=sa.text("state = 'promised'"),
         postgresql_where=sa.text("state = 'promised'"),
     )
+
+
+def _make_reports_3() -> None:
     op.create_table(
         "event",
         sa.Column("number", NUMBER, autoincrement=False, nullable=False),
@@ -106,9 +110,6 @@ def _make_reports_2() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_event"),
     )
     op.create_index("ix_event_item", "event", ["item"], unique=False)
-
-
-def _make_reports_3() -> None:
     op.create_table(
         "retraction",
         sa.Column("item", sa.LargeBinary(), nullable=False),
@@ -157,6 +158,7 @@ def _make_sending() -> None:
         "slot",
         sa.Column("envelope", sa.LargeBinary(), nullable=False),
         sa.Column("recipient", sa.String(length=64), nullable=False),
+        sa.Column("item", sa.LargeBinary(), nullable=False),
         sa.Column("place", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("lane", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("stream", NUMBER, autoincrement=False, nullable=False),
@@ -251,6 +253,7 @@ def _make_receiving() -> None:
         sa.Column("stored_ms", NUMBER, autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("envelope", name="pk_inbox"),
     )
+    op.create_index("ix_inbox_item", "inbox", ["item"], unique=False)
     op.create_index("ix_inbox_sender", "inbox", ["sender", "stream", "lane", "seq"], unique=False)
     op.create_table(
         "cursor",

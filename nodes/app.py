@@ -1,0 +1,235 @@
+"""Build the node and run it: the one place that makes its objects.
+
+Start: lock the home, bring the store to this version, replay the directory, finish what a crash interrupted, listen,
+then speak with the relay. A node that is not admitted yet, or whose relay is away, keeps trying. Stop: take nothing
+new, let what is under way reach the store, close. Whatever is killed in between goes on from the store.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from exchange.crypto.signed import VerifiedRoots
+from exchange.errors import ConfigurationError
+from exchange.names import exchange_name, party_id
+from exchange.runtime.clock import now_ms
+from exchange.runtime.database import Database
+from exchange.runtime.lifecycle import Drain, HomeLock, every
+from exchange.runtime.logs import get_logger
+from exchange.runtime.migrate import upgrade
+from exchange.runtime.relay_info import RelayInfo, read_relay_info
+from nodes.agreements import Agreements
+from nodes.alarms import Alarms
+from nodes.auditor import Auditor
+from nodes.config import NodeConfig
+from nodes.core import Core
+from nodes.keybox import Keybox
+from nodes.keystore import NodeKeys
+from nodes.link import Link
+from nodes.obligations import Obligations
+from nodes.outbox import Outbox
+from nodes.prekeys import Prekeys
+from nodes.receipts import Receipts
+from nodes.receiver import Receiver
+from nodes.relay_client import RelayClient
+from nodes.sender import Sender
+from nodes.signer import Signer
+from nodes.streams import Streams
+from nodes.sync import Sync
+from nodes.trust import Trust
+
+MIGRATIONS = "nodes.store.migrations"
+RELAY_INFO = Path("exchange") / "relay.info"
+THREADS = 2
+RESTART_S = 5.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Everything that runs."""
+
+    home: Path
+    config: NodeConfig
+    core: Core
+    relay: RelayClient
+    agreements: Agreements
+    sync: Sync
+    outbox: Outbox
+    sender: Sender
+    receiver: Receiver
+    receipts: Receipts
+    streams: Streams
+    obligations: Obligations
+    prekeys: Prekeys
+    auditor: Auditor
+    started_ms: int
+
+
+@asynccontextmanager
+async def running(
+    home: Path, config: NodeConfig, keys: NodeKeys, drain: Drain, *, clock: Callable[[], int] = now_ms
+) -> AsyncIterator[Node]:
+    """Run a node, without its doors for people and sensors, while the block runs.
+
+    Raises:
+        ConfigurationError: home, keys or store cannot be used, or belong to another exchange.
+    """
+    info = read_info(home, config)
+    url = config.database_url(home)
+    upgrade(url, MIGRATIONS)
+    async with AsyncExitStack() as stack:
+        database = stack.enter_context(Database(url))
+        keybox = Keybox(home, keys.master)
+        keybox.open()
+        stack.callback(keybox.close)
+        executor = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="crypto"))
+        core = await _core(config, keys, _Opened(database, keybox, executor), info, clock)
+        node = _build(home, config, core)
+        stack.push_async_callback(node.relay.close)
+        await _load(node)
+        await _start(stack, node, drain)
+        yield node
+
+
+def read_info(home: Path, config: NodeConfig) -> RelayInfo:
+    """Return what this node was told of its exchange; ConfigurationError when it contradicts the configuration."""
+    path = home / RELAY_INFO
+    try:
+        info = read_relay_info(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read", hint="concord node init writes it") from error
+    if info.exchange != config.exchange:
+        raise ConfigurationError(f"{path} is of {info.exchange}, node.toml of {config.exchange}")
+    if config.genesis_hash and config.genesis_hash != info.genesis_hash.hex():
+        raise ConfigurationError(f"{path} has another genesis than node.toml says", hint="compare it with the council")
+    return info
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is open before anything else can be built."""
+
+    database: Database
+    keybox: Keybox
+    executor: ThreadPoolExecutor
+
+
+async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: RelayInfo, clock: Callable[[], int]) -> Core:
+    database, keybox, executor = opened.database, opened.keybox, opened.executor
+    exchange = exchange_name(config.exchange)
+    alarms = Alarms(database, clock)
+    trust = Trust(database, alarms, executor=executor, clock=clock)
+    await trust.load(info.genesis, info.genesis_hash)
+    return Core(
+        me=party_id(config.party),
+        exchange=exchange,
+        keys=keys,
+        database=database,
+        keybox=keybox,
+        trust=trust,
+        signer=Signer(keys.statement, exchange=exchange, executor=executor),
+        alarms=alarms,
+        link=Link(clock),
+        executor=executor,
+        seen=VerifiedRoots(),
+        clock=clock,
+        timing=config.timing,
+    )
+
+
+def _build(home: Path, config: NodeConfig, core: Core) -> Node:
+    relay = RelayClient(
+        config.relay_address,
+        server_name=config.relay_name,
+        relay_ca=core.trust.now.directory.relay_keys.transport_ca,
+        exchange=core.exchange,
+        party=core.me,
+        keys=core.keys,
+        clock=core.clock,
+    )
+    agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
+    sender = Sender(core, relay)
+    receipts = Receipts(core, wake=sender.wake)
+    hurry = asyncio.Event()
+    obligations = Obligations(core, on_receipts=receipts.hurry, hurry=hurry)
+    return Node(
+        home=home,
+        config=config,
+        core=core,
+        relay=relay,
+        agreements=agreements,
+        sync=Sync(core, relay, agreements, on_change=sender.wake),
+        outbox=Outbox(core, wake=sender.wake),
+        sender=sender,
+        receiver=Receiver(core, relay, agreements, on_urgent=receipts.hurry, on_purge=hurry.set),
+        receipts=receipts,
+        streams=Streams(core, wake=sender.wake),
+        obligations=obligations,
+        prekeys=Prekeys(core, relay),
+        auditor=Auditor(core, relay),
+        started_ms=core.clock(),
+    )
+
+
+async def _load(node: Node) -> None:
+    await node.obligations.recover()
+    await node.sync.load()
+    await node.agreements.load()
+    await node.sender.load()
+    await node.receiver.load()
+
+
+async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
+    timing = node.core.timing
+    lasting: list[Callable[[], Awaitable[None]]] = [
+        node.sync.run,
+        node.receiver.run,
+        node.sender.run_sealing,
+        node.sender.run_submitting,
+        node.receipts.run,
+        node.prekeys.run,
+        node.obligations.run,
+    ]
+    tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
+    tasks += [
+        asyncio.create_task(every(timing.obligations_s, node.streams.tell, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.streams.check, drain)),
+        asyncio.create_task(every(timing.audit_s, node.auditor.look_after, drain)),
+    ]
+
+    async def stop() -> None:
+        for task in tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+
+
+async def supervised(fn: Callable[[], Awaitable[None]]) -> None:
+    """Run `fn` until it returns; what it should never raise is logged, and it is started again."""
+    while True:
+        try:
+            await fn()
+        except Exception:  # noqa: BLE001 - a bug in one part must not stop the others in silence
+            _log.exception("part.failed", part=getattr(fn, "__qualname__", repr(fn)))
+            await asyncio.sleep(RESTART_S)
+        else:
+            return
+
+
+async def serve(home: Path, config: NodeConfig, keys: NodeKeys, drain: Drain) -> None:
+    """Run the node with all its doors until the drain."""
+    with HomeLock(home) as lock:
+        async with running(home, config, keys, drain) as node:
+            # The doors import gRPC services; a node in a test may do without.
+            from nodes.doors import open_doors  # noqa: PLC0415
+
+            async with open_doors(node, lock, drain):
+                _log.info("node.serves", party=config.party, exchange=config.exchange, relay=config.relay_address)
+                await drain.wait()

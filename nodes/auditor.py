@@ -1,0 +1,215 @@
+"""Hold the relay to its word: its logs only grow, and everything that it promised stands in them.
+
+1. directory: the newest checkpoint is signed, and says what this node's own replay says at that size
+2. traffic: the newest checkpoint is signed, and continues the one that was verified last (consistency proof)
+3. promises: each envelope stands at the promised index under that checkpoint (inclusion proof)
+4. decisions: each decision record is the one that its promise names
+5. in full: every entry is read and the root hash computed anew
+What fails raises an alarm; the proofs and promises stay in the store as evidence. A promise whose envelope is not in
+the log a minute after it was given has been broken.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from exchange.crypto.codec import decode_signed
+from exchange.crypto.signed import Signed
+from exchange.directory.state import Frontier
+from exchange.errors import BadProof, ExchangeError, Unavailable, VerificationFailed
+from exchange.limits import KIB
+from exchange.merkle import verify_consistency
+from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise
+from exchange.tlog.checkpoint import Checkpoint, directory_origin, open_checkpoint, traffic_origin
+from nodes import alarms
+from nodes.core import Core
+from nodes.relay_port import Log, Relay
+from nodes.store import sending
+from nodes.store import trust as store
+from nodes.store.rows import KeptPromise
+
+PROMISE_BYTES = 8 * KIB
+MERGE_MS = 60_000
+"""A promised envelope stands in a checkpoint of the log at the latest after this (crypto.md 5)."""
+
+CHECK_AT_ONCE = 200
+READ_AT_ONCE = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of a verification, on its way (`result` is empty) or done (ok or failed)."""
+
+    log: str
+    step: str
+    done: int
+    total: int
+    result: str = ""
+    detail: str = ""
+
+
+class Auditor:
+    """Checks the relay's logs for one node. For one event loop."""
+
+    def __init__(self, core: Core, relay: Relay) -> None:
+        """Ask `relay`."""
+        self._core = core
+        self._relay = relay
+
+    # -- now and then --------------------------------------------------------------------------------------------------
+
+    async def look_after(self) -> None:
+        """Check promises that are old enough and not checked yet."""
+        core = self._core
+        before_ms = core.clock() - MERGE_MS
+        waiting = await core.database.read(
+            partial(sending.promises, after=-1, limit=1, unchecked=True, before_ms=before_ms)
+        )
+        if not waiting:
+            return
+        checkpoint = await self._checked_traffic()
+        after = -1
+        while found := await core.database.read(
+            partial(sending.promises, after=after, limit=CHECK_AT_ONCE, unchecked=True, before_ms=before_ms)
+        ):
+            after = found[-1].log_index
+            await self._check_promises(found, checkpoint)
+
+    async def _checked_traffic(self) -> Checkpoint:
+        try:
+            return await self._traffic_checkpoint()
+        except VerificationFailed as error:
+            await self._core.alarms.raise_(alarms.TRAFFIC, "checkpoint", f"the traffic log does not hold: {error}")
+            raise
+
+    # -- on request ----------------------------------------------------------------------------------------------------
+
+    async def verify(self, *, full: bool) -> AsyncIterator[Progress]:
+        """Check everything and say how far it has come; the last word of each step has a result.
+
+        Raises:
+            Unavailable: the relay cannot be reached.
+        """
+        yield await self._directory_step()
+        try:
+            checkpoint = await self._checked_traffic()
+        except VerificationFailed as error:
+            yield Progress("traffic", "checkpoint", 0, 1, "failed", str(error))
+            return
+        yield Progress("traffic", "checkpoint", 1, 1, "ok", f"{checkpoint.size:,} entries")
+        async for progress in self._promise_steps(checkpoint):
+            yield progress
+        if full:
+            async for progress in self._full_steps(checkpoint):
+                yield progress
+
+    async def _directory_step(self) -> Progress:
+        core = self._core
+        try:
+            note = await self._relay.checkpoint(Log.DIRECTORY)
+            key = core.trust.now.directory.relay_keys.log
+            checkpoint = open_checkpoint(note, directory_origin(core.exchange), key)
+            await core.trust.wait_for(checkpoint.size, core.timing.directory_wait_s)
+            if core.trust.now.roots[checkpoint.size] != checkpoint.root:
+                raise BadProof(f"another root hash than our replay has at size {checkpoint.size}")
+        except VerificationFailed as error:
+            await core.alarms.raise_(alarms.DIRECTORY, core.exchange, f"the directory log does not hold: {error}")
+            return Progress("directory", "replay", 0, 1, "failed", str(error))
+        size = core.trust.now.size
+        return Progress("directory", "replay", size, size, "ok", f"root {checkpoint.root.hex()[:16]}")
+
+    async def _promise_steps(self, checkpoint: Checkpoint) -> AsyncIterator[Progress]:
+        core = self._core
+        total = await core.database.read(sending.count_promises)
+        done = failed = 0
+        first, after = "", -1
+        while found := await core.database.read(
+            partial(sending.promises, after=after, limit=CHECK_AT_ONCE, unchecked=False)
+        ):
+            after = found[-1].log_index
+            wrong = await self._check_promises(found, checkpoint)
+            done, failed = done + len(found), failed + len(wrong)
+            first = first or (wrong[0] if wrong else "")
+            yield Progress("traffic", "promises", done, total)
+        detail = f"{failed} of {done} broken: {first}" if failed else f"{done:,} promises kept"
+        yield Progress("traffic", "promises", done, total, "failed" if failed else "ok", detail)
+
+    async def _full_steps(self, checkpoint: Checkpoint) -> AsyncIterator[Progress]:
+        tree = Frontier()
+        while tree.size < checkpoint.size:
+            entries = await self._relay.read_log(Log.TRAFFIC, tree.size, min(READ_AT_ONCE, checkpoint.size - tree.size))
+            if not entries:
+                raise Unavailable("the relay sent no entries of its log")
+            for entry in entries[: checkpoint.size - tree.size]:
+                tree.append(entry)
+            yield Progress("traffic", "every entry", tree.size, checkpoint.size)
+        holds = checkpoint.size == 0 or tree.root() == checkpoint.root
+        if not holds:
+            text = f"its entries give another root hash than its checkpoint of size {checkpoint.size}"
+            await self._core.alarms.raise_(alarms.TRAFFIC, "entries", text)
+        detail = f"root {checkpoint.root.hex()[:16]}" if holds else "the entries give another root hash"
+        yield Progress("traffic", "every entry", tree.size, checkpoint.size, "ok" if holds else "failed", detail)
+
+    # -- checks --------------------------------------------------------------------------------------------------------
+
+    async def _traffic_checkpoint(self) -> Checkpoint:
+        """Return the newest traffic checkpoint, verified and consistent with the one before, and keep it."""
+        core = self._core
+        note = await self._relay.checkpoint(Log.TRAFFIC)
+        origin, key = traffic_origin(core.exchange), core.trust.now.directory.relay_keys.log
+        checkpoint = open_checkpoint(note, origin, key)
+        kept = await core.database.read(partial(store.checkpoint_of, log=Log.TRAFFIC))
+        if kept is not None:
+            before = open_checkpoint(kept[1], origin, key)
+            await self._check_continues(before, checkpoint)
+        if kept is None or checkpoint.size > kept[0]:
+            keep = partial(store.set_checkpoint, log=Log.TRAFFIC, size=checkpoint.size, note=note, seen_ms=core.clock())
+            await core.database.write(keep)
+        return checkpoint
+
+    async def _check_continues(self, before: Checkpoint, after: Checkpoint) -> None:
+        if after.size < before.size:
+            raise BadProof(f"the log has shrunk from {before.size} to {after.size} entries")
+        if before.size == 0:
+            return
+        if after.size == before.size:
+            if after.root != before.root:
+                raise BadProof(f"two root hashes for size {after.size}")
+            return
+        path = await self._relay.consistency_proof(Log.TRAFFIC, before.size, after.size)
+        verify_consistency(before.size, after.size, before.root, after.root, path)
+
+    async def _check_promises(self, promises: Sequence[KeptPromise], checkpoint: Checkpoint) -> list[str]:
+        """Check promises under a checkpoint, raise alarms for those that are broken, and return what is wrong."""
+        core = self._core
+        held, wrong = [], []
+        for each in promises:
+            try:
+                await self._check_promise(each, checkpoint)
+            except VerificationFailed as error:
+                if core.clock() - each.received_ms < MERGE_MS:
+                    continue
+                text = f"the promise for envelope {each.envelope.hex()[:16]} is broken: {error}"
+                wrong.append(text)
+                await core.alarms.raise_(alarms.TRAFFIC, each.envelope.hex()[:16], text)
+            else:
+                held.append(each.envelope)
+        if held:
+            await core.database.write(partial(sending.promise_checked, envelopes=held, size=checkpoint.size))
+        return wrong
+
+    async def _check_promise(self, kept: KeptPromise, checkpoint: Checkpoint) -> None:
+        core = self._core
+        signed: Signed = decode_signed(kept.promise, limit=PROMISE_BYTES, what="a stored promise")
+        promise = open_promise(signed, core.trust.now.directory.relay_keys.promise, core.exchange, core.seen)
+        if promise.log_index >= checkpoint.size:
+            raise BadProof(f"index {promise.log_index} is not in the log of {checkpoint.size} entries")
+        try:
+            entry, path = await self._relay.inclusion_proof(Log.TRAFFIC, promise.log_index, checkpoint.size)
+        except Unavailable:
+            raise
+        except ExchangeError as error:
+            raise BadProof(f"the relay gives no proof: {error}") from error
+        check_promise_in_log(promise, entry, path, size=checkpoint.size, root=checkpoint.root)
+        if kept.decisions:
+            check_decisions(promise, kept.decisions)

@@ -1,0 +1,95 @@
+"""Do with received reports what must be done: destroy them when their time has come, and say so.
+
+The key goes first, then the row says so, then a receipt tells the sender. After a crash between the first two, a report
+without its key is found at the start and the rest is done. Withdrawn content is hidden at once (nodes/inbox.py) and is
+destroyed here when the originator asked for that.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from sqlalchemy import Connection
+
+from exchange.errors import ExchangeError
+from exchange.receipts.model import ReceiptStatus
+from exchange.runtime.logs import get_logger
+from nodes.core import Core
+from nodes.store import receiving, reports
+from nodes.store.rows import Direction, Event, QueuedReceipt, Report
+
+PURGE_AT_ONCE = 500
+COMPARE_AT_ONCE = 1_000
+
+
+class Obligations:
+    """Obligations of one node. For one event loop."""
+
+    def __init__(self, core: Core, *, on_receipts: Callable[[], None], hurry: asyncio.Event) -> None:
+        """`on_receipts` is called when receipts wait; `hurry` says that something is due at once."""
+        self._core = core
+        self._hurry = hurry
+        self._on_receipts = on_receipts
+        self._log = get_logger(__name__)
+
+    async def run(self) -> None:
+        """Purge what is due, now and then and when asked to, until cancelled."""
+        while True:
+            self._hurry.clear()
+            try:
+                await self.look_after()
+            except ExchangeError as error:
+                self._log.error("obligations.failed", reason=error.reason, detail=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._core.timing.obligations_s):
+                    await self._hurry.wait()
+
+    async def recover(self) -> None:
+        """Finish what a crash interrupted: purges whose row is behind, keys whose report never came to be."""
+        core = self._core
+        after = b""
+        while items := await core.database.read(partial(reports.stored_items, after=after, limit=COMPARE_AT_ONCE)):
+            after = items[-1]
+            gone = await core.keybox.without_key(items)
+            if gone:
+                await self._say(await core.database.read(partial(_reports_of, items=sorted(gone))))
+        swept = await core.keybox.sweep(self._wanted)
+        if swept:
+            self._log.info("keys.swept", count=swept)
+
+    async def look_after(self) -> int:
+        """Purge what is due; return how many reports went."""
+        core = self._core
+        done = 0
+        while due := await core.database.read(partial(reports.to_purge, now_ms=core.clock(), limit=PURGE_AT_ONCE)):
+            await core.keybox.destroy([report.item for report in due])
+            await self._say(due)
+            done += len(due)
+        return done
+
+    async def _say(self, purged: Sequence[Report]) -> None:
+        await self._core.database.write(partial(_store, purged=purged, now_ms=self._core.clock()))
+        self._on_receipts()
+        self._log.info("reports.purged", count=len(purged))
+
+    async def _wanted(self, items: Sequence[bytes]) -> set[bytes]:
+        return await self._core.database.read(partial(reports.unpurged_items, items=items))
+
+
+def _reports_of(connection: Connection, items: Sequence[bytes]) -> list[Report]:
+    found = (reports.report_of(connection, item) for item in items)
+    return [report for report in found if report is not None]
+
+
+def _store(connection: Connection, purged: Sequence[Report], now_ms: int) -> None:
+    for report in purged:
+        reports.forget_content(connection, report.item)
+    reports.add_events(connection, [Event(report.item, now_ms, "purged") for report in purged])
+    lines = []
+    for report in purged:
+        envelope = receiving.envelope_of_item(connection, report.item, report.sender)
+        if report.direction is Direction.RECEIVED and envelope is not None:
+            status = int(ReceiptStatus.PURGED)
+            lines.append(QueuedReceipt(report.sender, envelope, report.item, status, now_ms))
+    receiving.queue_receipts(connection, lines)

@@ -1,0 +1,245 @@
+"""The relay over gRPC: mutual TLS 1.3, own short-lived leaf, the relay's CA of the genesis and no other.
+
+The one place that speaks relay_service.proto. Errors are ours; nothing that comes back is verified here. Streams end
+with Unavailable when the relay goes; the callers open them anew.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import grpc
+import grpc.aio
+
+from exchange.crypto.codec import signed_from_proto
+from exchange.crypto.x509 import issue_leaf, party_uri, pem_of, validity
+from exchange.envelope.model import Lane
+from exchange.errors import MalformedInput, Unavailable
+from exchange.names import ExchangeName, PartyId
+from exchange.runtime.grpc_options import channel_options
+from exchange.runtime.interceptors import from_rpc_error
+from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
+from exchange.v1 import envelope_pb2
+from exchange.v1 import relay_service_pb2 as pb
+from exchange.v1.relay_service_pb2_grpc import RelayServiceStub
+from nodes.keystore import NodeKeys
+from nodes.relay_port import Answered, Delivered, DirectoryFrame, Frame, Log, Outcome, Waiting
+
+if TYPE_CHECKING:
+    from exchange.v1.relay_service_pb2_grpc import RelayServiceAsyncStub
+
+LEAF_HOURS = 24
+RENEW_MS = 12 * 60 * 60 * 1000
+CALL_S = 30.0
+OLD_CHANNEL_S = 3_600.0
+"""Streams on a channel with the leaf before may go on so long; the relay ends them earlier."""
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class RelayClient:
+    """The relay as nodes/relay_port.py wants it. For one event loop."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        server_name: str,
+        relay_ca: bytes,
+        exchange: ExchangeName,
+        party: PartyId,
+        keys: NodeKeys,
+        clock: Callable[[], int],
+    ) -> None:
+        """`relay_ca` is the relay's transport CA (DER); `server_name` is empty for the neutral name of all relays."""
+        self._address = address
+        self._server_name = server_name or NEUTRAL_NAME
+        self._root_pem = pem_of(relay_ca)
+        self._exchange = exchange
+        self._party = party
+        self._keys = keys
+        self._clock = clock
+        self._channel: grpc.aio.Channel | None = None
+        self._issued_ms = 0
+        self._until_ms = 0
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def leaf_until_ms(self) -> int:
+        """When the leaf in use ends; 0 before the first call."""
+        return self._until_ms
+
+    async def close(self) -> None:
+        """End every call."""
+        for task in self._closing:
+            task.cancel()
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    # -- streams -------------------------------------------------------------------------------------------------------
+
+    async def submit(self, frames: AsyncIterator[Frame]) -> AsyncIterator[Answered]:
+        """Send frames as they come and yield their answers."""
+
+        async def requests() -> AsyncIterator[pb.SubmitRequest]:
+            async for frame in frames:
+                yield pb.SubmitRequest(frame=frame.number, submissions=frame.submissions)
+
+        call = self._stub().Submit(requests())
+        async for response in _stream(call):
+            outcomes = [
+                Outcome(signed_from_proto(each.answer, what="the relay's answer"), each.decision_record)
+                for each in response.outcomes
+            ]
+            yield Answered(response.frame, outcomes)
+
+    async def deliver(
+        self, window_bytes: int, acknowledged: AsyncIterator[Sequence[tuple[Lane, int]]]
+    ) -> AsyncIterator[Delivered]:
+        """Yield what waits, then what arrives."""
+
+        async def requests() -> AsyncIterator[pb.DeliverRequest]:
+            yield pb.DeliverRequest(window_bytes=window_bytes)
+            async for positions in acknowledged:
+                cursors = [
+                    pb.Cursor(lane=envelope_pb2.Lane.ValueType(lane), position=position) for lane, position in positions
+                ]
+                yield pb.DeliverRequest(acknowledged=cursors)
+
+        call = self._stub().Deliver(requests())
+        async for response in _stream(call):
+            yield Delivered([_waiting(each) for each in response.waiting], response.now_ms)
+
+    async def follow_directory(self, start: int) -> AsyncIterator[DirectoryFrame]:
+        """Yield the directory log from an index on, then live."""
+        call = self._stub().FollowDirectory(pb.FollowDirectoryRequest(start=start))
+        async for response in _stream(call):
+            yield DirectoryFrame(response.start, list(response.entries), response.checkpoint)
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    async def publish_statement(self, statement: bytes) -> int:
+        """Append a statement; return its index."""
+        request = pb.PublishStatementRequest(statement=statement)
+        return (await _call(self._stub().PublishStatement(request, timeout=CALL_S))).index
+
+    async def publish_prekeys(self, bundle: bytes, statement: bytes) -> int:
+        """Publish a bundle with the statement that names it."""
+        request = pb.PublishPrekeysRequest(bundle=bundle, statement=statement)
+        return (await _call(self._stub().PublishPrekeys(request, timeout=CALL_S))).index
+
+    async def fetch_prekeys(self, hashes: Sequence[bytes]) -> Sequence[bytes]:
+        """Return bundles by payload hash."""
+        request = pb.FetchPrekeysRequest(bundle_sha256=hashes)
+        return list((await _call(self._stub().FetchPrekeys(request, timeout=CALL_S))).bundles)
+
+    async def publish_agreement(self, view: bytes) -> int:
+        """Hand over a view that all parties signed."""
+        request = pb.PublishAgreementRequest(view=view)
+        return (await _call(self._stub().PublishAgreement(request, timeout=CALL_S))).index
+
+    async def fetch_agreements(self, known: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the signed views of this party's agreements but those known."""
+        request = pb.FetchAgreementsRequest(known=known)
+        return list((await _call(self._stub().FetchAgreements(request, timeout=CALL_S))).views)
+
+    async def checkpoint(self, log: Log) -> str:
+        """Return the newest checkpoint of a log."""
+        request = pb.GetCheckpointRequest(log=_log(log))
+        return (await _call(self._stub().GetCheckpoint(request, timeout=CALL_S))).checkpoint
+
+    async def inclusion_proof(self, log: Log, index: int, size: int) -> tuple[bytes, Sequence[bytes]]:
+        """Return an entry and its inclusion path under a tree size."""
+        request = pb.GetInclusionProofRequest(log=_log(log), index=index, size=size)
+        response = await _call(self._stub().GetInclusionProof(request, timeout=CALL_S))
+        return response.entry, list(response.path)
+
+    async def consistency_proof(self, log: Log, old_size: int, new_size: int) -> Sequence[bytes]:
+        """Return the consistency path between two tree sizes."""
+        request = pb.GetConsistencyProofRequest(log=_log(log), old_size=old_size, new_size=new_size)
+        return list((await _call(self._stub().GetConsistencyProof(request, timeout=CALL_S))).path)
+
+    async def read_log(self, log: Log, start: int, count: int) -> Sequence[bytes]:
+        """Return entries from an index on."""
+        request = pb.ReadLogRequest(log=_log(log), start=start, count=count)
+        return list((await _call(self._stub().ReadLog(request, timeout=CALL_S))).entries)
+
+    # -- the channel ---------------------------------------------------------------------------------------------------
+
+    def _stub(self) -> "RelayServiceAsyncStub":
+        now_ms = self._clock()
+        if self._channel is None or now_ms - self._issued_ms > RENEW_MS:
+            self._renew(now_ms)
+        if self._channel is None:
+            raise Unavailable("there is no channel to the relay")
+        return RelayServiceStub(self._channel)
+
+    def _renew(self, now_ms: int) -> None:
+        old = self._channel
+        chain, key = issue_leaf(
+            self._keys.transport_ca,
+            self._keys.transport_key,
+            uri=party_uri(self._exchange, self._party),
+            dns_names=(),
+            ip_addresses=(),
+            now_ms=now_ms,
+            hours=LEAF_HOURS,
+            client=True,
+            server=False,
+        )
+        self._channel = grpc.aio.secure_channel(
+            self._address,
+            channel_credentials(self._root_pem, chain, key),
+            options=channel_options(self._server_name),
+        )
+        self._issued_ms, self._until_ms = now_ms, validity(chain)[1]
+        if old is not None:
+            task = asyncio.create_task(old.close(OLD_CHANNEL_S))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+class _Streaming(Protocol[T_co]):
+    """What both kinds of streaming call have in common."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        """Yield what comes."""
+        ...
+
+    def cancel(self) -> bool:
+        """End the call."""
+        ...
+
+
+async def _stream(call: _Streaming[T]) -> AsyncIterator[T]:
+    """Yield what a call yields, with our errors; a stream that the relay ends in good order ends here too."""
+    try:
+        async for response in call:
+            yield response
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error
+    finally:
+        with suppress(Exception):
+            call.cancel()
+
+
+async def _call(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error
+
+
+def _waiting(message: pb.Waiting) -> Waiting:
+    try:
+        lane = Lane(message.lane)
+    except ValueError as error:
+        raise MalformedInput(f"the relay knows a lane {message.lane}") from error
+    return Waiting(lane, message.position, message.delivery)
+
+
+def _log(log: Log) -> pb.Log.ValueType:
+    return pb.Log.ValueType(log)

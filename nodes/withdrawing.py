@@ -1,0 +1,96 @@
+"""Withdraw a report that this node originated: a signed retraction to everybody whom it has, or may have, reached.
+
+What still waits is not sent any more. What is sealed and on its way goes on; the retraction travels in the flash lane,
+and a recipient that has it first keeps a tombstone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from exchange.crypto.codec import encode_signed
+from exchange.crypto.random import random_bytes
+from exchange.crypto.signed import Signed
+from exchange.envelope.model import EnvelopeKind, Lane
+from exchange.errors import NotAllowed, NotFound
+from exchange.names import ID_BYTES
+from exchange.receipts.codec import encode_retraction
+from exchange.receipts.model import Retraction, RetractionAction
+from exchange.receipts.verify import RETRACTION
+from nodes.core import Core
+from nodes.receipts import add_control
+from nodes.store import reports
+from nodes.store.rows import Direction, Event, ItemState, Reach, Withdrawal
+
+REACHED = frozenset({Reach.SEALED, Reach.PROMISED, Reach.RECEIPTED, Reach.REFUSED})
+"""Recipients in these states may hold the report. One that refused it may still have it from another partner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A retraction that is durable in the outbox."""
+
+    item: bytes
+    recipients: tuple[str, ...]
+
+
+async def withdraw(
+    core: Core, item: bytes, *, reason_code: str, text: str, purge: bool, wake: Callable[[], None]
+) -> Withdrawn:
+    """Return once the retraction is durable; repeating it changes nothing, unless the repeat asks for destruction.
+
+    Raises:
+        NotFound: no such report.
+        NotAllowed: another partner originated it.
+        BadInput: the reason or the text is not acceptable.
+    """
+    report = await core.database.read(partial(reports.report_of, item=item))
+    if report is None:
+        raise NotFound("no such report", hint="concord report list")
+    if report.direction is not Direction.SENT or report.originator != core.me:
+        raise NotAllowed(
+            f"{report.originator} originated this report", hint="only its originator can withdraw a report"
+        )
+    now_ms = core.clock()
+    retraction = Retraction(
+        exchange=core.exchange,
+        originator=core.me,
+        item_hash=item,
+        reason_code=reason_code,
+        text=text,
+        action=RetractionAction.PURGE if purge else RetractionAction.WITHDRAW,
+        at_ms=now_ms,
+        salt=random_bytes(ID_BYTES),
+    )
+    signed = await core.signer.sign(RETRACTION, encode_retraction(retraction))
+    made = await core.database.write(partial(_store, retraction=retraction, signed=signed, now_ms=now_ms))
+    wake()
+    return made
+
+
+def _store(connection: Connection, retraction: Retraction, signed: Signed, now_ms: int) -> Withdrawn:
+    item = retraction.item_hash
+    rows = [row for row in reports.addressees_of(connection, item) if row.kind == EnvelopeKind.REPORT]
+    reached = tuple(row.recipient for row in rows if row.state in {*REACHED, Reach.RETRACTED} and row.envelope)
+    withdrawal = Withdrawal(
+        item=item,
+        originator=retraction.originator,
+        action=int(retraction.action),
+        reason_code=retraction.reason_code,
+        text=retraction.text,
+        at_ms=retraction.at_ms,
+        stored_ms=now_ms,
+        statement=encode_signed(signed),
+    )
+    if not reports.add_withdrawal(connection, withdrawal):
+        return Withdrawn(item, reached)
+    waiting = [row.recipient for row in rows if row.state is Reach.WAITING]
+    reports.change_addressees(connection, item, waiting, state=Reach.RETRACTED, why="retracted before it was sent")
+    reports.set_state(connection, item, ItemState.WITHDRAWN)
+    detail = f"{retraction.reason_code}: {retraction.text}" if retraction.text else retraction.reason_code
+    reports.add_events(connection, [Event(item, now_ms, "retracted", retraction.originator, detail)])
+    if reached:
+        add_control(connection, signed, reached, lane=Lane.FLASH, now_ms=now_ms)
+    return Withdrawn(item, reached)

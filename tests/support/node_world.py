@@ -1,0 +1,186 @@
+"""Nodes in this process that speak with a real relay over mutual TLS; their keys are those of directory_builders."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from exchange.crypto.random import random_bytes
+from exchange.names import party_id
+from exchange.runtime.clock import now_ms
+from exchange.runtime.lifecycle import Drain
+from exchange.runtime.relay_info import write_relay_info
+from exchange.runtime.secrets import private_dir
+from nodes.app import RELAY_INFO, Node, running
+from nodes.author import AuthoredReport, Desk, author
+from nodes.config import NodeConfig, Timing
+from nodes.keystore import NodeKeys
+from nodes.outbox import Accepted, push_digest
+from nodes.store import reports
+from nodes.store.rows import Addressee, Reach, Report
+from tests.support.directory_builders import EXCHANGE, party_keys
+from tests.support.relay_world import World, a_world
+from tests.support.reports import a_report
+
+QUICK = Timing(
+    receipts_s=0.05,
+    obligations_s=0.2,
+    audit_s=0.5,
+    retry_first_s=0.05,
+    retry_most_s=0.3,
+    reseal_first_s=0.05,
+    directory_wait_s=3.0,
+    drain_s=2.0,
+)
+PATIENCE_S = 20.0
+
+LABEL = """\
+tlp: amber
+categories: [alert]
+purposes: [protect_life]
+about: [PK]
+release: {{to: [{to}]}}
+personal_data: none
+onward: none
+basis: {{kind: mou, citation: "Memorandum, art. 4"}}
+{more}
+"""
+
+
+def a_label(*to: str, more: str = "") -> bytes:
+    """Return a label for these partners."""
+    return LABEL.format(to=", ".join(to), more=more).encode()
+
+
+def node_keys(name: str, master: bytes | None = None) -> NodeKeys:
+    """Return the node's keys of a party of directory_builders."""
+    keys = party_keys(name)
+    return NodeKeys(keys.statement, keys.envelope, keys.ca, keys.ca_key, master or random_bytes(32), 1)
+
+
+@dataclass(slots=True)
+class Place:
+    """A node's home and keys, which outlive its process."""
+
+    name: str
+    home: Path
+    keys: NodeKeys
+    config: NodeConfig
+
+
+@dataclass(slots=True)
+class NodeWorld:
+    """A relay, and places where nodes can run."""
+
+    relay: World
+    root: Path
+    places: dict[str, Place] = field(default_factory=dict)
+
+    async def place(self, name: str, *, admit: bool = True, timing: Timing = QUICK) -> Place:
+        """Let a party join and make its home."""
+        await self.relay.join(name, admit=admit, days=0)
+        home = private_dir(self.root / name)
+        private_dir(home / "exchange")
+        info = self.relay.listening.info
+        (home / RELAY_INFO).write_text(write_relay_info(info))
+        config = NodeConfig(party=name, exchange=EXCHANGE, relay_address=info.address, timing=timing)
+        made = self.places[name] = Place(name, home, node_keys(name), config)
+        return made
+
+
+@asynccontextmanager
+async def at(place: Place) -> AsyncIterator[Node]:
+    """Run the node of a place while the block runs."""
+    async with running(place.home, place.config, place.keys, Drain()) as node:
+        yield node
+
+
+@asynccontextmanager
+async def a_node_world(*names: str) -> AsyncIterator[NodeWorld]:
+    """Run a relay and make a place for each of these parties, who have one agreement."""
+    root = Path(tempfile.mkdtemp(prefix="nodes-"))
+    try:
+        async with a_world() as relay:
+            world = NodeWorld(relay, root)
+            for name in names:
+                await world.place(name)
+            yield world
+    finally:
+        shutil.rmtree(root)
+
+
+@asynccontextmanager
+async def nodes(*names: str, agree: bool = True) -> AsyncIterator[tuple[NodeWorld, dict[str, Node]]]:
+    """Run a relay and a node for each of these parties, with prekeys published and an agreement between all."""
+    async with a_node_world(*names) as world, AsyncExitStack() as stack:
+        if agree:
+            await world.relay.agree(*names)
+        running_ = {name: await stack.enter_async_context(at(world.places[name])) for name in names}
+        for node in running_.values():
+            await ready(node, [name for name in names if name != node.core.me], agree=agree)
+        yield world, running_
+
+
+async def ready(node: Node, partners: Sequence[str], *, agree: bool = True) -> None:
+    """Wait until a node could send to these partners."""
+
+    def can() -> bool:
+        snapshot = node.core.trust.now
+        known = all(snapshot.prekey(party_id(name), now_ms()) is not None for name in partners)
+        return known and (bool(snapshot.views) or not agree)
+
+    await until(can, f"{node.core.me} is not ready")
+
+
+async def until(holds: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+    """Wait until `holds`; fail with `what` when that takes too long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                answer = holds()
+                if answer is True or (not isinstance(answer, bool) and await answer):
+                    return
+                await asyncio.sleep(0.01)
+    raise AssertionError(what)
+
+
+def authored(node: Node, label: bytes, **root: object) -> AuthoredReport:
+    """Return a report that is ready to be signed by this node."""
+    partners = [record.party for record in node.core.trust.now.directory.parties()]
+    desk = Desk(node.core.me, partners, {})
+    return author(a_report(**root), label, desk=desk, now_ms=now_ms())
+
+
+async def push(node: Node, *to: str, key: str = "", more: str = "", **root: object) -> Accepted:
+    """Push a report to these partners."""
+    made = authored(node, a_label(*to, more=more), **root)
+    return await node.outbox.accept(made, push_digest(key or random_bytes(8).hex(), b"", b""))
+
+
+async def reach(node: Node, item: bytes, recipient: str) -> Addressee | None:
+    """Return where an item stands with a recipient."""
+    return await node.core.database.read(partial(reports.addressee, item=item, recipient=recipient))
+
+
+async def reached(node: Node, item: bytes, recipient: str, state: Reach) -> None:
+    """Wait until an item stands so with a recipient."""
+
+    async def holds() -> bool:
+        found = await reach(node, item, recipient)
+        return found is not None and found.state is state
+
+    try:
+        await until(holds, "")
+    except AssertionError:
+        found = await reach(node, item, recipient)
+        raise AssertionError(f"{recipient}: {found}, not {state}") from None
+
+
+async def stored(node: Node, item: bytes) -> Report | None:
+    """Return a report that a node holds."""
+    return await node.core.database.read(partial(reports.report_of, item=item))
