@@ -100,3 +100,14 @@ def test_commands_of_the_design_exist() -> None:
 def test_every_module_that_the_entry_points_name_loads() -> None:
     for noun in NOUNS:
         assert isinstance(importlib.import_module(f"nodes.admin.{noun}").app, typer.Typer)
+
+
+def test_the_tests_that_the_threat_model_names_exist() -> None:
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs/security/threat-model.md").read_text()))
+    assert len(named) > 20
+    defined = {
+        name
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r"def (test_[a-z0-9_]+)", path.read_text())
+    }
+    assert not named - defined
