@@ -218,7 +218,7 @@ def _accepted(permitted: Permitted, number: int, answered: Answered) -> Accepted
         expires_ms=verified.core.expires_ms,
         header=encode_signed(verified.header_signed),
         slots=slots,
-        stored_slots=encode_slots(slots),
+        parts=encode_slots(slots),
         body=verified.body,
         promise=answered.answer,
         decisions=answered.decisions,

@@ -17,21 +17,21 @@ class SealedCache:
         self._entries: OrderedDict[int, Sealed] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, ids: Sequence[int]) -> dict[int, Sealed]:
-        """Return those of the envelopes that are here."""
+    def get(self, keys: Sequence[int]) -> dict[int, Sealed]:
+        """Return those that are here."""
         with self._lock:
-            found = {number: self._entries[number] for number in ids if number in self._entries}
+            found = {number: self._entries[number] for number in keys if number in self._entries}
             for number in found:
                 self._entries.move_to_end(number)
         return found
 
     def put(self, envelopes: Iterable[Sealed]) -> None:
-        """Keep envelopes that are durably stored."""
+        """Keep what is durably stored."""
         with self._lock:
             for each in envelopes:
-                before = self._entries.pop(each.id, None)
+                before = self._entries.pop(each.key, None)
                 self._bytes += each.size - (before.size if before else 0)
-                self._entries[each.id] = each
+                self._entries[each.key] = each
             while self._bytes > self._capacity:
                 _, gone = self._entries.popitem(last=False)
                 self._bytes -= gone.size

@@ -240,16 +240,13 @@ class Stream:
         return self._build(mailboxes, rows)
 
     def _build(self, mailboxes: MailboxStore, rows: Sequence[tuple[Lane, Row]]) -> Sequence[Waiting]:
-        wanted = [row.position for _, row in rows]
-        sealed = self._cache.get(wanted)
-        missing = [position for position in wanted if position not in sealed]
+        sealed = self._cache.get([row.key for _, row in rows])
+        missing = [row.key for _, row in rows if row.key not in sealed]
         if missing:
             stored = mailboxes.sealed(missing)
             self._cache.put(stored.values())
             sealed |= stored
-        return [
-            Waiting(lane, row.position, row.size, build_delivery(sealed[row.position], row.place)) for lane, row in rows
-        ]
+        return [Waiting(lane, row.position, row.size, build_delivery(sealed[row.key], row.place)) for lane, row in rows]
 
 
 def build_delivery(sealed: Sealed, place: int) -> bytes:

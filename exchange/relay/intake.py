@@ -109,7 +109,7 @@ class Intake:
         return self._recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, self._clock())
 
     def _announce(self, frame: Frame, recorded: Recorded) -> None:
-        self._cache.put(each.sealed() for each in recorded.new)
+        self._cache.put(sealed for each in recorded.new for sealed in each.sealed())
         self._bells.ring({slot.recipient for each in recorded.new for slot in each.slots})
         for judged in frame.judged:
             reason = judged.reason if isinstance(judged, Refused) else "promised"

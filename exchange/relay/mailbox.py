@@ -12,7 +12,7 @@ from typing import Protocol
 
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
-from exchange.relay.slots import Slot
+from exchange.relay.slots import PART, Slot, part_key
 
 DELIVERY_OVERHEAD = 1400
 """Bytes that a delivery needs at most besides header, leaf, wrap and body: proof, promise, lengths."""
@@ -32,7 +32,7 @@ class Accepted:
     expires_ms: int
     header: bytes
     slots: tuple[Slot, ...]
-    stored_slots: bytes = field(repr=False)
+    parts: tuple[bytes, ...] = field(repr=False)
     """The same slots as encode_slots gives them."""
     body: bytes = field(repr=False)
     promise: bytes
@@ -42,18 +42,22 @@ class Accepted:
         """Return what delivering it to one recipient takes at most, in bytes."""
         return len(self.header) + len(slot.leaf) + len(slot.wrap) + len(self.body) + DELIVERY_OVERHEAD
 
-    def sealed(self) -> "Sealed":
-        """Return what a delivery is built from."""
-        return Sealed(self.id, self.header, self.stored_slots, self.body, self.promise)
+    def sealed(self) -> "list[Sealed]":
+        """Return what deliveries are built from, one for each part of the slots."""
+        return [
+            Sealed(part_key(self.id, PART * number), self.header, part, self.body, self.promise)
+            for number, part in enumerate(self.parts)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What a delivery of one envelope is built from."""
+    """What the deliveries of one envelope to the recipients of one part of its slots are built from."""
 
-    id: int
+    key: int
+    """As part_key gives it."""
     header: bytes
-    slots: bytes
+    slots: bytes = field(repr=False)
     body: bytes = field(repr=False)
     promise: bytes
 
@@ -70,6 +74,11 @@ class Row:
     position: int
     place: int
     size: int
+
+    @property
+    def key(self) -> int:
+        """Number of the stored part that holds its slot."""
+        return part_key(self.position, self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +112,8 @@ class MailboxStore(Protocol):
     ) -> Sequence[Row]:
         """Return what waits behind position `after`, in order; of one kind only when given."""
 
-    def sealed(self, ids: Sequence[int]) -> Mapping[int, Sealed]:
-        """Return the stored envelopes of these ids; one that is gone is left out."""
+    def sealed(self, keys: Sequence[int]) -> Mapping[int, Sealed]:
+        """Return what is stored under these keys of parts; what is gone is left out."""
 
     def acknowledge(self, recipient: PartyId, lane: Lane, position: int, *, kind: int | None = None) -> int:
         """Free everything up to `position`, of one kind only when given, and return how many rows went.

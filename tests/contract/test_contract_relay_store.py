@@ -1,6 +1,6 @@
 """What the relay's store promises, on every kind of database."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -13,7 +13,7 @@ from exchange.errors import NotFound
 from exchange.merkle import empty_root, leaf_hash, root_of
 from exchange.names import PartyId
 from exchange.relay.app import MIGRATIONS
-from exchange.relay.mailbox import Accepted, Answered
+from exchange.relay.mailbox import Accepted, Answered, Row
 from exchange.relay.sequencer import Log, LogState, Sequencer
 from exchange.relay.slots import Slot, encode_slots, slot_at
 from exchange.relay.store.logs import SqlLogs
@@ -53,7 +53,7 @@ def an_envelope(number: int, *recipients: PartyId, lane: Lane = Lane.ROUTINE, **
         expires_ms=1_000 + number,
         header=b"header %d" % number,
         slots=slots,
-        stored_slots=encode_slots(slots),
+        parts=encode_slots(slots),
         body=b"body %d" % number,
         promise=b"promise %d" % number,
         decisions=b"decisions %d" % number,
@@ -69,9 +69,12 @@ def ask(database: Database, question: Callable[[SqlMailboxes], object]) -> objec
     return database.read_now(lambda connection: question(SqlMailboxes(connection)))
 
 
+def rows(database: Database, party: PartyId, lane: Lane = Lane.ROUTINE, after: int = 0) -> Sequence[Row]:
+    return database.read_now(lambda c: SqlMailboxes(c).waiting(party, lane, after=after, limit=100))
+
+
 def positions(database: Database, party: PartyId, lane: Lane = Lane.ROUTINE, after: int = 0) -> list[int]:
-    found = database.read_now(lambda c: SqlMailboxes(c).waiting(party, lane, after=after, limit=100))
-    return [row.position for row in found]
+    return [row.position for row in rows(database, party, lane, after)]
 
 
 def acknowledge(database: Database, party: PartyId, position: int, kind: int | None = None) -> int:
@@ -94,14 +97,16 @@ def test_an_envelope_waits_for_each_recipient_in_its_lane_in_the_order_of_positi
     assert positions(database, XA) == []
 
 
-def test_what_is_stored_comes_back_as_it_was(database: Database) -> None:
-    envelope = an_envelope(5, XV, XO)
+@pytest.mark.parametrize("count", [1, 16, 17, 256])
+def test_what_is_stored_comes_back_as_it_was(database: Database, count: int) -> None:
+    envelope = an_envelope(5, *(PartyId(f"XP.p{number}") for number in range(count)))
     store(database, envelope)
-    (row,) = database.read_now(lambda c: SqlMailboxes(c).waiting(XO, Lane.ROUTINE, after=0, limit=1))
-    sealed = database.read_now(lambda c: SqlMailboxes(c).sealed([5, 6]))
-    assert sealed == {5: envelope.sealed()}
-    assert slot_at(sealed[5].slots, row.place) == envelope.slots[1]
-    assert row.size == envelope.delivery_size(envelope.slots[1])
+    every = database.read_now(lambda c: SqlMailboxes(c).sealed([sealed.key for sealed in envelope.sealed()]))
+    assert [every[key] for key in sorted(every)] == envelope.sealed()
+    for slot in envelope.slots:
+        (row,) = rows(database, slot.recipient)
+        assert slot_at(every[row.key].slots, row.place) == slot
+        assert row.size == envelope.delivery_size(slot)
 
 
 def test_no_envelope_is_stored_twice_under_a_hash_an_id_or_a_position(database: Database) -> None:
@@ -147,7 +152,7 @@ def test_a_ciphertext_goes_when_its_last_recipient_has_it_and_its_answer_stays(d
     acknowledge(database, XO, 1)
     assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == [envelope.hash]
     assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == []
-    assert ask(database, lambda boxes: boxes.sealed([1])) == {}
+    assert ask(database, lambda boxes: boxes.sealed([sealed.key for sealed in envelope.sealed()])) == {}
     answers = ask(database, lambda boxes: boxes.answered(XA, [envelope.hash]))
     assert answers == {envelope.hash: Answered(b"promise 1", b"decisions 1")}
 
@@ -186,7 +191,8 @@ def test_many_envelopes_are_found_at_once(database: Database) -> None:
     assert len(database.read_now(lambda c: SqlMailboxes(c).answered(XA, hashes))) == len(many)
     ids = [envelope.envelope_id for envelope in many]
     assert database.read_now(lambda c: SqlMailboxes(c).taken(XA, ids)) == dict(zip(ids, hashes, strict=True))
-    assert len(database.read_now(lambda c: SqlMailboxes(c).sealed(range(1, 1_201)))) == len(many)
+    keys = [sealed.key for envelope in many for sealed in envelope.sealed()]
+    assert len(database.read_now(lambda c: SqlMailboxes(c).sealed(keys))) == len(many)
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------

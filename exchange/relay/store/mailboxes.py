@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
 from exchange.relay.mailbox import Accepted, Answered, Row, Sealed
-from exchange.relay.slots import recipients_of
+from exchange.relay.slots import PART, part_key, recipients_of
 from exchange.relay.store import tables
 from exchange.relay.store.upsert import insert_or_keep, insert_or_replace
 
@@ -71,15 +71,26 @@ class SqlMailboxes:
         )
         execute(
             insert(tables.envelope),
+            [{"id": each.id, "header": each.header, "body": each.body} for each in envelopes],
+        )
+        execute(
+            insert(tables.slots),
             [
-                {"id": each.id, "header": each.header, "slots": each.stored_slots, "body": each.body}
+                {"key": part_key(each.id, PART * number), "envelope": each.id, "data": part}
                 for each in envelopes
+                for number, part in enumerate(each.parts)
             ],
         )
         execute(
             insert(tables.held),
             [
-                {"id": each.id, "remaining": len(each.slots), "expires_ms": each.expires_ms, "lane": int(each.lane)}
+                {
+                    "id": each.id,
+                    "remaining": len(each.slots),
+                    "expires_ms": each.expires_ms,
+                    "lane": int(each.lane),
+                    "parts": len(each.parts),
+                }
                 for each in envelopes
             ],
         )
@@ -110,17 +121,18 @@ class SqlMailboxes:
             wanted = wanted.where(mailbox.kind == kind)
         return [Row(*row) for row in self._connection.execute(wanted)]
 
-    def sealed(self, ids: Sequence[int]) -> Mapping[int, Sealed]:
-        """Return the stored envelopes of these ids."""
-        envelope, accepted = tables.envelope.c, tables.accepted.c
+    def sealed(self, keys: Sequence[int]) -> Mapping[int, Sealed]:
+        """Return what is stored under these keys of parts."""
+        envelope, accepted, slots = tables.envelope.c, tables.accepted.c, tables.slots.c
         found: dict[int, Sealed] = {}
-        for some in _chunks(ids):
+        for some in _chunks(keys):
             wanted = (
-                select(envelope.id, envelope.header, envelope.slots, envelope.body, accepted.promise)
-                .join(tables.accepted, accepted.id == envelope.id)
-                .where(envelope.id.in_(some))
+                select(slots.key, envelope.header, slots.data, envelope.body, accepted.promise)
+                .join(tables.envelope, envelope.id == slots.envelope)
+                .join(tables.accepted, accepted.id == slots.envelope)
+                .where(slots.key.in_(some))
             )
-            found |= {row.id: Sealed(*row) for row in self._connection.execute(wanted)}
+            found |= {row.key: Sealed(*row) for row in self._connection.execute(wanted)}
         return found
 
     def acknowledge(self, recipient: PartyId, lane: Lane, position: int, *, kind: int | None = None) -> int:
@@ -150,25 +162,20 @@ class SqlMailboxes:
     def delete_done(self, limit: int) -> Sequence[bytes]:
         """Delete at most `limit` ciphertexts that every recipient has."""
         held = tables.held.c
-        wanted = select(held.id).where(held.remaining == 0).order_by(held.id).limit(limit)
-        return self._delete(list(self._connection.execute(wanted).scalars()))
+        wanted = select(held.id, held.parts).where(held.remaining == 0).order_by(held.id).limit(limit)
+        return self._delete({row.id: row.parts for row in self._connection.execute(wanted)})
 
     def delete_expired(self, now_ms: int, limit: int) -> Sequence[bytes]:
         """Delete at most `limit` ciphertexts whose time has come, and their rows."""
         held, mailbox = tables.held.c, tables.mailbox.c
-        wanted = select(held.id, held.lane).where(held.expires_ms <= now_ms).order_by(held.expires_ms).limit(limit)
-        gone = {row.id: row.lane for row in self._connection.execute(wanted)}
-        for number, lane in gone.items():
-            slots = self._connection.execute(
-                select(tables.envelope.c.slots).where(tables.envelope.c.id == number)
-            ).scalar_one()
-            for some in _chunks(recipients_of(slots)):
-                self._connection.execute(
-                    delete(tables.mailbox).where(
-                        mailbox.recipient.in_(some), mailbox.lane == lane, mailbox.position == number
-                    )
-                )
-        return self._delete(sorted(gone))
+        wanted = select(held.id, held.lane, held.parts)
+        wanted = wanted.where(held.expires_ms <= now_ms).order_by(held.expires_ms).limit(limit)
+        gone = self._connection.execute(wanted).all()
+        for row in gone:
+            for recipients in self._recipients(row.id, row.parts):
+                mine = (mailbox.recipient.in_(recipients), mailbox.lane == row.lane, mailbox.position == row.id)
+                self._connection.execute(delete(tables.mailbox).where(*mine))
+        return self._delete({row.id: row.parts for row in gone})
 
     def forget_refusals(self, before_ms: int) -> int:
         """Delete refusals given before a time."""
@@ -184,14 +191,24 @@ class SqlMailboxes:
         """Return how many ciphertexts are stored."""
         return self._connection.execute(select(func.count()).select_from(tables.held)).scalar_one()
 
-    def _delete(self, ids: Sequence[int]) -> Sequence[bytes]:
+    def _recipients(self, envelope: int, parts: int) -> Iterable[Sequence[PartyId]]:
+        slots = tables.slots.c
+        keys = [part_key(envelope, PART * number) for number in range(parts)]
+        for data in self._connection.execute(select(slots.data).where(slots.key.in_(keys))).scalars().all():
+            yield recipients_of(data)
+
+    def _delete(self, parts: Mapping[int, int]) -> Sequence[bytes]:
+        """Delete ciphertexts, given how many parts of slots each has; return their envelope hashes, oldest first."""
+        ids, accepted = sorted(parts), tables.accepted.c
         hashes: dict[int, bytes] = {}
         for some in _chunks(ids):
-            accepted = tables.accepted.c
             wanted = select(accepted.id, accepted.hash).where(accepted.id.in_(some))
             hashes |= {row.id: row.hash for row in self._connection.execute(wanted)}
             for table in (tables.held, tables.envelope):
                 self._connection.execute(delete(table).where(table.c.id.in_(some)))
+        keys = [part_key(number, PART * part) for number in ids for part in range(parts[number])]
+        for some in _chunks(keys):
+            self._connection.execute(delete(tables.slots).where(tables.slots.c.key.in_(some)))
         return [hashes[number] for number in ids]
 
 

@@ -2,7 +2,7 @@
 
 An envelope is known by its index in the traffic log: that is its number in every table, and its position in every
 mailbox. Index 0 is always a directory head, so that position 0 can mean "nothing yet".
-Bodies stand once (`envelope`), with every recipient's slot; mailboxes are slim rows that point there.
+Bodies stand once (`envelope`), slots beside them (`slots`); mailboxes are slim rows that point there.
 """
 
 from sqlalchemy import (
@@ -124,14 +124,21 @@ held = Table(
     Column("remaining", Integer, nullable=False),
     _number("expires_ms"),
     _small("lane"),
+    _small("parts"),
 )
 """How many recipients have yet to acknowledge an envelope, and when it goes in any case."""
 
 Index("ix_held_free", held.c.id, sqlite_where=held.c.remaining == 0, postgresql_where=held.c.remaining == 0)
 Index("ix_held_expires_ms", held.c.expires_ms)
 
-envelope = Table("envelope", metadata, _number("id", key=True), _data("header"), _data("slots"), _data("body"))
-"""Signed header bytes, every recipient's slot (store/slots.py), body ciphertext."""
+envelope = Table("envelope", metadata, _number("id", key=True), _data("header"), _data("body"))
+"""Signed header bytes and body ciphertext, once."""
+
+slots = Table("slots", metadata, _number("key", key=True), _number("envelope"), _data("data"))
+"""The recipients' slots of an envelope in parts of 16 (exchange/relay/slots.py); key = envelope * 16 + part.
+
+In parts, so that reading one slot of 140 costs no more than reading one of 16.
+"""
 
 mailbox = Table(
     "mailbox",
@@ -144,7 +151,7 @@ mailbox = Table(
     Column("size", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-"""What waits for a recipient: the place of its slot in `envelope.slots`, and the bytes that its delivery takes at most.
+"""What waits for a recipient: the place of its slot in the envelope, and the bytes that its delivery takes at most.
 
 A row goes when it is acknowledged.
 """

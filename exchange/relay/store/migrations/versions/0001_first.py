@@ -80,9 +80,15 @@ def _make_envelopes() -> None:
         "envelope",
         sa.Column("id", NUMBER, autoincrement=False, nullable=False),
         sa.Column("header", sa.LargeBinary(), nullable=False),
-        sa.Column("slots", sa.LargeBinary(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_envelope"),
+    )
+    op.create_table(
+        "slots",
+        sa.Column("key", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("envelope", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_slots"),
     )
     op.create_table(
         "evidence",
@@ -119,6 +125,7 @@ def _make_mailboxes() -> None:
         sa.Column("remaining", sa.Integer(), nullable=False),
         sa.Column("expires_ms", NUMBER, autoincrement=False, nullable=False),
         sa.Column("lane", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("parts", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_held"),
     )
     op.create_index("ix_held_expires_ms", "held", ["expires_ms"], unique=False)
