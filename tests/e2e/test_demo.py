@@ -1,4 +1,4 @@
-"""`concord demo`: it plays to the end, leaves what it says, can be played again, and leaves nothing when interrupted."""
+"""`concord demo`: it plays to the end, leaves what it says, plays again, and leaves nothing when interrupted."""
 
 import os
 import signal
