@@ -10,36 +10,54 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import grpc.aio
 
 from exchange.crypto.signed import VerifiedRoots
 from exchange.errors import ConfigurationError
 from exchange.names import exchange_name, party_id
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
-from exchange.runtime.lifecycle import Drain, HomeLock, every
-from exchange.runtime.logs import get_logger
+from exchange.runtime.grpc_options import local_options, server_options
+from exchange.runtime.interceptors import ErrorInterceptor
+from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every, run
+from exchange.runtime.logs import configure_logging, get_logger
+from exchange.runtime.metrics import Metrics
 from exchange.runtime.migrate import upgrade
 from exchange.runtime.relay_info import RelayInfo, read_relay_info
+from exchange.runtime.tls import server_credentials
 from nodes.agreements import Agreements
 from nodes.alarms import Alarms
 from nodes.auditor import Auditor
-from nodes.config import NodeConfig
+from nodes.config import NodeConfig, load
 from nodes.core import Core
+from nodes.desk import Authoring, load_defaults
 from nodes.keybox import Keybox
-from nodes.keystore import NodeKeys
+from nodes.keystore import NodeKeys, load_keys
 from nodes.link import Link
+from nodes.node_client import SOCKET
+from nodes.node_service import NodeService, StatusMethods
 from nodes.obligations import Obligations
 from nodes.outbox import Outbox
+from nodes.partner_service import PartnerMethods
 from nodes.prekeys import Prekeys
+from nodes.publishing import Publishing
 from nodes.receipts import Receipts
 from nodes.receiver import Receiver
 from nodes.relay_client import RelayClient
+from nodes.report_service import ReportMethods
 from nodes.sender import Sender
+from nodes.sensor_service import SensorMethods, SensorService, sensor_identity
+from nodes.sensors import Scope, Sensors
+from nodes.shelf import Shelf
 from nodes.signer import Signer
+from nodes.spool import Spool
 from nodes.streams import Streams
 from nodes.sync import Sync
 from nodes.trust import Trust
+from nodes.v1.node_service_pb2_grpc import add_NodeServiceServicer_to_server, add_SensorServiceServicer_to_server
 
 MIGRATIONS = "nodes.store.migrations"
 RELAY_INFO = Path("exchange") / "relay.info"
@@ -62,6 +80,10 @@ class Node:
     outbox: Outbox
     sender: Sender
     receiver: Receiver
+    publishing: Publishing
+    shelf: Shelf
+    sensors: Sensors
+    authoring: Authoring
     receipts: Receipts
     streams: Streams
     obligations: Obligations
@@ -156,6 +178,8 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     sender = Sender(core, relay)
     receipts = Receipts(core, wake=sender.wake)
     hurry = asyncio.Event()
+    publishing = Publishing(core, relay, agreements, wake=sender.wake)
+    outbox, shelf, sensors = Outbox(core, wake=sender.wake), Shelf(core), Sensors(core.database)
     obligations = Obligations(core, on_receipts=receipts.hurry, hurry=hurry)
     return Node(
         home=home,
@@ -164,9 +188,20 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         relay=relay,
         agreements=agreements,
         sync=Sync(core, relay, agreements, on_change=sender.wake),
-        outbox=Outbox(core, wake=sender.wake),
+        outbox=outbox,
         sender=sender,
-        receiver=Receiver(core, relay, agreements, on_urgent=receipts.hurry, on_purge=hurry.set),
+        receiver=Receiver(
+            core,
+            relay,
+            agreements,
+            on_urgent=receipts.hurry,
+            on_purge=hurry.set,
+            on_agreement=publishing.hurry,
+        ),
+        publishing=publishing,
+        shelf=shelf,
+        sensors=sensors,
+        authoring=Authoring(core, outbox, shelf, sensors, defaults=load_defaults(config.label_defaults, home)),
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),
         obligations=obligations,
@@ -194,6 +229,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.receipts.run,
         node.prekeys.run,
         node.obligations.run,
+        node.publishing.run,
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [
@@ -223,13 +259,72 @@ async def supervised(fn: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-async def serve(home: Path, config: NodeConfig, keys: NodeKeys, drain: Drain) -> None:
-    """Run the node with all its doors until the drain."""
-    with HomeLock(home) as lock:
-        async with running(home, config, keys, drain) as node:
-            # The doors import gRPC services; a node in a test may do without.
-            from nodes.doors import open_doors  # noqa: PLC0415
+def serve(home: Path, passphrase: bytes) -> None:
+    """Run the node in `home` with all its doors until it is told to stop. Only in the main thread.
 
-            async with open_doors(node, lock, drain):
+    Raises:
+        ConfigurationError: home, configuration, keystore, store or an address cannot be used.
+    """
+    config = load(home)
+    configure_logging(json=config.log_json, level=config.log_level)
+    keys = load_keys(home, passphrase)
+
+    async def main(drain: Drain) -> None:
+        with HomeLock(home) as lock:
+            async with running(home, config, keys, drain) as node, open_doors(node, lock, drain):
                 _log.info("node.serves", party=config.party, exchange=config.exchange, relay=config.relay_address)
                 await drain.wait()
+
+    run(main)
+
+
+@asynccontextmanager
+async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[None]:
+    """Let people in over the Unix socket, sensors over TLS, and files through the spool, while the block runs."""
+    config, core = node.config, node.core
+    async with AsyncExitStack() as stack:
+        metrics = stack.enter_context(Metrics())
+        service = NodeService(
+            ReportMethods(core, node.authoring, node.outbox, node.shelf),
+            PartnerMethods(core, node.agreements, node.publishing, node.relay),
+            StatusMethods(core, node.prekeys, node.relay, home=node.home, started_ms=node.started_ms),
+            SensorMethods(core, node.sensors, address=config.sensor_address),
+            node.auditor,
+        )
+        people = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=True)], options=local_options())
+        add_NodeServiceServicer_to_server(service, people)
+        bind_socket(people, node.home / SOCKET, lock)
+        await people.start()
+        stack.push_async_callback(people.stop, config.timing.drain_s)
+        if config.sensor_address:
+            await _open_for_sensors(stack, node)
+        if config.spool:
+            spool = Spool(node.home / "spool", node.sensors, partial(push_from_spool, node.authoring))
+            await asyncio.to_thread(spool.prepare)
+            watch = asyncio.create_task(supervised(partial(_watch, spool, drain)))
+            stack.callback(watch.cancel)
+        metrics.serve(config.metrics_port or None)
+        yield
+
+
+async def _open_for_sensors(stack: AsyncExitStack, node: Node) -> None:
+    config = node.config
+    sensors = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options())
+    add_SensorServiceServicer_to_server(SensorService(node.sensors, node.authoring), sensors)
+    fetch = partial(sensor_identity, node.core, config.sensor_address)
+    bind_port(sensors, config.sensor_address, server_credentials(fetch, require_client=False))
+    await sensors.start()
+    stack.push_async_callback(sensors.stop, config.timing.drain_s)
+
+
+async def _watch(spool: Spool, drain: Drain) -> None:
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(spool.watch(stop))
+    await drain.wait()
+    stop.set()
+    await waiting
+
+
+async def push_from_spool(authoring: Authoring, scope: Scope, content: bytes, label: bytes) -> str:
+    """Push what the spool holds and return its item."""
+    return (await authoring.push_from(scope, content, label)).item.hex()

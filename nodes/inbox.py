@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from exchange.crypto.codec import encode_signed
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import ExchangeError
+from exchange.policy.explain import duties
 from exchange.receipts.model import ReceiptBatch, ReceiptStatus, Retraction, RetractionAction, StreamHead
 from nodes import alarms, receipts, streams, vault
 from nodes.opening import Bad, Good
@@ -70,7 +71,12 @@ def seal_received(good: Good, key: bytes, master: bytes) -> Sealed:
             stix = None
         stix_id, title = (stix.stix_id, stix.title) if stix is not None else ("", "")
     sealed_title, record = vault.seal_report(
-        key, opened.item_hash, title=title, signed=encode_signed(opened.statement), release=b""
+        key,
+        opened.item_hash,
+        title=title,
+        signed=encode_signed(opened.statement),
+        release=b"",
+        duties=duties(good.decision.obligations) if good.decision and good.decision.obligations else (),
     )
     return Sealed(sealed_title, record, vault.stix_digest(master, stix_id) if stix_id else b"")
 
@@ -189,7 +195,7 @@ def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_m
     statement, label = opened.report, opened.label
     if statement is None or label is None or decision is None or decision.obligations is None:
         raise ValueError("only a permitted report is stored")
-    duties = decision.obligations
+    must = decision.obligations
     gone = withdrawal is not None or sealed is None
     purged = withdrawal is not None and withdrawal.action == RetractionAction.PURGE
     state = ItemState.PURGED if purged or (gone and withdrawal is None) else ItemState.WITHDRAWN
@@ -208,9 +214,9 @@ def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_m
         stix_digest=b"" if sealed is None else sealed.stix_digest,
         title=b"" if gone or sealed is None else sealed.title,
         record=b"" if gone or sealed is None else sealed.record,
-        purge_at_ms=duties.purge_at_ms,
-        ask_at_ms=duties.ask_at_ms,
-        review_at_ms=duties.review_on_ms,
+        purge_at_ms=must.purge_at_ms,
+        ask_at_ms=must.ask_at_ms,
+        review_at_ms=must.review_on_ms,
     )
 
 

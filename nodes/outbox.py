@@ -65,6 +65,10 @@ class Outbox:
         self._core = core
         self._wake = wake
 
+    def wake(self) -> None:
+        """Tell the sender that there is work."""
+        self._wake()
+
     def decide(self, authored: AuthoredReport) -> list[tuple[PartyId, Decision]]:
         """Return the decision for every other partner, by id; nothing is stored."""
         item = Item.to_send(authored.label, authored.release)

@@ -48,13 +48,15 @@ class Receiver:
         *,
         on_urgent: Callable[[], None],
         on_purge: Callable[[], None],
+        on_agreement: Callable[[], None],
     ) -> None:
-        """`on_urgent` is called when a flash report waits for its receipt, `on_purge` when one is to be destroyed."""
+        """Whom to tell: a flash report waits for its receipt, a report is to be destroyed, an agreement came."""
         self._core = core
         self._relay = relay
         self._agreements = agreements
         self._on_urgent = on_urgent
         self._on_purge = on_purge
+        self._on_agreement = on_agreement
         self._backoff = core.backoff()
         self._cursors: dict[int, Cursor] = {}
         self._highest = (-1, 0)
@@ -182,6 +184,8 @@ class Receiver:
             await self._core.alarms.raise_(
                 alarms.AGREEMENT, sender, f"an agreement from {sender} does not hold: {error}"
             )
+        else:
+            self._on_agreement()
 
     async def _seal(self, goods: Sequence[Good]) -> dict[bytes, Sealed]:
         core = self._core

@@ -64,12 +64,18 @@ class RelayClient:
         self._channel: grpc.aio.Channel | None = None
         self._issued_ms = 0
         self._until_ms = 0
+        self._leaf: bytes | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def leaf_until_ms(self) -> int:
         """When the leaf in use ends; 0 before the first call."""
         return self._until_ms
+
+    @property
+    def leaf(self) -> bytes | None:
+        """The leaf in use, PEM; None before the first call."""
+        return self._leaf
 
     async def close(self) -> None:
         """End every call."""
@@ -195,7 +201,7 @@ class RelayClient:
             channel_credentials(self._root_pem, chain, key),
             options=channel_options(self._server_name),
         )
-        self._issued_ms, self._until_ms = now_ms, validity(chain)[1]
+        self._issued_ms, self._until_ms, self._leaf = now_ms, validity(chain)[1], chain
         if old is not None:
             task = asyncio.create_task(old.close(OLD_CHANNEL_S))
             self._closing.add(task)

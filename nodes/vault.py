@@ -1,12 +1,14 @@
 """Reports at rest: each sealed under its own key, so that destroying the key destroys the report. Pure.
 
-A record is the originator's Signed statement and, at the originator, the release. The title stands apart, so that a
-list of reports opens small records only. docs/spec/node-store.md says what stands in clear beside them.
+A record is the originator's Signed statement, at the originator the release, at a recipient its duties. The title
+stands apart, so that a list of reports opens small records only. What stands in clear beside them:
+docs/spec/node-store.md.
 """
 
 import hashlib
 import hmac
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from exchange.crypto.atrest import open_record, seal_record
@@ -24,7 +26,7 @@ SIGNED_BYTES = STATEMENT_PAYLOAD_BYTES + 8 * KIB
 _RECORD = b"record\x00"
 _TITLE = b"title\x00"
 _STIX_LABEL = b"concord/v1/node/stix\x00"
-_LENGTH = struct.Struct(">I")
+_LENGTHS = struct.Struct(">II")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,16 @@ class Opened:
     label: Label
     release: Release | None
     """None when it came from a partner."""
-    release_bytes: bytes = field(repr=False)
+    duties: tuple[str, ...]
+    """What this node must do with it, for people, as decided on arrival; empty at the originator."""
 
 
-def seal_report(key: bytes, item: bytes, *, title: str, signed: bytes, release: bytes) -> tuple[bytes, bytes]:
+def seal_report(
+    key: bytes, item: bytes, *, title: str, signed: bytes, release: bytes, duties: Sequence[str] = ()
+) -> tuple[bytes, bytes]:
     """Return the sealed title and the sealed record of one report."""
-    record = _LENGTH.pack(len(signed)) + signed + release
+    lengths = _LENGTHS.pack(len(signed), len(release))
+    record = b"".join((lengths, signed, release, "\n".join(duties).encode()))
     return seal_record(key, title.encode(), _TITLE + item), seal_record(key, record, _RECORD + item)
 
 
@@ -53,14 +59,17 @@ def open_title(key: bytes, item: bytes, sealed: bytes) -> str:
 def open_report(key: bytes, item: bytes, sealed: bytes) -> Opened:
     """Return a stored report; VerificationFailed if it is another one or damaged."""
     record = open_record(key, sealed, _RECORD + item)
-    (length,) = _LENGTH.unpack_from(record)
-    signed_bytes, release = record[_LENGTH.size : _LENGTH.size + length], record[_LENGTH.size + length :]
+    signed_length, release_length = _LENGTHS.unpack_from(record)
+    behind_signed = _LENGTHS.size + signed_length
+    behind_release = behind_signed + release_length
+    signed_bytes, release = record[_LENGTHS.size : behind_signed], record[behind_signed:behind_release]
     signed = decode_signed(signed_bytes, limit=SIGNED_BYTES, what="a stored report")
     if hashlib.sha256(signed.payload).digest() != item:
         raise VerificationFailed("the stored report is another one")
     statement = decode_report(signed.payload)
     parsed = decode_release(release) if release else None
-    return Opened(signed, statement, decode_label(statement.label), parsed, release)
+    duties = tuple(record[behind_release:].decode().splitlines())
+    return Opened(signed, statement, decode_label(statement.label), parsed, duties)
 
 
 def stix_digest(master: bytes, stix_id: str) -> bytes:

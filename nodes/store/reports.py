@@ -217,8 +217,8 @@ def count_waiting(connection: Connection) -> dict[int, int]:
 
 
 def count_unreceipted(connection: Connection) -> int:
-    """Return how many deliveries of reports were promised and not yet receipted."""
-    wanted = select(func.count()).select_from(tables.audience).where(_audience.state == Reach.PROMISED)
+    """Return how many reports the relay has promised to deliver and some recipient has not receipted."""
+    wanted = select(func.count(_audience.item.distinct())).where(_audience.state == Reach.PROMISED)
     return int(connection.execute(wanted).scalar_one())
 
 

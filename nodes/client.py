@@ -1,0 +1,76 @@
+"""For sensors: push reports to a node over TLS with a bearer token (docs/sensors.md).
+
+    with SensorClient("127.0.0.1:7201", ca=ca_pem, token=token) as node:
+        pushed = node.push(content, label=label)
+
+A push returns when the report is durable at the node. Pushing the same again, after a lost connection for example, is
+safe: it is sent once.
+"""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from exchange.runtime.grpc_options import channel_options
+from exchange.runtime.interceptors import from_rpc_error
+from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
+from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.node_service_pb2_grpc import SensorServiceStub
+
+PUSH_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A report that is durable at the node."""
+
+    item: str
+    """Its hash, hexadecimal."""
+    repeated: bool
+    """True when it was pushed before; nothing was sent again."""
+
+
+class SensorClient:
+    """One sensor's connection to its node; as a context manager it closes at the end."""
+
+    def __init__(self, address: str, *, ca: bytes, token: str, timeout_s: float = PUSH_S) -> None:
+        """`ca` is the PEM certificate and `token` the text that `concord sensor add` gave."""
+        # With a name of its own each certificate of the node fits, whatever address it is reached by.
+        self._channel = grpc.secure_channel(address, channel_credentials(ca), options=channel_options(NEUTRAL_NAME))
+        self._stub = SensorServiceStub(self._channel)
+        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._timeout_s = timeout_s
+
+    def push(self, content: bytes, *, label: bytes = b"", key: str = "") -> Pushed:
+        """Push a STIX 2.1 bundle; `label` is YAML, `key` tells two equal reports apart.
+
+        Raises:
+            NotAuthenticated, PolicyDenied, BadInput: the node does not take it; repeating will not help.
+            RateLimited, Unavailable: try again later.
+        """
+        request = pb.PushRequest(report=pb.ReportFile(content=content, label_yaml=label), idempotency_key=key)
+        try:
+            response = self._stub.Push(request, timeout=self._timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        return Pushed(response.item, response.repeated_push)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        """Use it."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close it."""
+        self.close()
+
+
+def push(address: str, ca: bytes, token: str, content: bytes, *, label: bytes = b"") -> Pushed:
+    """Push one report over a connection of its own."""
+    with SensorClient(address, ca=ca, token=token) as client:
+        return client.push(content, label=label)

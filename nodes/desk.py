@@ -1,0 +1,135 @@
+"""Author and push a report: what people, sensors and the spool ask of the node, in one place.
+
+A push is durable when it returns. Repeating it with the same key, or the same content and label, returns its item.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from exchange.errors import BadLabel, ConfigurationError, ExchangeError, NotAllowed, NotFound
+from exchange.limits import LABEL_BYTES
+from exchange.policy.strict_yaml import Node as YamlNode
+from exchange.policy.strict_yaml import parse_yaml
+from nodes.author import AuthoredReport, Desk, Previous, author
+from nodes.core import Core
+from nodes.outbox import Accepted, Outbox, push_digest
+from nodes.sensors import Scope, Sensors, permit
+from nodes.shelf import Shelf
+from nodes.stix import read_report
+from nodes.store import reports
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A report file as it came, and the version that it replaces."""
+
+    content: bytes
+    label: bytes
+    supersedes: str = ""
+    """An item, a prefix or a STIX id; empty for a new report."""
+
+
+class Authoring:
+    """The author's step of one node, and what follows it."""
+
+    def __init__(
+        self, core: Core, outbox: Outbox, shelf: Shelf, sensors: Sensors, *, defaults: Mapping[str, Any]
+    ) -> None:
+        """`defaults` are label fields that this node fills in."""
+        self._core = core
+        self._outbox = outbox
+        self._shelf = shelf
+        self._sensors = sensors
+        self._defaults = defaults
+
+    async def check(self, draft: Draft, *, sensor_label: bytes = b"") -> AuthoredReport:
+        """Return what would be signed; nothing is stored. Raises BadInput in words for the author."""
+        core = self._core
+        previous = await self._previous(draft.supersedes) if draft.supersedes else None
+        partners = [record.party for record in core.trust.now.directory.parties()]
+        return author(
+            draft.content,
+            draft.label,
+            desk=Desk(core.me, partners, self._defaults),
+            now_ms=core.clock(),
+            sensor_label=sensor_label,
+            previous=previous,
+        )
+
+    async def push(self, draft: Draft, *, key: str = "") -> Accepted:
+        """Sign a person's report and place it in the outbox."""
+        digest = push_digest(key, draft.content, draft.label + draft.supersedes.encode())
+        return await self._outbox.accept(await self._checked(draft, digest), digest)
+
+    async def push_from(self, scope: Scope, content: bytes, label: bytes, *, key: str = "") -> Accepted:
+        """Push a sensor's report, if it lies within the sensor's scope.
+
+        Raises:
+            PolicyDenied: outside the scope.
+            RateLimited: the hour's allowance is spent; a repeat of an accepted push does not count.
+        """
+        digest = push_digest(key, content, label, who=f"sensor/{scope.name}")
+        try:
+            authored = await self.check(Draft(content, label), sensor_label=scope.default_label)
+            permit(scope, authored.label)
+            if await self._outbox.pushed_before(digest) is None:
+                self._sensors.spend(scope)
+            accepted = await self._outbox.accept(authored, digest)
+        except ExchangeError as error:
+            if not error.retryable:
+                await self._sensors.count(scope, accepted=False)
+            raise
+        if not accepted.repeated:
+            await self._sensors.count(scope, accepted=True)
+        return accepted
+
+    async def _checked(self, draft: Draft, digest: bytes) -> AuthoredReport:
+        """Return what is to be signed; a repeated correction is judged as the new report that it was once."""
+        if draft.supersedes and await self._outbox.pushed_before(digest) is not None:
+            draft = Draft(draft.content, draft.label)
+        return await self.check(draft)
+
+    async def _previous(self, name: str) -> Previous:
+        core = self._core
+        item = await self._shelf.find(name)
+        report = await core.database.read(partial(reports.report_of, item=item))
+        if report is None:
+            raise NotFound("no such report", hint="concord report list")
+        if report.originator != core.me:
+            raise NotAllowed(
+                f"{report.originator} originated this report", hint="only its originator can correct a report"
+            )
+        opened = await self._shelf.opened(item)
+        if opened is None:
+            raise NotFound("that version is destroyed", hint="push a new report")
+        stix = read_report(opened.statement.content)
+        return Previous(item, report.thread, stix.stix_id, stix.modified_ms)
+
+
+def load_defaults(path: str, home: Path) -> dict[str, Any]:
+    """Return the label fields in a YAML file, its path relative to the home; none when there is no path.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is not a map of fields.
+    """
+    if not path:
+        return {}
+    try:
+        root = parse_yaml((home / path).read_bytes(), limit=LABEL_BYTES, error=BadLabel)
+    except (OSError, BadLabel) as error:
+        raise ConfigurationError(
+            f"the label defaults in {path} cannot be used: {error}", hint="see label_defaults in node.toml"
+        ) from error
+    plain = _plain(root)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _plain(node: YamlNode) -> Any:
+    """Return a part of a YAML text as plain data; Any: it nests."""
+    value = node.value
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,41 @@
+"""Ask the running node how it is, as plain values, for those who do not see generated types (nodes/doctor.py)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodes.node_client import connect
+from nodes.v1 import node_service_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How a running node is; fields as in GetStatusResponse."""
+
+    membership: str
+    relay: str
+    relay_error: str
+    relay_contact_ms: int
+    clock_skew_ms: int
+    prekey_days: int
+    quarantined: int
+    transport_until_ms: int
+    node_cert_until_ms: int
+    alarms: tuple[str, ...]
+
+
+def ask(home: Path) -> Running:
+    """Return how the node in `home` is; Unavailable when none runs there."""
+    with connect(home) as node:
+        answer: pb.GetStatusResponse = node.GetStatus(pb.GetStatusRequest())
+    return Running(
+        membership=answer.membership,
+        relay=answer.relay,
+        relay_error=answer.relay_error,
+        relay_contact_ms=answer.relay_contact_ms,
+        clock_skew_ms=answer.clock_skew_ms,
+        prekey_days=answer.prekey_days,
+        quarantined=answer.quarantined,
+        transport_until_ms=answer.transport_until_ms,
+        node_cert_until_ms=answer.node_cert_until_ms,
+        alarms=tuple(answer.alarms),
+    )

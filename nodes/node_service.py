@@ -1,0 +1,166 @@
+# ruff: noqa: N802, ARG002 - names and arguments of the methods are the proto's
+"""NodeService on the Unix socket: decodes, calls one use case, encodes. docs/spec/node-api.md.
+
+Its methods stand by subject: nodes/report_service.py, nodes/partner_service.py, nodes/sensor_service.py, and how the
+node is below.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc.aio
+
+from exchange.envelope.model import Lane
+from nodes.auditor import Auditor
+from nodes.core import Core
+from nodes.figures import gather
+from nodes.partner_service import PartnerMethods
+from nodes.prekeys import Prekeys
+from nodes.relay_client import RelayClient
+from nodes.report_service import ReportMethods
+from nodes.sensor_service import SensorMethods
+from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
+
+# Any: a context has the types of its method's messages, and no method here uses them.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class StatusMethods:
+    """How the node is, as NodeService has it."""
+
+    def __init__(self, core: Core, prekeys: Prekeys, relay: RelayClient, *, home: Path, started_ms: int) -> None:
+        """Ask these parts."""
+        self._core = core
+        self._prekeys = prekeys
+        self._relay = relay
+        self._home = home
+        self._started_ms = started_ms
+
+    async def get(self) -> pb.GetStatusResponse:
+        """Return how the node is."""
+        core = self._core
+        figures = await gather(core, self._prekeys, self._relay, self._home)
+        counts, snapshot = figures.counts, core.trust.now
+        return pb.GetStatusResponse(
+            party=core.me,
+            exchange=core.exchange,
+            membership=figures.membership,
+            relay=core.link.state,
+            relay_error=core.link.error,
+            relay_contact_ms=core.link.contact_ms,
+            clock_skew_ms=core.link.skew_ms or 0,
+            directory_size=snapshot.size,
+            directory_root=snapshot.head.root.hex(),
+            prekey_days=figures.prekey_days,
+            reports_sent=counts.sent,
+            reports_received=counts.received,
+            unreceipted=counts.unreceipted,
+            quarantined=counts.quarantined,
+            lanes=[
+                pb.LaneStatus(
+                    lane=lane.name.lower(),
+                    received_position=counts.positions.get(int(lane), 0),
+                    outbox=counts.waiting.get(int(lane), 0),
+                )
+                for lane in Lane
+            ],
+            started_ms=self._started_ms,
+            transport_until_ms=figures.transport_until_ms,
+            node_cert_until_ms=figures.node_cert_until_ms,
+            disk_free_bytes=figures.disk_free,
+            reviews_due=counts.reviews_due,
+            alarms=[alarm.text for alarm in counts.alarms],
+        )
+
+
+class NodeService(NodeServiceServicer):
+    """The operator's door."""
+
+    def __init__(
+        self,
+        reports: ReportMethods,
+        partners: PartnerMethods,
+        status: StatusMethods,
+        sensors: SensorMethods,
+        auditor: Auditor,
+    ) -> None:
+        """Call these use cases."""
+        self._reports = reports
+        self._partners = partners
+        self._status = status
+        self._sensors = sensors
+        self._auditor = auditor
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
+        """Return how the node is."""
+        return await self._status.get()
+
+    async def CheckReport(self, request: pb.CheckReportRequest, context: Context) -> pb.CheckReportResponse:
+        """Check a report and its label."""
+        return await self._reports.check(request)
+
+    async def WhoGets(self, request: pb.WhoGetsRequest, context: Context) -> pb.WhoGetsResponse:
+        """Decide for every partner."""
+        return await self._reports.who_gets(request)
+
+    async def PushReport(self, request: pb.PushReportRequest, context: Context) -> pb.PushReportResponse:
+        """Sign a report and place it in the outbox."""
+        return await self._reports.push(request)
+
+    async def ListReports(self, request: pb.ListReportsRequest, context: Context) -> pb.ListReportsResponse:
+        """List reports."""
+        return await self._reports.list_(request)
+
+    async def ShowReport(self, request: pb.ShowReportRequest, context: Context) -> pb.ShowReportResponse:
+        """Show one report."""
+        return await self._reports.show(request)
+
+    async def TraceReport(self, request: pb.TraceReportRequest, context: Context) -> pb.TraceReportResponse:
+        """Tell one report's story."""
+        return await self._reports.trace(request)
+
+    async def RetractReport(self, request: pb.RetractReportRequest, context: Context) -> pb.RetractReportResponse:
+        """Withdraw a report."""
+        return await self._reports.retract(request)
+
+    async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
+        """List partners."""
+        return self._partners.list_partners()
+
+    async def ListAgreements(self, request: pb.ListAgreementsRequest, context: Context) -> pb.ListAgreementsResponse:
+        """List agreements."""
+        return await self._partners.list_agreements()
+
+    async def ImportAgreement(self, request: pb.ImportAgreementRequest, context: Context) -> pb.ImportAgreementResponse:
+        """Take in an agreement."""
+        return await self._partners.import_agreement(request)
+
+    async def AddSensor(self, request: pb.AddSensorRequest, context: Context) -> pb.AddSensorResponse:
+        """Let a sensor push."""
+        return await self._sensors.add(request)
+
+    async def ListSensors(self, request: pb.ListSensorsRequest, context: Context) -> pb.ListSensorsResponse:
+        """List sensors."""
+        return await self._sensors.list_()
+
+    async def RevokeSensor(self, request: pb.RevokeSensorRequest, context: Context) -> pb.RevokeSensorResponse:
+        """Refuse a sensor from now on."""
+        return await self._sensors.revoke(request)
+
+    async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
+        """List this node's keys."""
+        return await self._partners.list_keys()
+
+    async def VerifyLog(self, request: pb.VerifyLogRequest, context: Context) -> AsyncIterator[pb.VerifyLogResponse]:
+        """Check the relay's logs and promises, saying how far it has come."""
+        async for progress in self._auditor.verify(full=request.full):
+            yield pb.VerifyLogResponse(
+                log=progress.log,
+                step=progress.step,
+                done=progress.done,
+                total=progress.total,
+                result=progress.result,
+                detail=progress.detail,
+            )

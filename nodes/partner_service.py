@@ -1,0 +1,198 @@
+"""The part of NodeService that is about the exchange: partners, agreements, keys."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from exchange.crypto.codec import decode_signed
+from exchange.crypto.keys import fingerprint
+from exchange.crypto.x509 import validity
+from exchange.directory.state import PartyRecord
+from exchange.errors import ExchangeError
+from exchange.policy.agreement import promises_of
+from exchange.policy.agreement_text import parse_agreement_text
+from exchange.policy.codec import decode_agreement, decode_view
+from exchange.policy.model import Tlp
+from exchange.policy.terms import AgreementStatus
+from exchange.receipts.codec import decode_agreement_text
+from exchange.receipts.model import AgreementText
+from exchange.runtime.logs import get_logger
+from nodes.agreements import VIEW_BYTES, Agreements
+from nodes.core import Core
+from nodes.prekeys import DAY_MS, KEEP_MS
+from nodes.publishing import Publishing
+from nodes.relay_client import RelayClient
+from nodes.store.rows import KeptAgreement
+from nodes.v1 import node_service_pb2 as pb
+
+EXPIRES_SOON_MS = 30 * DAY_MS
+
+
+class PartnerMethods:
+    """Partners, agreements and keys, as NodeService has them."""
+
+    def __init__(self, core: Core, agreements: Agreements, publishing: Publishing, relay: RelayClient) -> None:
+        """Call these use cases."""
+        self._core = core
+        self._agreements = agreements
+        self._publishing = publishing
+        self._relay = relay
+        self._log = get_logger(__name__)
+
+    # -- partners ------------------------------------------------------------------------------------------------------
+
+    def list_partners(self) -> pb.ListPartnersResponse:
+        """List every party that the directory knows, by id."""
+        return pb.ListPartnersResponse(
+            partners=[self._partner(record) for record in self._core.trust.now.directory.parties()]
+        )
+
+    def _partner(self, record: PartyRecord) -> pb.Partner:
+        core = self._core
+        directory, now_ms = core.trust.now.directory, core.clock()
+        statement = directory.current_statement_key(record.party, at_ms=now_ms)
+        envelope = directory.current_envelope_key(record.party, at_ms=now_ms)
+        today = now_ms // DAY_MS
+        ends = [each.statement.first_day + each.statement.days for each in directory.bundles(record.party)]
+        return pb.Partner(
+            party=record.party,
+            display_name=record.display_name,
+            country=record.country,
+            status=record.status.value,
+            ceiling=Tlp(record.ceiling).word,
+            fingerprint=fingerprint(record.party, record.root.raw),
+            root_key_id=record.root.key_id.hex(),
+            statement_key_id=statement.key_id.hex() if statement else "",
+            envelope_key_id=envelope.key_id.hex() if envelope else "",
+            prekey_days=max([end - today for end in ends if end > today], default=0),
+            admitted_at=0 if record.admitted_at is None else record.admitted_at + 1,
+            self=record.party == core.me,
+        )
+
+    # -- agreements ----------------------------------------------------------------------------------------------------
+
+    async def list_agreements(self) -> pb.ListAgreementsResponse:
+        """List this party's agreements, by title."""
+        found = [self._agreement(kept) for kept in await self._agreements.all()]
+        return pb.ListAgreementsResponse(agreements=sorted(found, key=lambda each: (each.title, each.version)))
+
+    async def import_agreement(self, request: pb.ImportAgreementRequest) -> pb.ImportAgreementResponse:
+        """Take in an agreement, pass it on, and publish it when it is complete."""
+        taken = await self._agreements.take(decode_agreement_text(request.agreement))
+        await self._publishing.pass_on(taken)
+        try:
+            await self._publishing.publish_complete()
+        except ExchangeError as error:
+            self._log.info("agreement.publish-later", reason=error.reason)
+        kept = next(each for each in await self._agreements.all() if each.commitment == taken.kept.commitment)
+        return pb.ImportAgreementResponse(agreement=self._agreement(kept))
+
+    def _agreement(self, kept: KeptAgreement) -> pb.AgreementSummary:
+        signed = decode_signed(kept.view, limit=VIEW_BYTES, what="a stored view")
+        view = decode_view(signed.payload)
+        missing = self._agreements.missing(signed, view.parties)
+        made = pb.AgreementSummary(
+            id=kept.agreement_id.hex(),
+            version=kept.version,
+            title=kept.agreement_id.hex()[:12],
+            parties=view.parties,
+            status=self._status(kept, missing, view.valid_until_ms),
+            missing=missing,
+            valid_from_ms=view.valid_from_ms,
+            valid_until_ms=view.valid_until_ms,
+            commitment=kept.commitment.hex(),
+        )
+        if kept.text:
+            text: AgreementText = decode_agreement_text(kept.text)
+            agreement = decode_agreement(text.agreement.payload)
+            made.title = parse_agreement_text(agreement.text).title
+            made.text = agreement.text
+            made.promises.extend(promises_of(agreement))
+        return made
+
+    def _status(self, kept: KeptAgreement, missing: Sequence[str], valid_until_ms: int) -> str:
+        directory = self._core.trust.now.directory
+        status = directory.agreement_status(kept.commitment, at_size=directory.size)
+        if status is None:
+            return "collecting" if missing else "complete"
+        if 0 < valid_until_ms <= self._core.clock():
+            return "lapsed"
+        return AgreementStatus(status).word
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
+
+    async def list_keys(self) -> pb.ListKeysResponse:
+        """List the keys of this node; never a secret."""
+        core = self._core
+        held = await core.keybox.prekey_days()
+        return pb.ListKeysResponse(
+            keys=[
+                self._certified("statement", core.keys.statement.public.key_id, "ML-DSA-65 + Ed25519"),
+                self._certified("envelope", core.keys.envelope.public.key_id, "Ed25519"),
+                self._transport_ca(),
+                *self._transport(),
+                *(self._prekey(day, key_id) for day, key_id in held),
+            ]
+        )
+
+    def _certified(self, use: str, key_id: bytes, algorithm: str) -> pb.Key:
+        core = self._core
+        record = core.trust.now.directory.key_record(key_id)
+        if record is None:
+            return pb.Key(use=use, id=key_id.hex(), algorithm=algorithm, status="published")
+        status = "revoked" if record.revoked_for is not None else "active"
+        if status == "active" and record.not_after_ms and record.not_after_ms - core.clock() < EXPIRES_SOON_MS:
+            status = "expiring"
+        return pb.Key(
+            use=use,
+            id=key_id.hex(),
+            algorithm=algorithm,
+            not_before_ms=record.not_before_ms,
+            not_after_ms=record.not_after_ms,
+            status=status,
+        )
+
+    def _transport_ca(self) -> pb.Key:
+        core = self._core
+        directory = core.trust.now.directory
+        known = directory.transport_cas().get(core.keys.transport_ca) == core.me
+        begin, end = validity(core.keys.transport_ca)
+        return pb.Key(
+            use="transport-ca",
+            id=_certificate_id(core.keys.transport_ca),
+            algorithm="ECDSA P-256",
+            not_before_ms=begin,
+            not_after_ms=end,
+            status="active" if known else "published",
+        )
+
+    def _transport(self) -> list[pb.Key]:
+        leaf = self._relay.leaf
+        if leaf is None:
+            return []
+        begin, end = validity(leaf)
+        return [
+            pb.Key(
+                use="transport",
+                id=_certificate_id(leaf),
+                algorithm="ECDSA P-256",
+                not_before_ms=begin,
+                not_after_ms=end,
+                status="active",
+            )
+        ]
+
+    def _prekey(self, day: int, key_id: bytes) -> pb.Key:
+        today = self._core.clock() // DAY_MS
+        status = "draining" if day < today else "active" if day == today else "published"
+        return pb.Key(
+            use="prekey",
+            id=key_id.hex(),
+            algorithm="ML-KEM-768 + X25519",
+            not_before_ms=day * DAY_MS,
+            not_after_ms=(day + 1) * DAY_MS + KEEP_MS,
+            status=status,
+        )
+
+
+def _certificate_id(certificate: bytes) -> str:
+    return sha256(certificate).hexdigest()

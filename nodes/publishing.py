@@ -1,0 +1,94 @@
+"""Pass agreements on to their parties, and publish complete ones at the relay.
+
+Every import passes the text on to the parties, as a control envelope, when it brought a new signature. Whoever first
+holds all signatures publishes the view; publishing twice is harmless. A text that is too long for a control envelope
+travels by hand.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from exchange.crypto.codec import decode_signed, encode_signed
+from exchange.crypto.padme import padme
+from exchange.envelope.model import Lane
+from exchange.errors import ExchangeError
+from exchange.limits import CONTROL_BODY_BYTES, KIB
+from exchange.names import PartyId
+from exchange.policy.codec import decode_view
+from exchange.receipts.codec import encode_agreement_text
+from exchange.receipts.verify import AGREEMENT_TEXT
+from exchange.runtime.logs import get_logger
+from nodes.agreements import VIEW_BYTES, Agreements, Taken
+from nodes.core import Core
+from nodes.receipts import add_control
+from nodes.relay_port import Relay
+
+OVERHEAD_BYTES = 6 * KIB
+"""Of our own signature and the frames around a text."""
+
+
+class Publishing:
+    """Agreements of one node on their way out. For one event loop."""
+
+    def __init__(self, core: Core, relay: Relay, agreements: Agreements, *, wake: Callable[[], None]) -> None:
+        """`wake` tells the sender that there is work."""
+        self._core = core
+        self._relay = relay
+        self._agreements = agreements
+        self._wake = wake
+        self._due = asyncio.Event()
+        self._log = get_logger(__name__)
+
+    async def pass_on(self, taken: Taken) -> tuple[PartyId, ...]:
+        """Send an agreement with its signatures to its other parties; return whom it goes to."""
+        core = self._core
+        others = tuple(party for party in taken.file.view.parties if party != core.me)
+        if not taken.changed or not others:
+            return ()
+        payload = encode_agreement_text(taken.file.signed)
+        if padme(len(payload) + OVERHEAD_BYTES) > CONTROL_BODY_BYTES:
+            self._log.warning("agreement.by-hand", bytes=len(payload), parties=len(others))
+            return ()
+        signed = await core.signer.sign(AGREEMENT_TEXT, payload)
+        await core.database.write(
+            partial(add_control, signed=signed, recipients=others, lane=Lane.ROUTINE, now_ms=core.clock())
+        )
+        self._wake()
+        return others
+
+    async def publish_complete(self) -> int:
+        """Publish the views that every party has signed and the directory does not show yet; return how many."""
+        core = self._core
+        directory = core.trust.now.directory
+        published = 0
+        for kept in await self._agreements.all():
+            if directory.agreement_status(kept.commitment, at_size=directory.size) is not None:
+                if not kept.published:
+                    await self._agreements.published(kept.commitment)
+                continue
+            signed = decode_signed(kept.view, limit=VIEW_BYTES, what="a stored view")
+            if self._agreements.missing(signed, decode_view(signed.payload).parties):
+                continue
+            index = await self._relay.publish_agreement(encode_signed(signed))
+            await self._agreements.published(kept.commitment)
+            published += 1
+            self._log.info("agreement.published", directory_index=index)
+        return published
+
+    def hurry(self) -> None:
+        """Look for complete agreements at once."""
+        self._due.set()
+
+    async def run(self) -> None:
+        """Publish what is complete, now and then and when asked to, until cancelled."""
+        while True:
+            self._due.clear()
+            try:
+                await self.publish_complete()
+            except ExchangeError as error:
+                self._log.info("agreement.publish-later", reason=error.reason, detail=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._core.timing.obligations_s):
+                    await self._due.wait()

@@ -1,0 +1,198 @@
+"""The part of NodeService that is about reports: check, who-gets, push, list, show, trace, retract."""
+
+from collections.abc import Sequence
+
+from exchange.envelope.model import Lane
+from exchange.errors import BadInput
+from exchange.names import PartyId
+from exchange.policy.agreement_text import parse_agreement_text
+from exchange.policy.codec import decode_agreement
+from exchange.policy.decision import Decision
+from exchange.policy.explain import duties, sentence
+from exchange.policy.label_yaml import label_to_yaml
+from exchange.policy.model import Tlp
+from exchange.receipts.codec import decode_agreement_text
+from exchange.runtime.database import Database
+from nodes.core import Core
+from nodes.desk import Authoring, Draft
+from nodes.outbox import Outbox, failures
+from nodes.shelf import Listed, Shelf, Shown, Story
+from nodes.store import trust as store
+from nodes.store.rows import Direction
+from nodes.v1 import node_service_pb2 as pb
+from nodes.withdrawing import withdraw
+
+
+class ReportMethods:
+    """Reports, as NodeService has them."""
+
+    def __init__(self, core: Core, authoring: Authoring, outbox: Outbox, shelf: Shelf) -> None:
+        """Call these use cases."""
+        self._core = core
+        self._authoring = authoring
+        self._outbox = outbox
+        self._shelf = shelf
+
+    async def check(self, request: pb.CheckReportRequest) -> pb.CheckReportResponse:
+        """Check a report and its label without storing anything; what is wrong with them is an error, as in a push."""
+        authored = await self._authoring.check(_draft(request.report))
+        return pb.CheckReportResponse(
+            findings=[pb.Finding(severity="warning", reason="WARNING", message=word) for word in authored.warnings],
+            kind=authored.kind,
+            title=authored.title,
+            label_yaml=label_to_yaml(authored.label, authored.release),
+        )
+
+    async def who_gets(self, request: pb.WhoGetsRequest) -> pb.WhoGetsResponse:
+        """Decide for every partner; nothing is stored."""
+        authored = await self._authoring.check(_draft(request.report))
+        decisions = self._outbox.decide(authored)
+        return pb.WhoGetsResponse(
+            decisions=await self._decisions(decisions), title=authored.title, tlp=authored.label.tlp.word
+        )
+
+    async def push(self, request: pb.PushReportRequest) -> pb.PushReportResponse:
+        """Sign and place in the outbox."""
+        draft = _draft(request.report, request.supersedes)
+        accepted = await self._authoring.push(draft, key=request.idempotency_key)
+        return pb.PushReportResponse(
+            item=accepted.item.hex(),
+            decisions=await self._decisions(accepted.decisions),
+            repeated_push=accepted.repeated,
+        )
+
+    async def list_(self, request: pb.ListReportsRequest) -> pb.ListReportsResponse:
+        """List reports, newest first."""
+        if request.direction not in ("", *Direction):
+            raise BadInput("direction is sent, received or empty")
+        before = await self._shelf.find(request.before) if request.before else None
+        listed = await self._shelf.list_(
+            direction=Direction(request.direction) if request.direction else None,
+            limit=request.limit,
+            before=before,
+            current_only=request.current_only,
+        )
+        return pb.ListReportsResponse(reports=[summary(each) for each in listed])
+
+    async def show(self, request: pb.ShowReportRequest) -> pb.ShowReportResponse:
+        """Show one report."""
+        return _shown(await self._shelf.show(await self._shelf.find(request.id)))
+
+    async def trace(self, request: pb.TraceReportRequest) -> pb.TraceReportResponse:
+        """Tell one report's story."""
+        return _story(await self._shelf.story(await self._shelf.find(request.id)))
+
+    async def retract(self, request: pb.RetractReportRequest) -> pb.RetractReportResponse:
+        """Withdraw a report."""
+        item = await self._shelf.find(request.id)
+        withdrawn = await withdraw(
+            self._core,
+            item,
+            reason_code=request.reason_code,
+            text=request.text,
+            purge=request.purge,
+            wake=self._outbox.wake,
+        )
+        return pb.RetractReportResponse(item=withdrawn.item.hex(), recipients=sorted(withdrawn.recipients))
+
+    async def _decisions(self, decisions: Sequence[tuple[PartyId, Decision]]) -> list[pb.PartnerDecision]:
+        titles = await titles_of(self._core.database)
+        return [self._decision(party, decision, titles) for party, decision in decisions]
+
+    def _decision(self, party: PartyId, decision: Decision, titles: dict[bytes, str]) -> pb.PartnerDecision:
+        snapshot = self._core.trust.now
+        record = snapshot.directory.party(party)
+        basis = decision.basis
+        waiting = decision.permit and snapshot.prekey(party, self._core.clock()) is None
+        return pb.PartnerDecision(
+            partner=party,
+            display_name=record.display_name if record else "",
+            permit=decision.permit,
+            agreement=titles.get(basis.id, basis.id.hex()[:12]) if basis else "",
+            clause=decision.clause,
+            reasons=[
+                pb.Reason(
+                    step=finding.step.value,
+                    code=str(finding.reason or ""),
+                    text=sentence(finding),
+                    clause=finding.clause,
+                )
+                for finding in failures(decision)
+            ],
+            obligations=duties(decision.obligations) if decision.obligations else [],
+            waiting=waiting,
+        )
+
+
+async def titles_of(database: Database) -> dict[bytes, str]:
+    """Return the titles of this party's agreements whose text is known here, by id."""
+    titles = {}
+    for kept in await database.read(store.agreements):
+        if kept.text:
+            agreement = decode_agreement(decode_agreement_text(kept.text).agreement.payload)
+            titles[kept.agreement_id] = parse_agreement_text(agreement.text).title
+    return titles
+
+
+def summary(listed: Listed) -> pb.ReportSummary:
+    """Return one report in short."""
+    report = listed.report
+    return pb.ReportSummary(
+        item=report.item.hex(),
+        direction=report.direction,
+        originator=report.originator,
+        kind=report.kind,
+        title=listed.title,
+        tlp=Tlp(report.tlp).word,
+        lane=Lane(report.lane).name.lower(),
+        authored_ms=report.authored_ms,
+        stored_ms=report.stored_ms,
+        state=report.state,
+        receipted=listed.receipted if report.direction is Direction.SENT else 0,
+        recipients=listed.recipients if report.direction is Direction.SENT else 0,
+    )
+
+
+def _draft(file: pb.ReportFile, supersedes: str = "") -> Draft:
+    return Draft(file.content, file.label_yaml, supersedes)
+
+
+def _shown(shown: Shown) -> pb.ShowReportResponse:
+    response = pb.ShowReportResponse(
+        summary=summary(shown.listed), versions=[summary(version) for version in shown.versions]
+    )
+    if shown.withdrawal is not None:
+        words = shown.withdrawal.text
+        response.retraction = f"{shown.withdrawal.reason_code}: {words}" if words else shown.withdrawal.reason_code
+    if shown.opened is not None:
+        response.content = shown.opened.statement.content
+        response.label_yaml = label_to_yaml(shown.opened.label, shown.opened.release)
+        response.obligations.extend(shown.opened.duties)
+    return response
+
+
+def _story(story: Story) -> pb.TraceReportResponse:
+    return pb.TraceReportResponse(
+        summary=summary(story.listed),
+        events=[
+            pb.TraceEvent(
+                at_ms=event.at_ms,
+                event=event.event,
+                partner=event.partner,
+                detail=event.detail,
+                envelope=event.envelope.hex(),
+                log_position=event.log_position,
+            )
+            for event in story.events
+        ],
+        recipients=[
+            pb.TraceRecipient(
+                partner=row.recipient,
+                state=row.state,
+                why=row.why,
+                envelope=row.envelope.hex(),
+                receipted_ms=row.receipted_ms,
+            )
+            for row in story.recipients
+        ],
+    )

@@ -1,0 +1,136 @@
+# ruff: noqa: N802, ARG002 - names and arguments of the methods are the proto's
+"""Sensors at the node's edge: SensorService over TLS with a token, and what an operator asks about sensors.
+
+A push needs a token that is known, and a report within its scope (nodes/sensors.py). A sensor is told that its report
+is durable, not who gets it; errors carry only their reason.
+"""
+
+from typing import Any, TypeAlias
+
+import grpc.aio
+
+from exchange.crypto.x509 import issue_leaf, party_uri, pem_of
+from exchange.errors import BadInput, ConfigurationError, NotAuthenticated
+from exchange.policy.model import Category, Tlp
+from exchange.runtime.tls import NEUTRAL_NAME, Identity
+from nodes.core import Core
+from nodes.desk import Authoring
+from nodes.sensors import Scope, Sensor, Sensors
+from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.node_service_pb2_grpc import SensorServiceServicer
+
+LEAF_HOURS = 24
+TOKEN_CHARS = 128
+_BEARER = "Bearer "
+
+# Any: a context has the types of its method's messages, and no method here uses them.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class SensorService(SensorServiceServicer):
+    """The sensors' door."""
+
+    def __init__(self, sensors: Sensors, authoring: Authoring) -> None:
+        """Call these use cases."""
+        self._sensors = sensors
+        self._authoring = authoring
+
+    async def Push(self, request: pb.PushRequest, context: Context) -> pb.PushResponse:
+        """Push one report within the sensor's scope; returns when it is durable."""
+        scope = await self._sensors.admit(_token(context))
+        accepted = await self._authoring.push_from(
+            scope, request.report.content, request.report.label_yaml, key=request.idempotency_key
+        )
+        return pb.PushResponse(item=accepted.item.hex(), repeated_push=accepted.repeated)
+
+
+def _token(context: Context) -> str:
+    values = [str(value) for name, value in context.invocation_metadata() or () if name == "authorization"]
+    if len(values) != 1 or not values[0].startswith(_BEARER) or len(values[0]) > TOKEN_CHARS:
+        raise NotAuthenticated("a sensor presents one bearer token")
+    return values[0].removeprefix(_BEARER)
+
+
+def sensor_identity(core: Core, address: str) -> Identity:
+    """Return leaf and key for the sensors' port, of this node's own CA; a new leaf for every handshake that asks."""
+    host = _host(address)
+    is_ip = host.replace(".", "").isdigit() or ":" in host
+    chain, key = issue_leaf(
+        core.keys.transport_ca,
+        core.keys.transport_key,
+        uri=party_uri(core.exchange, core.me),
+        dns_names=[NEUTRAL_NAME] if is_ip else [NEUTRAL_NAME, host],
+        ip_addresses=[host] if is_ip else [],
+        now_ms=core.clock(),
+        hours=LEAF_HOURS,
+        client=False,
+        server=True,
+    )
+    return chain, key, b""
+
+
+def _host(address: str) -> str:
+    host, colon, _ = address.rpartition(":")
+    if not colon or not host:
+        raise ConfigurationError(f"{address!r} is no address", hint='sensor_address = "127.0.0.1:7201"')
+    return host.strip("[]")
+
+
+class SensorMethods:
+    """Sensors, as NodeService has them."""
+
+    def __init__(self, core: Core, sensors: Sensors, *, address: str) -> None:
+        """`address` is where sensors push; empty when there is only the spool."""
+        self._core = core
+        self._sensors = sensors
+        self._address = address
+
+    async def add(self, request: pb.AddSensorRequest) -> pb.AddSensorResponse:
+        """Let a sensor push; its token is shown once."""
+        token = await self._sensors.add(_scope(request.scope))
+        return pb.AddSensorResponse(
+            token=token, address=self._address, ca_certificate=pem_of(self._core.keys.transport_ca).decode()
+        )
+
+    async def list_(self) -> pb.ListSensorsResponse:
+        """List sensors, by name."""
+        return pb.ListSensorsResponse(sensors=[_sensor(each) for each in await self._sensors.list()])
+
+    async def revoke(self, request: pb.RevokeSensorRequest) -> pb.RevokeSensorResponse:
+        """Refuse a sensor from now on."""
+        await self._sensors.revoke(request.name)
+        return pb.RevokeSensorResponse()
+
+
+def _scope(message: pb.SensorScope) -> Scope:
+    categories = {category.word: category for category in Category}
+    ceilings = {tlp.word: tlp for tlp in Tlp}
+    unknown = [word for word in message.categories if word not in categories]
+    if unknown or message.ceiling not in ceilings:
+        raise BadInput(f"no such category or TLP: {', '.join([*unknown, message.ceiling])[:200]}")
+    return Scope(
+        name=message.name,
+        categories=tuple(sorted({categories[word] for word in message.categories})),
+        ceiling=ceilings[message.ceiling],
+        per_hour=message.per_hour,
+        default_label=message.default_label_yaml,
+        until_ms=message.until_ms,
+    )
+
+
+def _sensor(sensor: Sensor) -> pb.Sensor:
+    scope = sensor.scope
+    return pb.Sensor(
+        scope=pb.SensorScope(
+            name=scope.name,
+            categories=[category.word for category in scope.categories],
+            ceiling=scope.ceiling.word,
+            per_hour=scope.per_hour,
+            default_label_yaml=scope.default_label,
+            until_ms=scope.until_ms,
+        ),
+        status=sensor.status,
+        pushed=sensor.pushed,
+        refused=sensor.refused,
+        last_ms=sensor.last_ms,
+    )
