@@ -11,7 +11,7 @@ from exchange.crypto.signed import Signed, add_signature, payload_type, sign
 from exchange.crypto.signing import CompositeKey
 from exchange.errors import BadAgreement, Conflict
 from exchange.limits import AGREEMENT_TEXT_BYTES
-from exchange.names import PartyId
+from exchange.names import ExchangeName, PartyId
 from exchange.policy.agreement import Agreement, EnforcementView, make_agreement, view_of
 from exchange.policy.codec import decode_agreement, encode_agreement, encode_view
 from exchange.receipts.codec import decode_agreement_text, encode_agreement_text
@@ -58,7 +58,7 @@ def understood(text: AgreementText) -> AgreementFile:
 
 
 def first_signature(
-    yaml: bytes, key: CompositeKey, *, exchange: str, previous: Agreement | None = None
+    yaml: bytes, key: CompositeKey, *, exchange: ExchangeName, previous: Agreement | None = None
 ) -> AgreementFile:
     """Make an agreement of a YAML text and sign it first."""
     agreement = make_agreement(yaml, exchange=exchange, previous=previous)

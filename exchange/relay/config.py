@@ -13,10 +13,10 @@ class LimitSettings(Section):
 
     reports_per_minute: int = Field(default=30_000, ge=1, description="Report envelopes that one partner may submit.")
     control_per_minute: int = Field(default=30_000, ge=1, description="Control envelopes that one partner may submit.")
-    calls_per_minute: int = Field(default=1_200, ge=1, description="Other calls that one partner may make.")
+    calls_per_minute: int = Field(default=1_200, ge=1, description="Calls that one partner may begin.")
     streams_per_party: int = Field(default=8, ge=2, description="Calls of one partner that may run at once.")
     connections: int = Field(default=1_000, ge=1, description="Connections that are accepted in all.")
-    joins_per_minute: int = Field(default=10, ge=1, description="Calls on the join port from one network address.")
+    joins_per_minute: int = Field(default=60, ge=1, description="Calls on the join port from one network address.")
     window_bytes: int = Field(
         default=16 * MIB, ge=MIB, description="Most bytes that may be under way to one partner unacknowledged."
     )

@@ -1,9 +1,11 @@
-"""Turn an answer of the node into plain values for `--json`: numbers stay numbers, bytes become text."""
+"""Turn an answer of the node into plain values for `--json`: numbers stay numbers, bytes become text.
+
+Any: descriptors are of the protobuf runtime, and values whatever JSON can hold.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 
@@ -12,13 +14,13 @@ def plain(message: Message, *, text: Sequence[str] = ()) -> dict[str, Any]:
     return {field.name: _value(field, getattr(message, field.name), text) for field in message.DESCRIPTOR.fields}
 
 
-def _value(field: FieldDescriptor, value: Any, text: Sequence[str]) -> Any:
+def _value(field: Any, value: Any, text: Sequence[str]) -> Any:
     if field.is_repeated:
         return [_one(field, item, text) for item in value]
     return _one(field, value, text)
 
 
-def _one(field: FieldDescriptor, value: Any, text: Sequence[str]) -> Any:
+def _one(field: Any, value: Any, text: Sequence[str]) -> Any:
     if isinstance(value, Message):
         return plain(value, text=text)
     if isinstance(value, bytes):

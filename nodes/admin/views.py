@@ -28,7 +28,7 @@ def _by(decision: pb.PartnerDecision) -> str:
 def _why(decision: pb.PartnerDecision) -> str:
     if decision.waiting:
         return "waits: the partner has no valid prekey"
-    return "; ".join(reason.text for reason in decision.reasons) or "; ".join(decision.obligations) or "-"
+    return " ".join(reason.text for reason in decision.reasons) or " ".join(decision.obligations) or "-"
 
 
 def findings_list(findings: Iterable[pb.Finding]) -> None:

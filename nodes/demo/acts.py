@@ -197,4 +197,4 @@ def _by(decision: pb.PartnerDecision) -> str:
 
 
 def _why(decision: pb.PartnerDecision) -> str:
-    return "" if decision.permit else "; ".join(reason.text for reason in decision.reasons)
+    return "" if decision.permit else " ".join(reason.text for reason in decision.reasons)

@@ -64,7 +64,8 @@ def play(path: Path, *, stop_after: bool) -> None:
     # A request to stop ends the demo as Ctrl-C does: through the same way out.
     signal.signal(signal.SIGTERM, _interrupt)
     finished = False
-    console = Console()
+    # A pipe has no width of its own; tables should not be squeezed into 80 columns.
+    console = Console() if Console().is_terminal else Console(width=140)
     try:
         with Stage(cast.players(), console) as stage:
             shown = _play(Exchange(home, processes, stage))

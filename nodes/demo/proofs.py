@@ -195,7 +195,9 @@ def _played() -> Sequence[str]:
 def _needles(content: bytes, label: bytes) -> set[bytes]:
     """Return the phrases of a report and its label that would give it away."""
     lines = [*content.splitlines(), *label.splitlines()]
-    values = [line.split(b":", 1)[-1].strip(b' ",') for line in lines if b":" in line]
+    values = {line.split(b":", 1)[-1].strip(b' ",') for line in lines if b":" in line}
+    # The directory says who the partners are; that is no secret of any report.
+    values -= {player.name.encode() for player in cast.players()}
     return {value for value in values if len(value) >= LEAST_NEEDLE and b"{" not in value and b"[" not in value}
 
 
