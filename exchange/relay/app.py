@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from exchange.crypto import x509
 from exchange.crypto.codec import decode_signed
 from exchange.errors import ConfigurationError
+from exchange.limits import JOIN_BYTES, KIB
 from exchange.names import ExchangeName, exchange_name
 from exchange.policy.agreement import EnforcementView
 from exchange.policy.codec import decode_view
@@ -190,7 +191,7 @@ async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: Hom
     settings, clock = given.settings, given.clock
     authorities = PartnerAuthorities(relay.directory)
     partners = _partners_server(relay, given, authorities, drain)
-    newcomers = _server(server_options(connections=settings.limits.connections), detailed=False)
+    newcomers = _server(_newcomers_options(settings.limits.connections), detailed=False)
     add_JoinServiceServicer_to_server(
         JoinService(relay.enrolment, relay.checkpoints, Rate(settings.limits.joins_per_minute)), newcomers
     )
@@ -233,6 +234,12 @@ def _partners_server(relay: _Relay, given: _Given, authorities: PartnerAuthoriti
     server = _server(server_options(connections=limits.connections), detailed=False)
     add_RelayServiceServicer_to_server(RelayService(peers, use, drain, relay.counters), server)
     return server
+
+
+def _newcomers_options(connections: int) -> list[tuple[str, int | str]]:
+    """Strangers may send a request to join and nothing larger."""
+    most = ("grpc.max_receive_message_length", JOIN_BYTES + KIB)
+    return [option for option in server_options(connections=connections) if option[0] != most[0]] + [most]
 
 
 def _listening(relay: _Relay, given: _Given, port: int, join_port: int) -> Listening:

@@ -32,7 +32,6 @@ from exchange.v1.relay_admin_service_pb2_grpc import RelayAdminServiceStub
 app = typer.Typer(
     help="The shared service: stores sealed envelopes, forwards them, answers for it.",
     no_args_is_help=True,
-    epilog="Example: concord relay init --home relay --exchange demo.concord.example --council xa/root.pub",
 )
 
 DEFAULT_HOME = Path("~/.concord/relay").expanduser()
@@ -50,7 +49,7 @@ PassphraseFd = Annotated[
 ]
 
 
-@app.command(epilog="Example: concord relay init --home relay --exchange demo.concord.example --council xa/root.pub")
+@app.command()
 def init(
     exchange: Annotated[
         str, typer.Option("--exchange", help="Name of the exchange, for example demo.concord.example.")
@@ -64,7 +63,10 @@ def init(
     passphrase_fd: PassphraseFd = None,
     memory_mib: Annotated[int, typer.Option(help="Memory that each guess of the passphrase costs.", min=64)] = 256,
 ) -> None:
-    """Make a relay: configuration, keys, and the genesis that the council is to sign."""
+    """Make a relay: configuration, keys, and the genesis that the council is to sign.
+
+    Example: concord relay init --home relay --exchange demo.concord.example --council xa/root.pub
+    """
     name = exchange_name(exchange)
     members = [_read_root(path) for path in council]
     made = new_home(home)
@@ -90,11 +92,14 @@ def init(
     _say(f"  concord relay serve --home {made.root}")
 
 
-@app.command(epilog="Example: concord relay serve --home relay --passphrase-file relay.pass")
+@app.command()
 def serve(
     home: Home = DEFAULT_HOME, passphrase_file: PassphraseFile = None, passphrase_fd: PassphraseFd = None
 ) -> None:
-    """Run the relay until SIGTERM or SIGINT; then finish what is under way and stop."""
+    """Run the relay until SIGTERM or SIGINT; then finish what is under way and stop.
+
+    Example: concord relay serve --home relay --passphrase-file relay.pass
+    """
     here = _existing(home)
     settings = load_config(RelaySettings, here.config, env_prefix=ENV_PREFIX)
     here.read_genesis()
@@ -110,12 +115,15 @@ def serve(
     run(main)
 
 
-@app.command(epilog="Example: concord relay status --home relay --json")
+@app.command()
 def status(
     home: Home = DEFAULT_HOME,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
 ) -> None:
-    """Ask the running relay how it is."""
+    """Ask the running relay how it is.
+
+    Example: concord relay status --home relay --json
+    """
     answer = _ask(_existing(home))
     if as_json:
         print(orjson.dumps(_fields(answer), option=orjson.OPT_INDENT_2).decode())

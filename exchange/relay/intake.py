@@ -1,7 +1,7 @@
 """One frame of submissions from arrival to answer: judge, wait for the quota, record durably, wake the recipients.
 
-Judging runs in a thread, the recording in the writer's; the event loop only passes frames on. A frame that has begun
-is finished even when its sender hangs up: what was recorded must also be delivered.
+Judging runs in a thread, the recording in the writer's; the event loop only passes frames on. Recording is
+finished even when the sender hangs up: what was recorded must also be delivered.
 """
 
 import asyncio
@@ -67,36 +67,35 @@ class Intake:
     async def frame(self, sender: PartyId, submissions: Sequence[bytes]) -> tuple[Answered, ...]:
         """Return the answers to a frame, in its order, once everything that they say is durable.
 
+        Cancelling it while it waits for the quota drops the frame; after that it is recorded in any case.
+
         Raises:
             Unavailable, StorageFull: nothing of the frame was recorded.
         """
         with self._counters.frames.time():
-            return await self._shielded(sender, submissions)
-
-    async def _shielded(self, sender: PartyId, submissions: Sequence[bytes]) -> tuple[Answered, ...]:
-        task = asyncio.create_task(self._frame(sender, submissions))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+            judged = await self._judged(sender, submissions)
+            control = sum(map(_is_control, judged.judged))
+            await self._control.wait(sender, control)
+            await self._reports.wait(sender, len(judged.judged) - control)
+            task = asyncio.create_task(self._recorded(judged, submissions))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Return when no frame is under way any more."""
+        """Return when no frame is being recorded any more."""
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
         self._pool.shutdown()
 
-    async def _frame(self, sender: PartyId, submissions: Sequence[bytes]) -> tuple[Answered, ...]:
-        judged = await self._judged(sender, submissions)
-        control = sum(map(_is_control, judged.judged))
-        await self._control.wait(sender, control)
-        await self._reports.wait(sender, len(judged.judged) - control)
+    async def _recorded(self, judged: Frame, submissions: Sequence[bytes]) -> tuple[Answered, ...]:
         for _ in range(ATTEMPTS):
             recorded = await self._database.write(partial(self._record, judged))
             if recorded is not None:
                 self._announce(judged, recorded)
                 return recorded.answers
             await self._directory.catch_up()
-            judged = await self._judged(sender, submissions)
+            judged = await self._judged(judged.sender, submissions)
         raise Unavailable("the directory changes faster than a frame is judged")
 
     async def _judged(self, sender: PartyId, submissions: Sequence[bytes]) -> Frame:

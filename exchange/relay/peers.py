@@ -63,7 +63,7 @@ class Peers:
     """Lets partners in, within their limits."""
 
     def __init__(self, identify: Identify, directory: LiveDirectory, calls: Calls, rate: Rate) -> None:
-        """`calls` bounds the calls of one partner at once, `rate` those that are not streams."""
+        """`calls` bounds the calls of one partner at once, `rate` how many it begins."""
         self._identify = identify
         self._directory = directory
         self._calls = calls
@@ -73,6 +73,7 @@ class Peers:
     def stream(self, context: Context) -> Iterator[Peer]:
         """Admit a call that lasts."""
         peer = Peer(context, self._identify, self._directory)
+        self._rate.demand(peer.party)
         with self._calls.one(peer.party):
             yield peer
 
@@ -82,5 +83,4 @@ class Peers:
         if context.time_remaining() is None:
             raise BadInput("the call has no deadline")
         with self.stream(context) as peer:
-            self._rate.demand(peer.party)
             yield peer.party

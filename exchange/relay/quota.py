@@ -44,10 +44,16 @@ class Rate:
             raise RateLimited(f"{caller} calls too often", hint=f"try again in {wait:.0f} s")
 
     async def wait(self, caller: str, count: int) -> None:
-        """Take tokens and return when the caller is out of debt."""
+        """Take tokens and return when the caller is out of debt; cancelled, it gives them back."""
+        if not count:
+            return
         debt_s = self.take(caller, count)
         if debt_s > 0:
-            await asyncio.sleep(debt_s)
+            try:
+                await asyncio.sleep(debt_s)
+            except asyncio.CancelledError:
+                self.take(caller, -count)
+                raise
 
 
 class Calls:

@@ -680,3 +680,27 @@ async def test_no_proof_is_given_about_what_is_not_there() -> None:
 
 def test_the_relay_holds_no_key_that_opens_anything() -> None:
     assert {"promise", "log", "transport-ca", "transport-ca-key", "join-ca", "join-ca-key"} == KEY_NAMES
+
+
+async def test_over_the_rate_submissions_wait_and_are_dropped_only_when_their_sender_leaves() -> None:
+    async with a_world("XA", "XV", given=settings(reports_per_minute=2)) as world:
+        basis = await world.agree("XA", "XV")
+        sender, head = world.partners["XA"], head_of(world.exchange)
+        await sender.submit(*(a_sealed(sender.keys, ["XV"], basis, head, seq=n).submission_bytes for n in (1, 2)))
+        slowed = pb.SubmitRequest(submissions=[a_sealed(sender.keys, ["XV"], basis, head, seq=3).submission_bytes])
+        call = sender.stub.Submit(iter([slowed]), timeout=CALL_S)
+        answer = asyncio.ensure_future(anext(aiter(call)))
+        await asyncio.wait([answer], timeout=0.5)
+        assert not answer.done()
+        control = a_sealed(sender.keys, ["XV"], None, head).submission_bytes
+        promise_of((await sender.submit(control))[0])
+        call.cancel()
+        await asyncio.wait([answer])
+        assert len(await world.partners["XV"].collect(3)) == 3
+
+
+async def test_a_newcomer_cannot_send_more_than_a_request() -> None:
+    async with a_world() as world, world.join_channel() as channel:
+        request = join_service_pb2.JoinServiceAdmitRequest(admission=bytes(64 * 1024))
+        reason = await reason_of(JoinServiceStub(channel).Admit(request, timeout=CALL_S))
+        assert reason.reason == "RATE_LIMITED", "what gRPC answers to a message that is too large"

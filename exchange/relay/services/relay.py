@@ -56,6 +56,17 @@ class _Frames:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[_Frame | None] = asyncio.Queue()
         self.room = asyncio.Semaphore(FRAMES_UNDER_WAY)
+        self._tasks: list[asyncio.Task[tuple[Answered, ...]]] = []
+
+    def add(self, frame: _Frame) -> None:
+        """Take one more."""
+        self._tasks = [task for task in self._tasks if not task.done()] + [frame.answers]
+        self.queue.put_nowait(frame)
+
+    def cancel(self) -> None:
+        """Drop those that are not being recorded yet: their sender is gone."""
+        for task in self._tasks:
+            task.cancel()
 
 
 class RelayService(RelayServiceServicer):
@@ -82,6 +93,7 @@ class RelayService(RelayServiceServicer):
                 await reader
             finally:
                 reader.cancel()
+                frames.cancel()
 
     async def _read_frames(self, requests: AsyncIterator[pb.SubmitRequest], peer: Peer, frames: "_Frames") -> None:
         try:
@@ -90,7 +102,7 @@ class RelayService(RelayServiceServicer):
                 await frames.room.acquire()
                 answers = asyncio.create_task(self._use.intake.frame(peer.party, _submissions(request)))
                 answers.add_done_callback(_look)
-                frames.queue.put_nowait(_Frame(request.frame, answers))
+                frames.add(_Frame(request.frame, answers))
         finally:
             frames.queue.put_nowait(None)
         if self._draining.begun:

@@ -1,5 +1,7 @@
 """Rates and counts of calls."""
 
+import asyncio
+
 import pytest
 
 from exchange.errors import RateLimited
@@ -52,6 +54,18 @@ def test_a_bucket_never_holds_more_than_a_minutes_worth() -> None:
     rate.take("XA", 10)
     clock.now += 86_400
     assert rate.take("XA", 61) == pytest.approx(1)
+
+
+async def test_who_gives_up_waiting_owes_nothing_and_nothing_waits_for_nothing() -> None:
+    rate = Rate(60, monotonic=Clock())
+    await rate.wait("XA", 60)
+    waiting = asyncio.create_task(rate.wait("XA", 600))
+    await asyncio.sleep(0)
+    await rate.wait("XA", 0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert rate.take("XA", 0) == 0
 
 
 def test_strangers_cannot_make_the_table_grow() -> None:
