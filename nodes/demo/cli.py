@@ -16,8 +16,7 @@ from nodes.demo import acts, cast, enrol, lying_disk, proofs
 from nodes.demo.enrol import Home
 from nodes.demo.exchange import Exchange, until_audited, until_in_force, until_ready
 from nodes.demo.processes import Processes
-from nodes.demo.proofs import Proven
-from nodes.demo.stage import Stage
+from nodes.demo.stage import Proven, Stage
 
 app = typer.Typer(
     help="Six partners exchange real reports on this machine, in about a minute.", invoke_without_command=True
@@ -96,14 +95,16 @@ def _play(exchange: Exchange) -> list[Proven]:
     with stage.step("every party's root signs both agreements; they come into force"):
         enrol.sign_agreements(home)
         until_in_force(exchange)
+    shown = []
     for title, act in acts.ACTS:
         stage.act(title)
-        act(exchange)
+        shown.append(act(exchange))
+    stage.act("A relay that is killed, and whose disk lies")
+    shown += lying_disk.play(exchange)
     stage.act("What it proves, from the disks alone")
-    shown = [lying_disk.falsified_envelope_is_refused(exchange)]
     with stage.step("promises, receipts and both logs are checked offline; the relay's files are searched"):
         until_audited(exchange)
-        return [*proofs.offline(home), *shown]
+        return [*shown, *proofs.offline(home)]
 
 
 def clear(path: Path) -> None:
@@ -122,19 +123,10 @@ def clear(path: Path) -> None:
 
 
 def _summary(console: Console, shown: list[Proven], *, seconds: float) -> None:
-    promises = [
-        Proven("sealed before it leaves", "the relay stores ciphertext; each recipient has its own slot"),
-        Proven("secrecy is post-quantum", "X-Wing wraps in every envelope, X25519MLKEM768 on every connection"),
-        Proven(
-            "software decides who may receive", "XN refused by its ceiling, a mixed bundle and a sensor by their labels"
-        ),
-        *shown,
-        Proven("corrected and withdrawn", "3 partners show the new version; 3 hide what was retracted"),
-        Proven("quick to start", f"the whole story took {seconds:.0f} seconds"),
-    ]
+    took = Proven("quick to start", f"the whole story took {seconds:.0f} seconds")
     stage = Stage(cast.players(), console)
     stage.act("Promises and evidence")
-    stage.rows(("promise", "evidence"), [(each.claim, each.evidence) for each in promises])
+    stage.rows(("promise", "evidence"), [(each.claim, each.evidence) for each in (*shown, took)])
 
 
 def _look_around(console: Console, path: Path) -> None:

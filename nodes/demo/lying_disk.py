@@ -1,37 +1,47 @@
-"""A relay whose disk falsifies an envelope: the recipient refuses it and says so, and the sender learns of it.
+"""A relay that is killed, and one whose disk falsifies an envelope.
 
-The recipient is stopped, so that its envelope waits at the relay; the relay is stopped, one bit of the stored
-ciphertext is flipped, and both are started again.
+A recipient is stopped, so that two envelopes wait for it at the relay. The relay is killed, not stopped; one bit of the
+second ciphertext is flipped on its disk; both are started again. The first arrives, the second is refused by its
+recipient, and its sender learns of it.
 """
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 from nodes.demo.acts import expect
 from nodes.demo.enrol import start_node, start_relay
 from nodes.demo.exchange import Exchange
-from nodes.demo.proofs import Proven
+from nodes.demo.stage import Proven
 
-VICTIM, SENDER, REPORT = "XT", "XA", "radio-check"
+VICTIM, SENDER = "XT", "XA"
+HONEST, FALSIFIED = "radio-check", "radio-check-2"
 
 
-def falsified_envelope_is_refused(exchange: Exchange) -> Proven:
+def play(exchange: Exchange) -> list[Proven]:
     """Play it and return what was shown."""
     stage, home, processes = exchange.stage, exchange.home, exchange.processes
-    with stage.step(f"{VICTIM} is offline; an envelope for it waits; the relay's disk flips one bit of it"):
+    with stage.step(f"{VICTIM} is offline, two envelopes wait for it; the relay is killed, its disk flips one bit"):
         processes.stop_one(VICTIM)
-        exchange.push(SENDER, REPORT)
-        exchange.until(lambda: _states(exchange) == {"promised"}, "the relay's promise")
-        processes.stop_one("relay")
+        for name in (HONEST, FALSIFIED):
+            exchange.push(SENDER, name)
+            exchange.until(partial(_promised, exchange, name), "the relay's promise")
+        processes.kill_one("relay")
         flip(home.relay / "relay.db")
         start_relay(home, processes)
         start_node(home, VICTIM, processes)
-    with stage.step(f"{VICTIM} comes back, refuses the envelope and tells {SENDER}"):
-        exchange.until(lambda: _states(exchange) == {"refused"}, "the refusal")
-    (row,) = [r for r in exchange.trace(REPORT).recipients if r.partner == VICTIM]
-    shown = exchange.shown(VICTIM, REPORT)
-    expect(shown is None, f"{VICTIM} shows nothing of it")
-    return Proven("a changed envelope is refused", f"{VICTIM} answers {SENDER}: {row.why}")
+    with stage.step(f"{VICTIM} comes back, takes the first, refuses the second and tells {SENDER}"):
+        exchange.until(lambda: _states(exchange, HONEST) == {"receipted"}, "the receipt")
+        exchange.until(lambda: _states(exchange, FALSIFIED) == {"refused"}, "the refusal")
+    expect(exchange.shown(VICTIM, HONEST) is not None, f"{VICTIM} holds the first")
+    expect(exchange.shown(VICTIM, FALSIFIED) is None, f"{VICTIM} shows nothing of the second")
+    (row,) = [r for r in exchange.trace(FALSIFIED).recipients if r.partner == VICTIM]
+    return [
+        Proven(
+            "nothing is lost", f"the relay was killed with envelopes waiting; {VICTIM} got its own after the restart"
+        ),
+        Proven("a changed envelope is refused", f"{VICTIM} answers {SENDER}: {row.why}"),
+    ]
 
 
 def flip(store: Path) -> None:
@@ -44,5 +54,9 @@ def flip(store: Path) -> None:
     connection.close()
 
 
-def _states(exchange: Exchange) -> set[str]:
-    return {r.state for r in exchange.trace(REPORT).recipients if r.partner == VICTIM}
+def _promised(exchange: Exchange, name: str) -> bool:
+    return _states(exchange, name) == {"promised"}
+
+
+def _states(exchange: Exchange, name: str) -> set[str]:
+    return {r.state for r in exchange.trace(name).recipients if r.partner == VICTIM}

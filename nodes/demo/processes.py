@@ -91,6 +91,15 @@ class Processes:
         self._end([process for process in self.running() if process.name == name])
         self._write([process for process in self.started() if process.name != name])
 
+    def kill_one(self, name: str) -> None:
+        """Kill the process of this name, as a power cut would."""
+        for process in self.running():
+            if process.name == name:
+                _signal(process.pid, signal.SIGKILL)
+                while self._runs(process):
+                    time.sleep(POLL_SECONDS)
+        self._write([process for process in self.started() if process.name != name])
+
     def _end(self, processes: Sequence[Started]) -> None:
         """Ask them to stop, then make sure."""
         for process in processes:

@@ -4,7 +4,9 @@ Everything is read from copies of the stores, as an auditor would, and checked w
 """
 
 import shutil
+import socket
 import sqlite3
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,29 +14,32 @@ from pathlib import Path
 
 from exchange.crypto.codec import decode_signed
 from exchange.directory.fold import Directory
+from exchange.envelope.codec import decode_core, decode_header
+from exchange.envelope.model import SUITE
 from exchange.errors import BadProof, VerificationFailed
-from exchange.limits import MIB
+from exchange.limits import MIB, SLOTS
 from exchange.merkle import Tree, leaf_hash
 from exchange.names import PartyId
+from exchange.receipts.codec import decode_promise
 from exchange.receipts.model import ReceiptStatus
-from exchange.receipts.verify import check_promise_for, check_promise_in_log, open_promise, open_receipts
+from exchange.receipts.verify import (
+    check_decisions,
+    check_promise_for,
+    check_promise_in_log,
+    open_promise,
+    open_receipts,
+)
+from exchange.runtime.relay_info import read_relay_info
 from exchange.tlog.checkpoint import Checkpoint, open_checkpoint, traffic_origin
 from nodes.demo import cast
 from nodes.demo.enrol import Home
+from nodes.demo.stage import Proven
 
 TRAFFIC = 2
 """Number of the traffic log in the stores."""
 
 LEAST_NEEDLE = 12
 """Shorter pieces of text could stand in ciphertext by chance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """One thing that was shown, and by what."""
-
-    claim: str
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,50 @@ def one_directory(disks: Disks) -> Proven:
         raise VerificationFailed("the nodes do not hold the same directory")
     root = replayed[0].root().hex()[:16]
     return Proven("who is who: six nodes replay one directory", f"{shortest} signed entries, root {root}…")
+
+
+def sealed_before_it_left(disks: Disks) -> Proven:
+    """Every envelope that was sent names the post-quantum suite and hides its audience among 256 slots."""
+    count, sizes = 0, set()
+    for party in cast.PLAYERS:
+        for (header,) in disks.rows(f"{party}.db", "SELECT header FROM promise WHERE ours"):
+            sealed = decode_header(decode_signed(_bytes(header), limit=MIB, what="a header").payload)
+            if (decode_core(sealed.core).suite, sealed.slots) != (SUITE, SLOTS):
+                raise VerificationFailed("an envelope of another suite")
+            count += 1
+            sizes.add(sealed.body_size)
+    suite = "X-Wing wraps, Cobblestone-256 bodies"
+    return Proven(
+        "sealed before it leaves, post-quantum", f"{count} envelopes: {suite} of {len(sizes)} sizes, 256 slots each"
+    )
+
+
+def rules_agree(disks: Disks) -> Proven:
+    """The relay's decisions, whose hash it promised, name for every slot the agreement that the sender cited."""
+    decided = 0
+    for party in cast.PLAYERS:
+        query = "SELECT promise, decisions FROM promise WHERE ours"
+        for promise_bytes, decisions in disks.rows(f"{party}.db", query):
+            promise = decode_promise(decode_signed(_bytes(promise_bytes), limit=MIB, what="a promise").payload)
+            decided += len(check_decisions(promise, _bytes(decisions)).decisions)
+    return Proven(
+        "sender, relay and recipients decide alike", f"{decided} decisions of the relay, bound to its promises"
+    )
+
+
+def old_tls_is_refused(home: Home) -> Proven:
+    """A client of yesterday does not get past the relay's handshake."""
+    info = read_relay_info((home.relay / "relay.info").read_text())
+    host, port = info.address.rsplit(":", 1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        with socket.create_connection((host, int(port)), timeout=5) as plain, context.wrap_socket(plain):
+            raise VerificationFailed("the relay speaks TLS 1.2")
+    except (ssl.SSLError, ConnectionError) as error:
+        words = getattr(error, "reason", "") or str(error)
+    return Proven("connections are post-quantum", f"X25519MLKEM768 or nothing; a TLS 1.2 client hears {words}")
 
 
 def promises_in_log(disks: Disks, directory: Directory) -> Proven:
@@ -175,6 +224,9 @@ def offline(home: Home) -> list[Proven]:
     disks = copy_disks(home)
     directory = replay(disks, "relay.db")
     return [
+        sealed_before_it_left(disks),
+        old_tls_is_refused(home),
+        rules_agree(disks),
         one_directory(disks),
         promises_in_log(disks, directory),
         receipts_hold(disks, directory),

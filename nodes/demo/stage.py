@@ -21,6 +21,14 @@ from nodes.admin.output import printable
 from nodes.demo.cast import Player
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """One thing that was shown, and by what."""
+
+    claim: str
+    evidence: str
+
+
 @dataclass(slots=True)
 class Line:
     """What is shown of one partner."""
