@@ -1,11 +1,13 @@
 """`concord relay init | serve | status` as an operator meets them."""
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from exchange.crypto.codec import encode_signed
 from exchange.directory.ceremony import sign_genesis
@@ -33,6 +35,16 @@ def place() -> Iterator[Path]:
     write_private(path / "passphrase", PASSPHRASE)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Put back what `serve` does to this process's logging: its handler writes to a captured stream."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
 
 
 def init(place: Path, *more: str) -> int:
