@@ -13,7 +13,7 @@ from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import Signed, verified_signers
 from exchange.directory.fold import Directory
-from exchange.errors import BadAgreement, ExchangeError, NotAllowed, VerificationFailed
+from exchange.errors import BadAgreement, ExchangeError, NotAllowed, Unavailable, VerificationFailed
 from exchange.limits import MIB
 from exchange.names import PartyId
 from exchange.policy.agreement import commitment
@@ -82,6 +82,8 @@ class Agreements:
         try:
             signed = decode_signed(data, limit=VIEW_BYTES, what="an enforcement view")
             view = self._complete(signed)
+        except Unavailable:
+            return  # its commitment is a directory entry that comes next
         except ExchangeError as error:
             await self._alarms.raise_(alarms.AGREEMENT, "relay", f"the relay's view of an agreement: {error}")
             return
@@ -171,7 +173,7 @@ class Agreements:
         if missing(signed, view.parties, directory):
             raise VerificationFailed("a view that not every party has signed")
         if directory.agreement_status(commitment(signed.payload, view.salt), at_size=directory.size) is None:
-            raise VerificationFailed("the directory shows no commitment to this view")
+            raise Unavailable("the directory shows no commitment to this view yet")
         return view
 
     def _believe(self, views: Sequence[Signed]) -> None:

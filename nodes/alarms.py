@@ -50,4 +50,5 @@ class Alarms:
     async def close(self, kind: str, subject: str) -> None:
         """Close an alarm whose cause is gone."""
         now = self._clock()
-        await self._database.write(lambda connection: store.close_alarm(connection, kind, subject, now))
+        if any((each.kind, each.subject) == (kind, subject) for each in await self._database.read(store.open_alarms)):
+            await self._database.write(lambda connection: store.close_alarm(connection, kind, subject, now))

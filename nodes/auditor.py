@@ -121,18 +121,21 @@ class Auditor:
     async def _promise_steps(self, checkpoint: Checkpoint) -> AsyncIterator[Progress]:
         core = self._core
         total = await core.database.read(sending.count_promises)
-        done = failed = 0
-        first, after = "", -1
+        done = kept = 0
+        wrong: list[str] = []
+        after = -1
         while found := await core.database.read(
             partial(sending.promises, after=after, limit=CHECK_AT_ONCE, unchecked=False)
         ):
             after = found[-1].log_index
-            wrong = await self._check_promises(found, checkpoint)
-            done, failed = done + len(found), failed + len(wrong)
-            first = first or (wrong[0] if wrong else "")
+            held, broken = await self._check_promises(found, checkpoint)
+            done, kept, wrong = done + len(found), kept + held, wrong + broken
             yield Progress("traffic", "promises", done, total)
-        detail = f"{failed} of {done} broken: {first}" if failed else f"{done:,} promises kept"
-        yield Progress("traffic", "promises", done, total, "failed" if failed else "ok", detail)
+        young = done - kept - len(wrong)
+        detail = f"{kept:,} kept" + (f", {young:,} too young to be in the log" if young else "")
+        if wrong:
+            detail = f"{len(wrong)} of {done:,} broken: {wrong[0]}"
+        yield Progress("traffic", "promises", done, total, "failed" if wrong else "ok", detail)
 
     async def _full_steps(self, checkpoint: Checkpoint) -> AsyncIterator[Progress]:
         tree = Frontier()
@@ -179,8 +182,11 @@ class Auditor:
         path = await self._relay.consistency_proof(Log.TRAFFIC, before.size, after.size)
         verify_consistency(before.size, after.size, before.root, after.root, path)
 
-    async def _check_promises(self, promises: Sequence[KeptPromise], checkpoint: Checkpoint) -> list[str]:
-        """Check promises under a checkpoint, raise alarms for those that are broken, and return what is wrong."""
+    async def _check_promises(self, promises: Sequence[KeptPromise], checkpoint: Checkpoint) -> tuple[int, list[str]]:
+        """Check promises under a checkpoint; return how many are kept, and what is wrong with the broken ones.
+
+        A broken one raises an alarm. One that is younger than MERGE_MS and not in the log yet is neither.
+        """
         core = self._core
         held, wrong = [], []
         for each in promises:
@@ -196,7 +202,7 @@ class Auditor:
                 held.append(each.envelope)
         if held:
             await core.database.write(partial(sending.promise_checked, envelopes=held, size=checkpoint.size))
-        return wrong
+        return len(held), wrong
 
     async def _check_promise(self, kept: KeptPromise, checkpoint: Checkpoint) -> None:
         core = self._core

@@ -40,6 +40,9 @@ class Timing(Section):
     directory_wait_s: float = Field(
         default=30.0, gt=0, description="A delivery waits so long for its directory entries."
     )
+    directory_most_s: float = Field(
+        default=600.0, gt=0, description="After this it is set aside when the relay has not shown the entries."
+    )
     drain_s: float = Field(default=10.0, gt=0, description="A stopping node finishes what is under way within this.")
 
 
@@ -49,13 +52,14 @@ class NodeConfig(Settings):
     party: str = Field(description="This partner's id.")
     exchange: str = Field(description="The exchange's name.")
     genesis_hash: str = Field(
-        "",
+        default="",
         pattern="^([0-9a-f]{64})?$",
         description="SHA-256 of the genesis payload; from exchange/relay.info if empty.",
     )
     relay_address: str = Field(description="HOST:PORT of the relay.")
     relay_name: str = Field(
-        "", description="Name that the relay's certificate is asked for; the neutral one of all relays when empty."
+        default="",
+        description="Name that the relay's certificate is asked for; the neutral one of all relays when empty.",
     )
     store_url: str = Field(default="", description="Database; node.db in the home when empty.")
     sensor_address: str = Field(default="", description="HOST:PORT where sensors push over TLS; empty for none.")

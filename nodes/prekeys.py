@@ -90,7 +90,7 @@ class Prekeys:
         pending = [bundle for bundle in pending if bundle.hash not in named]
         if pending and self._covers(pending[-1]):
             await self._publish(pending[-1])
-        elif self.days_ahead() < RENEW_DAYS:
+        elif self.days_ahead() < RENEW_DAYS and not any(bundle.published and self._covers(bundle) for bundle in made):
             await self._publish(await self._make())
 
     def _covers(self, bundle: OwnBundle) -> bool:

@@ -60,6 +60,7 @@ class Receiver:
         self._backoff = core.backoff()
         self._cursors: dict[int, Cursor] = {}
         self._highest = (-1, 0)
+        self._withheld: dict[int, int] = {}
         self._log = get_logger(__name__)
 
     async def load(self) -> None:
@@ -142,13 +143,27 @@ class Receiver:
         return await asyncio.get_running_loop().run_in_executor(core.executor, work)
 
     async def _catch_up(self, behind: Sequence[Behind]) -> None:
+        """Wait for directory entries, then ask for views, that judging these deliveries takes.
+
+        Raises:
+            Unavailable: they did not come in time. Nothing is acknowledged, so the relay delivers again. Only when it
+                has not shown them for long is the delivery set aside.
+        """
         core = self._core
+        size = max(each.size for each in behind)
         try:
-            await core.trust.wait_for(max(each.size for each in behind), core.timing.directory_wait_s)
-            if any(each.agreement for each in behind):
-                await self._agreements.fetch(self._relay)
-        except Unavailable as error:
-            self._log.warning("deliver.behind", detail=str(error))
+            await core.trust.wait_for(size, core.timing.directory_wait_s)
+        except Unavailable:
+            since_ms = self._withheld.setdefault(size, core.clock())
+            text = f"the relay delivers under directory size {size} and shows {core.trust.now.size} entries"
+            await core.alarms.raise_(alarms.DIRECTORY, "withheld", text)
+            if not core.trust.broken and core.clock() - since_ms < core.timing.directory_most_s * 1000:
+                raise
+            return
+        self._withheld.clear()
+        await core.alarms.close(alarms.DIRECTORY, "withheld")
+        if any(each.agreement for each in behind):
+            await self._agreements.fetch(self._relay)
 
     async def _forward_only(self, goods: Sequence[Good]) -> tuple[list[Good], list[Bad]]:
         """Set aside deliveries whose promise names a smaller directory than one earlier in the log (PROTOCOL 3)."""

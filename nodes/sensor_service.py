@@ -1,4 +1,4 @@
-# ruff: noqa: N802, ARG002 - names and arguments of the methods are the proto's
+# ruff: noqa: N802 - names and arguments of the methods are the proto's
 """Sensors at the node's edge: SensorService over TLS with a token, and what an operator asks about sensors.
 
 A push needs a token that is known, and a report within its scope (nodes/sensors.py). A sensor is told that its report

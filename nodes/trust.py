@@ -21,7 +21,7 @@ from exchange.directory.prekeys import choose
 from exchange.directory.state import Ignored, Status
 from exchange.directory.statements import PrekeyBundle
 from exchange.envelope.model import Head
-from exchange.errors import BadProof, ConfigurationError, Unavailable, VerificationFailed
+from exchange.errors import BadProof, ConfigurationError, MalformedInput, Unavailable, VerificationFailed
 from exchange.limits import MIB
 from exchange.names import PartyId
 from exchange.policy.decision import AgreementInForce, Membership, Rules, Standing
@@ -71,10 +71,16 @@ class Snapshot:
         return self.directory.standing(party, at_size=self.size)
 
     def prekey(self, party: PartyId, at_ms: int) -> PublicKey | None:
-        """Return a partner's prekey of the day; None when none is published, or none is known here yet."""
-        digest = self.directory.bundle_of_day(party, at_ms // DAY_MS)
-        bundle = self.bundles.get(digest) if digest else None
-        return choose(bundle, at_ms) if bundle is not None else None
+        """Return a partner's prekey of the day; None when none is published, or none is known here yet.
+
+        A newer bundle keeps the keys of days that an earlier one covers: while it is being fetched, that one serves.
+        """
+        for record in self.directory.bundles(party):
+            bundle = self.bundles.get(record.statement.bundle_sha256)
+            key = choose(bundle, at_ms) if bundle is not None else None
+            if key is not None:
+                return key
+        return None
 
     def rules_at(self, at_size: int) -> Rules:
         """Return the signed inputs of decisions as of the first `at_size` entries, which must be replayed.
@@ -177,13 +183,15 @@ class Trust:
         """Take in a frame; say whether the snapshot has grown.
 
         Raises:
+            MalformedInput: the frame does not follow the one before.
             BadProof: the frame contradicts what this node has verified; an alarm is open, and nothing was taken in.
         """
         snapshot = self.now
         if self._broken:
             raise BadProof(self._broken)
         if frame.start != snapshot.size + len(self._pending):
-            await self._break(f"the relay sent entry {frame.start} after {snapshot.size + len(self._pending)} entries")
+            # No proof of anything: the stream is opened anew where the mirror ends.
+            raise MalformedInput(f"entry {frame.start} came after {snapshot.size + len(self._pending)} entries")
         self._pending += frame.entries
         if not frame.checkpoint:
             if sum(map(len, self._pending)) > FRAME_BYTES_MOST:

@@ -21,7 +21,7 @@ from nodes.author import AuthoredReport, Desk, author
 from nodes.config import NodeConfig, Timing
 from nodes.keystore import NodeKeys
 from nodes.outbox import Accepted, push_digest
-from nodes.store import reports
+from nodes.store import alarms, reports
 from nodes.store.rows import Addressee, Reach, Report
 from tests.support.directory_builders import EXCHANGE, party_keys
 from tests.support.relay_world import World, a_world
@@ -184,3 +184,19 @@ async def reached(node: Node, item: bytes, recipient: str, state: Reach) -> None
 async def stored(node: Node, item: bytes) -> Report | None:
     """Return a report that a node holds."""
     return await node.core.database.read(partial(reports.report_of, item=item))
+
+
+async def receipted(node: Node, item: bytes, *names: str) -> None:
+    """Wait until these recipients have receipted an item."""
+    for name in names:
+        await reached(node, item, name, Reach.RECEIPTED)
+
+
+async def count_reports(node: Node) -> int:
+    """Return how many versions a node holds."""
+    return sum((await node.core.database.read(reports.count_reports)).values())
+
+
+async def open_alarms(node: Node) -> list[str]:
+    """Return the kinds of the open alarms."""
+    return [alarm.kind for alarm in await node.core.database.read(alarms.open_alarms)]
