@@ -32,6 +32,7 @@ from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceStub
 
 WAIT_S = 300.0
+POLL_S = 0.2
 PUSHERS = 8
 
 AGREEMENT = """\
@@ -126,7 +127,7 @@ def _until(done: Callable[[], bool], what: str) -> None:
     while not done():
         if time.monotonic() > deadline:
             raise Unavailable(f"{what}: not there after {WAIT_S:.0f} s")
-        time.sleep(0.05)
+        time.sleep(POLL_S)
 
 
 def a_report(size: int) -> bytes:

@@ -59,7 +59,7 @@ def test_paths_that_pages_name_exist(page: Path) -> None:
     for named in re.findall(
         r"\b((?:exchange|nodes|tests|protos|docs|benchmarks)/[\w./-]+\.(?:py|md|proto|json))\b", text
     ):
-        assert (ROOT / named).exists(), f"{page.name} names {named}"
+        assert (ROOT / named).exists() or "NOUN" in named, f"{page.name} names {named}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from exchange.crypto.random import token
 from exchange.errors import InternalError
 from exchange.policy.agreement_text import parse_agreement_text
+from nodes.admin.exit_codes import INTERRUPTED
 from nodes.admin.main import run
 from nodes.demo.cast import AGREEMENTS, COUNCIL, EXCHANGE, Player
 from nodes.demo.processes import Processes
@@ -52,6 +53,8 @@ def command(*words: str | Path) -> str:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run([str(word) for word in words])
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     if code != 0:
         raise InternalError(f"concord {' '.join(map(str, words[:3]))} … ended with {code}: {err.getvalue().strip()}")
     return out.getvalue()
