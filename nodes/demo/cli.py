@@ -99,6 +99,7 @@ def _play(exchange: Exchange) -> list[Proven]:
     for title, act in acts.ACTS:
         stage.act(title)
         shown.append(act(exchange))
+        stage.tell(shown[-1].evidence, mark="→")
     stage.act("A relay that is killed, and whose disk lies")
     shown += lying_disk.play(exchange)
     stage.act("What it proves, from the disks alone")

@@ -38,7 +38,6 @@ class Line:
     sent: int = 0
     received: int = 0
     receipts: int = 0
-    last: str = ""
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ class Stage:
     def __rich__(self) -> RenderableType:
         """Draw the partners and what is being done."""
         table = Table(header_style="bold", expand=False)
-        for column in ("partner", "agency", "ceiling", "state", "sent", "received", "receipts", "last"):
+        for column in ("partner", "agency", "ceiling", "state", "sent", "received", "receipts"):
             table.add_column(column, justify="right" if column in ("sent", "received", "receipts") else "left")
         for line in self.lines.values():
             table.add_row(
@@ -79,7 +78,6 @@ class Stage:
                 str(line.sent),
                 str(line.received),
                 str(line.receipts),
-                escape(printable(line.last)[:40]),
             )
         spinner = Spinner("dots", Text(f" {self.doing}")) if self.doing else Text("")
         return Group(table, spinner)
