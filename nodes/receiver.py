@@ -71,7 +71,7 @@ class Receiver:
     async def run(self) -> None:
         """Receive until cancelled."""
         while True:
-            acknowledged: asyncio.Queue[Positions] = asyncio.Queue()
+            acknowledged: asyncio.Queue[Positions | None] = asyncio.Queue()
             try:
                 async for frame in self._relay.deliver(WINDOW_BYTES, _drain(acknowledged)):
                     self._core.link.heard(PART, frame.now_ms)
@@ -84,6 +84,9 @@ class Receiver:
             except ExchangeError as error:
                 self._core.link.lost(PART, error)
                 self._log.info("deliver.lost", reason=error.reason, detail=str(error))
+            finally:
+                # gRPC leaves the reader of a lost stream's requests waiting.
+                acknowledged.put_nowait(None)
             await asyncio.sleep(next(self._backoff))
 
     async def take(self, frame: Delivered) -> Effects:
@@ -234,9 +237,10 @@ class Receiver:
             self._cursors |= {cursor.lane: cursor for cursor in stale}
 
 
-async def _drain(queue: asyncio.Queue[Positions]) -> AsyncIterator[Positions]:
-    while True:
-        yield await queue.get()
+async def _drain(queue: asyncio.Queue[Positions | None]) -> AsyncIterator[Positions]:
+    """Yield what is put there, until None."""
+    while (positions := await queue.get()) is not None:
+        yield positions
 
 
 def _last_positions(waiting: Sequence[Waiting]) -> list[tuple[Lane, int]]:

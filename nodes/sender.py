@@ -148,7 +148,7 @@ class Sender:
         while True:
             await self._ready.wait()
             try:
-                async for answered in self._relay.submit(self._frames()):
+                async for answered in self._relay.submit(self._frames(self._in_flight)):
                     await self._take(answered)
                     self._core.link.heard(PART)
                     self._backoff.reset()
@@ -158,13 +158,17 @@ class Sender:
                 self._core.link.lost(PART, error)
                 self._log.info("submit.lost", reason=error.reason)
             finally:
-                self._in_flight.clear()
+                self._in_flight = {}
                 if self._unanswered:
                     self._ready.set()
             await asyncio.sleep(next(self._backoff))
 
-    async def _frames(self) -> AsyncIterator[Frame]:
-        while True:
+    async def _frames(self, in_flight: dict[int, Sequence[Outgoing]]) -> AsyncIterator[Frame]:
+        """Yield what one stream is to carry.
+
+        gRPC leaves the reader of a lost stream's requests waiting here; it must take nothing from the next stream.
+        """
+        while in_flight is self._in_flight:
             chosen = self._next_frame()
             if not chosen:
                 self._ready.clear()
@@ -255,11 +259,11 @@ def _store_round(connection: Connection, made: Round, now_ms: int) -> int:
     Raises:
         Conflict: a row changed since the round was read, by a retraction for example; the next round sees it.
     """
+    waiting = reports.waiting_among(connection, sorted({row.item for row in made.changed}))
     for row in made.changed:
-        found = reports.addressee(connection, row.item, row.recipient)
-        if found is None or found.state is not Reach.WAITING:
+        if (row.item, row.recipient) not in waiting:
             raise Conflict(f"{row.recipient} no longer waits for {row.item.hex()[:12]}")
-        reports.replace_addressee(connection, row)
+    reports.replace_addressees(connection, made.changed)
     reports.add_events(connection, made.events)
     return sending.add_sealed(connection, made.outgoing, now_ms) if made.outgoing else 0
 
