@@ -1,6 +1,6 @@
 """What the relay answered: verify a promise or a refusal, and what each means for the envelope's recipients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -74,59 +74,59 @@ def read_answer(
 
 def record(connection: Connection, *, answers: Sequence[Answer], now_ms: int, reseal_first_ms: int) -> list[str]:
     """Store answers and what they mean for each recipient; return what is wrong with them, for alarms."""
-    wrong: list[str] = []
+    promised = [answer for answer in answers if isinstance(answer, Promised)]
+    wrong = _promised(connection, promised, now_ms) if promised else []
     for answer in answers:
-        if isinstance(answer, Promised):
-            wrong += _promised(connection, answer, now_ms)
-        else:
+        if isinstance(answer, Refused):
             _refused(connection, answer, now_ms, reseal_first_ms)
     return wrong
 
 
-def _promised(connection: Connection, answer: Promised, now_ms: int) -> list[str]:
-    envelope, promise = answer.envelope, answer.promise
-    recipients = [slot.recipient for slot in envelope.slots]
-    sending.answered(connection, envelope.envelope, SlotState.PROMISED)
-    sending.add_promises(
-        connection,
-        [
-            KeptPromise(
-                envelope=envelope.envelope,
-                item=envelope.item,
-                log_index=promise.log_index,
-                directory_size=promise.directory_size,
-                received_ms=promise.received_ms,
-                ours=True,
-                promise=answer.statement,
-                header=envelope.header,
-                decisions=answer.decisions,
-            )
-        ],
-    )
-    if envelope.kind == EnvelopeKind.CONTROL:
-        sending.drop_control(connection, envelope.item, recipients)
-        return []
-    wrong = _compare_decisions(connection, answer)
-    sealed = [row for row in _rows(connection, envelope) if row.state is Reach.SEALED]
-    names = [row.recipient for row in sealed]
-    reports.change_addressees(connection, envelope.item, names, state=Reach.PROMISED, why="")
-    event = Event(
-        envelope.item, now_ms, "promised", "", f"{len(recipients)} recipients", envelope.envelope, promise.log_index + 1
-    )
-    reports.add_events(connection, [event])
+def _promised(connection: Connection, answers: Sequence[Promised], now_ms: int) -> list[str]:
+    sending.answered(connection, [answer.envelope.envelope for answer in answers], SlotState.PROMISED)
+    sending.add_promises(connection, [_kept(answer) for answer in answers])
+    rows = reports.rows_of(connection, sorted({answer.envelope.item for answer in answers}))
+    wrong: list[str] = []
+    changed: list[Addressee] = []
+    events: list[Event] = []
+    for answer in answers:
+        envelope = answer.envelope
+        if envelope.kind == EnvelopeKind.CONTROL:
+            sending.drop_control(connection, envelope.item, [slot.recipient for slot in envelope.slots])
+            continue
+        mine = {slot.place: rows[envelope.item, slot.recipient] for slot in envelope.slots}
+        wrong += _compare_decisions(answer, mine)
+        # A receipt may have overtaken the promise.
+        changed += [replace(row, state=Reach.PROMISED, why="") for row in mine.values() if row.state is Reach.SEALED]
+        detail, position = f"{len(mine)} recipients", answer.promise.log_index + 1
+        events.append(Event(envelope.item, now_ms, "promised", "", detail, envelope.envelope, position))
+    reports.replace_addressees(connection, changed)
+    reports.add_events(connection, events)
     return wrong
 
 
-def _compare_decisions(connection: Connection, answer: Promised) -> list[str]:
+def _kept(answer: Promised) -> KeptPromise:
+    envelope, promise = answer.envelope, answer.promise
+    return KeptPromise(
+        envelope=envelope.envelope,
+        item=envelope.item,
+        log_index=promise.log_index,
+        directory_size=promise.directory_size,
+        received_ms=promise.received_ms,
+        ours=True,
+        promise=answer.statement,
+        header=envelope.header,
+        decisions=answer.decisions,
+    )
+
+
+def _compare_decisions(answer: Promised, rows: Mapping[int, Addressee]) -> list[str]:
     """Say where the relay decided under another agreement than the slot cites: it changed the rules."""
-    cited = {row.recipient: row.basis for row in _rows(connection, answer.envelope)}
-    places = {slot.place: slot.recipient for slot in answer.envelope.slots}
     wrong = []
     for decision in answer.decided.decisions:
-        recipient = places[decision.leaf_index]
-        basis = cited.get(recipient)
-        if basis is None or basis.commitment != decision.commitment:
-            wrong.append(f"the relay decided for {recipient} under another agreement than was cited")
+        row = rows[decision.leaf_index]
+        if row.basis is None or row.basis.commitment != decision.commitment:
+            wrong.append(f"the relay decided for {row.recipient} under another agreement than was cited")
     return wrong
 
 
@@ -143,10 +143,11 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
         statement=answer.statement,
     )
     rows = _rows(connection, envelope)
-    sending.answered(connection, envelope.envelope, SlotState.VOIDED)
-    for row in rows:
-        if row.state is Reach.SEALED:
-            reports.replace_addressee(connection, _after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms))
+    sending.answered(connection, [envelope.envelope], SlotState.VOIDED)
+    sealed = [row for row in rows if row.state is Reach.SEALED]
+    reports.replace_addressees(
+        connection, [_after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms) for row in sealed]
+    )
     if envelope.kind == EnvelopeKind.REPORT:
         detail = f"by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
         reports.add_events(

@@ -9,9 +9,10 @@ What fails raises an alarm; the proofs and promises stay in the store as evidenc
 the log a minute after it was given has been broken.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from exchange.crypto.codec import decode_signed
 from exchange.crypto.signed import Signed
@@ -34,6 +35,8 @@ MERGE_MS = 60_000
 
 CHECK_AT_ONCE = 200
 READ_AT_ONCE = 4_096
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class Auditor:
             if after.root != before.root:
                 raise BadProof(f"two root hashes for size {after.size}")
             return
-        path = await self._relay.consistency_proof(Log.TRAFFIC, before.size, after.size)
+        path = await proven(self._relay.consistency_proof(Log.TRAFFIC, before.size, after.size))
         verify_consistency(before.size, after.size, before.root, after.root, path)
 
     async def _check_promises(self, promises: Sequence[KeptPromise], checkpoint: Checkpoint) -> tuple[int, list[str]]:
@@ -210,12 +213,22 @@ class Auditor:
         promise = open_promise(signed, core.trust.now.directory.relay_keys.promise, core.exchange, core.seen)
         if promise.log_index >= checkpoint.size:
             raise BadProof(f"index {promise.log_index} is not in the log of {checkpoint.size} entries")
-        try:
-            entry, path = await self._relay.inclusion_proof(Log.TRAFFIC, promise.log_index, checkpoint.size)
-        except Unavailable:
-            raise
-        except ExchangeError as error:
-            raise BadProof(f"the relay gives no proof: {error}") from error
+        entry, path = await proven(self._relay.inclusion_proof(Log.TRAFFIC, promise.log_index, checkpoint.size))
         check_promise_in_log(promise, entry, path, size=checkpoint.size, root=checkpoint.root)
         if kept.decisions:
             check_decisions(promise, kept.decisions)
+
+
+async def proven(asked: Awaitable[T]) -> T:
+    """Return a proof; a relay that could answer and gives none has not proven anything.
+
+    Raises:
+        BadProof: it gives none.
+        Unavailable, RateLimited: it may give one later.
+    """
+    try:
+        return await asked
+    except ExchangeError as error:
+        if error.retryable:
+            raise
+        raise BadProof(f"the relay gives no proof: {error}") from error

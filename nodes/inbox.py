@@ -14,7 +14,7 @@ from hashlib import sha256
 from sqlalchemy import Connection
 
 from exchange.crypto.codec import encode_signed
-from exchange.envelope.model import EnvelopeKind, Lane
+from exchange.envelope.model import Lane
 from exchange.errors import ExchangeError
 from exchange.policy.explain import duties
 from exchange.receipts.model import ReceiptBatch, ReceiptStatus, Retraction, RetractionAction, StreamHead
@@ -93,26 +93,28 @@ def store_frame(
     """Store one frame, in the order in which it came; `sealed` holds what is new, by item."""
     effects = Effects()
     known = receiving.known_envelopes(connection, [good.opened.envelope_hash for good in goods])
-    for good in goods:
-        if good.opened.envelope_hash in known:
-            _repeated(connection, good, effects, now_ms)
-            continue
-        came = _came(good, now_ms)
-        others = receiving.others_with_number(connection, came)
-        if others:
-            text = f"{came.sender} used number {came.seq} of lane {good.waiting.lane.name} twice"
-            effects.alarms.append((alarms.SENDER, f"{came.sender}/{came.stream}/{came.lane}/{came.seq}", text))
-        receiving.add_came(connection, [came])
-        sending.add_promises(connection, [_promise(good)])
-        if good.opened.core.kind is EnvelopeKind.REPORT:
-            _store_report(connection, good, sealed, effects, now_ms)
-        else:
+    fresh = list({good.opened.envelope_hash: good for good in goods if good.opened.envelope_hash not in known}.values())
+    came = [_came(good, now_ms) for good in fresh]
+    for envelope in receiving.others_with_number(connection, came):
+        effects.alarms.append(_number_twice(next(each for each in came if each.envelope == envelope)))
+    receiving.add_came(connection, came)
+    sending.add_promises(connection, [_promise(good) for good in fresh])
+    # Retractions of this very frame are applied first: a report behind its retraction becomes a tombstone.
+    for good in fresh:
+        if good.control is not None:
             _apply_control(connection, good, effects, now_ms)
+    _store_reports(connection, [good for good in fresh if good.control is None], sealed, effects, now_ms)
+    _receipt_again(connection, [good for good in goods if good.opened.envelope_hash in known], effects, now_ms)
     _set_aside(connection, bads, effects, now_ms)
     receiving.set_cursors(connection, cursors)
     receiving.queue_receipts(connection, effects.receipts)
     reports.add_events(connection, effects.events)
     return effects
+
+
+def _number_twice(came: Came) -> tuple[str, str, str]:
+    text = f"{came.sender} used number {came.seq} of lane {Lane(came.lane).name} twice"
+    return alarms.SENDER, f"{came.sender}/{came.stream}/{came.lane}/{came.seq}", text
 
 
 def _came(good: Good, now_ms: int) -> Came:
@@ -142,17 +144,22 @@ def _promise(good: Good) -> KeptPromise:
     )
 
 
-def _repeated(connection: Connection, good: Good, effects: Effects, now_ms: int) -> None:
-    if good.opened.core.kind is EnvelopeKind.REPORT:
-        effects.receipts.append(_receipt(good, _status(connection, good.opened.item_hash), now_ms))
+def _receipt_again(connection: Connection, goods: Sequence[Good], effects: Effects, now_ms: int) -> None:
+    again = [good for good in goods if good.control is None]
+    states = reports.states_of(connection, [good.opened.item_hash for good in again]) if again else {}
+    effects.receipts += [
+        _receipt(good, _STATUS[states[good.opened.item_hash]], now_ms)
+        for good in again
+        if good.opened.item_hash in states
+    ]
 
 
-def _status(connection: Connection, item: bytes) -> ReceiptStatus:
-    report = reports.report_of(connection, item)
-    if report is not None and report.state is ItemState.PURGED:
-        return ReceiptStatus.PURGED
-    withdrawn = report is not None and report.state is ItemState.WITHDRAWN
-    return ReceiptStatus.RETRACTED if withdrawn else ReceiptStatus.STORED
+_STATUS = {
+    ItemState.CURRENT: ReceiptStatus.STORED,
+    ItemState.REPLACED: ReceiptStatus.STORED,
+    ItemState.WITHDRAWN: ReceiptStatus.RETRACTED,
+    ItemState.PURGED: ReceiptStatus.PURGED,
+}
 
 
 def _receipt(good: Good, status: ReceiptStatus, now_ms: int) -> QueuedReceipt:
@@ -169,25 +176,43 @@ def _receipt(good: Good, status: ReceiptStatus, now_ms: int) -> QueuedReceipt:
 # -- reports -----------------------------------------------------------------------------------------------------------
 
 
-def _store_report(
-    connection: Connection, good: Good, sealed: Mapping[bytes, Sealed], effects: Effects, now_ms: int
+def _store_reports(
+    connection: Connection, goods: Sequence[Good], sealed: Mapping[bytes, Sealed], effects: Effects, now_ms: int
 ) -> None:
-    opened = good.opened
-    item, sender = opened.item_hash, opened.core.sender
-    effects.urgent |= opened.core.lane is Lane.FLASH
-    withdrawal = reports.withdrawal_of(connection, item)
-    if withdrawal is not None and opened.report is not None and withdrawal.originator != opened.report.originator:
-        withdrawal = None  # somebody retracted what was never theirs
-    report = _row(good, sealed.get(item), withdrawal, now_ms)
-    if reports.add_report(connection, report):
-        reports.settle_thread(connection, report.thread, report.originator)
-        state = "" if withdrawal is None else "it was retracted before it came"
-        log_position = good.promise.log_index + 1
-        event = Event(item, now_ms, "delivered", sender, state, opened.envelope_hash, log_position)
-    else:
-        event = Event(item, now_ms, "delivered", sender, "once more", opened.envelope_hash, good.promise.log_index + 1)
-    effects.events.append(event)
-    effects.receipts.append(_receipt(good, _status(connection, item), now_ms))
+    if not goods:
+        return
+    items = [good.opened.item_hash for good in goods]
+    states = reports.states_of(connection, items)
+    withdrawals = reports.withdrawals_of(connection, items)
+    new: dict[bytes, Report] = {}
+    for good in goods:
+        item, sender = good.opened.item_hash, good.opened.core.sender
+        words = "once more"
+        if item not in states:
+            withdrawal = _withdrawal_by_originator(good, withdrawals.get(item))
+            report = new[item] = _row(good, sealed.get(item), withdrawal, now_ms)
+            states[item] = report.state
+            words = "" if withdrawal is None else "it was retracted before it came"
+        position = good.promise.log_index + 1
+        effects.events.append(Event(item, now_ms, "delivered", sender, words, good.opened.envelope_hash, position))
+        effects.receipts.append(_receipt(good, _STATUS[states[item]], now_ms))
+        effects.urgent |= good.opened.core.lane is Lane.FLASH
+    _add(connection, list(new.values()))
+
+
+def _withdrawal_by_originator(good: Good, withdrawal: Withdrawal | None) -> Withdrawal | None:
+    """Return the retraction, unless somebody retracted what was never theirs."""
+    report = good.opened.report
+    return withdrawal if withdrawal and report and withdrawal.originator == report.originator else None
+
+
+def _add(connection: Connection, new: Sequence[Report]) -> None:
+    """Store new versions, and settle those threads that now have several."""
+    threads = [report.thread for report in new]
+    several = reports.threads_with_versions(connection, threads) | {t for t in threads if threads.count(t) > 1}
+    reports.add_reports(connection, new)
+    for thread, originator in sorted({(each.thread, each.originator) for each in new if each.thread in several}):
+        reports.settle_thread(connection, thread, originator)
 
 
 def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_ms: int) -> Report:
@@ -297,7 +322,7 @@ def _set_aside(connection: Connection, bads: Sequence[Bad], effects: Effects, no
     )
     for bad in bads:
         if bad.split_view:
-            effects.alarms.append((alarms.DIRECTORY, str(bad.waiting.position), bad.detail))
+            effects.alarms.append((alarms.DIRECTORY, bad.reason, bad.detail))
         if bad.sender and bad.envelope:
             line = QueuedReceipt(
                 bad.sender, bad.envelope, bad.item, int(ReceiptStatus.REFUSED), now_ms, bad.step, bad.reason

@@ -33,16 +33,20 @@ def envelope_of_item(connection: Connection, item: bytes, sender: str) -> bytes 
     return connection.execute(wanted.order_by(_inbox.stored_ms).limit(1)).scalar_one_or_none()
 
 
-def others_with_number(connection: Connection, came: Came) -> list[bytes]:
-    """Return other envelopes under the same number: proof against the sender."""
-    wanted = select(_inbox.envelope).where(
-        _inbox.sender == came.sender,
-        _inbox.stream == came.stream,
-        _inbox.lane == came.lane,
-        _inbox.seq == came.seq,
-        _inbox.envelope != came.envelope,
-    )
-    return list(connection.execute(wanted).scalars())
+def others_with_number(connection: Connection, came: Sequence[Came]) -> dict[bytes, bytes]:
+    """Return, by envelope, another envelope under the same number: proof against the sender."""
+    streams: dict[tuple[str, int, int], dict[int, bytes]] = {}
+    for each in came:
+        streams.setdefault((each.sender, each.stream, each.lane), {})[each.seq] = each.envelope
+    others = {}
+    for (sender, stream, lane), numbers in streams.items():
+        wanted = select(_inbox.seq, _inbox.envelope).where(
+            _inbox.sender == sender, _inbox.stream == stream, _inbox.lane == lane, _inbox.seq.in_(list(numbers))
+        )
+        for row in connection.execute(wanted):
+            if row.envelope != numbers[row.seq]:
+                others[numbers[row.seq]] = row.envelope
+    return others
 
 
 def cursors(connection: Connection) -> dict[int, Cursor]:

@@ -30,6 +30,26 @@ def add_report(connection: Connection, report: Report) -> bool:
     return True
 
 
+def add_reports(connection: Connection, new: Sequence[Report]) -> None:
+    """Store versions of which none is here yet, in the order in which they came."""
+    if new:
+        first = next_number(connection, _report.number)
+        rows = [{**asdict(report), "number": first + place} for place, report in enumerate(new)]
+        connection.execute(insert(tables.report), rows)
+
+
+def states_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, ItemState]:
+    """Return what has become of those of these items that are here."""
+    wanted = select(_report.item, _report.state).where(_report.item.in_(list(items)))
+    return {row.item: ItemState(row.state) for row in connection.execute(wanted)}
+
+
+def threads_with_versions(connection: Connection, threads: Sequence[bytes]) -> set[bytes]:
+    """Return those of these threads that have a version here."""
+    wanted = select(_report.thread).where(_report.thread.in_(list(threads))).distinct()
+    return set(connection.execute(wanted).scalars())
+
+
 def report_of(connection: Connection, item: bytes) -> Report | None:
     """Return one version, if it is here."""
     found = connection.execute(select(tables.report).where(_report.item == item)).one_or_none()
@@ -171,11 +191,22 @@ def change_addressees(connection: Connection, item: bytes, recipients: Iterable[
         connection.execute(rows.values(**values))
 
 
-def replace_addressee(connection: Connection, addressee_: Addressee) -> None:
-    """Write a whole row anew; its number stays."""
-    values = _from_addressee(addressee_, addressee_.number)
-    rows = update(tables.audience).where(_audience.item == addressee_.item)
-    connection.execute(rows.where(_audience.recipient == addressee_.recipient).values(values))
+def replace_addressees(connection: Connection, changed: Sequence[Addressee]) -> None:
+    """Write whole rows anew; their numbers stay."""
+    insert_or_replace(connection, tables.audience, [_from_addressee(each, each.number) for each in changed])
+
+
+def waiting_among(connection: Connection, items: Sequence[bytes]) -> set[tuple[bytes, str]]:
+    """Return (item, recipient) of what still waits to be sealed, of these items."""
+    wanted = select(_audience.item, _audience.recipient).where(_audience.state == Reach.WAITING)
+    found = connection.execute(wanted.where(_audience.item.in_(list(items))))
+    return {(row.item, row.recipient) for row in found}
+
+
+def rows_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], Addressee]:
+    """Return where these items stand, by (item, recipient)."""
+    wanted = select(tables.audience).where(_audience.item.in_(list(items)))
+    return {(row.item, row.recipient): _to_addressee(row) for row in connection.execute(wanted)}
 
 
 def to_seal(connection: Connection, now_ms: int, *, items: int, rows: int = 1024) -> list[list[Addressee]]:
@@ -291,6 +322,12 @@ def add_withdrawal(connection: Connection, withdrawal: Withdrawal) -> bool:
         return False
     insert_or_replace(connection, tables.retraction, [asdict(withdrawal)])
     return True
+
+
+def withdrawals_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Withdrawal]:
+    """Return the retractions of those of these items that are withdrawn."""
+    wanted = select(tables.retraction).where(tables.retraction.c.item.in_(list(items)))
+    return {row.item: Withdrawal(**dict(row._mapping)) for row in connection.execute(wanted)}  # noqa: SLF001
 
 
 def withdrawal_of(connection: Connection, item: bytes) -> Withdrawal | None:

@@ -162,10 +162,10 @@ def slots_of(connection: Connection, envelope: bytes) -> tuple[TakenSlot, ...]:
     return tuple(TakenSlot(row.recipient, row.place, row.stream, row.seq) for row in connection.execute(wanted))
 
 
-def answered(connection: Connection, envelope: bytes, state: SlotState) -> None:
-    """Note that an envelope was promised, or that its numbers are void; its bytes go."""
-    connection.execute(update(tables.slot).where(_slot.envelope == envelope).values(state=state))
-    connection.execute(delete(tables.outbox).where(_outbox.envelope == envelope))
+def answered(connection: Connection, envelopes: Sequence[bytes], state: SlotState) -> None:
+    """Note that envelopes were promised, or that their numbers are void; their bytes go."""
+    connection.execute(update(tables.slot).where(_slot.envelope.in_(list(envelopes))).values(state=state))
+    connection.execute(delete(tables.outbox).where(_outbox.envelope.in_(list(envelopes))))
 
 
 def count_unanswered(connection: Connection) -> dict[int, int]:
