@@ -50,14 +50,20 @@ class Home:
 
 def command(*words: str | Path) -> str:
     """Run one `concord` command in this process and return what it wrote to stdout."""
+    code, out, err = _run(*words)
+    if code != 0:
+        raise InternalError(f"concord {' '.join(map(str, words[:3]))} … ended with {code}: {err.strip()}")
+    return out
+
+
+def _run(*words: str | Path) -> tuple[int, str, str]:
+    """Return a command's exit code and what it wrote. Ctrl-C within it ends the demo, not only the command."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run([str(word) for word in words])
     if code == INTERRUPTED:
         raise KeyboardInterrupt
-    if code != 0:
-        raise InternalError(f"concord {' '.join(map(str, words[:3]))} … ended with {code}: {err.getvalue().strip()}")
-    return out.getvalue()
+    return code, out.getvalue(), err.getvalue()
 
 
 def prepare(home: Home) -> None:
@@ -134,8 +140,7 @@ def sign_agreement(home: Home, text: Path) -> str:
 
 
 def _answers(noun: str, home: Path) -> bool:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return run([noun, "status", "--home", str(home), "--json"]) == 0
+    return _run(noun, "status", "--home", home, "--json")[0] == 0
 
 
 def free_address() -> str:
