@@ -170,9 +170,11 @@ class Agreements:
         directory = self._trust.now.directory
         if view.exchange != directory.exchange or self._me not in view.parties:
             raise BadAgreement("a view of another exchange, or of other parties")
-        if missing(signed, view.parties, directory):
+        # Signed under the roots of that time: a party that is expelled later ends it for nobody else.
+        since = directory.agreement_since(commitment(signed.payload, view.salt))
+        if missing(signed, view.parties, directory, at_size=since):
             raise VerificationFailed("a view that not every party has signed")
-        if directory.agreement_status(commitment(signed.payload, view.salt), at_size=directory.size) is None:
+        if since is None:
             raise Unavailable("the directory shows no commitment to this view yet")
         return view
 
@@ -190,8 +192,12 @@ class Agreements:
             self._trust.add_views(held)
 
 
-def signers(signed: Signed, name: str, directory: Directory) -> frozenset[PartyId]:
-    """Return the parties whose roots signed; VerificationFailed when a signature does not hold or is by no root."""
+def signers(signed: Signed, name: str, directory: Directory, *, at_size: int | None = None) -> frozenset[PartyId]:
+    """Return the parties whose roots signed; VerificationFailed when a signature does not hold or is by no root.
+
+    Roots are those that stood at directory size `at_size`; those that stand now when it is None.
+    """
+    size = directory.size if at_size is None else at_size
     found: dict[bytes, PartyId] = {}
 
     def lookup(key_id: bytes) -> PublicKey | None:
@@ -199,16 +205,30 @@ def signers(signed: Signed, name: str, directory: Directory) -> frozenset[PartyI
         if record is None:
             return None
         found[key_id] = record.party
-        return directory.root_key(record.party, key_id, at_size=directory.size)
+        return directory.root_key(record.party, key_id, at_size=size)
 
     ids = verified_signers(signed, lookup, expected_type=name, context=directory.exchange)
     return frozenset(found[key_id] for key_id in ids)
 
 
-def missing(signed: Signed, parties: Sequence[PartyId], directory: Directory) -> tuple[PartyId, ...]:
-    """Return those of `parties` whose root has not signed."""
+def missing(
+    signed: Signed, parties: Sequence[PartyId], directory: Directory, *, at_size: int | None = None
+) -> tuple[PartyId, ...]:
+    """Return those of `parties` whose root has not signed; `at_size` as for `signers`.
+
+    A signature by a root that does not stand then counts for nothing: its party has to sign again.
+    """
+    size = directory.size if at_size is None else at_size
+    records = ((each, directory.key_record(each.key_id)) for each in signed.signatures)
+    standing = tuple(
+        each
+        for each, record in records
+        if record is not None and directory.root_key(record.party, each.key_id, at_size=size) is not None
+    )
+    if not standing:
+        return tuple(parties)
     name = signed.payload_type.removeprefix("application/vnd.concord.").removesuffix(".v1+protobuf")
-    have = signers(signed, name, directory)
+    have = signers(replace(signed, signatures=standing), name, directory, at_size=size)
     return tuple(party for party in parties if party not in have)
 
 

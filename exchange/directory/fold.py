@@ -182,6 +182,11 @@ class Directory:
         history = self._state.agreements.get(commitment, ())
         return next((status for index, status in reversed(history) if index < at_size), None)
 
+    def agreement_since(self, commitment: bytes) -> int | None:
+        """Return the index of the entry that first committed to an agreement; None for one not known."""
+        history = self._state.agreements.get(commitment, ())
+        return history[0][0] if history else None
+
     # Questions on parties
 
     def parties(self) -> tuple[PartyRecord, ...]:
