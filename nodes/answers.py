@@ -145,9 +145,9 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
     rows = _rows(connection, envelope)
     sending.answered(connection, [envelope.envelope], SlotState.VOIDED)
     sealed = [row for row in rows if row.state is Reach.SEALED]
-    reports.replace_addressees(
-        connection, [_after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms) for row in sealed]
-    )
+    changed = [_after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms) for row in sealed]
+    reports.replace_addressees(connection, changed)
+    sending.drop_given_up(connection, changed)
     if envelope.kind == EnvelopeKind.REPORT:
         detail = f"by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
         reports.add_events(

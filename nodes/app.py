@@ -303,8 +303,24 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             await asyncio.to_thread(spool.prepare)
             watch = asyncio.create_task(supervised(partial(_watch, spool, drain)))
             stack.callback(watch.cancel)
+        _measure(metrics, node)
         metrics.serve(config.metrics_port or None)
         yield
+
+
+def _measure(metrics: Metrics, node: Node) -> None:
+    core = node.core
+    measured: dict[str, tuple[str, Callable[[], float]]] = {
+        "node_relay_connected": ("1 while the relay is heard.", lambda: float(core.link.state == "connected")),
+        "node_relay_contact_ms": ("When the relay was last heard.", lambda: float(core.link.contact_ms)),
+        "node_directory_size": ("Directory entries verified.", lambda: float(core.trust.now.size)),
+        "node_directory_broken": ("1 while no newer entry is believed.", lambda: float(bool(core.trust.broken))),
+        "node_prekey_days": ("Days for which prekeys are published.", lambda: float(node.prekeys.days_ahead())),
+        "node_unanswered": ("Sealed envelopes without an answer.", lambda: float(node.sender.unanswered)),
+        "node_writes_waiting": ("Writes that wait for the store.", lambda: float(core.database.waiting)),
+    }
+    for name, (what, measure) in measured.items():
+        metrics.gauge(name, what).set_function(measure)
 
 
 async def _open_for_sensors(stack: AsyncExitStack, node: Node) -> None:

@@ -21,6 +21,8 @@ from nodes.store.rows import Direction, Event, QueuedReceipt, Report
 
 PURGE_AT_ONCE = 500
 COMPARE_AT_ONCE = 1_000
+ASIDE_KEPT_MS = 90 * 24 * 60 * 60 * 1000
+"""Deliveries that failed a check are kept so long: evidence, and not a way to fill the disk for ever."""
 
 
 class Obligations:
@@ -66,6 +68,8 @@ class Obligations:
             await core.keybox.destroy([report.item for report in due])
             await self._say(due)
             done += len(due)
+        before_ms = core.clock() - ASIDE_KEPT_MS
+        await core.database.write(partial(receiving.drop_set_aside, before_ms=before_ms))
         return done
 
     async def _say(self, purged: Sequence[Report]) -> None:

@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 
+from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
-from exchange.errors import ExchangeError, Unavailable
+from exchange.errors import ExchangeError, InternalError, Unavailable
 from exchange.limits import MIB
 from exchange.receipts.model import AgreementText
 from exchange.runtime.logs import get_logger
@@ -226,7 +227,12 @@ class Receiver:
         return advanced
 
     async def _drained(self, relay_ms: int) -> None:
-        """Write down that nothing waits at the relay: prekeys of days before may be destroyed."""
+        """Write down that nothing waits at the relay: prekeys of days before may be destroyed.
+
+        While this party is suspended its reports wait there and are not sent: the relay's silence says nothing then.
+        """
+        if self._core.trust.now.status(self._core.me) is not Status.ADMITTED:
+            return
         stale = [
             Cursor(int(lane), before.position, relay_ms)
             for lane in Lane
@@ -251,7 +257,15 @@ def _last_positions(waiting: Sequence[Waiting]) -> list[tuple[Lane, int]]:
 
 
 def _judge_all(waiting: Sequence[Waiting], ground: Ground) -> list[Good | Bad | Behind]:
-    return [judge(each, ground) for each in waiting]
+    return [_judge_safely(each, ground) for each in waiting]
+
+
+def _judge_safely(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
+    try:
+        return judge(waiting, ground)
+    except Exception as error:  # noqa: BLE001 - a delivery that meets a bug of ours must not hold up all the others
+        get_logger(__name__).exception("delivery.bug", position=waiting.position)
+        return Bad(waiting, 0, InternalError.reason, f"{type(error).__name__}: {error}")
 
 
 def _seal_all(fresh: dict[bytes, Good], keys: Mapping[bytes, bytes], master: bytes) -> dict[bytes, Sealed]:

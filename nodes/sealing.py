@@ -13,6 +13,7 @@ from exchange.crypto.codec import encode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import Signed
 from exchange.crypto.signing import Ed25519Key
+from exchange.directory.state import MEMBERS
 from exchange.envelope.model import CONTROL_LABEL, Body, EnvelopeKind, Lane
 from exchange.envelope.seal import Prepared, Recipient, prepare, seal_all
 from exchange.errors import BadInput
@@ -112,6 +113,9 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
     chosen = []
     for row in job.due:
         party = PartyId(row.recipient)
+        if job.kind is EnvelopeKind.CONTROL and ground.snapshot.status(party) not in MEMBERS:
+            made.changed.append(replace(row, state=Reach.REFUSED, why="not a member"))
+            continue
         decision = _decide(job, party, ground) if job.kind is EnvelopeKind.REPORT else None
         if decision is not None and not decision.permit:
             made.changed.append(_denied(row, decision, job))

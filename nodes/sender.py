@@ -17,7 +17,7 @@ from exchange.crypto.codec import decode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import VerifiedRoots
 from exchange.envelope.model import EnvelopeKind, Lane
-from exchange.errors import Conflict, ExchangeError, VerificationFailed
+from exchange.errors import BadInput, Conflict, ExchangeError, VerificationFailed
 from exchange.limits import FRAME_BYTES, FRAME_ITEMS, MIB
 from exchange.runtime.logs import get_logger
 from nodes import alarms, vault
@@ -63,6 +63,11 @@ class Sender:
         self._in_flight: dict[int, Sequence[Outgoing]] = {}
         self._frame = 0
         self._log = get_logger(__name__)
+
+    @property
+    def unanswered(self) -> int:
+        """Sealed envelopes that the relay has not answered."""
+        return len(self._unanswered)
 
     def wake(self) -> None:
         """Look for work at once."""
@@ -220,11 +225,15 @@ def _read_jobs(
 ) -> _Due:
     jobs, broken = [], []
     for group in groups:
-        job = _job(connection, group, keys)
+        try:
+            job, state, why = _job(connection, group, keys), Reach.PURGED, "the report is gone"
+        except (BadInput, VerificationFailed) as error:
+            # One damaged record must not hold up the others.
+            job, state, why = None, Reach.REFUSED, f"it cannot be opened here: {error}"
         if job is not None:
             jobs.append(job)
         else:
-            broken += [replace(row, state=Reach.PURGED, why="the report is gone") for row in group]
+            broken += [replace(row, state=state, why=why) for row in group]
     return _Due(jobs, sending.last_numbers(connection, stream), broken)
 
 
@@ -264,6 +273,7 @@ def _store_round(connection: Connection, made: Round, now_ms: int) -> int:
         if (row.item, row.recipient) not in waiting:
             raise Conflict(f"{row.recipient} no longer waits for {row.item.hex()[:12]}")
     reports.replace_addressees(connection, made.changed)
+    sending.drop_given_up(connection, made.changed)
     reports.add_events(connection, made.events)
     return sending.add_sealed(connection, made.outgoing, now_ms) if made.outgoing else 0
 

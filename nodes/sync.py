@@ -69,11 +69,13 @@ class Sync:
 
     async def _follow(self) -> None:
         self._trust.begin()
+        first = True  # a crash may have come between the last entries and what they name
         async for frame in self._relay.follow_directory(self._trust.start):
             grown = await self._trust.take(frame)
             self._link.heard(PART)
             self._backoff.reset()
-            if frame.checkpoint and (grown or self._incomplete()):
+            if frame.checkpoint and (first or grown or self._incomplete()):
+                first = False
                 await self.fetch()
 
     def _incomplete(self) -> bool:

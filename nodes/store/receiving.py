@@ -76,6 +76,11 @@ def list_set_aside(connection: Connection, *, limit: int = 100) -> list[SetAside
     return [SetAside(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
 
 
+def drop_set_aside(connection: Connection, before_ms: int) -> int:
+    """Forget deliveries that were set aside before a time, and return how many."""
+    return connection.execute(delete(tables.quarantine).where(tables.quarantine.c.at_ms < before_ms)).rowcount
+
+
 # -- receipts to give --------------------------------------------------------------------------------------------------
 
 

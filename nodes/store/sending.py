@@ -10,7 +10,7 @@ from exchange.envelope.model import EnvelopeKind
 from exchange.errors import InternalError
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from nodes.store import reports, tables
-from nodes.store.rows import Addressee, Control, KeptPromise, Outgoing, SentStream, SlotState, TakenSlot
+from nodes.store.rows import Addressee, Control, KeptPromise, Outgoing, Reach, SentStream, SlotState, TakenSlot
 from nodes.store.upsert import insert_or_keep, next_number
 
 _outbox = tables.outbox.c
@@ -40,6 +40,13 @@ def drop_control(connection: Connection, item: bytes, recipients: Iterable[str])
     connection.execute(delete(tables.audience).where(row.item == item, row.recipient.in_(list(recipients))))
     if connection.execute(select(row.item).where(row.item == item).limit(1)).first() is None:
         connection.execute(delete(tables.control).where(tables.control.c.item == item))
+
+
+def drop_given_up(connection: Connection, rows: Sequence[Addressee]) -> None:
+    """Forget recipients of control statements to whom these rows say that nothing will be sent."""
+    for row in rows:
+        if row.kind == EnvelopeKind.CONTROL and row.state in (Reach.REFUSED, Reach.PURGED):
+            drop_control(connection, row.item, [row.recipient])
 
 
 # -- sealed envelopes --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from exchange.crypto.codec import encode_signed
+from exchange.crypto.signed import Signed
 from exchange.directory import issue
 from exchange.envelope.model import Lane
 from exchange.errors import Conflict, NotAllowed
@@ -260,18 +261,28 @@ async def test_an_envelope_that_the_relay_refuses_is_sealed_again_without_the_cu
 
 
 async def _suspend(world: NodeWorld, name: str) -> None:
-    relay = world.relay
-    await relay.mirror()
+    await world.relay.mirror()
+    place = world.relay.exchange.directory.next_seq_prev("council")
+    key = world.relay.exchange.council_key
     signed = issue.make_suspension(
-        exchange=EXCHANGE,
-        place=relay.exchange.directory.next_seq_prev("council"),
-        party=party_id(name),
-        suspended=True,
-        now_ms=now_ms(),
-        council_key=relay.exchange.council_key,
+        exchange=EXCHANGE, place=place, party=party_id(name), suspended=True, now_ms=now_ms(), council_key=key
     )
-    anyone = relay.partners["XA"]
-    await anyone.stub.PublishStatement(pb.PublishStatementRequest(statement=encode_signed(signed)), timeout=10)
+    await _publish(world, signed)
+
+
+async def _expel(world: NodeWorld, name: str) -> None:
+    await world.relay.mirror()
+    place = world.relay.exchange.directory.next_seq_prev("council")
+    key = world.relay.exchange.council_key
+    signed = issue.make_expulsion(
+        exchange=EXCHANGE, place=place, party=party_id(name), now_ms=now_ms(), council_key=key
+    )
+    await _publish(world, signed)
+
+
+async def _publish(world: NodeWorld, signed: Signed) -> None:
+    request = pb.PublishStatementRequest(statement=encode_signed(signed))
+    await world.relay.partners["XA"].stub.PublishStatement(request, timeout=10)
 
 
 async def test_a_stream_head_that_agrees_with_what_came_is_held() -> None:
@@ -326,3 +337,44 @@ async def test_a_node_that_starts_again_has_lost_nothing_and_sends_nothing_twice
             await receipted(sender, second.item, "XV")
             assert await sender.core.database.read(reports.count_unreceipted) == 0
         assert await count_reports(running["XV"]) == 2
+
+
+async def test_a_node_on_postgresql_sends_and_receives_like_one_on_sqlite(postgres_url: str) -> None:
+    async with nodes("XV", agree=False) as (world, running):
+        place = await world.place("XA")
+        place.config = place.config.model_copy(update={"store_url": postgres_url})
+        await world.relay.agree("XA", "XV")
+        async with at(place) as node:
+            await ready(node, ["XV"])
+            await ready(running["XV"], ["XA"])
+            sent = await push(node, "XV")
+            await receipted(node, sent.item, "XV")
+            back = await push(running["XV"], "XA")
+            await receipted(running["XV"], back.item, "XA")
+            assert await count_reports(node) == 2
+            wake = node.outbox.wake
+            await withdraw(node.core, sent.item, reason_code="wrong", text="", purge=True, wake=wake)
+            await reached(node, sent.item, "XV", Reach.PURGED)
+
+
+async def test_receipts_for_a_partner_that_was_expelled_are_given_up() -> None:
+    async with nodes("XA", "XV") as (world, running):
+        node = running["XV"]
+        node.receipts.hurry = lambda: None  # type: ignore[method-assign]
+        object.__setattr__(node.core, "timing", QUICK.model_copy(update={"receipts_s": 3_600.0}))
+        await asyncio.sleep(0.1)
+        sent = await push(running["XA"], "XV")
+        queue = partial(receiving.queued_receipts, limit=9)
+
+        async def queued() -> bool:
+            return await stored(node, sent.item) is not None and len(await node.core.database.read(queue)) == 1
+
+        await until(queued, "no receipt waits")
+        await _expel(world, "XA")
+        await until(lambda: node.core.trust.now.status(party_id("XA")) == "expelled", "no expulsion")
+        assert await node.receipts.give() == 1
+
+        async def given_up() -> bool:
+            return await node.core.database.read(reports.count_waiting) == {}
+
+        await until(given_up, "the receipt still waits")
