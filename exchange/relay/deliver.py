@@ -138,6 +138,8 @@ class Stream:
     async def frames(self) -> AsyncIterator[Sequence[Waiting]]:
         """Yield frames until the stream ends; an empty one is a heartbeat.
 
+        A heartbeat says that nothing waits: nodes destroy prekeys by it. So none comes while the window is full.
+
         Raises:
             ExchangeError: what the stream was ended with.
         """
@@ -153,7 +155,8 @@ class Stream:
                 async with asyncio.timeout(self._heartbeat_s):
                     await self.bell.wait()
             except TimeoutError:
-                yield ()
+                if not self._bytes_under_way:
+                    yield ()
         if self._error is not None:
             raise self._error
 
