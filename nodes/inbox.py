@@ -189,7 +189,8 @@ def _store_reports(
         item, sender = good.opened.item_hash, good.opened.core.sender
         words = "once more"
         if item not in states:
-            withdrawal = _withdrawal_by_originator(good, withdrawals.get(item))
+            originator = good.opened.report.originator if good.opened.report else ""
+            withdrawal = withdrawals.get((item, originator))
             report = new[item] = _row(good, sealed.get(item), withdrawal, now_ms)
             states[item] = report.state
             words = "" if withdrawal is None else "it was retracted before it came"
@@ -198,12 +199,6 @@ def _store_reports(
         effects.receipts.append(_receipt(good, _STATUS[states[item]], now_ms))
         effects.urgent |= good.opened.core.lane is Lane.FLASH
     _add(connection, list(new.values()))
-
-
-def _withdrawal_by_originator(good: Good, withdrawal: Withdrawal | None) -> Withdrawal | None:
-    """Return the retraction, unless somebody retracted what was never theirs."""
-    report = good.opened.report
-    return withdrawal if withdrawal and report and withdrawal.originator == report.originator else None
 
 
 def _add(connection: Connection, new: Sequence[Report]) -> None:

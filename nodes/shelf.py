@@ -110,7 +110,7 @@ class Shelf:
         core = self._core
         report = await self._report(item)
         known = await core.database.read(partial(reports.versions, thread=report.thread, originator=report.originator))
-        withdrawal = await core.database.read(partial(reports.withdrawal_of, item=item))
+        withdrawal = await core.database.read(partial(reports.withdrawal_of, item=item, originator=report.originator))
         listed = await self._with_titles([report])
         return Shown(listed[0], await self._open(report), await self._with_titles(known), withdrawal)
 

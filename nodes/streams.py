@@ -112,12 +112,12 @@ def hear(connection: Connection, head: StreamHead, now_ms: int) -> list[tuple[st
 
 def compare(connection: Connection, heard: HeardStream, *, alarm_missing: bool) -> list[tuple[str, str, str]]:
     """Compare one stream's head with what came and store the outcome; return alarms."""
-    missing, running = receiving.missing_numbers(connection, heard)
+    missing, count, running = receiving.missing_numbers(connection, heard)
     subject = f"{heard.sender}/{heard.stream}/{Lane(heard.lane).name}"
     if missing:
         receiving.set_heard(connection, replace(heard, state="gap" if alarm_missing else "open"))
-        numbers = ", ".join(map(str, missing[:10]))
-        text = f"{heard.sender} says that it sent numbers {numbers}, which never came ({len(missing)} in all)"
+        numbers = ", ".join(map(str, missing))
+        text = f"{heard.sender} says that it sent numbers {numbers}, which never came ({count:,} in all)"
         return [(alarms.GAP, subject, text)] if alarm_missing else []
     if running != heard.head_hash:
         receiving.set_heard(connection, replace(heard, state="gap"))

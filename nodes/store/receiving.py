@@ -11,6 +11,9 @@ from nodes.store import tables
 from nodes.store.rows import Came, Cursor, HeardStream, QueuedReceipt, SetAside
 from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number
 
+MISSING_NAMED = 10
+"""Missing numbers that are named; the others are counted."""
+
 _inbox = tables.inbox.c
 _queue = tables.receipt_queue.c
 _head = tables.stream_head.c
@@ -127,8 +130,11 @@ def open_heads(connection: Connection) -> list[HeardStream]:
     return [_to_heard(dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
 
 
-def missing_numbers(connection: Connection, heard: HeardStream) -> tuple[list[int], bytes]:
-    """Return the numbers up to the head that neither came nor are void, and the running hash over those that came."""
+def missing_numbers(connection: Connection, heard: HeardStream) -> tuple[list[int], int, bytes]:
+    """Return the first numbers up to the head that neither came nor are void, how many there are, and the running hash.
+
+    What a sender claims costs nothing: its head may say any number, so only those that came are gone through.
+    """
     wanted = select(_inbox.seq, _inbox.envelope).where(
         _inbox.sender == heard.sender,
         _inbox.stream == heard.stream,
@@ -140,9 +146,14 @@ def missing_numbers(connection: Connection, heard: HeardStream) -> tuple[list[in
     running = heard.checked_hash
     for seq in sorted(came):
         running = next_running_hash(running, seq, came[seq])
-    void = set(heard.voided)
-    missing = [seq for seq in range(heard.checked_seq + 1, heard.head_seq + 1) if seq not in came and seq not in void]
-    return missing, running
+    void = {seq for seq in heard.voided if heard.checked_seq < seq <= heard.head_seq}
+    missing: list[int] = []
+    count, last = 0, heard.checked_seq
+    for seq in (*sorted({*came, *void}), heard.head_seq + 1):
+        gap = seq - last - 1
+        missing += range(last + 1, last + 1 + min(gap, MISSING_NAMED - len(missing)))
+        count, last = count + gap, seq
+    return missing, count, running
 
 
 def _to_heard(row: dict[str, Any]) -> HeardStream:

@@ -316,23 +316,30 @@ def events_of(connection: Connection, item: bytes) -> list[Event]:
 
 
 def add_withdrawal(connection: Connection, withdrawal: Withdrawal) -> bool:
-    """Store a retraction and say whether it changes anything: the first one stays, unless the next asks for more."""
-    before = withdrawal_of(connection, withdrawal.item)
-    if before is not None and (before.originator != withdrawal.originator or before.action >= withdrawal.action):
+    """Store a retraction and say whether it changes anything: the first one stays, unless the next asks for more.
+
+    Whoever claims to be the originator has a place of its own: of an item that has not come yet nobody knows whose it
+    is, and a stranger's retraction must not keep the originator's out.
+    """
+    before = withdrawal_of(connection, withdrawal.item, withdrawal.originator)
+    if before is not None and before.action >= withdrawal.action:
         return False
     insert_or_replace(connection, tables.retraction, [asdict(withdrawal)])
     return True
 
 
-def withdrawals_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Withdrawal]:
-    """Return the retractions of those of these items that are withdrawn."""
+def withdrawals_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], Withdrawal]:
+    """Return the retractions of these items, by item and who signed."""
     wanted = select(tables.retraction).where(tables.retraction.c.item.in_(list(items)))
-    return {row.item: Withdrawal(**dict(row._mapping)) for row in connection.execute(wanted)}  # noqa: SLF001
+    found = (Withdrawal(**dict(row._mapping)) for row in connection.execute(wanted))  # noqa: SLF001
+    return {(each.item, each.originator): each for each in found}
 
 
-def withdrawal_of(connection: Connection, item: bytes) -> Withdrawal | None:
-    """Return the retraction of an item, also of one that never came."""
-    found = connection.execute(select(tables.retraction).where(tables.retraction.c.item == item)).one_or_none()
+def withdrawal_of(connection: Connection, item: bytes, originator: str) -> Withdrawal | None:
+    """Return the retraction of an item that this originator signed, also of an item that never came."""
+    row = tables.retraction.c
+    wanted = select(tables.retraction).where(row.item == item, row.originator == originator)
+    found = connection.execute(wanted).one_or_none()
     return None if found is None else Withdrawal(**dict(found._mapping))  # noqa: SLF001
 
 

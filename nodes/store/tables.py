@@ -146,7 +146,7 @@ retraction = Table(
     "retraction",
     metadata,
     _data("item", key=True),
-    _party("originator"),
+    _party("originator", key=True),
     _small("action"),
     _word("reason_code", length=32),
     _text("text"),
@@ -155,7 +155,7 @@ retraction = Table(
     _data("statement"),
     _data("envelope"),
 )
-"""Withdrawn items, also those that have not come yet. `statement` is the originator's signed retraction."""
+"""Retractions, also of items that have not come yet; only the one by an item's originator counts for it."""
 
 idempotency = Table("idempotency", metadata, _data("key", key=True), _data("item"), _number("at_ms"))
 """Digests of idempotency keys, and the item that each push made."""

@@ -196,16 +196,20 @@ def test_a_purged_report_keeps_its_row_and_loses_its_content(database: Database)
     assert database.read_now(lambda c: reports.unpurged_items(c, [name("item", 1)])) == set()
 
 
-def test_a_second_retraction_counts_only_when_it_asks_for_more(database: Database) -> None:
+def test_a_second_retraction_counts_only_when_it_asks_for_more_and_a_strangers_stands_apart(database: Database) -> None:
     first = Withdrawal(name("item", 1), "XA", int(RetractionAction.WITHDRAW), "wrong", "", NOW, NOW, b"s")
     stricter = replace(first, action=int(RetractionAction.PURGE), text="destroy it")
     stranger = replace(stricter, originator="XV")
     outcomes = [
         database.write_now(lambda c, w=w: reports.add_withdrawal(c, w))  # type: ignore[misc]
-        for w in (first, first, stranger, stricter, first)
+        for w in (stranger, first, first, stricter, first, stranger)
     ]
-    assert outcomes == [True, False, False, True, False]
-    assert database.read_now(lambda c: reports.withdrawal_of(c, first.item)) == stricter
+    assert outcomes == [True, True, False, True, False, False]
+    assert database.read_now(lambda c: reports.withdrawal_of(c, first.item, "XA")) == stricter
+    assert database.read_now(lambda c: reports.withdrawals_of(c, [first.item])) == {
+        (first.item, "XA"): stricter,
+        (first.item, "XV"): stranger,
+    }
 
 
 def test_the_first_push_with_a_key_is_remembered(database: Database) -> None:
@@ -394,13 +398,21 @@ def test_a_stream_head_is_compared_with_what_came(database: Database) -> None:
     database.write_now(lambda c: receiving.add_came(c, [came(1), came(3)]))
     running = next_running_hash(next_running_hash(STREAM_START, 1, name("in", 1)), 3, name("in", 3))
     heard = HeardStream("XA", 1, ROUTINE, 0, STREAM_START, 4, running, (2,), NOW, "open")
-    assert database.read_now(lambda c: receiving.missing_numbers(c, heard)) == ([4], running)
+    assert database.read_now(lambda c: receiving.missing_numbers(c, heard)) == ([4], 1, running)
     complete = replace(heard, voided=(2, 4))
-    assert database.read_now(lambda c: receiving.missing_numbers(c, complete)) == ([], running)
+    assert database.read_now(lambda c: receiving.missing_numbers(c, complete)) == ([], 0, running)
     database.write_now(lambda c: receiving.set_heard(c, complete))
     assert database.read_now(receiving.open_heads) == [complete]
     assert database.read_now(lambda c: receiving.heard_stream(c, "XA", 1, ROUTINE)) == complete
     assert database.read_now(lambda c: receiving.heard_stream(c, "XA", 2, ROUTINE)).checked_hash == STREAM_START
+
+
+def test_a_head_that_claims_any_number_costs_no_more_than_what_came(database: Database) -> None:
+    database.write_now(lambda c: receiving.add_came(c, [came(1), came(3)]))
+    most = (1 << 63) - 1
+    heard = HeardStream("XA", 1, ROUTINE, 0, STREAM_START, most, bytes(32), (2, most), NOW, "open")
+    missing, count, _ = database.read_now(lambda c: receiving.missing_numbers(c, heard))
+    assert (missing, count) == (list(range(4, 14)), most - 4)
 
 
 def test_cursors_and_quarantine_come_back_as_they_were(database: Database) -> None:

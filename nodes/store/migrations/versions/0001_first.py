@@ -121,7 +121,7 @@ def _make_reports_3() -> None:
         sa.Column("stored_ms", NUMBER, autoincrement=False, nullable=False),
         sa.Column("statement", sa.LargeBinary(), nullable=False),
         sa.Column("envelope", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("item", name="pk_retraction"),
+        sa.PrimaryKeyConstraint("item", "originator", name="pk_retraction"),
     )
     op.create_table(
         "idempotency",
