@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from exchange.errors import ExchangeError, StoreTooNew, Unavailable
+from exchange.errors import ExchangeError, Unavailable
 from exchange.limits import CLOCK_AHEAD_MS, MIB
 from exchange.runtime.clock import now_ms
-from exchange.runtime.migrate import differences
+from exchange.runtime.engine import sqlite_url
+from exchange.runtime.migrate import examine, refuse_damaged
 from exchange.runtime.relay_info import read_relay_info
-from exchange.runtime.secrets import check_private_file
+from exchange.runtime.secrets import check_keystore_file, check_private_file
 from nodes.config import NodeConfig, load
 from nodes.figures_client import Running, ask
-from nodes.store.tables import metadata
+from nodes.store import MIGRATIONS
 
 DAY_MS = 24 * 60 * 60 * 1000
 SKEW_MS = 60_000
@@ -26,7 +27,8 @@ PREKEYS_LEAST = 7
 CERTIFICATE_LEAST_MS = 30 * DAY_MS
 LEAF_LEAST_MS = 60 * 60 * 1000
 SILENT_MS = 120_000
-PRIVATE = ("node.toml", "node.keys", "node.db", "keys.db")
+KEYS_FILE = "keys.db"
+PRIVATE = ("node.toml", "node.db", KEYS_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def diagnose(home: Path) -> list[Finding]:
     try:
         config = load(home)
     except ExchangeError as error:
-        return [*findings, Finding("error", "configuration", str(error), error.hint)]
+        where = f"{error.place}: " if error.place else ""
+        return [*findings, Finding("error", "configuration", f"{where}{error}", error.hint)]
     findings += [*_relay_info(home, config), *_store(home, config), *_disk(home, config)]
     try:
         running = ask(home)
@@ -71,6 +74,11 @@ def _home(home: Path) -> Iterator[Finding]:
 def _files(home: Path) -> Iterator[Finding]:
     if not (home / "node.keys").exists():
         yield Finding("error", "keystore", "node.keys is missing", "restore it from the backup, or make a new node")
+    else:
+        try:
+            check_keystore_file(home / "node.keys")
+        except ExchangeError as error:
+            yield Finding("error", "keystore", str(error), error.hint)
     for name in PRIVATE:
         path = home / name
         if path.exists():
@@ -96,16 +104,19 @@ def _store(home: Path, config: NodeConfig) -> Iterator[Finding]:
         yield Finding("warning", "store", "there is no store yet", "concord node serve makes it")
         return
     try:
-        different = differences(config.database_url(home), metadata)
-    except StoreTooNew as error:
-        yield Finding("error", "store", str(error), error.hint)
+        current = examine(config.database_url(home), MIGRATIONS)
     except ExchangeError as error:
-        yield Finding("error", "store", f"the store cannot be opened: {error}", error.hint)
+        yield Finding("error", "store", str(error), error.hint)
     else:
-        if different:
-            yield Finding("warning", "store", "the store is of another version", "the next start brings it to this one")
-        else:
+        if current:
             yield Finding("ok", "store", "of this version")
+        else:
+            yield Finding("warning", "store", "of an older version", "the next start brings it to this one")
+    try:
+        if (home / KEYS_FILE).exists():
+            refuse_damaged(sqlite_url(home / KEYS_FILE))
+    except ExchangeError as error:
+        yield Finding("error", KEYS_FILE, str(error), error.hint)
 
 
 def _disk(home: Path, config: NodeConfig) -> Iterator[Finding]:
@@ -133,7 +144,9 @@ def _membership(running: Running) -> Iterator[Finding]:
 
 def _link(running: Running) -> Iterator[Finding]:
     silent = now_ms() - running.relay_contact_ms > SILENT_MS
-    if running.relay != "connected" or silent:
+    if running.membership == "joining" and running.relay != "connected":
+        yield Finding("warning", "relay", f"{running.relay}: the relay speaks with admitted parties only")
+    elif running.relay != "connected" or silent:
         why = running.relay_error or "no word from it for two minutes"
         yield Finding("error", "relay", f"{running.relay}: {why}", "check the network and relay_address in node.toml")
     else:
@@ -141,6 +154,9 @@ def _link(running: Running) -> Iterator[Finding]:
 
 
 def _clock(running: Running) -> Iterator[Finding]:
+    if not running.relay_contact_ms:
+        yield Finding("warning", "clock", "not compared: the relay has said nothing yet")
+        return
     skew = abs(running.clock_skew_ms)
     if skew > SKEW_MS:
         severity = "error" if skew > CLOCK_AHEAD_MS else "warning"

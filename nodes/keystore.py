@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exchange.crypto.keystore import open_keystore, seal_keystore
+from exchange.crypto.keystore import seal_keystore
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.crypto.x509 import new_ca
 from exchange.errors import ConfigurationError, ExchangeError
-from exchange.runtime.secrets import read_private, write_private
+from exchange.runtime.secrets import open_keystore_file, write_private
 
 FILE = "node.keys"
 MASTER_BYTES = 32
@@ -69,7 +69,7 @@ def load_keys(home: Path, passphrase: bytes) -> NodeKeys:
         ConfigurationError: no such file, not private, or damaged.
         WrongPassphrase: another passphrase.
     """
-    entries = open_keystore(read_private(home / FILE), passphrase)
+    entries = open_keystore_file(home / FILE, passphrase)
     try:
         return _keys(entries)
     except (KeyError, ExchangeError) as error:

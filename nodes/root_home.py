@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from exchange.crypto.keystore import open_keystore, seal_keystore
+from exchange.crypto.keystore import seal_keystore
 from exchange.crypto.signing import CompositeKey
 from exchange.errors import ConfigurationError, Conflict, MalformedInput, NotFound
 from exchange.names import ExchangeName, PartyId, party_id
@@ -24,7 +24,7 @@ from exchange.runtime.relay_info import (
     write_relay_info,
     write_root_file,
 )
-from exchange.runtime.secrets import private_dir, read_private, write_private
+from exchange.runtime.secrets import open_keystore_file, private_dir, write_private
 
 KEYSTORE = "root.keys"
 PUBLIC = "root.pub"
@@ -71,13 +71,12 @@ def open_root(home: Path, passphrase: bytes) -> Root:
     """Return the root of a home.
 
     Raises:
-        ConfigurationError: there is none, or others may read it.
+        ConfigurationError: there is none, others may read it, it is damaged or holds no root.
         WrongPassphrase: the passphrase does not open it.
-        MalformedInput: the keystore holds no root.
     """
-    entries = open_keystore(read_private(home / KEYSTORE), passphrase)
+    entries = open_keystore_file(home / KEYSTORE, passphrase)
     if set(entries) != {"root", "party"}:
-        raise MalformedInput(f"{home / KEYSTORE} is not the keystore of a root")
+        raise ConfigurationError(f"{home / KEYSTORE} is not the keystore of a root", hint="check --home")
     return Root(party_id(entries["party"].decode("ascii", "replace")), CompositeKey.from_seed(entries["root"]))
 
 

@@ -84,11 +84,8 @@ def open_keystore(data: bytes, passphrase: bytes) -> dict[str, bytes]:
         TooLarge: more than 16 MiB.
         ConfigurationError: this machine does not have as much memory as the file asks for.
     """
-    if len(data) > KEYSTORE_BYTES:
-        raise TooLarge(f"the keystore has {len(data)} bytes; the limit is {KEYSTORE_BYTES}")
+    boxed_entries = check_keystore(data)
     header, rest = data[: _HEADER.size], data[_HEADER.size :]
-    count = _check_header(header)
-    boxed_entries = _split_entries(rest[_BOXED_KEY_BYTES:], count)
     try:
         data_key = _unbox(_passphrase_key(header, passphrase), rest[:_BOXED_KEY_BYTES], header)
     except InvalidTag as error:
@@ -102,6 +99,19 @@ def open_keystore(data: bytes, passphrase: bytes) -> dict[str, bytes]:
         except InvalidTag as error:
             raise MalformedInput(f"keystore entry {number} is damaged", hint="restore the file") from error
     return entries
+
+
+def check_keystore(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return names and boxes of the entries when this has the form of a keystore; what is in them takes a passphrase.
+
+    Raises:
+        MalformedInput: not a keystore, cut off, or its cost is outside the caps.
+        TooLarge: more than 16 MiB.
+    """
+    if len(data) > KEYSTORE_BYTES:
+        raise TooLarge(f"the keystore has {len(data)} bytes; the limit is {KEYSTORE_BYTES}")
+    count = _check_header(data[: _HEADER.size])
+    return _split_entries(data[_HEADER.size + _BOXED_KEY_BYTES :], count)
 
 
 def change_passphrase(data: bytes, old: bytes, new: bytes, *, memory_kib: int) -> bytes:

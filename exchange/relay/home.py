@@ -18,16 +18,16 @@ from typing import Self
 
 from exchange.crypto import x509
 from exchange.crypto.codec import decode_signed
-from exchange.crypto.keystore import open_keystore, seal_keystore
+from exchange.crypto.keystore import seal_keystore
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signing import Ed25519Key
 from exchange.directory.statements import RelayKeys
-from exchange.errors import ConfigurationError, MalformedInput
+from exchange.errors import BadInput, ConfigurationError
 from exchange.limits import STATEMENT_BYTES
 from exchange.relay.config import RelaySettings
 from exchange.runtime.armour import read_armour
 from exchange.runtime.engine import sqlite_url
-from exchange.runtime.secrets import private_dir, read_private, write_private
+from exchange.runtime.secrets import open_keystore_file, private_dir, write_private
 
 GENESIS_REQUEST = "GENESIS REQUEST"
 GENESIS = "GENESIS"
@@ -97,8 +97,11 @@ class RelayHome:
                 f"{self.genesis} is missing: the council has not founded the exchange",
                 hint=f"concord root sign {self.genesis_request} --out {self.genesis}",
             ) from error
-        data = read_armour(text, {GENESIS})[1]
-        decode_signed(data, limit=STATEMENT_BYTES, what="the genesis")
+        try:
+            data = read_armour(text, {GENESIS})[1]
+            decode_signed(data, limit=STATEMENT_BYTES, what="the genesis")
+        except BadInput as error:
+            raise ConfigurationError(f"{self.genesis}: {error}", hint="put what the council signed there") from error
         return data
 
 
@@ -161,12 +164,11 @@ class RelaySecrets:
 
         Raises:
             WrongPassphrase: the passphrase does not open it.
-            MalformedInput: it has not exactly the relay's entries.
-            ConfigurationError: it is missing or others may read it.
+            ConfigurationError: it is missing, others may read it, it is damaged, or of another kind.
         """
-        found = open_keystore(read_private(path), passphrase)
+        found = open_keystore_file(path, passphrase)
         if found.keys() != KEY_NAMES:
-            raise MalformedInput("the keystore is not a relay's", hint=f"check {path}")
+            raise ConfigurationError(f"{path} is not the keystore of a relay", hint="check --home")
         return cls(
             Ed25519Key.from_seed(found["promise"]),
             Ed25519Key.from_seed(found["log"]),

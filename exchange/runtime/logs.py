@@ -60,6 +60,8 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    # At its info level it tells of every start, also when it changed nothing.
+    logging.getLogger("alembic").setLevel(max(threshold, logging.WARNING))
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -48,6 +48,38 @@ def upgrade(url: str, package: str) -> None:
         engine.dispose()
 
 
+def examine(url: str, package: str) -> bool:
+    """Say whether the store at `url` is of this version; an older one is brought to it by the next `upgrade`.
+
+    Nothing is changed, and others may be using it.
+
+    Raises:
+        StoreTooNew: the store has a revision that this version does not know.
+        ConfigurationError: no migrations in `package`, or the database is damaged.
+        Unavailable: the database cannot be used now.
+    """
+    config = _config(package)
+    engine = make_engine(url, Use.READ)
+    try:
+        with our_errors(), engine.connect() as connection:
+            _refuse_damaged(connection)
+            _refuse_newer(connection, config)
+            heads = set(MigrationContext.configure(connection).get_current_heads())
+    finally:
+        engine.dispose()
+    return heads == set(ScriptDirectory.from_config(config).get_heads())
+
+
+def refuse_damaged(url: str) -> None:
+    """Return when SQLite finds no damage in the database at `url`; ConfigurationError otherwise."""
+    engine = make_engine(url, Use.READ)
+    try:
+        with our_errors(), engine.connect() as connection:
+            _refuse_damaged(connection)
+    finally:
+        engine.dispose()
+
+
 def migrate_here(metadata: sa.MetaData) -> None:
     """Be the body of a migrations/env.py: run on the connection that `upgrade` opened."""
     context.configure(
@@ -99,6 +131,13 @@ def _refuse_newer(connection: sa.Connection, config: Config) -> None:
                 f"the store is at revision {revision}, which this version does not know",
                 hint="install the newer version that wrote it, or restore a backup from before",
             )
+
+
+def _refuse_damaged(connection: sa.Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        (found,) = connection.exec_driver_sql("PRAGMA quick_check(1)").one()
+        if found != "ok":
+            raise ConfigurationError("the database file is damaged", hint="stop, keep a copy of it, restore a backup")
 
 
 def _check_references(connection: sa.Connection) -> None:

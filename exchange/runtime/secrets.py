@@ -8,10 +8,12 @@ import getpass
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from exchange.errors import ConfigurationError
+from exchange.crypto.keystore import check_keystore, open_keystore
+from exchange.errors import BadInput, ConfigurationError
 from exchange.limits import MIB
 
 PASSPHRASE_BYTES = 4096
@@ -38,6 +40,30 @@ def read_private(path: Path, *, limit: int = PRIVATE_FILE_BYTES) -> bytes:
     if len(data) > limit:
         raise ConfigurationError(f"{path} is longer than {limit} bytes")
     return data
+
+
+def open_keystore_file(path: Path, passphrase: bytes) -> dict[str, bytes]:
+    """Return all entries of a private keystore file.
+
+    Raises:
+        ConfigurationError: it is missing, not private, damaged, or the passphrase is another (WrongPassphrase).
+    """
+    with _damage_named(path):
+        return open_keystore(read_private(path), passphrase)
+
+
+def check_keystore_file(path: Path) -> None:
+    """Return when `path` is a private file with the outer form of a keystore; ConfigurationError as when opening."""
+    with _damage_named(path):
+        check_keystore(read_private(path))
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadInput as error:
+        raise ConfigurationError(f"{path}: {error}", hint="restore it from the backup") from error
 
 
 def write_private(path: Path, data: bytes) -> None:

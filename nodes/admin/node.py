@@ -110,11 +110,12 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         output.as_json(plain(reply))
         return
     contact = f"last contact {output.when(reply.relay_contact_ms)}"
+    skew = f"{reply.clock_skew_ms:+,} ms against the relay's" if reply.relay_contact_ms else "not compared yet"
     output.fields(
         {
             "party": f"{reply.party} in {reply.exchange}, {reply.membership}",
             "relay": f"{reply.relay}, {contact}{f': {reply.relay_error}' if reply.relay_error else ''}",
-            "clock": f"{reply.clock_skew_ms:+,} ms against the relay's",
+            "clock": skew,
             "directory": f"{reply.directory_size:,} entries, root {reply.directory_root[:16]}",
             "prekeys": f"published for {reply.prekey_days} days",
             "reports": f"{reply.reports_sent:,} sent, {reply.reports_received:,} received",
@@ -152,6 +153,5 @@ def doctor(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
                 output.data(f"{'':7}  → {finding.hint}")
     bad = [finding for finding in findings if finding.severity == "error"]
     if bad:
-        raise ConfigurationError(
-            f"{len(bad)} things need mending", hint="do what the lines with → say, then run it again"
-        )
+        things = "1 thing needs" if len(bad) == 1 else f"{len(bad)} things need"
+        raise ConfigurationError(f"{things} mending", hint="do what the lines with → say, then run it again")

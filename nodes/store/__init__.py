@@ -16,3 +16,6 @@ alarms       what an operator must look at
 keys         keys.db: keys of reports and prekeys, which can be destroyed
 ===========  ==================================================================
 """
+
+MIGRATIONS = "nodes.store.migrations"
+"""The package of its migrations."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exchange.crypto.keystore import open_keystore, seal_keystore
-from exchange.errors import ConfigurationError, MalformedInput, WrongPassphrase
+from exchange.errors import ConfigurationError, WrongPassphrase
 from exchange.relay.home import KEY_NAMES, RelayHome, RelaySecrets, new_home
 from exchange.runtime.secrets import write_private
 
@@ -45,7 +45,7 @@ def test_another_passphrase_opens_nothing(keystore: tuple[Path, RelaySecrets]) -
 def test_a_keystore_of_somebody_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "relay.keys"
     write_private(path, seal_keystore({"statement": b"x"}, b"p", memory_kib=MEMORY_KIB))
-    with pytest.raises(MalformedInput):
+    with pytest.raises(ConfigurationError, match="not the keystore of a relay"):
         RelaySecrets.load(path, b"p")
 
 
