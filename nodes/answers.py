@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from exchange.crypto.codec import encode_signed
+from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import VerifiedRoots, payload_type
+from exchange.envelope.codec import decode_core, decode_header
 from exchange.envelope.model import EnvelopeKind
 from exchange.errors import VerificationFailed
+from exchange.limits import KIB
 from exchange.receipts.model import DecisionRecord, Promise, Refusal
 from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for, open_promise, open_refusal
 from nodes.relay_port import Outcome
@@ -23,6 +25,7 @@ STEP_DECIDE = 12
 """From this step on the relay refuses for a recipient's sake; before it, for the envelope's."""
 
 RESEAL_MOST_MS = 60 * 60 * 1000
+HEADER_BYTES = 32 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,10 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
     rows = _rows(connection, envelope)
     sending.answered(connection, [envelope.envelope], SlotState.VOIDED)
     sealed = [row for row in rows if row.state is Reach.SEALED]
-    changed = [_after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms) for row in sealed]
+    if refusal.recipient not in {row.recipient for row in rows}:
+        refusal = replace(refusal, recipient="")
+    stale = refusal.directory_size > _sealed_at(envelope)
+    changed = [_after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms, stale=stale) for row in sealed]
     reports.replace_addressees(connection, changed)
     sending.drop_given_up(connection, changed)
     if envelope.kind == EnvelopeKind.REPORT:
@@ -155,21 +161,31 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
         )
 
 
-def _after_refusal(row: Addressee, refusal: Refusal, recipients: int, now_ms: int, first_ms: int) -> Addressee:
+def _sealed_at(envelope: Outgoing) -> int:
+    """Return the directory size that an envelope was sealed under."""
+    header = decode_signed(envelope.header, limit=HEADER_BYTES, what="a stored header")
+    return decode_core(decode_header(header.payload).core).directory.size
+
+
+def _after_refusal(
+    row: Addressee, refusal: Refusal, recipients: int, now_ms: int, first_ms: int, *, stale: bool = False
+) -> Addressee:
     """Return a recipient's row after its envelope was refused.
 
-    The recipient that the refusal names is refused. Others are decided on again; when the refusal names nobody and is
-    about a recipient, each gets an envelope of its own, so that one denied slot holds up nobody else for long.
+    The recipient that the refusal names is refused; when the relay judged under a newer directory than the envelope was
+    sealed under (`stale`), it is decided on again later, alone. Others are decided on again at once, and this is no try
+    of theirs: with each such refusal there is one recipient fewer. When the refusal names nobody and is about a
+    recipient, each gets an envelope of its own, so that one denied slot holds up nobody else for long.
     """
     why = f"refused by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
-    tries = row.tries + 1
     about_recipient = refusal.step >= STEP_DECIDE
     named = refusal.recipient == row.recipient
-    if named or tries >= TRIES_MOST:
+    innocent = about_recipient and bool(refusal.recipient) and not named
+    tries = row.tries if innocent else row.tries + 1
+    if (named and not stale) or tries >= TRIES_MOST:
         return replace(row, state=Reach.REFUSED, why=why, tries=tries)
     wait_ms = min(first_ms << row.tries, RESEAL_MOST_MS)
-    innocent = about_recipient and bool(refusal.recipient)
-    if innocent or (about_recipient and recipients > 1):
+    if innocent or (about_recipient and recipients > 1 and not named):
         wait_ms = 0
     return replace(
         row,
@@ -177,7 +193,7 @@ def _after_refusal(row: Addressee, refusal: Refusal, recipients: int, now_ms: in
         why=why,
         tries=tries,
         due_ms=now_ms + wait_ms,
-        alone=row.alone or (about_recipient and not refusal.recipient),
+        alone=row.alone or (about_recipient and not innocent),
         envelope=b"",
     )
 

@@ -219,6 +219,15 @@ def test_the_recipient_that_a_refusal_names_is_refused_and_the_others_go_at_once
     assert after(refusal, a_row()).state is Reach.REFUSED
     innocent = after(refusal, a_row(recipient="XO"))
     assert (innocent.state, innocent.due_ms, innocent.alone, innocent.envelope) == (Reach.WAITING, 1_000, False, b"")
+    assert after(refusal, a_row(recipient="XO", tries=TRIES_MOST - 1)).state is Reach.WAITING
+
+
+def test_who_is_refused_under_a_newer_directory_is_decided_on_again_later_and_alone() -> None:
+    refusal = replace(a_refusal(), step=STEP_DECIDE, recipient="XV")
+    again = _after_refusal(a_row(), refusal, 2, 1_000, 10, stale=True)
+    assert (again.state, again.due_ms, again.alone, again.tries) == (Reach.WAITING, 1_010, True, 1)
+    last = _after_refusal(a_row(tries=TRIES_MOST - 1), refusal, 1, 1_000, 10, stale=True)
+    assert last.state is Reach.REFUSED
 
 
 def test_a_refusal_that_names_nobody_parts_the_recipients_and_then_slows_down() -> None:
