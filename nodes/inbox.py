@@ -114,7 +114,7 @@ def store_frame(
 
 def _number_twice(came: Came) -> tuple[str, str, str]:
     text = f"{came.sender} used number {came.seq} of lane {Lane(came.lane).name} twice"
-    return alarms.SENDER, f"{came.sender}/{came.stream}/{came.lane}/{came.seq}", text
+    return alarms.SENDER, f"{came.sender}/numbers", text
 
 
 def _came(good: Good, now_ms: int) -> Came:
@@ -266,7 +266,7 @@ def _apply_retraction(
     report = reports.report_of(connection, item)
     if report is not None and report.originator != originator:
         text = f"{originator} retracted an item of {report.originator}; it was not applied"
-        effects.alarms.append((alarms.SENDER, f"{originator}/{item.hex()[:16]}", text))
+        effects.alarms.append((alarms.SENDER, f"{originator}/retractions", text))
         return
     withdrawal = Withdrawal(
         item=item,

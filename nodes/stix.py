@@ -48,6 +48,9 @@ TLP_BY_MARKING: Mapping[str, Tlp] = {
     "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed": Tlp.RED,
 }
 
+TITLE_CHARS = 500
+"""Of a report's title as lists show it: a thousand of them fit into one answer, whatever partners write."""
+
 AUDIENCE_FIELDS = ("audience", "release_audience")
 """Fields of `handling` that name partners."""
 
@@ -169,7 +172,12 @@ def _unrepeated(pairs: list[tuple[str, Json]]) -> JsonObject:
     made: JsonObject = {}
     for key, value in pairs:
         if key in made:
-            raise MalformedInput(f"the key {key[:80]!r} stands twice in one object", place=key[:80], hint="keep one")
+            within = next((str(value)[:80] for name, value in pairs if name == "id"), "")
+            raise MalformedInput(
+                f"the key {key[:80]!r} stands twice in one object",
+                place=f"{within}.{key[:80]}" if within else key[:80],
+                hint="keep one",
+            )
         made[key] = value
     return made
 
@@ -300,7 +308,7 @@ def _text(root: JsonObject, names: Sequence[str], place: str) -> str:
     for name in names:
         value = root.get(name)
         if isinstance(value, str) and value.strip():
-            return value
+            return value[:TITLE_CHARS]
     _refuse(f"{place}.{names[0]}", "the report has no title", "fill in name (or abstract, for a note)")
 
 

@@ -39,9 +39,12 @@ def envelope_of_item(connection: Connection, item: bytes, sender: str) -> bytes 
 def others_with_number(connection: Connection, came: Sequence[Came]) -> dict[bytes, bytes]:
     """Return, by envelope, another envelope under the same number: proof against the sender."""
     streams: dict[tuple[str, int, int], dict[int, bytes]] = {}
-    for each in came:
-        streams.setdefault((each.sender, each.stream, each.lane), {})[each.seq] = each.envelope
     others = {}
+    for each in came:
+        numbers = streams.setdefault((each.sender, each.stream, each.lane), {})
+        first = numbers.setdefault(each.seq, each.envelope)
+        if first != each.envelope:
+            others[each.envelope] = first
     for (sender, stream, lane), numbers in streams.items():
         wanted = select(_inbox.seq, _inbox.envelope).where(
             _inbox.sender == sender, _inbox.stream == stream, _inbox.lane == lane, _inbox.seq.in_(list(numbers))

@@ -391,6 +391,9 @@ def test_an_envelope_is_remembered_once_and_a_number_used_twice_is_noticed(datab
     assert database.read_now(lambda c: receiving.others_with_number(c, [came(1, 77)])) == {
         name("in", 77): name("in", 1)
     }
+    assert database.read_now(lambda c: receiving.others_with_number(c, [came(5), came(5, 78)])) == {
+        name("in", 78): name("in", 5)
+    }
     assert database.read_now(lambda c: receiving.envelope_of_item(c, name("item", 2), "XA")) == name("in", 2)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exchange.errors import BadInput, BadReport, ExchangeError, MalformedInput, TooLarge
 from exchange.limits import REPORT_BYTES
 from exchange.policy.model import Tlp
-from nodes.stix import EXTENSION, read_report, without_audience
+from nodes.stix import EXTENSION, TITLE_CHARS, read_report, without_audience
 from tests.support.reports import TLP_RED, a_bundle, a_report, with_handling
 
 
@@ -22,6 +22,10 @@ def test_a_good_report_is_understood() -> None:
     assert report.stix_id == "report--22222222-2222-4222-8222-222222222222"
     assert (report.least_tlp, report.countries) == (Tlp.AMBER, frozenset({"PK"}))
     assert report.modified_ms == 1_626_240_600_000
+
+
+def test_a_title_that_would_fill_a_list_is_cut() -> None:
+    assert read_report(a_report(name="x" * 900_000)).title == "x" * TITLE_CHARS
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"nonsense", b'{"a": NaN}', b"\xff\xfe", b"[" * 5_000])
