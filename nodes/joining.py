@@ -20,7 +20,8 @@ from exchange.directory.codec import decode_as
 from exchange.directory.statements import JoinRequest, NodeCert
 from exchange.errors import BadStatement, Conflict, NotFound
 from exchange.names import PartyId
-from exchange.runtime.relay_info import RelayInfo, read_relay_info, write_relay_info
+from exchange.runtime.lifecycle import check_socket_path
+from exchange.runtime.relay_info import RelayInfo, check_address, read_relay_info, write_relay_info
 from exchange.runtime.secrets import private_dir, write_private
 from nodes import config, keystore
 from nodes.ceremony import (
@@ -64,6 +65,10 @@ def init(new: NewNode, passphrase: bytes, *, now_ms: int) -> Path:
     if (home / keystore.FILE).exists():
         raise Conflict(f"{home} holds a node already", hint="choose another --home")
     relay.directory()
+    if new.sensor_address:
+        check_address(new.sensor_address)
+    # The one of nodes/node_client.py, which would load gRPC here.
+    check_socket_path(home / "run" / "node.sock")
     private_dir(home)
     private_dir(home / "exchange")
     keys = keystore.create_keys(now_ms=now_ms)

@@ -4,12 +4,15 @@ The label is the file that is named, else NAME.label.yaml beside NAME.json, else
 sensor's default then has to serve (nodes/author.py).
 """
 
+import errno
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from exchange.errors import NotFound, TooLarge, Unavailable
+from exchange.errors import BadInput, BadLabel, ConfigurationError, NotFound, TooLarge, Unavailable
 from exchange.limits import LABEL_BYTES, REPORT_BYTES
 
 STDIN = Path("-")
@@ -20,13 +23,30 @@ def read_report_file(path: Path, label: Path | None = None) -> tuple[bytes, byte
 
     Raises:
         NotFound: no such file, or not a regular one.
+        ConfigurationError: it may not be read.
         TooLarge: over the limit; nothing more than that was read.
+        BadLabel: the label file is empty: taking that for "no label" would put a laxer default in its place.
     """
     content = _stdin() if path == STDIN else read_bounded(path, REPORT_BYTES, "report")
     beside = label_beside(path)
     if label is None and path != STDIN and beside.exists():
         label = beside
-    return content, b"" if label is None else read_bounded(label, LABEL_BYTES, "label")
+    if label is None:
+        return content, b""
+    rules = read_bounded(label, LABEL_BYTES, "label")
+    if not rules:
+        raise BadLabel("the label file is empty", place=str(label), hint="fill it in, or remove it")
+    return content, rules
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in what is found wrong with its content."""
+    try:
+        yield
+    except BadInput as error:
+        error.place = f"{path}, {error.place}" if error.place else str(path)
+        raise
 
 
 def label_beside(path: Path) -> Path:
@@ -42,12 +62,16 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NotFound(f"{path} is not a regular file", hint=f"name a {what} file")
             data = file.read(limit + 1)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"no {what} at {path}", hint="check the path") from error
     except IsADirectoryError as error:
         raise NotFound(f"{path} is a directory", hint=f"name a {what} file") from error
+    except PermissionError as error:
+        raise ConfigurationError(f"{path} may not be read", hint="check who owns it, and its mode") from error
     except OSError as error:
-        raise Unavailable(f"cannot read {path}: {error.strerror}", hint="check the file's permissions") from error
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise NotFound(f"{path}: {error.strerror}", hint="check the path") from error
+        raise Unavailable(f"cannot read {path}: {error.strerror}", hint="check the disk") from error
     return _within(data, limit, what, str(path))
 
 

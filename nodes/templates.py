@@ -32,6 +32,8 @@ def write_report(name: Path, *, kind: str, title: str) -> tuple[Path, Path]:
     """Write NAME.json and NAME.label.yaml; raise Conflict when one exists already."""
     if kind not in REPORT_KINDS:
         raise BadInput(f"{kind!r} is not a kind of report", hint=f"one of {', '.join(sorted(REPORT_KINDS))}")
+    if not name.name:
+        raise BadInput("a report needs a name", hint="concord report new roadblock")
     report = name.with_name(name.name.removesuffix(".json") + ".json")
     label = label_beside(report)
     for path in (report, label):

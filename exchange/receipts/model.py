@@ -221,7 +221,10 @@ class Retraction:
         check_parties(self.originator)
         check_hash(self.item_hash, "the item hash")
         if self.reason_code not in RETRACTION_CODES:
-            raise MalformedInput(f"{self.reason_code[:80]!r} is not why an item is withdrawn")
+            raise MalformedInput(
+                f"{self.reason_code[:80]!r} is not why an item is withdrawn",
+                hint=f"one of {', '.join(sorted(RETRACTION_CODES))}",
+            )
         check_words(self.text, "the text", most_chars=RETRACTION_TEXT_CHARS)
         check_time(self.at_ms, "the time of the retraction")
 

@@ -12,7 +12,7 @@ import typer
 from exchange.directory.ceremony import draft_genesis
 from exchange.directory.statements import CouncilMember, ExchangeLimits
 from exchange.envelope.model import SUITE
-from exchange.errors import BadInput, ConfigurationError, Unavailable
+from exchange.errors import BadInput, ConfigurationError, MalformedInput, Unavailable
 from exchange.limits import KIB, RECIPIENTS, REPORT_BYTES
 from exchange.names import exchange_name
 from exchange.relay.config import ENV_PREFIX, RelaySettings
@@ -24,7 +24,7 @@ from exchange.runtime.grpc_options import local_options
 from exchange.runtime.interceptors import from_rpc_error
 from exchange.runtime.lifecycle import Drain, run
 from exchange.runtime.logs import configure_logging
-from exchange.runtime.relay_info import RootFile, read_root_file
+from exchange.runtime.relay_info import RootFile, check_address, read_root_file
 from exchange.runtime.secrets import read_passphrase, write_private
 from exchange.v1 import relay_admin_service_pb2 as pb
 from exchange.v1.relay_admin_service_pb2_grpc import RelayAdminServiceStub
@@ -68,6 +68,8 @@ def init(
     Example: concord relay init --home relay --exchange demo.concord.example --council xa/root.pub
     """
     name = exchange_name(exchange)
+    if check_address(address) == check_address(join_address) and not address.endswith(":0"):
+        raise BadInput(f"partners and newcomers cannot both connect to {address}", hint="give another --join-address")
     members = [_read_root(path) for path in council]
     made = new_home(home)
     passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, confirm=True)
@@ -152,8 +154,8 @@ def _existing(root: Path) -> RelayHome:
 def _read_root(path: Path) -> RootFile:
     try:
         return read_root_file(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read", hint="concord root init makes a root.pub") from error
+    except (OSError, UnicodeDecodeError, MalformedInput) as error:
+        raise BadInput(f"{path} is not a party root", hint="concord root init makes a root.pub") from error
 
 
 def _ask(home: RelayHome) -> pb.GetRelayStatusResponse:

@@ -27,6 +27,7 @@ from exchange.limits import STATEMENT_BYTES
 from exchange.relay.config import RelaySettings
 from exchange.runtime.armour import read_armour
 from exchange.runtime.engine import sqlite_url
+from exchange.runtime.lifecycle import check_socket_path
 from exchange.runtime.secrets import open_keystore_file, private_dir, write_private
 
 GENESIS_REQUEST = "GENESIS REQUEST"
@@ -183,6 +184,7 @@ def new_home(root: Path) -> RelayHome:
     Raises:
         ConfigurationError: there is one already, or the directory cannot be used.
     """
+    check_socket_path(RelayHome(root).admin_socket)
     home = RelayHome(private_dir(root))
     if home.config.exists() or home.keys.exists():
         raise ConfigurationError(f"{root} holds a relay already", hint="choose another --home")

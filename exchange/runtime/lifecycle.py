@@ -8,6 +8,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import re
 import resource
 import signal
 import socket
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket on Linux."""
+
+_HOST_PORT = re.compile(r"(\[[\w:.%]+\]|[^\[\]:/]+):[0-9]{1,5}")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = get_logger(__name__)
@@ -137,6 +140,9 @@ def bind_port(server: "grpc.aio.Server", address: str, credentials: "grpc.Server
     Raises:
         ConfigurationError: the port is in use, or cannot be had.
     """
+    if not _HOST_PORT.fullmatch(address):
+        # gRPC would take port 443 of every interface for an address without a port.
+        raise ConfigurationError(f"cannot listen on {address[:100]}: not HOST:PORT", hint="as in 127.0.0.1:7001")
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
@@ -156,8 +162,7 @@ def bind_socket(server: "grpc.aio.Server", path: Path, lock: HomeLock) -> None:
     """
     if not lock.held:
         raise ConfigurationError("the home is not locked", hint="take its lock before its sockets")
-    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
-        raise ConfigurationError(f"the path {path} is too long for a socket", hint="choose a home with a shorter path")
+    check_socket_path(path)
     private_dir(path.parent)
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -167,6 +172,12 @@ def bind_socket(server: "grpc.aio.Server", path: Path, lock: HomeLock) -> None:
         server.add_insecure_port(f"unix:{path}")
     except RuntimeError as error:
         raise ConfigurationError(f"no socket can be made at {path}") from error
+
+
+def check_socket_path(path: Path) -> None:
+    """Return when a Unix socket can have this path; ConfigurationError when it is too long."""
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        raise ConfigurationError(f"the path {path} is too long for a socket", hint="choose a home with a shorter path")
 
 
 async def _watched(main: Callable[[Drain], Awaitable[None]]) -> None:

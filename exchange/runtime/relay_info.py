@@ -73,18 +73,19 @@ def info_from_json(data: bytes) -> RelayInfo:
     fields = decode_record(data, _INFO_FIELDS, what="the relay info")
     return RelayInfo(
         exchange=exchange_name(fields["exchange"]),
-        address=_address(fields["address"]),
-        join_address=_address(fields["join_address"]),
+        address=check_address(fields["address"]),
+        join_address=check_address(fields["join_address"]),
         join_ca_pem=fields["join_ca_pem"],
         genesis_hash=hash_bytes(from_hex(fields["genesis_hash"], what="the genesis hash"), "the genesis hash"),
         genesis=from_base64(fields["genesis"], what="the genesis"),
     )
 
 
-def _address(text: str) -> str:
+def check_address(text: str) -> str:
+    """Return `text` when it is HOST:PORT; MalformedInput otherwise."""
     # What is written into configuration files and handed to gRPC must be an address and nothing else.
     if len(text) > ADDRESS_LENGTH or not _ADDRESS.fullmatch(text):
-        raise MalformedInput("an address of the relay is not HOST:PORT")
+        raise MalformedInput(f"{text[:100]!r} is not HOST:PORT", hint="as in 192.0.2.7:7001")
     return text
 
 

@@ -22,13 +22,16 @@ from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile, Yes
 from nodes.admin.plain import plain
 from nodes.node_client import connect
-from nodes.reportfile import read_bounded
+from nodes.reportfile import naming, read_bounded
 from nodes.root_home import open_root
 from nodes.v1 import node_service_pb2 as pb
 
 app = typer.Typer(help="Draft, check, sign and follow agreements.", no_args_is_help=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Agreement text (YAML) or signed file.")]
+ID_LEAST = 6
+"""So many digits of an id name an agreement."""
+
 YEAR_MS = 365 * 24 * 60 * 60 * 1000
 
 
@@ -61,12 +64,13 @@ def check(file: FileArgument, as_json: Json = False) -> None:
 
     Example: concord agreement check liaison.yaml
     """
-    data = read_bounded(file, files.ARMOURED_BYTES, "agreement")
     signatures = 0
-    if files.is_signed_file(data):
-        opened = files.open_file(data)
-        data, signatures = opened.agreement.text, len(opened.signed.agreement.signatures)
-    terms = parse_agreement_text(data)
+    with naming(file):
+        data = read_bounded(file, files.ARMOURED_BYTES, "agreement")
+        if files.is_signed_file(data):
+            opened = files.open_file(data)
+            data, signatures = opened.agreement.text, len(opened.signed.agreement.signatures)
+        terms = parse_agreement_text(data)
     if as_json:
         output.as_json(
             {
@@ -108,13 +112,13 @@ def sign(
 
     Example: concord agreement sign liaison.yaml --root root-xa --out liaison.agreement
     """
-    data = read_bounded(file, files.ARMOURED_BYTES, "agreement")
-    signed = files.open_file(data) if files.is_signed_file(data) else None
-    if root is not None:
+    with naming(file):
+        data = read_bounded(file, files.ARMOURED_BYTES, "agreement")
+        signed = files.open_file(data) if files.is_signed_file(data) else None
         terms = parse_agreement_text(signed.agreement.text if signed else data)
+    if root is not None:
         _show(terms, promises_of(signed.agreement) if signed else terms.promises)
-        if not yes:
-            typer.confirm("sign this agreement with your root?", abort=True, err=True)
+        output.ask("sign this agreement with your root?", yes=yes, refusal="not signed")
         key = open_root(
             root, read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the root: ")
         )
@@ -179,7 +183,10 @@ def show(
 
     Example: concord agreement show 3f9a1c
     """
-    found = [a for a in _agreements(home) if a.id.startswith(agreement.lower()) or a.title == agreement]
+    begins = agreement.lower() if len(agreement) >= ID_LEAST else None
+    found = [a for a in _agreements(home) if a.title == agreement or (begins and a.id.startswith(begins))]
+    if len({a.id for a in found}) > 1:
+        raise Conflict(f"{agreement[:80]!r} names several agreements", hint="give more of the id")
     if not found:
         raise NotFound(f"no agreement {agreement[:80]!r}", hint="concord agreement list")
     summary = max(found, key=lambda a: a.version)

@@ -4,18 +4,20 @@ Data goes to stdout, words to stderr; an error is `error:` what happened, then `
 a user: an unexpected exception is reported as our bug, with the place in the code and how to get the whole trace.
 """
 
+import errno
 import importlib
 import os
 import signal
 import sys
 import traceback
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import typer
 import typer.exceptions
 
 from exchange.errors import ExchangeError
-from nodes.admin.exit_codes import BUG, INTERRUPTED, USAGE, exit_code
+from nodes.admin.exit_codes import BUG, CONFIGURATION, INTERRUPTED, UNAVAILABLE, USAGE, exit_code
 from nodes.admin.output import complain
 
 NOUNS = ("root", "node", "report", "partner", "agreement", "sensor", "key", "log")
@@ -25,6 +27,23 @@ MOUNTED = ("demo", "relay")
 """Nouns that other packages mount through the entry point group `concord.commands`."""
 
 INTERRUPTED_BY_TYPER = 130
+
+_OUTSIDE = (
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+)
+"""What the operating system says of a path or a disk: for the user to mend."""
 
 
 def _version(value: bool) -> None:
@@ -75,7 +94,8 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     try:
         code = program(arguments)(arguments, standalone_mode=False, prog_name="concord")
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a user never sees a traceback
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a user never sees a traceback
         return _explain(error)
     if code == INTERRUPTED_BY_TYPER:
         complain("interrupted")
@@ -93,13 +113,29 @@ def _explain(error: BaseException) -> int:
         case typer.exceptions.TyperException():
             context = getattr(error, "ctx", None)
             words = getattr(error, "format_message", lambda: str(error))()
+            if not words:
+                # No arguments at all: the help was shown.
+                return USAGE
             complain(words, hint=f"{context.command_path if context else 'concord'} --help")
             return USAGE
-        case BrokenPipeError():
-            # The reader of our output left (`| head`); there is nobody to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        case BrokenPipeError() | SystemExit():
+            # The reader of our output left (`| head`), which Typer turns into an exit; there is nobody to tell.
+            _drop_output()
             return 128 + signal.SIGPIPE
-    return _bug(error)
+    return _outside(error) if isinstance(error, OSError) and error.errno in _OUTSIDE else _bug(error)
+
+
+def _outside(error: OSError) -> int:
+    if error.filename is None:
+        _drop_output()
+    place = str(error.filename or "output")
+    complain(error.strerror or str(error), place=place, hint="check the path, its owner and the free space")
+    return UNAVAILABLE if error.errno in (errno.ENOSPC, errno.EDQUOT) else CONFIGURATION
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere: the interpreter would fail on it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _bug(error: BaseException) -> int:
@@ -115,4 +151,8 @@ def _bug(error: BaseException) -> int:
 
 def main() -> None:
     """Entry point of the `concord` program."""
+    for name in ("stdout", "stderr"):
+        # Closed by the caller (`>&-`): Python puts None there.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
     sys.exit(run(sys.argv[1:]))

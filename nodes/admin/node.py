@@ -12,7 +12,7 @@ from nodes import ceremony, joining, keystore
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile
 from nodes.admin.plain import plain
-from nodes.reportfile import read_bounded
+from nodes.reportfile import naming, read_bounded
 from nodes.v1 import node_service_pb2 as pb
 
 app = typer.Typer(help="Make a node, let it join, run it, and see how it is.", no_args_is_help=True)
@@ -36,7 +36,7 @@ def init(
 
     Example: concord node init --home xv --invitation xv.invitation
     """
-    file = ceremony.read_invitation(read_bounded(invitation, FILE_BYTES, "invitation").decode("ascii", "replace"))
+    file = _invitation(invitation)
     passphrase = read_passphrase(
         fd=passphrase_fd, file=passphrase_file, prompt="Passphrase for the new keystore: ", confirm=True
     )
@@ -59,10 +59,10 @@ def join(
 
     Example: concord node join --home xv --invitation xv.invitation --credentials xv.credentials
     """
-    file = ceremony.read_invitation(read_bounded(invitation, FILE_BYTES, "invitation").decode("ascii", "replace"))
-    signed = ceremony.read_node_credentials(
-        read_bounded(credentials, FILE_BYTES, "credentials file").decode("ascii", "replace")
-    )
+    file = _invitation(invitation)
+    with naming(credentials):
+        text = read_bounded(credentials, FILE_BYTES, "credentials file").decode("ascii", "replace")
+        signed = ceremony.read_node_credentials(text)
     passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
     keys = keystore.load_keys(home, passphrase)
     request = joining.request_to_join(home, file, signed, keys, now_ms=now_ms())
@@ -79,6 +79,11 @@ def join(
         else "the relay has the request. Now the council compares fingerprints and admits; the node may already be "
         "started: concord node serve"
     )
+
+
+def _invitation(path: Path) -> ceremony.InvitationFile:
+    with naming(path):
+        return ceremony.read_invitation(read_bounded(path, FILE_BYTES, "invitation").decode("ascii", "replace"))
 
 
 @app.command()

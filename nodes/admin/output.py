@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from exchange.errors import BadInput, NotAllowed
 
 KEEP = {"\n", "\t", "\u200c", "\u200d"}
 """Control and format characters that text needs: line ends, and the joiners of Arabic and Indic scripts."""
@@ -37,6 +40,21 @@ def complain(what: str, *, place: str = "", hint: str = "") -> None:
     say(f"error: {f'{place}: ' if place else ''}{what}")
     if hint:
         say(f"hint: {hint}")
+
+
+def ask(question: str, *, yes: bool, refusal: str) -> None:
+    """Ask on the terminal, and go on only with a yes.
+
+    Raises:
+        BadInput: nobody is there to ask.
+        NotAllowed: the answer was no; `refusal` says what was not done.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadInput("nobody is there to ask", hint="add --yes to go on without asking")
+    if not typer.confirm(question, err=True):
+        raise NotAllowed(refusal)
 
 
 def data(text: str) -> None:

@@ -41,9 +41,10 @@ def new(
 
     Example: concord report new roadblock --kind incident-report --title "Roadblock near the dam"
     """
-    for path in templates.write_report(Path(name), kind=kind, title=title):
+    written = templates.write_report(Path(name), kind=kind, title=title)
+    for path in written:
         output.data(str(path))
-    output.say(f"fill in both files, then: concord report check {name}.json")
+    output.say(f"fill in both files, then: concord report check {written[0]}")
 
 
 @app.command()
@@ -52,8 +53,9 @@ def check(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT_HO
 
     Example: concord report check roadblock.json
     """
+    request = pb.CheckReportRequest(report=_file(file, label))
     with connect(home) as node:
-        reply = node.CheckReport(pb.CheckReportRequest(report=_file(file, label)))
+        reply = node.CheckReport(request)
     if as_json:
         output.as_json(plain(reply))
     else:
@@ -69,8 +71,9 @@ def who_gets(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT
 
     Example: concord report who-gets roadblock.json
     """
+    request = pb.WhoGetsRequest(report=_file(file, label))
     with connect(home) as node:
-        reply = node.WhoGets(pb.WhoGetsRequest(report=_file(file, label)))
+        reply = node.WhoGets(request)
     if as_json:
         output.as_json(plain(reply))
     else:
@@ -108,7 +111,11 @@ def correct(
 
     Example: concord report correct 3f9a1c roadblock-v2.json
     """
-    _push(pb.PushReportRequest(report=_file(file, label), supersedes=report), home, yes=yes, as_json=as_json)
+    request = pb.PushReportRequest(report=_file(file, label), supersedes=report)
+    with connect(home) as node:
+        # Before anything is asked; and no id at all must not make it a new report.
+        node.ShowReport(pb.ShowReportRequest(id=report))
+    _push(request, home, yes=yes, as_json=as_json)
 
 
 def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool) -> None:
@@ -116,7 +123,9 @@ def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool
         dry_run = node.WhoGets(pb.WhoGetsRequest(report=request.report))
         if not as_json:
             decisions_table(dry_run, to_stderr=True)
-        _ask(f"send it to {sum(d.permit for d in dry_run.decisions)} of {len(dry_run.decisions)} partners?", yes=yes)
+        reached = sum(decision.permit for decision in dry_run.decisions)
+        question = f"send it to {reached} of {len(dry_run.decisions)} partners?"
+        output.ask(question, yes=yes, refusal="nothing was sent")
         reply = node.PushReport(request)
     if as_json:
         output.as_json(plain(reply))
@@ -124,16 +133,9 @@ def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool
     output.data(reply.item)
     if reply.repeated_push:
         output.say("this was pushed before; nothing was sent again")
+    if not reached:
+        output.say("warning: it reaches nobody")
     output.say(f"signed and in the outbox; follow it with: concord report trace {output.short(reply.item)}")
-
-
-def _ask(question: str, *, yes: bool) -> None:
-    """Ask on the terminal; without one, only --yes goes on."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody is there to ask", param_hint="--yes")
-    typer.confirm(question, abort=True, err=True)
 
 
 @app.command("list")
@@ -240,7 +242,8 @@ def retract(
     """
     with connect(home) as node:
         shown = node.ShowReport(pb.ShowReportRequest(id=report))
-        _ask(f"withdraw {shown.summary.title!r} from all {shown.summary.recipients} recipients?", yes=yes)
+        question = f"withdraw {shown.summary.title!r} from all {shown.summary.recipients} recipients?"
+        output.ask(output.printable(question), yes=yes, refusal="nothing was withdrawn")
         request = pb.RetractReportRequest(id=shown.summary.item, reason_code=reason, text=text, purge=purge)
         reply = node.RetractReport(request)
     if as_json:

@@ -1,11 +1,12 @@
 """`concord root`: the party root and the council, usually on a machine without network."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from exchange.errors import NotAllowed
+from exchange.errors import BadInput
 from exchange.names import party_id
 from exchange.policy.model import Tlp
 from exchange.runtime.clock import now_ms
@@ -15,6 +16,7 @@ from nodes import root as party_root
 from nodes.admin import output
 from nodes.admin.options import PassphraseFd, PassphraseFile, Yes
 from nodes.ceremony import write_admission, write_invitation
+from nodes.reportfile import naming
 from nodes.root_home import (
     MEMORY_MIB,
     Root,
@@ -74,10 +76,11 @@ def sign(
     """
     target = out or file.with_name(f"{file.name}.signed")
     check_free_file(target)
-    task = party_root.read_task(read_text(file))
+    with naming(file):
+        task = party_root.read_task(read_text(file))
     for line in task.words():
         output.say(line)
-    _agree(f"Sign this as {public_root(home).party}?", yes=yes)
+    output.ask(f"Sign this as {public_root(home).party}?", yes=yes, refusal="not signed")
     root = _open(home, passphrase_file, passphrase_fd)
     write_file(target, task.sign(root, now_ms()), secret=False)
     output.data(str(target))
@@ -104,7 +107,8 @@ def invite(
     if ceiling not in CEILINGS:
         raise typer.BadParameter(f"{ceiling!r} is not one of {', '.join(CEILINGS)}", param_hint="--ceiling")
     check_free_file(out)
-    info = read_relay_info(read_text(relay))
+    with naming(relay):
+        info = read_relay_info(read_text(relay))
     invited = party_id(party)
     root = _open(home, passphrase_file, passphrase_fd)
     invitation = party_root.invite(
@@ -143,8 +147,12 @@ def admit(
     if out is not None:
         check_free_file(out)
     public_root(home)
-    info = None if relay is None else read_relay_info(read_text(relay))
-    applicant = party_root.judge_request(read_text(file), home, info)
+    info = None
+    if relay is not None:
+        with naming(relay):
+            info = read_relay_info(read_text(relay))
+    with naming(file):
+        applicant = party_root.judge_request(read_text(file), home, info)
     for line in applicant.words():
         output.say(line)
     party_root.compare_fingerprint(applicant, read_out=fingerprint or _ask_fingerprint())
@@ -161,15 +169,12 @@ def admit(
 
 
 def _ask_fingerprint() -> str:
+    if not sys.stdin.isatty():
+        raise BadInput("nobody is there to ask", hint="give --fingerprint, all of it, as the other side read it")
     output.say("let the other side read its fingerprint to you; every group must match")
     first = typer.prompt("First group that they read", err=True)
     last = typer.prompt("Last group that they read", err=True)
     return f"{first} {last}"
-
-
-def _agree(question: str, *, yes: bool) -> None:
-    if not yes and not typer.confirm(question, err=True):
-        raise NotAllowed("not signed")
 
 
 def _open(home: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> Root:

@@ -101,6 +101,8 @@ def test_the_first_and_last_group_are_typed_as_the_other_side_reads_them(
     Path("xv.join").write_text(ceremony.write_join_request(a_join_request(keys, invitation.invitation)))
     groups = fingerprint("XV", composite("XV/root").public.raw).split()
     admit = ("admit", "xv.join", "--home", "xa", "--out", "xv.admission", "--passphrase-file", "pass")
+    assert concord(*admit) == USAGE, "nobody is there to ask"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     for typed, code in (([groups[0], groups[1]], VERIFICATION), ([groups[0].lower(), groups[-1]], OK)):
         answers = iter(typed)
         monkeypatch.setattr("typer.prompt", lambda *_, answers=answers, **__: next(answers))
@@ -123,8 +125,10 @@ def test_what_exists_is_never_overwritten(place: Path, capsys: pytest.CaptureFix
 
 def test_a_signature_is_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_founded_exchange(place)
-    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
     sign = ("sign", "genesis.unsigned", "--home", "xa", "--out", "again", "--passphrase-file", "pass")
+    assert concord(*sign) == USAGE, "nobody is there to ask"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
     assert concord(*sign) == DENIED
     assert not Path("again").exists()
 

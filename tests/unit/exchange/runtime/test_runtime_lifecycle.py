@@ -161,7 +161,7 @@ async def test_a_second_server_does_not_share_the_port_of_the_first() -> None:
     await first.stop(None)
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1:7443", "127.0.0.1:nothing", "no colon", "127.0.0.1:99999"])
+@pytest.mark.parametrize("address", ["192.0.2.1:7443", "127.0.0.1:nothing", "no colon", "127.0.0.1:99999", "127.0.0.1"])
 async def test_an_address_that_is_not_ours_is_said_so(address: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot listen"):
         bind_port(a_server(), address, grpc.ssl_server_credentials([(b"", b"")]))
