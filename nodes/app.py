@@ -17,6 +17,7 @@ import grpc.aio
 
 from exchange.crypto.signed import VerifiedRoots
 from exchange.errors import ConfigurationError
+from exchange.limits import KIB, LABEL_BYTES, REPORT_BYTES
 from exchange.names import exchange_name, party_id
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
@@ -62,6 +63,10 @@ from nodes.v1.node_service_pb2_grpc import add_NodeServiceServicer_to_server, ad
 MIGRATIONS = "nodes.store.migrations"
 RELAY_INFO = Path("exchange") / "relay.info"
 THREADS = 2
+SENSOR_CONNECTIONS = 256
+SENSOR_CALLS = 64
+SENSOR_BYTES = REPORT_BYTES + LABEL_BYTES + 16 * KIB
+"""One push: a report, its label, and what frames them."""
 RESTART_S = 5.0
 
 _log = get_logger(__name__)
@@ -325,7 +330,9 @@ def _measure(metrics: Metrics, node: Node) -> None:
 
 async def _open_for_sensors(stack: AsyncExitStack, node: Node) -> None:
     config = node.config
-    sensors = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options())
+    # Strangers reach this port: what they may send is no more than a report, and only so many may speak at once.
+    options = [*server_options(connections=SENSOR_CONNECTIONS), ("grpc.max_receive_message_length", SENSOR_BYTES)]
+    sensors = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options, maximum_concurrent_rpcs=SENSOR_CALLS)
     add_SensorServiceServicer_to_server(SensorService(node.sensors, node.authoring), sensors)
     fetch = partial(sensor_identity, node.core, config.sensor_address)
     bind_port(sensors, config.sensor_address, server_credentials(fetch, require_client=False))

@@ -158,6 +158,9 @@ def apply(connection: Connection, batch: ReceiptBatch, *, statement: bytes, now_
             strange += 1
             continue
         item = line.item_hash or sent
+        if item != sent and not _answers_a_retraction(connection, line, batch.to_party):
+            strange += 1
+            continue
         rows.append(_receipt_row(batch.from_party, line, item, hash_))
         event = _apply_line(connection, batch.from_party, line, item, now_ms)
         if event is not None:
@@ -167,6 +170,13 @@ def apply(connection: Connection, batch: ReceiptBatch, *, statement: bytes, now_
     # One alarm a partner: what it makes up must not bury the others.
     text = f"{batch.from_party} gave {strange} receipts for envelopes that were never sealed for it"
     return [(alarms.SENDER, f"{batch.from_party}/receipts", text)] if strange else []
+
+
+def _answers_a_retraction(connection: Connection, line: ReceiptLine, me: str) -> bool:
+    """Say whether a line may be about another item than its envelope carried: only about one withdrawn from here."""
+    if line.status not in {ReceiptStatus.RETRACTED, ReceiptStatus.PURGED}:
+        return False
+    return reports.withdrawal_of(connection, line.item_hash, me) is not None
 
 
 def _receipt_row(recipient: str, line: ReceiptLine, item: bytes, batch: bytes) -> dict[str, object]:

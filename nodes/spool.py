@@ -18,7 +18,7 @@ from pathlib import Path
 
 import orjson
 
-from exchange.errors import ExchangeError, PolicyDenied
+from exchange.errors import ExchangeError, PolicyDenied, RateLimited, StorageFull
 from exchange.runtime.logs import get_logger
 from nodes.reportfile import label_beside, read_report_file
 from nodes.sensors import Scope, Sensors
@@ -28,6 +28,8 @@ SENSOR = "spool"
 
 POLL_S = 1.0
 REPORT_SUFFIX = ".json"
+NAME_CHARS = 60
+"""Of a report's name that are kept when it moves: at four bytes each they leave room for a suffix in a file name."""
 
 Push = Callable[[Scope, bytes, bytes], Awaitable[str]]
 """Push content and label under a scope; return the item's id."""
@@ -79,9 +81,14 @@ class Spool:
             return 0
         done = 0
         for path in waiting:
-            if not await self._take(path, scope):
+            try:
+                done += await self._take(path, scope)
+            except (RateLimited, StorageFull) as error:
+                # What stops this one stops the others too.
+                log.warning("spool.waits", reason=error.reason, file=path.name)
                 break
-            done += 1
+            except OSError as error:
+                log.warning("spool.stuck", file=path.name, detail=error.strerror)
         return done
 
     def _waiting(self) -> Iterator[Path]:
@@ -97,10 +104,12 @@ class Spool:
             yield self.directory / name
 
     async def _take(self, path: Path, scope: Scope) -> bool:
-        """Push one report and move its files; say whether to go on with the next."""
+        """Push one report and move its files; say whether it left."""
         try:
             content, label = await asyncio.to_thread(read_report_file, path)
             item = await self.push(scope, content, label)
+        except (RateLimited, StorageFull):
+            raise
         except ExchangeError as error:
             if error.retryable:
                 log.warning("spool.waits", reason=error.reason, file=path.name)
@@ -118,7 +127,7 @@ class Spool:
         The label stays readable beside the report until the report has moved: it is linked first and unlinked last. A
         label with two links and no report beside it is therefore one whose report has left.
         """
-        name = _free_name(to, path.name.removesuffix(REPORT_SUFFIX))
+        name = _free_name(to, path.name.removesuffix(REPORT_SUFFIX)[:NAME_CHARS])
         (to / f"{name}{suffix}").write_bytes(note)
         label, moved = label_beside(path), to / f"{name}.label.yaml"
         if label.exists():

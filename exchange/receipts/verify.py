@@ -157,12 +157,14 @@ def check_promise_in_log(promise: Promise, entry: bytes, path: Sequence[bytes], 
     41 bytes at that index, `path` their inclusion proof in it.
 
     Raises:
-        BadProof: another kind of entry, another envelope, another place, or not in the log.
+        BadProof: another kind of entry, another envelope or time of receipt, another place, or not in the log.
     """
     if len(entry) != _ENTRY_BYTES or entry[0] != _ENVELOPE_ENTRY:
         raise BadProof("the entry does not log an envelope")
     if entry[1:33] != promise.envelope_hash:
         raise BadProof("the entry at the promised index logs another envelope")
+    if int.from_bytes(entry[33:41], "big") != promise.received_ms:
+        raise BadProof("the entry at the promised index logs another time of receipt")
     verify_inclusion(leaf_hash(entry), promise.log_index, size, path, root)
 
 

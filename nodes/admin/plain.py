@@ -24,9 +24,7 @@ def _one(field: Any, value: Any, text: Sequence[str]) -> Any:
     if isinstance(value, Message):
         return plain(value, text=text)
     if isinstance(value, bytes):
-        return (
-            value.decode()
-            if field.name in text or field.name.endswith("_yaml") or field.name == "text"
-            else value.hex()
-        )
+        written = field.name in text or field.name.endswith("_yaml") or field.name == "text"
+        # What a partner wrote need not be UTF-8; it must not keep the rest of the answer from being shown.
+        return value.decode(errors="replace") if written else value.hex()
     return value

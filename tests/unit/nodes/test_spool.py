@@ -144,3 +144,31 @@ def test_a_crash_after_the_report_moved_leaves_no_label_for_the_next_one(tmp_pat
     (spool.directory / "one.json").replace(spool.sent / "one.json")
     spool.prepare()
     assert names(spool.directory) == set()
+
+
+def test_a_name_that_leaves_no_room_for_a_suffix_is_cut(tmp_path: Path, database: Database) -> None:
+    pushes = Pushes()
+    pushes.refuse = BadLabel("no purposes")
+    spool = a_spool(tmp_path, database, pushes)
+    drop(spool, "n" * 240, label=None)
+    assert asyncio.run(spool.run_once()) == 1
+    assert {len(name) for name in names(spool.rejected)} == {65, 72}
+
+
+def test_one_report_that_cannot_be_moved_does_not_hold_up_the_others(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushes = Pushes()
+    spool = a_spool(tmp_path, database, pushes)
+    drop(spool, "one")
+    drop(spool, "two")
+    move = Spool._move
+
+    def stuck(self: Spool, path: Path, to: Path, suffix: str, note: bytes) -> None:
+        if path.name == "one.json":
+            raise PermissionError(13, "Permission denied")
+        move(self, path, to, suffix, note)
+
+    monkeypatch.setattr(Spool, "_move", stuck)
+    assert asyncio.run(spool.run_once()) == 1
+    assert "two.json" in names(spool.sent)

@@ -186,6 +186,11 @@ def test_another_entry_at_the_promised_index_is_evidence_against_the_relay(logge
         check(a_promise(), logged)
 
 
+def test_an_entry_of_another_time_does_not_keep_a_promise() -> None:
+    with pytest.raises(BadProof, match="time of receipt"):
+        check(replace(a_promise(), received_ms=NOW_MS - 1), entry())
+
+
 def test_the_right_entry_at_another_index_or_in_another_log_does_not_keep_a_promise() -> None:
     with pytest.raises(BadProof):
         check(a_promise(), entry(), at=6)
