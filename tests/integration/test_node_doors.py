@@ -20,6 +20,7 @@ from nodes.app import Node, open_doors
 from nodes.client import SensorClient
 from nodes.client import push as push_once
 from nodes.doctor import diagnose
+from nodes.keystore import save_keys
 from nodes.node_client import connect
 from nodes.sensor_service import _host
 from nodes.store.rows import Reach
@@ -203,7 +204,7 @@ async def test_the_doctor_finds_nothing_wrong_with_a_node_that_works_and_what_is
         shutil.copytree(_home_of(node), home, dirs_exist_ok=True, ignore=_sockets)
         lines = [f'party = "{node.core.me}"', f'exchange = "{EXCHANGE}"', 'relay_address = "127.0.0.1:1"']
         write_private(home / "node.toml", "\n".join(lines).encode())
-        write_private(home / "node.keys", b"keys")
+        save_keys(home, node.core.keys, b"passphrase", memory_kib=65_536)
         found = await in_thread(lambda: diagnose(home))
         assert [f for f in found if f.severity == "error"] == []
         assert {f.subject for f in found} >= {"home", "store", "disk", "membership", "relay", "clock", "prekeys"}
