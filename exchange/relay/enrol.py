@@ -200,9 +200,11 @@ class Enrolment:
             status = directory.agreement_status(before, at_size=directory.size)
             if other.agreement_id != view.agreement_id or status is AgreementStatus.TERMINATED:
                 continue
-            if other.version >= view.version:
+            ours, theirs = set(view.parties), set(other.parties)
+            # One party alone could otherwise take a high version under another alliance's id, with an accomplice.
+            if other.version >= view.version and (theirs <= ours or ours <= theirs):
                 raise Conflict(f"version {other.version} of this agreement is in force")
-            if set(other.parties) <= set(view.parties):
+            if other.version < view.version and theirs <= ours:
                 statuses[before] = AgreementStatus.TERMINATED
         entries, place = [], directory.next_seq_prev(RELAY)
         for stated, status in statuses.items():

@@ -5,8 +5,9 @@
  13    attachments: none are carried yet, so an envelope that names any is refused
 
 Admission is all or nothing. A refusal is signed and final once the header's signature holds: the sender decides and
-seals again, and voids the numbers of the refused envelope in its next stream head. It names a clause only of an agreement to which the sender is a party;
-an unknown recipient, one without a prekey and one that is not cleared give the same answer, NOT_DELIVERABLE.
+seals again, and voids the numbers of the refused envelope in its next stream head. It names a clause only of an
+agreement to which the sender is a party; an unknown recipient, one without a prekey and one that is not cleared give
+the same answer, NOT_DELIVERABLE.
 Runs in a thread beside the event loop, on one unchanging snapshot.
 """
 

@@ -26,7 +26,7 @@ from exchange.envelope.codec import (
 from exchange.envelope.model import BlobRef, Lane
 from exchange.envelope.open import OpenChecks, PromiseFacts, open_envelope
 from exchange.envelope.seal import seal_all
-from exchange.errors import BadStatement, ExchangeError, NotAllowed, NotAuthenticated, Unavailable
+from exchange.errors import BadStatement, Conflict, ExchangeError, NotAllowed, NotAuthenticated, Unavailable
 from exchange.merkle import verify_consistency
 from exchange.names import party_id
 from exchange.policy.agreement import AgreementRef, commitment
@@ -616,6 +616,19 @@ async def test_an_agreement_needs_the_root_of_every_party_and_shows_itself_to_it
         for name, expected in (("XA", [encode_signed(whole)]), ("XV", [encode_signed(whole)]), ("XO", [])):
             answer = await world.partners[name].stub.FetchAgreements(pb.FetchAgreementsRequest(), timeout=CALL_S)
             assert list(answer.views) == expected
+
+
+async def test_nobody_takes_a_version_under_an_agreement_of_others_but_an_older_one_is_no_way_back() -> None:
+    async with a_world("XA", "XV", "XO") as world:
+        first = await world.agree("XA", "XV")
+        # XV and an accomplice sign a high version under the id that XA and XV use.
+        await world.agree("XV", "XO", agreement_id=first.id, version=1_000)
+        second = await world.agree("XA", "XV", agreement_id=first.id, version=2)
+        assert second.version == 2
+        view = a_view(("XA", "XV"), agreement_id=first.id, version=1)
+        older = signed_view(view, [world.partners[name].keys for name in ("XA", "XV")])
+        request = pb.PublishAgreementRequest(view=encode_signed(older))
+        assert await reason_of(world.partners["XA"].stub.PublishAgreement(request, timeout=CALL_S)) is Conflict
 
 
 async def test_an_invitation_is_spent_by_the_first_request_and_a_repeat_is_safe() -> None:
