@@ -293,7 +293,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             ReportMethods(core, node.authoring, node.outbox, node.shelf),
             PartnerMethods(core, node.agreements, node.publishing, node.relay),
             StatusMethods(core, node.prekeys, node.relay, home=node.home, started_ms=node.started_ms),
-            SensorMethods(core, node.sensors, address=config.sensor_address),
+            SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
         )
         people = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=True)], options=local_options())

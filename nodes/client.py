@@ -13,6 +13,8 @@ from typing import Self
 
 import grpc
 
+from exchange.errors import TooLarge
+from exchange.limits import LABEL_BYTES, REPORT_BYTES
 from exchange.runtime.grpc_options import channel_options
 from exchange.runtime.interceptors import from_rpc_error
 from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
@@ -40,16 +42,20 @@ class SensorClient:
         # With a name of its own each certificate of the node fits, whatever address it is reached by.
         self._channel = grpc.secure_channel(address, channel_credentials(ca), options=channel_options(NEUTRAL_NAME))
         self._stub = SensorServiceStub(self._channel)
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        # Read from a file it ends with a line end, which no header may hold.
+        self._metadata = (("authorization", f"Bearer {token.strip()}"),)
         self._timeout_s = timeout_s
 
     def push(self, content: bytes, *, label: bytes = b"", key: str = "") -> Pushed:
         """Push a STIX 2.1 bundle; `label` is YAML, `key` tells two equal reports apart.
 
         Raises:
-            NotAuthenticated, PolicyDenied, BadInput: the node does not take it; repeating will not help.
+            NotAuthenticated, PolicyDenied, BadInput, Conflict: the node does not take it; repeating will not help.
             RateLimited, Unavailable: try again later.
         """
+        if len(content) > REPORT_BYTES or len(label) > LABEL_BYTES:
+            # gRPC would say of a message that is too large what a node says of one that comes too soon.
+            raise TooLarge(f"a report holds {REPORT_BYTES:,} bytes and its label {LABEL_BYTES:,}", hint="split it")
         request = pb.PushRequest(report=pb.ReportFile(content=content, label_yaml=label), idempotency_key=key)
         try:
             response = self._stub.Push(request, timeout=self._timeout_s, metadata=self._metadata)

@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exchange.errors import BadLabel, ConfigurationError, ExchangeError, NotAllowed, NotFound
+from exchange.errors import BadLabel, ConfigurationError, Conflict, ExchangeError, NotAllowed, NotFound
 from exchange.limits import LABEL_BYTES
+from exchange.policy.model import Label
 from exchange.policy.strict_yaml import Node as YamlNode
 from exchange.policy.strict_yaml import parse_yaml
+from exchange.policy.text import parse_label
 from nodes.author import AuthoredReport, Desk, Previous, author
 from nodes.core import Core
 from nodes.outbox import Accepted, Outbox, push_digest
@@ -59,16 +61,27 @@ class Authoring:
             previous=previous,
         )
 
+    def label(self, text: bytes) -> Label:
+        """Return the label that a sensor's default makes of itself; BadLabel when it is none."""
+        core = self._core
+        return parse_label(text, originator=core.me, now_ms=core.clock(), defaults=self._defaults).label
+
     async def push(self, draft: Draft, *, key: str = "") -> Accepted:
-        """Sign a person's report and place it in the outbox."""
+        """Sign a person's report and place it in the outbox.
+
+        Raises:
+            Conflict: the key was used for other content.
+        """
         digest = push_digest(key, draft.content, draft.label + draft.supersedes.encode())
-        return await self._outbox.accept(await self._checked(draft, digest), digest)
+        authored = await self._checked(draft, digest)
+        return await self._same(authored, await self._outbox.accept(authored, digest))
 
     async def push_from(self, scope: Scope, content: bytes, label: bytes, *, key: str = "") -> Accepted:
         """Push a sensor's report, if it lies within the sensor's scope.
 
         Raises:
             PolicyDenied: outside the scope.
+            Conflict: the key was used for other content.
             RateLimited: the hour's allowance is spent; a repeat of an accepted push does not count.
         """
         digest = push_digest(key, content, label, who=f"sensor/{scope.name}")
@@ -77,13 +90,21 @@ class Authoring:
             permit(scope, authored.label)
             if await self._outbox.pushed_before(digest) is None:
                 self._sensors.spend(scope)
-            accepted = await self._outbox.accept(authored, digest)
+            accepted = await self._same(authored, await self._outbox.accept(authored, digest))
         except ExchangeError as error:
             if not error.retryable:
                 await self._sensors.count(scope, accepted=False)
             raise
         if not accepted.repeated:
             await self._sensors.count(scope, accepted=True)
+        return accepted
+
+    async def _same(self, authored: AuthoredReport, accepted: Accepted) -> Accepted:
+        """Return `accepted`, unless it repeats a push of something else: that would lose this report silently."""
+        if accepted.repeated:
+            opened = await self._shelf.opened(accepted.item)
+            if opened is not None and opened.statement.content != authored.content:
+                raise Conflict("this key was used for another report", hint="give every report a key of its own")
         return accepted
 
     async def _checked(self, draft: Draft, digest: bytes) -> AuthoredReport:

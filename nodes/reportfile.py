@@ -18,8 +18,10 @@ from exchange.limits import LABEL_BYTES, REPORT_BYTES
 STDIN = Path("-")
 
 
-def read_report_file(path: Path, label: Path | None = None) -> tuple[bytes, bytes]:
+def read_report_file(path: Path, label: Path | None = None, *, follow: bool = True) -> tuple[bytes, bytes]:
     """Return the bytes of the report and of its label; the label is empty when there is none.
+
+    Without `follow` no symbolic link is opened: who may write into a directory must not choose what we read.
 
     Raises:
         NotFound: no such file, or not a regular one.
@@ -27,13 +29,13 @@ def read_report_file(path: Path, label: Path | None = None) -> tuple[bytes, byte
         TooLarge: over the limit; nothing more than that was read.
         BadLabel: the label file is empty: taking that for "no label" would put a laxer default in its place.
     """
-    content = _stdin() if path == STDIN else read_bounded(path, REPORT_BYTES, "report")
+    content = _stdin() if path == STDIN else read_bounded(path, REPORT_BYTES, "report", follow=follow)
     beside = label_beside(path)
-    if label is None and path != STDIN and beside.exists():
+    if label is None and path != STDIN and os.path.lexists(beside):
         label = beside
     if label is None:
         return content, b""
-    rules = read_bounded(label, LABEL_BYTES, "label")
+    rules = read_bounded(label, LABEL_BYTES, "label", follow=follow)
     if not rules:
         raise BadLabel("the label file is empty", place=str(label), hint="fill it in, or remove it")
     return content, rules
@@ -54,11 +56,12 @@ def label_beside(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".json").removesuffix(".stix") + ".label.yaml")
 
 
-def read_bounded(path: Path, limit: int, what: str) -> bytes:
+def read_bounded(path: Path, limit: int, what: str, *, follow: bool = True) -> bytes:
     """Return a regular file's bytes if they are within `limit`."""
+    # Without O_NONBLOCK opening a pipe would wait for its writer for ever.
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     try:
-        # Without O_NONBLOCK opening a pipe would wait for its writer for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with os.fdopen(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NotFound(f"{path} is not a regular file", hint=f"name a {what} file")
             data = file.read(limit + 1)

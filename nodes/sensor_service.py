@@ -15,7 +15,7 @@ from exchange.policy.model import Category, Tlp
 from exchange.runtime.tls import NEUTRAL_NAME, Identity
 from nodes.core import Core
 from nodes.desk import Authoring
-from nodes.sensors import Scope, Sensor, Sensors
+from nodes.sensors import Scope, Sensor, Sensors, permit
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import SensorServiceServicer
 
@@ -79,15 +79,19 @@ def _host(address: str) -> str:
 class SensorMethods:
     """Sensors, as NodeService has them."""
 
-    def __init__(self, core: Core, sensors: Sensors, *, address: str) -> None:
-        """`address` is where sensors push; empty when there is only the spool."""
+    def __init__(self, core: Core, sensors: Sensors, authoring: Authoring, *, address: str) -> None:
+        """`authoring` knows what a label needs; `address` is where sensors push; empty when there is only the spool."""
         self._core = core
         self._sensors = sensors
+        self._authoring = authoring
         self._address = address
 
     async def add(self, request: pb.AddSensorRequest) -> pb.AddSensorResponse:
         """Let a sensor push; its token is shown once."""
-        token = await self._sensors.add(_scope(request.scope))
+        scope = _scope(request.scope)
+        if scope.default_label:
+            permit(scope, self._authoring.label(scope.default_label))
+        token = await self._sensors.add(scope)
         return pb.AddSensorResponse(
             token=token, address=self._address, ca_certificate=pem_of(self._core.keys.transport_ca).decode()
         )

@@ -13,7 +13,8 @@ import asyncio
 import itertools
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -44,6 +45,8 @@ class Spool:
     directory: Path
     sensors: Sensors
     push: Push
+    told: dict[str, str] = field(default_factory=dict, init=False)
+    """What the log says of the files that stay here, by name."""
 
     def prepare(self) -> None:
         """Make the directories, for their owner alone, and finish what a crash left half moved."""
@@ -76,6 +79,8 @@ class Spool:
     async def run_once(self) -> int:
         """Push every report that waits, oldest first; return how many left the spool."""
         waiting = await asyncio.to_thread(lambda: list(self._waiting()))
+        for gone in self.told.keys() - {path.name for path in waiting}:
+            del self.told[gone]
         scope = await self.sensors.named(SENSOR) if waiting else None
         if scope is None:
             return 0
@@ -85,11 +90,17 @@ class Spool:
                 done += await self._take(path, scope)
             except (RateLimited, StorageFull) as error:
                 # What stops this one stops the others too.
-                log.warning("spool.waits", reason=error.reason, file=path.name)
+                self._say_once("spool.waits", path.name, error.reason)
                 break
             except OSError as error:
-                log.warning("spool.stuck", file=path.name, detail=error.strerror)
+                self._say_once("spool.stuck", path.name, error.strerror or type(error).__name__)
         return done
+
+    def _say_once(self, event: str, file: str, why: str) -> None:
+        """Log what keeps a file here when that is news: it is looked at every second."""
+        if self.told.get(file) != why:
+            self.told[file] = why
+            log.warning(event, reason=why, file=file)
 
     def _waiting(self) -> Iterator[Path]:
         """Yield reports under their final names. Names that begin with a dot are still being written."""
@@ -106,13 +117,13 @@ class Spool:
     async def _take(self, path: Path, scope: Scope) -> bool:
         """Push one report and move its files; say whether it left."""
         try:
-            content, label = await asyncio.to_thread(read_report_file, path)
+            content, label = await asyncio.to_thread(partial(read_report_file, path, follow=False))
             item = await self.push(scope, content, label)
         except (RateLimited, StorageFull):
             raise
         except ExchangeError as error:
             if error.retryable:
-                log.warning("spool.waits", reason=error.reason, file=path.name)
+                self._say_once("spool.waits", path.name, error.reason)
                 return False
             log.warning("spool.rejected", reason=error.reason, file=path.name)
             await asyncio.to_thread(self._move, path, self.rejected, ".reason.json", _why(error))

@@ -48,12 +48,13 @@ def add(
     )
     with connect(home) as node:
         reply = node.AddSensor(pb.AddSensorRequest(scope=scope))
-    if ca_out is not None:
-        ca_out.write_text(reply.ca_certificate)
+    # The token first: nobody can show it again when the other file cannot be written.
     if as_json:
         output.as_json(plain(reply))
-        return
-    output.data(reply.token)
+    else:
+        output.data(reply.token)
+    if ca_out is not None:
+        ca_out.write_text(reply.ca_certificate)
     output.say(f"give this token to the sensor now; it is not kept here. It pushes to {reply.address or 'the spool'}")
 
 

@@ -12,7 +12,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from exchange.errors import BadLabel, BadName, ConfigurationError, NotAuthenticated, NotFound, PolicyDenied, Unavailable
+from exchange.errors import (
+    BadLabel,
+    BadName,
+    ConfigurationError,
+    Conflict,
+    NotAuthenticated,
+    NotFound,
+    PolicyDenied,
+    TooLarge,
+    Unavailable,
+)
+from exchange.limits import REPORT_BYTES
 from exchange.runtime.clock import now_ms
 from exchange.runtime.lifecycle import Drain, HomeLock
 from exchange.runtime.secrets import write_private
@@ -102,6 +113,27 @@ async def test_a_correction_and_a_retraction_go_through_the_socket() -> None:
         assert states == ["replaced", "withdrawn"]
 
 
+async def test_a_key_that_was_used_for_another_report_is_refused() -> None:
+    async with doors() as (_, home, _):
+        for number in range(2):
+            again = await ask(home, "PushReport", pb.PushReportRequest(report=a_file("XV"), idempotency_key="one"))
+            assert again.repeated_push is bool(number)
+        other = pb.PushReportRequest(report=a_file("XV", name="Another matter"), idempotency_key="one")
+        with pytest.raises(Conflict):
+            await ask(home, "PushReport", other)
+
+
+async def test_a_default_label_is_checked_when_the_sensor_is_added() -> None:
+    async with doors() as (_, home, _):
+        for label, error in ((b"{}", BadLabel), (a_label("XV").replace(b"amber", b"red"), PolicyDenied)):
+            scope = pb.SensorScope()
+            scope.CopyFrom(SCOPE)
+            scope.default_label_yaml = label
+            with pytest.raises(error):
+                await ask(home, "AddSensor", pb.AddSensorRequest(scope=scope))
+        assert not (await ask(home, "ListSensors", pb.ListSensorsRequest())).sensors
+
+
 async def test_errors_reach_the_operator_with_place_and_hint() -> None:
     async with doors() as (_, home, _running):
         with pytest.raises(BadLabel) as caught:
@@ -172,6 +204,9 @@ async def _sensor_pushes(node: Node, home: Path, address: str) -> None:
         await in_thread(lambda: push_once(address, ca, token, content, label=outside))
     with pytest.raises(NotAuthenticated):
         await in_thread(lambda: push_once(address, ca, token[:-1] + "x", content, label=label))
+    with pytest.raises(TooLarge):
+        await in_thread(lambda: push_once(address, ca, token, b" " * (REPORT_BYTES + 1), label=label))
+    assert (await in_thread(lambda: push_once(address, ca, f"{token}\n", content, label=label))).repeated
     await ask(home, "RevokeSensor", pb.RevokeSensorRequest(name="feed"))
     with pytest.raises(NotAuthenticated):
         await in_thread(lambda: push_once(address, ca, token, content, label=label))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.errors import BadInput, Conflict, NotFound, TooLarge
+from exchange.errors import BadInput, BadLabel, Conflict, NotFound, TooLarge
 from exchange.limits import LABEL_BYTES, REPORT_BYTES
 from nodes.reportfile import read_bounded, read_report_file
 from nodes.stix import read_report
@@ -38,6 +38,25 @@ def test_a_missing_file_a_directory_and_a_fifo_are_not_found(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(NotFound, match="not a regular file"):
         read_bounded(tmp_path / "pipe", 10, "report")
+
+
+def test_an_empty_label_is_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"report")
+    (tmp_path / "a.label.yaml").touch()
+    with pytest.raises(BadLabel, match="empty"):
+        read_report_file(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("linked", ["a.json", "a.label.yaml"])
+def test_where_others_may_write_no_link_is_followed(tmp_path: Path, linked: str) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    for name in ("a.json", "a.label.yaml"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / linked).unlink()
+    (tmp_path / linked).symlink_to(tmp_path / "secret")
+    assert b"secret" in read_report_file(tmp_path / "a.json")
+    with pytest.raises(NotFound):
+        read_report_file(tmp_path / "a.json", follow=False)
 
 
 @pytest.mark.parametrize("report, label", [(REPORT_BYTES + 1, 1), (1, LABEL_BYTES + 1)])

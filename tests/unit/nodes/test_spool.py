@@ -73,6 +73,34 @@ def test_a_report_with_its_label_is_pushed_and_moved_beside_its_item(tmp_path: P
     assert names(spool.directory) == set()
 
 
+def test_a_label_that_is_a_link_to_elsewhere_is_not_read(tmp_path: Path, database: Database) -> None:
+    pushes = Pushes()
+    spool = a_spool(tmp_path, database, pushes)
+    (tmp_path / "secret").write_bytes(b"secret")
+    (spool.directory / "one.label.yaml").symlink_to(tmp_path / "secret")
+    drop(spool, "one", label=None)
+    assert asyncio.run(spool.run_once()) == 1
+    assert pushes.taken == []
+    assert b"secret\n" not in (spool.rejected / "one.reason.json").read_bytes()
+
+
+def test_a_file_that_waits_is_in_the_log_once(
+    tmp_path: Path, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushes = Pushes()
+    pushes.refuse = RateLimited("wait")
+    spool = a_spool(tmp_path, database, pushes)
+    drop(spool, "one")
+    for _ in range(3):
+        assert asyncio.run(spool.run_once()) == 0
+    assert spool.told == {"one.json": "RATE_LIMITED"}
+    assert capsys.readouterr().err.count("spool.waits") <= 1
+    pushes.refuse = None
+    assert asyncio.run(spool.run_once()) == 1
+    asyncio.run(spool.run_once())
+    assert spool.told == {}
+
+
 def test_a_refused_report_moves_beside_the_reason(tmp_path: Path, database: Database) -> None:
     pushes = Pushes()
     pushes.refuse = BadLabel("no purposes", place="line 3", hint="add purposes")
