@@ -1,11 +1,12 @@
 """Envelopes that came, cursors, receipts to give, quarantine and streams heard, on an open transaction."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from exchange.limits import MIB
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from nodes.store import tables
 from nodes.store.rows import Came, Cursor, HeardStream, QueuedReceipt, SetAside
@@ -13,6 +14,9 @@ from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number
 
 MISSING_NAMED = 10
 """Missing numbers that are named; the others are counted."""
+
+SET_ASIDE_BYTES = 256 * MIB
+"""Raw bytes of deliveries that failed a check; beyond it only hash, step and reason are kept."""
 
 _inbox = tables.inbox.c
 _queue = tables.receipt_queue.c
@@ -66,9 +70,17 @@ def set_cursors(connection: Connection, changed: Sequence[Cursor]) -> None:
     insert_or_replace(connection, tables.cursor, [asdict(cursor) for cursor in changed])
 
 
-def set_aside(connection: Connection, deliveries: Sequence[SetAside]) -> None:
-    """Keep deliveries that failed a check; the same bytes are kept once."""
-    insert_or_keep(connection, tables.quarantine, [asdict(each) for each in deliveries])
+def set_aside(connection: Connection, deliveries: Sequence[SetAside], *, most: int = SET_ASIDE_BYTES) -> None:
+    """Keep deliveries that failed a check; the same bytes are kept once.
+
+    Beyond `most` bytes in all only hash, step and reason are kept: a partner must not fill the disk with junk.
+    """
+    held = connection.execute(select(func.coalesce(func.sum(func.length(tables.quarantine.c.raw)), 0))).scalar_one()
+    rows = []
+    for each in deliveries:
+        held += len(each.raw)
+        rows.append(asdict(each if held <= most else replace(each, raw=b"")))
+    insert_or_keep(connection, tables.quarantine, rows)
 
 
 def count_set_aside(connection: Connection) -> int:

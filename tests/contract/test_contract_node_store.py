@@ -427,6 +427,15 @@ def test_cursors_and_quarantine_come_back_as_they_were(database: Database) -> No
     assert database.read_now(receiving.list_set_aside) == [aside]
 
 
+def test_junk_fills_the_quarantine_only_so_far(database: Database) -> None:
+    junk = [SetAside(name(f"junk {n}"), NOW + n, "XA", ROUTINE, n, 7, "BAD_ENVELOPE", "", b"x" * 40) for n in range(4)]
+    database.write_now(lambda c: receiving.set_aside(c, junk[:2], most=100))
+    database.write_now(lambda c: receiving.set_aside(c, junk[2:], most=100))
+    kept = database.read_now(receiving.list_set_aside)
+    assert [len(each.raw) for each in kept] == [0, 0, 40, 40]
+    assert [each.hash for each in kept] == [each.hash for each in reversed(junk)]
+
+
 # -- trust and alarms --------------------------------------------------------------------------------------------------
 
 
