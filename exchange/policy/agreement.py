@@ -5,7 +5,7 @@ import hashlib
 from exchange.crypto.random import random_bytes
 from exchange.errors import BadAgreement, MalformedInput
 from exchange.names import ID_BYTES, ExchangeName
-from exchange.policy.agreement_text import parse_agreement_text
+from exchange.policy.agreement_text import AgreementTerms, parse_agreement_text
 from exchange.policy.codec import encode_agreement, encode_view
 from exchange.policy.terms import (
     Agreement,
@@ -32,7 +32,11 @@ __all__ = [
     "view_of",
 ]
 
-_HELD = {"purge": "destroyed", "keep_under_terms": "kept under these terms", "return": "returned"}
+_HELD = {
+    "purge": "destroyed within {} days",
+    "keep_under_terms": "kept under these terms",
+    "return": "returned within {} days",
+}
 
 
 def make_agreement(
@@ -105,8 +109,12 @@ def promises_of(agreement: Agreement) -> list[str]:
     Raises:
         BadAgreement: the text does not parse.
     """
-    terms = parse_agreement_text(agreement.text)
-    held = f"When it ends, held items are {_HELD[terms.held_items]} within {terms.held_within_days} days."
+    return promises_in(parse_agreement_text(agreement.text))
+
+
+def promises_in(terms: AgreementTerms) -> list[str]:
+    """Return what only a person can keep of an agreement's text, for people; none of it counts as enforcement."""
+    held = f"When it ends, held items are {_HELD[terms.held_items].format(terms.held_within_days)}."
     return [*terms.promises, held]
 
 

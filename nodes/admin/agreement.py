@@ -11,7 +11,7 @@ import typer
 
 from exchange.errors import BadInput, Conflict, NotFound
 from exchange.names import exchange_name, party_id
-from exchange.policy.agreement import Term, promises_of
+from exchange.policy.agreement import Term, promises_in
 from exchange.policy.agreement_text import AgreementTerms, draft_agreement_text, parse_agreement_text
 from exchange.receipts.codec import encode_agreement_text
 from exchange.runtime.clock import now_ms
@@ -48,6 +48,8 @@ def draft(
     """
     now = now_ms() // 86_400_000 * 86_400_000
     members = [party_id(party) for party in parties]
+    if len(set(members)) < max(2, len(members)):
+        raise BadInput("an agreement is between two parties or more, each named once", hint="as in XA XV")
     text = draft_agreement_text(members, title, valid_from_ms=now, valid_until_ms=now + years * YEAR_MS)
     if out is None:
         output.data(text)
@@ -85,9 +87,9 @@ def check(file: FileArgument, as_json: Json = False) -> None:
             }
         )
         return
-    _show(terms, terms.promises)
+    _show(terms, promises_in(terms))
     if signatures:
-        output.say(f"signed by {signatures} of {len(terms.parties)} parties")
+        output.say(f"it carries {signatures} of {len(terms.parties)} signatures; a node verifies them")
 
 
 @app.command()
@@ -117,7 +119,7 @@ def sign(
         signed = files.open_file(data) if files.is_signed_file(data) else None
         terms = parse_agreement_text(signed.agreement.text if signed else data)
     if root is not None:
-        _show(terms, promises_of(signed.agreement) if signed else terms.promises)
+        _show(terms, promises_in(terms))
         output.ask("sign this agreement with your root?", yes=yes, refusal="not signed")
         key = open_root(
             root, read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the root: ")
@@ -139,7 +141,8 @@ def _deliver(signed: files.AgreementFile, home: Path, out: Path | None, *, hand_
         output.data(str(out))
     missing = len(signed.agreement.parties) - len(signed.signed.agreement.signatures)
     if not hand_over:
-        output.say(f"{missing} signatures are missing" if missing else "all parties have signed")
+        words = "1 signature is" if missing == 1 else f"{missing or 'no'} signatures are"
+        output.say(f"{words} missing; a node verifies them when the file is handed over")
         return
     request = pb.ImportAgreementRequest(agreement=encode_agreement_text(signed.signed))
     with connect(home) as node:
@@ -224,8 +227,25 @@ def _show(terms: AgreementTerms, promises: Sequence[str]) -> None:
     )
     rows = [_term(term) for term in terms.terms]
     output.table(("clause", "from", "to", "up to", "categories", "purposes", "personal data", "places"), rows)
+    output.data("")
+    columns = ("clause", "use in", "actions", "onward", "cleared in advance", "as evidence", "national", "kept")
+    output.table(columns, [_limits(term) for term in terms.terms])
     for promise in promises:
         output.data(f"only people can keep: {output.printable(promise)}")
+
+
+def _limits(term: Term) -> tuple[str, ...]:
+    national = (f"{each.policy_id}: {', '.join(each.classifications)}" for each in term.national)
+    return (
+        term.clause,
+        ", ".join(term.use_in) or "any",
+        term.actions_max.word,
+        term.onward_default.word,
+        ", ".join(term.pre_cleared) or "-",
+        term.evidence_use.word,
+        "; ".join(national) or "-",
+        f"{term.retention_max_days} days" if term.retention_max_days else "unlimited",
+    )
 
 
 def _term(term: Term) -> tuple[str, ...]:
@@ -236,6 +256,6 @@ def _term(term: Term) -> tuple[str, ...]:
         f"TLP:{term.ceiling.word.upper()}",
         ", ".join(c.word for c in term.categories if c not in term.denied_categories),
         ", ".join(p.word for p in term.purposes),
-        term.personal_data.word,
+        term.personal_data.word + (", special categories too" if term.special_categories else ""),
         "any" if term.about_any else ", ".join(term.about),
     )

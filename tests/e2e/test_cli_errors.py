@@ -82,6 +82,28 @@ def test_a_mistake_is_named_with_what_to_do(
     assert words_said.startswith("error: ")
 
 
+def test_who_signs_first_is_shown_all_that_an_agreement_permits(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says(capsys, "agreement", "draft", "XA", "XV", "--out", "a.yaml")[0] == OK
+    text = Path("a.yaml").read_text().replace("onward_default: none ", "onward_default: free ")
+    Path("a.yaml").write_text(text.replace("evidence_use: no ", "evidence_use: yes "))
+    capsys.readouterr()
+    assert run(["agreement", "check", "a.yaml"]) == OK
+    shown = capsys.readouterr().out
+    onward = next(line for line in shown.splitlines() if "free" in line)
+    assert "yes" in onward and "365 days" in onward
+    assert "only people can keep: When it ends, held items are destroyed within 30 days." in shown
+
+
+@pytest.mark.parametrize("parties", [("XA",), ("XA", "XA"), ("XA", "xv")])
+def test_an_agreement_is_between_different_parties(
+    place: Path, capsys: pytest.CaptureFixture[str], parties: tuple[str, ...]
+) -> None:
+    assert says(capsys, "agreement", "draft", *parties, "--out", "a.yaml")[0] == USAGE
+    assert not Path("a.yaml").exists()
+
+
 def test_the_program_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert says(capsys) == (USAGE, "")
 
