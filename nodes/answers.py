@@ -19,10 +19,19 @@ from nodes.store import reports, sending
 from nodes.store.rows import Addressee, Event, KeptPromise, Outgoing, Reach, SlotState
 
 TRIES_MOST = 8
-"""Refusals after which a recipient is shown as refused."""
+"""Refusals for a recipient's sake after which it is shown as refused."""
 
 STEP_DECIDE = 12
-"""From this step on the relay refuses for a recipient's sake; before it, for the envelope's."""
+"""From this step on the relay refuses for a recipient's sake; before it, for the envelope's: that is never final."""
+
+STEP_PREKEYS = 10
+"""The relay looks at the recipients' prekeys, and does not say whose it refuses."""
+
+HELD_TRIES = 4
+"""Refusals for the envelope's sake that count as tries; a recipient keeps some for what is about itself."""
+
+HELD_MOST_MS = 4 * 60 * 1000
+"""What was refused for the envelope's sake is sent again at the latest after this."""
 
 RESEAL_MOST_MS = 60 * 60 * 1000
 HEADER_BYTES = 32 * KIB
@@ -51,6 +60,16 @@ class Refused:
 Answer = Promised | Refused
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What stored answers tell the operator."""
+
+    wrong: Sequence[str]
+    """What is wrong with promises."""
+    held: str = ""
+    """Why the relay keeps refusing what this node sends, for no recipient's sake; empty when it does not."""
+
+
 def read_answer(
     envelope: Outgoing, outcome: Outcome, *, relay_key: PublicKey, exchange: str, seen: VerifiedRoots
 ) -> Answer:
@@ -75,14 +94,15 @@ def read_answer(
     raise VerificationFailed("the relay answered neither a promise nor a refusal")
 
 
-def record(connection: Connection, *, answers: Sequence[Answer], now_ms: int, reseal_first_ms: int) -> list[str]:
-    """Store answers and what they mean for each recipient; return what is wrong with them, for alarms."""
+def record(connection: Connection, *, answers: Sequence[Answer], now_ms: int, reseal_first_ms: int) -> Recorded:
+    """Store answers and what they mean for each recipient; return what an alarm is due for."""
     promised = [answer for answer in answers if isinstance(answer, Promised)]
     wrong = _promised(connection, promised, now_ms) if promised else []
+    held = ""
     for answer in answers:
         if isinstance(answer, Refused):
-            _refused(connection, answer, now_ms, reseal_first_ms)
-    return wrong
+            held = _refused(connection, answer, now_ms, reseal_first_ms) or held
+    return Recorded(wrong, held)
 
 
 def _promised(connection: Connection, answers: Sequence[Promised], now_ms: int) -> list[str]:
@@ -133,7 +153,8 @@ def _compare_decisions(answer: Promised, rows: Mapping[int, Addressee]) -> list[
     return wrong
 
 
-def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_ms: int) -> None:
+def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_ms: int) -> str:
+    """Store a refusal; return why recipients are held up, once they are refused again for no sake of theirs."""
     envelope, refusal = answer.envelope, answer.refusal
     sending.add_refusal(
         connection,
@@ -154,11 +175,16 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
     changed = [_after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms, stale=stale) for row in sealed]
     reports.replace_addressees(connection, changed)
     sending.drop_given_up(connection, changed)
-    if envelope.kind == EnvelopeKind.REPORT:
+    held = refusal.step < STEP_DECIDE
+    told = held and bool(sealed) and all(row.tries >= HELD_TRIES for row in sealed)
+    if envelope.kind == EnvelopeKind.REPORT and not told:
         detail = f"by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
         reports.add_events(
             connection, [Event(envelope.item, now_ms, "refused", refusal.recipient, detail, envelope.envelope)]
         )
+    if held and any(row.tries for row in sealed):
+        return f"the relay refuses what this node sends, at step {refusal.step}: {refusal.reason}"
+    return ""
 
 
 def _sealed_at(envelope: Outgoing) -> int:
@@ -176,16 +202,20 @@ def _after_refusal(
     sealed under (`stale`), it is decided on again later, alone. Others are decided on again at once, and this is no try
     of theirs: with each such refusal there is one recipient fewer. When the refusal names nobody and is about a
     recipient, each gets an envelope of its own, so that one denied slot holds up nobody else for long.
+
+    A refusal for the envelope's sake (a wrong clock, a certificate that has run out) is never final: when its cause is
+    gone, everything that waits goes.
     """
     why = f"refused by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
-    about_recipient = refusal.step >= STEP_DECIDE
+    if refusal.step < STEP_DECIDE:
+        return _held(row, refusal, why, now_ms, first_ms)
     named = refusal.recipient == row.recipient
-    innocent = about_recipient and bool(refusal.recipient) and not named
+    innocent = bool(refusal.recipient) and not named
     tries = row.tries if innocent else row.tries + 1
     if (named and not stale) or tries >= TRIES_MOST:
         return replace(row, state=Reach.REFUSED, why=why, tries=tries)
     wait_ms = min(first_ms << row.tries, RESEAL_MOST_MS)
-    if innocent or (about_recipient and recipients > 1 and not named):
+    if innocent or (recipients > 1 and not named):
         wait_ms = 0
     return replace(
         row,
@@ -193,7 +223,22 @@ def _after_refusal(
         why=why,
         tries=tries,
         due_ms=now_ms + wait_ms,
-        alone=row.alone or (about_recipient and not innocent),
+        alone=row.alone or not innocent,
+        envelope=b"",
+    )
+
+
+def _held(row: Addressee, refusal: Refusal, why: str, now_ms: int, first_ms: int) -> Addressee:
+    """Return a recipient's row after a refusal that is about none of them: it waits, each time longer at first."""
+    wait_ms = min(first_ms << 2 * min(row.tries, HELD_TRIES), HELD_MOST_MS)
+    return replace(
+        row,
+        state=Reach.WAITING,
+        why=why,
+        tries=max(row.tries, min(row.tries + 1, HELD_TRIES)),
+        due_ms=now_ms + wait_ms,
+        # One recipient's prekey must not hold up the others for ever.
+        alone=row.alone or (refusal.step == STEP_PREKEYS and row.tries >= HELD_TRIES),
         envelope=b"",
     )
 

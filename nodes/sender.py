@@ -34,6 +34,9 @@ AHEAD = 64
 ROUND_ITEMS = 64
 IDLE_S = 60.0
 PART = "submit"
+HELD = "refused"
+"""Subject of the alarm that the relay refuses for no recipient's sake."""
+
 STATEMENT_BYTES_MOST = 2 * MIB
 
 
@@ -62,6 +65,7 @@ class Sender:
         self._unanswered: dict[bytes, Outgoing] = {}
         self._in_flight: dict[int, Sequence[Outgoing]] = {}
         self._frame = 0
+        self._held = True  # an alarm of the last run may be open
         self._log = get_logger(__name__)
 
     @property
@@ -209,15 +213,25 @@ class Sender:
         answers: list[Answer] = await asyncio.get_running_loop().run_in_executor(core.executor, read)
         del self._in_flight[answered.number]
         now_ms, first_ms = core.clock(), int(core.timing.reseal_first_s * 1000)
-        wrong = await core.database.write(partial(record, answers=answers, now_ms=now_ms, reseal_first_ms=first_ms))
-        for text in wrong:
+        told = await core.database.write(partial(record, answers=answers, now_ms=now_ms, reseal_first_ms=first_ms))
+        for text in told.wrong:
             await core.alarms.raise_(alarms.RELAY, text[:64], text)
+        await self._show_held(told.held, promised=any(isinstance(each, Promised) for each in answers))
         for each in sent:
             self._unanswered.pop(each.envelope, None)
         self._room.set()
         self._work.set()
         self._on_answer()
         self._log.debug("answered", promised=sum(isinstance(a, Promised) for a in answers), of=len(answers))
+
+    async def _show_held(self, held: str, *, promised: bool) -> None:
+        """Keep an alarm open while the relay refuses everything, and close it once something is promised."""
+        if held:
+            self._held = True
+            await self._core.alarms.raise_(alarms.RELAY, HELD, held)
+        elif promised and self._held:
+            self._held = False
+            await self._core.alarms.close(alarms.RELAY, HELD)
 
 
 def _read_jobs(

@@ -26,7 +26,7 @@ from exchange.policy.codec import encode_label, encode_release
 from exchange.policy.text import parse_label
 from exchange.receipts.model import Refusal
 from nodes import vault
-from nodes.answers import STEP_DECIDE, TRIES_MOST, _after_refusal
+from nodes.answers import HELD_MOST_MS, HELD_TRIES, STEP_DECIDE, STEP_PREKEYS, TRIES_MOST, _after_refusal
 from nodes.keybox import FILE, Keybox
 from nodes.keystore import create_keys, load_keys, save_keys
 from nodes.link import Link
@@ -248,6 +248,26 @@ def test_a_refusal_of_the_envelope_itself_is_not_held_against_its_recipients() -
     again = after(refusal, a_row())
     assert (again.state, again.alone) == (Reach.WAITING, False)
     assert again.due_ms > 1_000
+
+
+def test_refusals_of_the_envelope_itself_are_never_final_and_slow_down_to_a_few_minutes() -> None:
+    refusal = replace(a_refusal(), step=5, recipient="", clause="", reason="SENDER_KEY_NOT_VALID")
+    row, waits = a_row(), []
+    for _ in range(3 * TRIES_MOST):
+        row = _after_refusal(row, refusal, 2, 0, 4_000)
+        assert row.state is Reach.WAITING and refusal.reason in row.why and not row.alone
+        waits.append(row.due_ms)
+        row = replace(row, state=Reach.SEALED)
+    assert waits[0] == 4_000 and waits == sorted(waits) and waits[-1] == HELD_MOST_MS
+    assert row.tries == HELD_TRIES < TRIES_MOST - 1  # a refusal for the recipient's sake still has tries of its own
+    named = _after_refusal(a_row(tries=TRIES_MOST), replace(refusal, recipient="XV"), 2, 0, 4_000)
+    assert (named.state, named.tries) == (Reach.WAITING, TRIES_MOST)
+
+
+def test_whose_prekey_is_refused_again_and_again_holds_up_nobody_else() -> None:
+    refusal = replace(a_refusal(), step=STEP_PREKEYS, recipient="", clause="")
+    assert not after(refusal, a_row()).alone
+    assert after(refusal, a_row(tries=HELD_TRIES)).alone
 
 
 async def test_statements_that_wait_together_stand_under_one_signature() -> None:
