@@ -14,8 +14,9 @@ from exchange.crypto.codec import encode_signed
 from exchange.crypto.signed import Signed
 from exchange.directory.codec import join_request_to_proto
 from exchange.directory.statements import JoinRequest
+from exchange.errors import Unavailable
 from exchange.runtime.grpc_options import channel_options
-from exchange.runtime.interceptors import from_rpc_error
+from exchange.runtime.interceptors import from_rpc_error, was_answered
 from exchange.runtime.relay_info import RelayInfo
 from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
 from exchange.v1 import join_service_pb2 as pb
@@ -47,7 +48,11 @@ def _call(relay: RelayInfo, ask: Callable[[JoinServiceStub], T]) -> T:
         try:
             return ask(stub)
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            found = from_rpc_error(error)
+            if type(found) is Unavailable and not was_answered(error):
+                where = relay.join_address
+                raise Unavailable(f"no relay answers at {where}: {found}", hint="check that it runs there") from error
+            raise found from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import grpc
 
 from exchange.errors import ExchangeError, Unavailable
 from exchange.runtime.grpc_options import local_options
-from exchange.runtime.interceptors import from_rpc_error
+from exchange.runtime.interceptors import from_rpc_error, was_answered
 from nodes.v1.node_service_pb2_grpc import NodeServiceStub
 
 SOCKET = Path("run") / "node.sock"
@@ -44,9 +44,8 @@ def connect(home: Path) -> Iterator[NodeServiceStub]:
 
 def _ours(error: grpc.RpcError, home: Path) -> ExchangeError:
     found = from_rpc_error(error)
-    # A node that was killed leaves its socket behind.
-    refused = getattr(error, "code", lambda: None)() is grpc.StatusCode.UNAVAILABLE
-    return _not_running(home) if refused and type(found) is Unavailable else found
+    # A node that was killed leaves its socket behind. A node that runs may itself say that the relay is unavailable.
+    return _not_running(home) if type(found) is Unavailable and not was_answered(error) else found
 
 
 def _not_running(home: Path) -> Unavailable:

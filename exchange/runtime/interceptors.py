@@ -101,6 +101,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             _log.error("failed", method=method, exc_info=error)
         elif isinstance(known, ConfigurationError):
             _log.error("refused", method=method, reason=known.reason, detail=str(known))
+        elif self._detailed:
+            # The caller gets the detail, which may quote a report; the log does not need it.
+            _log.info("refused", method=method, reason=known.reason)
         else:
             _log.info("refused", method=method, reason=known.reason, detail=str(known))
         if known is None:
@@ -133,6 +136,11 @@ def from_rpc_error(error: grpc.RpcError) -> ExchangeError:
         made = kind(detail, hint=hint, place=described.get("place", ""))
     made.__cause__ = error
     return made
+
+
+def was_answered(error: grpc.RpcError) -> bool:
+    """Say whether a service of ours raised it; otherwise the call never reached one, or was cut off."""
+    return REASON in _trailing(error)
 
 
 def _behaviour(handler: Handler) -> Callable[..., Any]:

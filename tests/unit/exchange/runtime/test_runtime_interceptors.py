@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import structlog.testing
 
 from exchange import errors
 from exchange.errors import (
@@ -25,8 +26,9 @@ from exchange.errors import (
     StorageFull,
     Unavailable,
 )
+from exchange.runtime import interceptors
 from exchange.runtime.grpc_options import local_options
-from exchange.runtime.interceptors import DETAIL, REASON, ErrorInterceptor, from_rpc_error
+from exchange.runtime.interceptors import DETAIL, REASON, ErrorInterceptor, from_rpc_error, was_answered
 from tests.support.errors import every_error
 
 SECRET = "detail-for-the-operator-alone"
@@ -150,6 +152,24 @@ async def test_on_the_operators_own_socket_detail_hint_and_place_travel(tmp_path
     )
     assert type(known) is BadLabel
     assert (str(known), known.hint, known.place) == ("no such TLP", "use amber", "line 3")
+
+
+async def test_a_detail_is_either_in_the_answer_or_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for detailed in (True, False):
+        log = structlog.testing.CapturingLogger()
+        monkeypatch.setattr(interceptors, "_log", log)
+        await raised(BadLabel(SECRET), tmp_path, "unary_unary", detailed=detailed)
+        (logged,) = log.calls
+        assert logged.kwargs["reason"] == "BAD_LABEL"
+        assert logged.kwargs.get("detail") == (None if detailed else SECRET)
+
+
+async def test_whether_a_service_answered_is_told_apart_from_no_answer(tmp_path: Path) -> None:
+    assert was_answered(await raised(Unavailable("the relay is away"), tmp_path, "unary_unary"))
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'nobody'}", options=local_options()) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, "unary_unary")
+    assert not was_answered(caught.value)
 
 
 @pytest.mark.parametrize("kind", every_error())
