@@ -4,7 +4,6 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -60,13 +59,14 @@ def play(path: Path, *, stop_after: bool) -> None:
     clear(path)
     start = time.monotonic()
     home, processes = Home(path), Processes(path)
-    # A request to stop ends the demo as Ctrl-C does: through the same way out.
-    signal.signal(signal.SIGTERM, _interrupt)
     finished = False
     # A pipe has no width of its own; tables should not be squeezed into 80 columns.
     console = Console() if Console().is_terminal else Console(width=140)
     try:
         with Stage(cast.players(), console) as stage:
+            # A request to stop ends the demo as Ctrl-C does: through the same way out.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_, stage=stage: stage.stop())
             shown = _play(Exchange(home, processes, stage))
         finished = True
     finally:
@@ -75,10 +75,6 @@ def play(path: Path, *, stop_after: bool) -> None:
     _summary(console, shown, seconds=time.monotonic() - start)
     if not stop_after:
         _look_around(console, path)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _play(exchange: Exchange) -> list[Proven]:

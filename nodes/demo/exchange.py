@@ -90,6 +90,7 @@ class Exchange:
         """Wait until `done` answers yes, and keep the screen fresh meanwhile."""
         deadline = time.monotonic() + WAIT_S
         while not done():
+            self.stage.go_on()
             if time.monotonic() > deadline:
                 raise Unavailable(f"{what}: not there after {WAIT_S:.0f} seconds", hint="look at the nodes' log files")
             self.refresh()

@@ -49,6 +49,7 @@ class Stage:
     lines: dict[str, Line] = field(default_factory=dict)
     doing: str = ""
     live: Live | None = None
+    asked_to_stop: bool = False
 
     def __enter__(self) -> Self:
         """Begin to draw."""
@@ -82,6 +83,16 @@ class Stage:
         spinner = Spinner("dots", Text(f" {self.doing}")) if self.doing else Text("")
         return Group(table, spinner)
 
+    def stop(self) -> None:
+        """Ask for the end. A KeyboardInterrupt alone can be lost: within a callback of a library Python ignores it."""
+        self.asked_to_stop = True
+        raise KeyboardInterrupt
+
+    def go_on(self) -> None:
+        """Go on, or raise KeyboardInterrupt when the end was asked for."""
+        if self.asked_to_stop:
+            raise KeyboardInterrupt
+
     def act(self, title: str) -> None:
         """Begin a new part of the story."""
         self.console.print(Rule(title, align="left", style="bold"))
@@ -93,6 +104,7 @@ class Stage:
     @contextmanager
     def step(self, doing: str) -> Iterator[None]:
         """Show what is being done, then that it is done and how long it took."""
+        self.go_on()
         self.doing = doing
         start = time.monotonic()
         try:
@@ -102,6 +114,7 @@ class Stage:
             raise
         finally:
             self.doing = ""
+        self.go_on()
         self.tell(f"{doing} ({time.monotonic() - start:.1f} s)", mark="✓")
 
     def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:

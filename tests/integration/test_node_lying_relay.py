@@ -230,7 +230,8 @@ async def test_an_answer_that_the_relay_did_not_sign_counts_for_nothing() -> Non
         sent = await push(node, "XV")
         await receipted(node, sent.item, "XV")
         await alarmed(node, "relay")
-        assert len(told) > 2
+        # The receipt can overtake the honest answer.
+        await until(lambda: len(told) > 2, "the honest answer did not come")
         kept = await node.core.database.read(partial(sending.promises, after=-1, limit=9, unchecked=False))
         assert kept and all(each.promise for each in kept)
 
