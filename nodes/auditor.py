@@ -9,6 +9,7 @@ What fails raises an alarm; the proofs and promises stay in the store as evidenc
 the log a minute after it was given has been broken.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from typing import TypeVar
 from exchange.crypto.codec import decode_signed
 from exchange.crypto.signed import Signed
 from exchange.directory.state import Frontier
-from exchange.errors import BadProof, ExchangeError, Unavailable, VerificationFailed
+from exchange.errors import BadProof, ExchangeError, RateLimited, Unavailable, VerificationFailed
 from exchange.limits import KIB
 from exchange.merkle import verify_consistency
 from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise
@@ -194,7 +195,7 @@ class Auditor:
         held, wrong = [], []
         for each in promises:
             try:
-                await self._check_promise(each, checkpoint)
+                await self._check_when_allowed(each, checkpoint)
             except VerificationFailed as error:
                 if core.clock() - each.received_ms < MERGE_MS:
                     continue
@@ -206,6 +207,14 @@ class Auditor:
         if held:
             await core.database.write(partial(sending.promise_checked, envelopes=held, size=checkpoint.size))
         return len(held), wrong
+
+    async def _check_when_allowed(self, kept: KeptPromise, checkpoint: Checkpoint) -> None:
+        """Check a promise, at the pace that the relay allows: a node has more promises than calls in a minute."""
+        while True:
+            try:
+                return await self._check_promise(kept, checkpoint)
+            except RateLimited:
+                await asyncio.sleep(self._core.timing.audit_pause_s)
 
     async def _check_promise(self, kept: KeptPromise, checkpoint: Checkpoint) -> None:
         core = self._core

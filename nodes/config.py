@@ -32,6 +32,9 @@ class Timing(Section):
     )
     prekeys_s: float = Field(default=3_600.0, gt=0, description="Own prekeys are looked at this often.")
     audit_s: float = Field(default=60.0, gt=0, description="New promises are looked up in the relay's log this often.")
+    audit_pause_s: float = Field(
+        default=3.0, gt=0, description="The audit pauses so long when the relay finds that it asks too often."
+    )
     retry_first_s: float = Field(default=0.5, gt=0, description="First wait after the relay could not be reached.")
     retry_most_s: float = Field(default=60.0, gt=0, description="Longest wait between attempts to reach the relay.")
     reseal_first_s: float = Field(

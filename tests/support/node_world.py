@@ -31,6 +31,7 @@ QUICK = Timing(
     receipts_s=0.05,
     obligations_s=0.2,
     audit_s=0.5,
+    audit_pause_s=0.05,
     retry_first_s=0.05,
     retry_most_s=0.3,
     reseal_first_s=0.05,
