@@ -98,7 +98,7 @@ def run(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a user never sees a traceback
         return _explain(error)
     if code == INTERRUPTED_BY_TYPER:
-        complain("interrupted")
+        return _interrupted()
     return code if isinstance(code, int) else 0
 
 
@@ -108,8 +108,7 @@ def _explain(error: BaseException) -> int:
             complain(str(error), place=error.place, hint=error.hint)
             return exit_code(error)
         case typer.Abort() | KeyboardInterrupt():
-            complain("interrupted")
-            return INTERRUPTED
+            return _interrupted()
         case typer.exceptions.TyperException():
             context = getattr(error, "ctx", None)
             words = getattr(error, "format_message", lambda: str(error))()
@@ -123,6 +122,14 @@ def _explain(error: BaseException) -> int:
             _drop_output()
             return 128 + signal.SIGPIPE
     return _outside(error) if isinstance(error, OSError) and error.errno in _OUTSIDE else _bug(error)
+
+
+def _interrupted() -> int:
+    if sys.stderr.isatty():
+        # A question may stand on this line.
+        print(file=sys.stderr)
+    complain("interrupted")
+    return INTERRUPTED
 
 
 def _outside(error: OSError) -> int:

@@ -82,7 +82,10 @@ def table(
         return
     stream = sys.stderr if to_stderr else sys.stdout
     if stream.isatty():
-        made = Table(*columns, title=title or None, title_justify="left", header_style="bold")
+        made = Table(title=title or None, title_justify="left", header_style="bold")
+        for place, name in enumerate(columns):
+            # The first names the row in other commands; no cell may lose a part of its text.
+            made.add_column(name, no_wrap=place == 0, overflow="fold")
         for row in shown:
             made.add_row(*(escape(cell) for cell in row))
         Console(file=stream).print(made)

@@ -25,6 +25,16 @@ def test_a_table_in_a_pipe_is_plain_columns(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "item  title\n3f9a  Road [bold]block\n"
 
 
+def test_a_narrow_terminal_cuts_nothing_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    output.table(("item", "when", "title"), [("3f9a3f9a3f9a", "2026-11-24 04:23:48", "Roadblock" * 9)])
+    shown = capsys.readouterr().out
+    assert "3f9a3f9a3f9a" in shown and "…" not in shown
+
+
 def test_an_empty_table_says_so_and_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
     output.table(("item",), [], empty="no reports yet")
     captured = capsys.readouterr()
