@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -187,13 +188,13 @@ def shell(script: str) -> subprocess.CompletedProcess[str]:
         ("concord agreement draft XA XV >&-", OK),
         ("concord agreement draft XA XV 2>&-", OK),
         ("set -o pipefail; concord agreement draft XA XV | head -1", OK),
-        ("concord --help | true; exit ${PIPESTATUS[0]}", 128 + 13),
+        ("concord --help | true; exit ${PIPESTATUS[0]}", OK),
     ],
 )
 def test_output_that_goes_nowhere_is_no_bug(place: Path, script: str, code: int) -> None:
     ran = shell(script)
     # Whether a short text is written before its reader leaves is a matter of time.
-    assert ran.returncode in ((code, OK) if "|" in script else (code,)), ran.stderr
+    assert ran.returncode in ((OK, 128 + signal.SIGPIPE) if "|" in script else (code,)), ran.stderr
     assert "Traceback" not in ran.stderr and "bug" not in ran.stderr and "Exception ignored" not in ran.stderr
 
 
