@@ -259,9 +259,12 @@ def _load(der_or_pem: bytes) -> x509.Certificate:
         raise MalformedInput(f"a certificate has at most {CERTIFICATE_BYTES} bytes, not {len(der_or_pem)}")
     load = x509.load_pem_x509_certificate if der_or_pem.startswith(_PEM_START) else x509.load_der_x509_certificate
     try:
-        return load(der_or_pem)
+        certificate = load(der_or_pem)
     except (ValueError, x509.InvalidVersion) as error:  # the library's own errors are no ValueErrors
         raise MalformedInput("not an X.509 certificate") from error
+    if certificate.serial_number <= 0:  # RFC 5280, 4.1.2.2; the library only warns
+        raise MalformedInput("a certificate's serial number is positive")
+    return certificate
 
 
 def _load_peer(leaf_pem: bytes) -> x509.Certificate:

@@ -4,83 +4,34 @@ Titles, contents, labels and audiences of reports lie in `report.record` and `re
 own key (keys.db). What stands in clear here is what must be searched: docs/spec/node-store.md lists it.
 """
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, UniqueConstraint
 
 from exchange.names import PARTY_MAX
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(column_0_label)s",
-    }
-)
-
-
-NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-"""SQLite makes a single key of this type the row's own number."""
-
-
-def _number(name: str, *, key: bool = False) -> Column[int]:
-    return Column(name, NUMBER, primary_key=key, autoincrement=False, nullable=False)
-
-
-def _small(name: str, *, key: bool = False) -> Column[int]:
-    return Column(name, SmallInteger, primary_key=key, autoincrement=False, nullable=False)
-
-
-def _data(name: str, *, key: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, primary_key=key, nullable=False)
-
-
-def _party(name: str, *, key: bool = False) -> Column[str]:
-    return Column(name, String(PARTY_MAX), primary_key=key, nullable=False)
-
-
-def _word(name: str, *, key: bool = False, length: int = 64) -> Column[str]:
-    return Column(name, String(length), primary_key=key, nullable=False)
-
-
-def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
-
+from nodes.store.columns import data, metadata, number, party, small, text, word
 
 # -- reports -----------------------------------------------------------------------------------------------------------
 
 report = Table(
     "report",
     metadata,
-    _data("item", key=True),
-    _number("number"),
-    _data("thread"),
-    _word("direction", length=8),
-    _party("originator"),
-    _party("sender"),
-    _word("kind"),
-    _small("tlp"),
-    _small("lane"),
-    _number("authored_ms"),
-    _number("stored_ms"),
-    _word("state", length=16),
-    _data("stix_digest"),
-    _data("title"),
-    _data("record"),
-    _number("purge_at_ms"),
-    _number("ask_at_ms"),
-    _number("review_at_ms"),
+    data("item", key=True),
+    number("number"),
+    data("thread"),
+    word("direction", length=8),
+    party("originator"),
+    party("sender"),
+    word("kind"),
+    small("tlp"),
+    small("lane"),
+    number("authored_ms"),
+    number("stored_ms"),
+    word("state", length=16),
+    data("stix_digest"),
+    data("title"),
+    data("record"),
+    number("purge_at_ms"),
+    number("ask_at_ms"),
+    number("review_at_ms"),
     UniqueConstraint("number"),
     Index("ix_report_thread", "thread"),
     Index("ix_report_stix_digest", "stix_digest"),
@@ -94,22 +45,22 @@ report = Table(
 audience = Table(
     "audience",
     metadata,
-    _data("item", key=True),
-    _party("recipient", key=True),
-    _number("number"),
-    _small("kind"),
-    _small("lane"),
-    _word("state", length=16),
-    _text("why"),
-    _number("due_ms"),
+    data("item", key=True),
+    party("recipient", key=True),
+    number("number"),
+    small("kind"),
+    small("lane"),
+    word("state", length=16),
+    text("why"),
+    number("due_ms"),
     Column("tries", Integer, nullable=False),
     Column("alone", Boolean, nullable=False),
-    _data("basis_id"),
+    data("basis_id"),
     Column("basis_version", Integer, nullable=False),
-    _data("basis_commitment"),
-    _text("clause"),
-    _data("envelope"),
-    _number("receipted_ms"),
+    data("basis_commitment"),
+    text("clause"),
+    data("envelope"),
+    number("receipted_ms"),
 )
 """Where an item stands with each recipient; of control statements only until the relay has promised them."""
 
@@ -130,14 +81,14 @@ Index(
 event = Table(
     "event",
     metadata,
-    _number("number", key=True),
-    _data("item"),
-    _number("at_ms"),
-    _word("event", length=32),
+    number("number", key=True),
+    data("item"),
+    number("at_ms"),
+    word("event", length=32),
     Column("partner", String(PARTY_MAX), nullable=False),
-    _text("detail"),
-    _data("envelope"),
-    _number("log_position"),
+    text("detail"),
+    data("envelope"),
+    number("log_position"),
     Index("ix_event_item", "item"),
 )
 """The story of each report. Rows are added and never changed."""
@@ -145,19 +96,19 @@ event = Table(
 retraction = Table(
     "retraction",
     metadata,
-    _data("item", key=True),
-    _party("originator", key=True),
-    _small("action"),
-    _word("reason_code", length=32),
-    _text("text"),
-    _number("at_ms"),
-    _number("stored_ms"),
-    _data("statement"),
-    _data("envelope"),
+    data("item", key=True),
+    party("originator", key=True),
+    small("action"),
+    word("reason_code", length=32),
+    text("text"),
+    number("at_ms"),
+    number("stored_ms"),
+    data("statement"),
+    data("envelope"),
 )
 """Retractions, also of items that have not come yet; only the one by an item's originator counts for it."""
 
-idempotency = Table("idempotency", metadata, _data("key", key=True), _data("item"), _number("at_ms"))
+idempotency = Table("idempotency", metadata, data("key", key=True), data("item"), number("at_ms"))
 """Digests of idempotency keys, and the item that each push made."""
 
 # -- sending -----------------------------------------------------------------------------------------------------------
@@ -165,24 +116,24 @@ idempotency = Table("idempotency", metadata, _data("key", key=True), _data("item
 control = Table(
     "control",
     metadata,
-    _data("item", key=True),
-    _word("type", length=128),
-    _data("statement"),
-    _number("added_ms"),
+    data("item", key=True),
+    word("type", length=128),
+    data("statement"),
+    number("added_ms"),
 )
 """Signed control statements that wait to be sealed for somebody."""
 
 outbox = Table(
     "outbox",
     metadata,
-    _data("envelope", key=True),
-    _number("number"),
-    _data("item"),
-    _small("kind"),
-    _small("lane"),
-    _number("sealed_ms"),
-    _data("header"),
-    _data("submission"),
+    data("envelope", key=True),
+    number("number"),
+    data("item"),
+    small("kind"),
+    small("lane"),
+    number("sealed_ms"),
+    data("header"),
+    data("submission"),
     UniqueConstraint("number"),
 )
 """Sealed envelopes without an answer: these bytes, and no others, are sent until the relay answers."""
@@ -190,14 +141,14 @@ outbox = Table(
 slot = Table(
     "slot",
     metadata,
-    _data("envelope", key=True),
-    _party("recipient", key=True),
-    _data("item"),
-    _small("place"),
-    _small("lane"),
-    _number("stream"),
-    _number("seq"),
-    _word("state", length=16),
+    data("envelope", key=True),
+    party("recipient", key=True),
+    data("item"),
+    small("place"),
+    small("lane"),
+    number("stream"),
+    number("seq"),
+    word("state", length=16),
     Index("ix_slot_recipient", "recipient", "stream", "lane", "seq", unique=True),
 )
 """The number that each recipient's slot took: sealed, promised or voided."""
@@ -205,30 +156,30 @@ slot = Table(
 sequence = Table(
     "sequence",
     metadata,
-    _party("recipient", key=True),
-    _number("stream", key=True),
-    _small("lane", key=True),
-    _number("last_seq"),
-    _number("settled_seq"),
-    _data("settled_hash"),
-    _number("traffic_ms"),
-    _number("head_ms"),
+    party("recipient", key=True),
+    number("stream", key=True),
+    small("lane", key=True),
+    number("last_seq"),
+    number("settled_seq"),
+    data("settled_hash"),
+    number("traffic_ms"),
+    number("head_ms"),
 )
 """Last number used towards a recipient, and the running hash up to the last one that is answered without a gap."""
 
 promise = Table(
     "promise",
     metadata,
-    _data("envelope", key=True),
-    _data("item"),
-    _number("log_index"),
-    _number("directory_size"),
-    _number("received_ms"),
+    data("envelope", key=True),
+    data("item"),
+    number("log_index"),
+    number("directory_size"),
+    number("received_ms"),
     Column("ours", Boolean, nullable=False),
-    _number("checked_size"),
-    _data("promise"),
-    _data("header"),
-    _data("decisions"),
+    number("checked_size"),
+    data("promise"),
+    data("header"),
+    data("decisions"),
     Index("ix_promise_log_index", "log_index"),
     Index("ix_promise_checked_size", "checked_size", "log_index"),
 )
@@ -237,39 +188,39 @@ promise = Table(
 refusal = Table(
     "refusal",
     metadata,
-    _number("number", key=True),
-    _data("envelope"),
-    _data("item"),
-    _word("reason"),
-    _small("step"),
+    number("number", key=True),
+    data("envelope"),
+    data("item"),
+    word("reason"),
+    small("step"),
     Column("recipient", String(PARTY_MAX), nullable=False),
-    _number("refused_ms"),
-    _data("statement"),
+    number("refused_ms"),
+    data("statement"),
 )
 """What the relay refused, with its signed words."""
 
 receipt_batch = Table(
     "receipt_batch",
     metadata,
-    _data("hash", key=True),
-    _party("sender"),
-    _number("at_ms"),
-    _number("stored_ms"),
-    _data("statement"),
+    data("hash", key=True),
+    party("sender"),
+    number("at_ms"),
+    number("stored_ms"),
+    data("statement"),
 )
 """Signed batches of receipts that came back."""
 
 receipt = Table(
     "receipt",
     metadata,
-    _data("envelope", key=True),
-    _party("recipient", key=True),
-    _small("status", key=True),
-    _data("item"),
-    _number("at_ms"),
-    _small("step"),
-    _word("reason"),
-    _data("batch"),
+    data("envelope", key=True),
+    party("recipient", key=True),
+    small("status", key=True),
+    data("item"),
+    number("at_ms"),
+    small("step"),
+    word("reason"),
+    data("batch"),
 )
 """One line of a batch, by the recipient that signed it."""
 
@@ -278,50 +229,50 @@ receipt = Table(
 inbox = Table(
     "inbox",
     metadata,
-    _data("envelope", key=True),
-    _party("sender"),
-    _data("item"),
-    _small("kind"),
-    _small("lane"),
-    _number("stream"),
-    _number("seq"),
-    _number("position"),
-    _number("stored_ms"),
+    data("envelope", key=True),
+    party("sender"),
+    data("item"),
+    small("kind"),
+    small("lane"),
+    number("stream"),
+    number("seq"),
+    number("position"),
+    number("stored_ms"),
     Index("ix_inbox_sender", "sender", "stream", "lane", "seq"),
     Index("ix_inbox_item", "item"),
 )
 """Every envelope that held, for ever: what a repeat is recognised by, and loss."""
 
-cursor = Table("cursor", metadata, _small("lane", key=True), _number("position"), _number("drained_ms"))
+cursor = Table("cursor", metadata, small("lane", key=True), number("position"), number("drained_ms"))
 """Last position that is durable here, and the relay's time when a lane was last empty."""
 
 stream_head = Table(
     "stream_head",
     metadata,
-    _party("sender", key=True),
-    _number("stream", key=True),
-    _small("lane", key=True),
-    _number("checked_seq"),
-    _data("checked_hash"),
-    _number("head_seq"),
-    _data("head_hash"),
-    _text("voided"),
-    _number("head_ms"),
-    _word("state", length=16),
+    party("sender", key=True),
+    number("stream", key=True),
+    small("lane", key=True),
+    number("checked_seq"),
+    data("checked_hash"),
+    number("head_seq"),
+    data("head_hash"),
+    text("voided"),
+    number("head_ms"),
+    word("state", length=16),
 )
 """What a sender says it has sent here, and how far that was found to be true."""
 
 receipt_queue = Table(
     "receipt_queue",
     metadata,
-    _number("number", key=True),
-    _party("sender"),
-    _data("envelope"),
-    _data("item"),
-    _small("status"),
-    _number("at_ms"),
-    _small("step"),
-    _word("reason"),
+    number("number", key=True),
+    party("sender"),
+    data("envelope"),
+    data("item"),
+    small("status"),
+    number("at_ms"),
+    small("step"),
+    word("reason"),
     Column("urgent", Boolean, nullable=False),
 )
 """Receipts that wait to be signed."""
@@ -329,52 +280,52 @@ receipt_queue = Table(
 quarantine = Table(
     "quarantine",
     metadata,
-    _data("hash", key=True),
-    _number("at_ms"),
+    data("hash", key=True),
+    number("at_ms"),
     Column("sender", String(PARTY_MAX), nullable=False),
-    _small("lane"),
-    _number("position"),
-    _small("step"),
-    _word("reason"),
-    _text("detail"),
-    _data("raw"),
+    small("lane"),
+    number("position"),
+    small("step"),
+    word("reason"),
+    text("detail"),
+    data("raw"),
 )
 """Deliveries that failed a check, as they came."""
 
 # -- trust -------------------------------------------------------------------------------------------------------------
 
-directory_entry = Table("directory_entry", metadata, _number("number", key=True), _data("entry"))
+directory_entry = Table("directory_entry", metadata, number("number", key=True), data("entry"))
 """The directory log, as the relay sent it and its checkpoints confirm."""
 
-checkpoint = Table("checkpoint", metadata, _small("log", key=True), _number("size"), _text("note"), _number("seen_ms"))
+checkpoint = Table("checkpoint", metadata, small("log", key=True), number("size"), text("note"), number("seen_ms"))
 """The newest verified checkpoint of each log."""
 
 prekey_bundle = Table(
-    "prekey_bundle", metadata, _data("hash", key=True), _party("party"), _number("first_day"), _data("bundle")
+    "prekey_bundle", metadata, data("hash", key=True), party("party"), number("first_day"), data("bundle")
 )
 """Partners' signed bundles of prekeys, by payload hash."""
 
 own_bundle = Table(
     "own_bundle",
     metadata,
-    _data("hash", key=True),
-    _number("first_day"),
-    _small("days"),
-    _number("made_ms"),
+    data("hash", key=True),
+    number("first_day"),
+    small("days"),
+    number("made_ms"),
     Column("published", Boolean, nullable=False),
-    _data("bundle"),
+    data("bundle"),
 )
 """Bundles that this node made."""
 
 agreement = Table(
     "agreement",
     metadata,
-    _data("commitment", key=True),
-    _data("agreement_id"),
+    data("commitment", key=True),
+    data("agreement_id"),
     Column("version", Integer, nullable=False),
-    _data("text"),
-    _data("view"),
-    _number("stored_ms"),
+    data("text"),
+    data("view"),
+    number("stored_ms"),
     Column("published", Boolean, nullable=False),
 )
 """Agreements of this party: signed texts (empty when only the view is known) and signed views."""
@@ -384,12 +335,12 @@ agreement = Table(
 alarm = Table(
     "alarm",
     metadata,
-    _number("number", key=True),
-    _word("kind"),
-    _word("subject", length=200),
-    _number("at_ms"),
-    _text("text"),
-    _number("closed_ms"),
+    number("number", key=True),
+    word("kind"),
+    word("subject", length=200),
+    number("at_ms"),
+    text("text"),
+    number("closed_ms"),
     Index("ix_alarm_kind", "kind", "subject"),
 )
 """What an operator must look at."""
@@ -397,15 +348,15 @@ alarm = Table(
 sensor = Table(
     "sensor",
     metadata,
-    _word("name", key=True),
-    _data("token_digest"),
-    _data("scope"),
-    _number("until_ms"),
-    _number("added_ms"),
-    _number("revoked_ms"),
-    _number("pushed"),
-    _number("refused"),
-    _number("last_ms"),
+    word("name", key=True),
+    data("token_digest"),
+    data("scope"),
+    number("until_ms"),
+    number("added_ms"),
+    number("revoked_ms"),
+    number("pushed"),
+    number("refused"),
+    number("last_ms"),
     UniqueConstraint("token_digest"),
 )
 """Machines that may push, with digests of their tokens; `scope` is JSON (nodes/sensors.py)."""
@@ -414,8 +365,8 @@ sensor = Table(
 
 keys_metadata = MetaData(naming_convention=metadata.naming_convention)
 
-report_key = Table("report_key", keys_metadata, _data("item", key=True), _data("wrapped"))
+report_key = Table("report_key", keys_metadata, data("item", key=True), data("wrapped"))
 """Keys of reports, each wrapped under the store's master key; deleting one destroys its report."""
 
-prekey = Table("prekey", keys_metadata, _data("key_id", key=True), _number("day"), _data("wrapped"))
+prekey = Table("prekey", keys_metadata, data("key_id", key=True), number("day"), data("wrapped"))
 """Seeds of daily prekeys, each wrapped under the store's master key."""

@@ -17,6 +17,7 @@ from exchange.runtime.database import Database
 from exchange.runtime.migrate import differences, upgrade
 from nodes.app import MIGRATIONS
 from nodes.store import alarms, receiving, reports, sending, trust
+from nodes.store.columns import metadata
 from nodes.store.rows import (
     Addressee,
     Alarm,
@@ -40,7 +41,6 @@ from nodes.store.rows import (
     TakenSlot,
     Withdrawal,
 )
-from nodes.store.tables import metadata
 
 NOW = 1_700_000_000_000
 REPORT, CONTROL = int(EnvelopeKind.REPORT), int(EnvelopeKind.CONTROL)

@@ -15,7 +15,7 @@ from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from nodes.author import Desk, author
 from nodes.sensors import PER_HOUR_MAX, Scope, Sensors, permit
-from nodes.store.tables import metadata
+from nodes.store.columns import metadata
 from tests.support.reports import LABEL, a_report
 
 DAY_MS = 86_400_000

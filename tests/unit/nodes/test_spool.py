@@ -13,7 +13,7 @@ from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from nodes.sensors import Scope, Sensors
 from nodes.spool import Spool
-from nodes.store.tables import metadata
+from nodes.store.columns import metadata
 
 DAY_MS = 86_400_000
 

@@ -346,3 +346,11 @@ def test_a_certificate_with_a_name_that_the_library_does_not_read_is_refused() -
     strange = ssl.DER_cert_to_PEM_cert(der[:at] + b"\xa3" + der[at + 1 :]).encode()
     with pytest.raises(NotAuthenticated):
         uri_of(strange)
+
+
+def test_a_serial_number_that_is_not_positive_is_refused() -> None:
+    """The library only warns of it (RFC 5280, 4.1.2.2)."""
+    first = CA.index(b"\xa0\x03\x02\x01\x02\x02") + 7  # behind the version, and the tag and length of the serial
+    negative = CA[:first] + bytes([0x81]) + CA[first + 1 :]
+    with pytest.raises(MalformedInput, match="serial number"):
+        validity(negative)
