@@ -35,6 +35,7 @@ from nodes.auditor import Auditor
 from nodes.config import NodeConfig, load
 from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
+from nodes.gate import Gate
 from nodes.keybox import Keybox
 from nodes.keystore import NodeKeys, load_keys
 from nodes.link import Link
@@ -296,7 +297,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
         )
-        people = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=True)], options=local_options())
+        people = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=True), Gate()], options=local_options())
         add_NodeServiceServicer_to_server(service, people)
         bind_socket(people, node.home / SOCKET, lock)
         await people.start()

@@ -59,13 +59,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        behaviour = _behaviour(handler)
+        behaviour = behaviour_of(handler)
         wrap = self._generator if inspect.isasyncgenfunction(behaviour) else self._coroutine
-        return _MAKERS[handler.request_streaming, handler.response_streaming](
-            wrap(behaviour, handler_call_details.method),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return with_behaviour(handler, wrap(behaviour, handler_call_details.method))
 
     def _coroutine(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
         """Wrap a method that returns its response, or writes its responses to the context."""
@@ -114,6 +110,23 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         await context.abort(status_of(known), known.public, tuple(metadata))
 
 
+def behaviour_of(handler: Handler) -> Callable[..., Any]:
+    """Return the service's method behind a handler; Any: it may be any method."""
+    behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    if behaviour is None:
+        raise InternalError("a method without a behaviour")
+    return behaviour
+
+
+def with_behaviour(handler: Handler, behaviour: Callable[..., Any]) -> Handler:
+    """Return the handler with another method behind it."""
+    return _MAKERS[handler.request_streaming, handler.response_streaming](
+        behaviour,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
 def from_rpc_error(error: grpc.RpcError) -> ExchangeError:
     """Return our error for what a call raised, of a synchronous channel or of an aio one.
 
@@ -141,13 +154,6 @@ def from_rpc_error(error: grpc.RpcError) -> ExchangeError:
 def was_answered(error: grpc.RpcError) -> bool:
     """Say whether a service of ours raised it; otherwise the call never reached one, or was cut off."""
     return REASON in _trailing(error)
-
-
-def _behaviour(handler: Handler) -> Callable[..., Any]:
-    behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    if behaviour is None:
-        raise InternalError("a method without a behaviour")
-    return behaviour
 
 
 def _ours(error: BaseException) -> ExchangeError | None:
