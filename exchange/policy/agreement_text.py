@@ -29,14 +29,23 @@ from exchange.policy.fields import (
     word,
     words,
 )
-from exchange.policy.model import BASIS_KINDS, Actions, Category, EvidenceUse, OnwardRule, Purpose, Tlp
+from exchange.policy.model import (
+    APPROVALS_MAX,
+    BASIS_KINDS,
+    HOPS_MAX,
+    Actions,
+    Category,
+    EvidenceUse,
+    OnwardRule,
+    Purpose,
+    Tlp,
+)
 from exchange.policy.strict_yaml import Node, parse_yaml
 from exchange.policy.terms import NationalCeiling, PersonalDataRule, Term
 
 RETENTION_DAYS = 365
 """Longest retention where a term does not say."""
 
-APPROVALS_MAX = 16
 VERSION_MAX = 999_999_999
 HELD_ITEMS = ("purge", "keep_under_terms", "return")
 
@@ -152,6 +161,7 @@ def _term(node: Node, members_of: Collection[PartyId]) -> Term:
         pre_cleared=fields.read("pre_cleared", parties, ()),
         retention_max_days=fields.read("retention_max", _retention, RETENTION_DAYS),
         approvals=fields.read("approvals", number(0, APPROVALS_MAX), 0),
+        onward_hops=fields.read("onward_hops", number(1, HOPS_MAX), 0),
     )
     if term.special_categories:
         _special(fields.need("special_categories"), term)
@@ -172,6 +182,7 @@ TERM_FIELDS = (
     "special_categories",
     "evidence_use",
     "onward_default",
+    "onward_hops",
     "pre_cleared",
     "retention_max",
     "approvals",
@@ -277,6 +288,7 @@ terms:
     special_categories: false    # true only with personal_data: allowed, and then only to protect life
     evidence_use: no             # no | with_consent | yes
     onward_default: none         # none | consent | dependants | community | free
+    # onward_hops: 1             # how often it may be passed on; left out: as the label says
     pre_cleared: []              # third parties agreed in advance
     retention_max: 365d          # or unlimited
     approvals: 0                 # approvals by different people before release

@@ -25,6 +25,8 @@ def relay_label(label: Label, label_bytes: bytes, *, sender_is_originator: bool,
         flags |= RelayFlag.PERSONAL_DATA
     if label.personal_data.special:
         flags |= RelayFlag.SPECIAL_CATEGORIES
+    if label.personal_data.pseudonymous:
+        flags |= RelayFlag.PSEUDONYMOUS
     if not sender_is_originator:
         flags |= RelayFlag.NOT_ORIGINATOR
     if label.orcon:

@@ -15,6 +15,7 @@ from exchange.names import HASH_BYTES, ID_BYTES, ExchangeName, PartyId, exchange
 from exchange.policy import shape
 from exchange.policy.binding import check_relay_label, relay_label, release_sha256
 from exchange.policy.model import (
+    APPROVALS_MAX,
     BASIS_KINDS,
     GRADINGS,
     HOPS_MAX,
@@ -68,8 +69,6 @@ AGREEMENT_BYTES = AGREEMENT_TEXT_BYTES + 32 * KIB
 VERSION_MAX = (1 << 31) - 1
 EPOCH_MAX = (1 << 63) - 1
 """What every store can hold."""
-
-APPROVALS_MAX = 16
 
 M = TypeVar("M", bound=Message)
 
@@ -179,6 +178,7 @@ def _label_to_proto(label: Label) -> pb.Label:
             present=label.personal_data.present,
             special=label.personal_data.special,
             subjects=[pb.Subject.ValueType(subject) for subject in label.personal_data.subjects],
+            pseudonymous=label.personal_data.pseudonymous,
         ),
         about=label.about,
         use_in=label.use_in,
@@ -194,6 +194,7 @@ def _label_to_proto(label: Label) -> pb.Label:
         derived_from=label.derived_from,
         release_mode=pb.ReleaseMode.ValueType(label.release_mode),
         salt=label.salt,
+        approvals=label.approvals,
     )
     if label.national is not None:
         national = label.national
@@ -257,6 +258,7 @@ def _label(m: pb.Label) -> Label:
         readers=_readers(m.readers) if m.HasField("readers") else None,
         release_mode=shape.member(ReleaseMode, m.release_mode, "label: release_mode"),
         salt=shape.octets(m.salt, ID_BYTES, "label: salt"),
+        approvals=shape.number(m.approvals, "label: approvals", most=APPROVALS_MAX),
     )
     if not m.expires_ms and m.on_expiry:
         raise MalformedInput("label: on_expiry without expires_ms")
@@ -290,8 +292,9 @@ def _personal_data(m: pb.Label) -> PersonalData:
         m.personal_data.present,
         m.personal_data.special,
         shape.members(Subject, m.personal_data.subjects, "personal_data: subjects"),
+        m.personal_data.pseudonymous,
     )
-    if not found.present and (found.special or found.subjects):
+    if not found.present and (found.special or found.subjects or found.pseudonymous):
         raise MalformedInput("label: personal_data is not present, and yet described")
     return found
 
@@ -431,6 +434,7 @@ def _term_to_proto(term: Term) -> pb.Term:
         retention_max_days=term.retention_max_days,
         approvals=term.approvals,
         clause=term.clause,
+        onward_hops=term.onward_hops,
     )
 
 
@@ -477,6 +481,7 @@ def _term(m: pb.Term) -> Term:
         retention_max_days=shape.number(m.retention_max_days, "term: retention_max_days", most=RETENTION_DAYS_MAX),
         approvals=shape.number(m.approvals, "term: approvals", most=APPROVALS_MAX),
         clause=shape.word(m.clause, "term: clause"),
+        onward_hops=shape.number(m.onward_hops, "term: onward_hops", most=HOPS_MAX),
     )
     if term.about_any == bool(term.about):
         raise MalformedInput("term: about is any, or a list of places")

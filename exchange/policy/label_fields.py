@@ -116,13 +116,14 @@ def personal_data(node: Node) -> PersonalData:
         if scalar(node) != "none":
             raise node.wrong(f"{node.value[:80]!r} is not known", hint="none, or {present: true, subjects: [victim]}")
         return PersonalData(present=False)
-    fields = Fields(node, ("present", "special", "subjects"))
+    fields = Fields(node, ("present", "special", "pseudonymous", "subjects"))
     found = PersonalData(
         present=flag(fields.need("present")),
         special=fields.read("special", flag, default=False),
         subjects=fields.read("subjects", lambda entries: a_set(entries, member(Subject)), ()),
+        pseudonymous=fields.read("pseudonymous", flag, default=False),
     )
-    if not found.present and (found.special or found.subjects):
+    if not found.present and (found.special or found.subjects or found.pseudonymous):
         raise node.wrong("it is not present, and yet described", hint="present: true")
     return found
 

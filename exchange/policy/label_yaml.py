@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from exchange.policy.fields import instant_text
-from exchange.policy.model import Label, ReaderRule, Release, Target, Vocabulary
+from exchange.policy.model import Label, PersonalData, ReaderRule, Release, Target, Vocabulary
 
 
 def label_to_yaml(label: Label, release: Release | None) -> str:
@@ -19,7 +19,6 @@ def label_to_yaml(label: Label, release: Release | None) -> str:
 
 def _fields(label: Label, release: Release | None) -> dict[str, Any]:
     """Values are the plain data that YAML knows."""
-    data = label.personal_data
     return {
         "tlp": label.tlp.word,
         "categories": _words(label.categories),
@@ -28,9 +27,7 @@ def _fields(label: Label, release: Release | None) -> dict[str, Any]:
         "use_in": list(label.use_in),
         "release": _release(release) if release is not None else None,
         "basis": {"kind": label.basis.kind, "citation": label.basis.citation},
-        "personal_data": {"present": True, "special": data.special, "subjects": _words(data.subjects)}
-        if data.present
-        else "none",
+        "personal_data": _personal_data(label.personal_data),
         "actions": label.actions.word,
         "onward": label.onward.word,
         "max_hops": label.max_hops,
@@ -45,6 +42,7 @@ def _fields(label: Label, release: Release | None) -> dict[str, Any]:
         if label.grading
         else None,
         "readers": _readers(label.readers) if label.readers else None,
+        "approvals": label.approvals or None,
         "national": {
             "policy": label.national.policy_id,
             "classification": label.national.classification,
@@ -61,6 +59,13 @@ def _fields(label: Label, release: Release | None) -> dict[str, Any]:
             derived_from=[value.hex() for value in label.derived_from],
         ),
     }
+
+
+def _personal_data(data: PersonalData) -> str | dict[str, Any]:
+    if not data.present:
+        return "none"
+    pseudonymous = _set(pseudonymous=data.pseudonymous)
+    return {"present": True, "special": data.special, **pseudonymous, "subjects": _words(data.subjects)}
 
 
 def _release(release: Release) -> dict[str, Any]:

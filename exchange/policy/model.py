@@ -24,6 +24,7 @@ LIST_ITEMS = 256
 """Longest list in a label, a release or a term."""
 
 HOPS_MAX = 255
+APPROVALS_MAX = 16
 RETENTION_DAYS_MAX = 36_500
 
 
@@ -149,6 +150,7 @@ class RelayFlag(IntFlag):
     SPECIAL_CATEGORIES = 2
     NOT_ORIGINATOR = 4
     ORCON = 8
+    PSEUDONYMOUS = 16
 
 
 BASIS_KINDS = ("treaty", "statute", "mou", "court_order", "vital_interest")
@@ -178,11 +180,15 @@ class EquivalentMarking:
 
 @dataclass(frozen=True, slots=True)
 class PersonalData:
-    """`special`: opinion, religion, ethnicity, health, orientation."""
+    """`special`: opinion, religion, ethnicity, health, orientation.
+
+    `pseudonymous`: persons appear under pseudonyms only, whose key stays with the originator.
+    """
 
     present: bool
     special: bool = False
     subjects: tuple[Subject, ...] = ()
+    pseudonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +275,8 @@ class Label:
     derived_from: tuple[bytes, ...] = ()
     readers: ReaderRule | None = None
     release_mode: ReleaseMode = ReleaseMode.DELIVERED
+    approvals: int = 0
+    """By operators other than the author, before release."""
 
 
 @dataclass(frozen=True, slots=True)

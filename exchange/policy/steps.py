@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from exchange.names import PartyId
 from exchange.policy.decision import AgreementInForce, Finding, Item, Obligations, Outcome, Reason, Step
-from exchange.policy.model import POLICY, Category, Label, OnExpiry, Purpose, RelayFlag, RelayLabel, Tlp
+from exchange.policy.model import POLICY, Category, Label, OnExpiry, OnwardRule, Purpose, RelayFlag, RelayLabel, Tlp
 from exchange.policy.terms import AgreementStatus, PersonalDataRule, Term
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -30,6 +30,7 @@ class Facts:
     purposes: frozenset[Purpose]
     personal_data: bool
     special: bool
+    pseudonymous: bool
     from_originator: bool
 
 
@@ -55,6 +56,7 @@ def facts_of_label(label: Label, sender: PartyId) -> Facts:
         purposes=frozenset(label.purposes),
         personal_data=label.personal_data.present or label.personal_data.special,
         special=label.personal_data.special,
+        pseudonymous=label.personal_data.pseudonymous,
         from_originator=sender in label.originators,
     )
 
@@ -69,6 +71,7 @@ def facts_of_relay_label(label: RelayLabel) -> Facts:
         purposes=frozenset(label.purposes),
         personal_data=special or bool(label.flags & RelayFlag.PERSONAL_DATA),
         special=special,
+        pseudonymous=bool(label.flags & RelayFlag.PSEUDONYMOUS),
         from_originator=not label.flags & RelayFlag.NOT_ORIGINATOR,
     )
 
@@ -129,7 +132,7 @@ def judge(facts: Facts, item: Item, agreement: bytes, term: Term) -> Judged:
     content = tuple(_content(facts, agreement, term))
     ceiling = tuple(_ceiling(facts, agreement, term))
     personal = tuple(_personal_data(facts, agreement, term))
-    missing = term.approvals - item.approvals
+    missing = max(term.approvals, facts.label.approvals if facts.label else 0) - item.approvals
     approvals: Findings = ()
     if seen and missing > 0:
         approvals = (_fail(Step.APPROVALS, Reason.APPROVALS_MISSING, agreement, term, str(missing)),)
@@ -180,8 +183,9 @@ def _ceiling(facts: Facts, agreement: bytes, term: Term) -> Iterator[Finding]:
 
 
 def _personal_data(facts: Facts, agreement: bytes, term: Term) -> Iterator[Finding]:
-    """Step 6. A label cannot yet say that data is pseudonymous, so a term that asks for it lets none pass."""
-    if facts.personal_data and term.personal_data is not PersonalDataRule.ALLOWED:
+    """Step 6. Pseudonymous data passes where a term asks for it; special categories only where all of it may pass."""
+    allowed = PersonalDataRule.PSEUDONYMOUS if facts.pseudonymous else PersonalDataRule.ALLOWED
+    if facts.personal_data and term.personal_data < allowed:
         what = term.personal_data.word
         yield _fail(Step.PERSONAL_DATA, Reason.PERSONAL_DATA_NOT_ALLOWED, agreement, term, what)
     if facts.special:
@@ -198,13 +202,14 @@ def obligations(label: Label, term: Term, *, display_only: bool, now_ms: int) ->
         purposes &= {Purpose.PROTECT_LIFE}
     retention = _least_set(label.retention_days, term.retention_max_days)
     on_expiry = {label.on_expiry: label.expires_ms}
+    onward = min(label.onward, term.onward_default)
     return Obligations(
         purposes=tuple(sorted(purposes)),
         use_in=common_places(label.use_in, term.use_in) or (),
         actions=min(label.actions, term.actions_max),
         evidence_use=min(label.evidence_use, term.evidence_use),
-        onward=label.onward,
-        max_hops=label.max_hops,
+        onward=onward,
+        max_hops=0 if onward is OnwardRule.NONE else _least_set(label.max_hops, term.onward_hops),
         orcon=label.orcon,
         notify_affected=label.notify_affected,
         attribution=label.attribution,

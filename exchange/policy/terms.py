@@ -58,6 +58,8 @@ class Term:
     retention_max_days: int = 0
     """0 means no limit."""
     approvals: int = 0
+    onward_hops: int = 0
+    """Onward hops at most; 0 means as the label says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@
     equivalents: [{policy: x, classification: y, by: XV}]
     handling: [{code: x, text: "..."}]
     provenance: {root_sources: [HEX], derived_from: [HEX]}
+    approvals: 1                            # by operators other than the author, before it is released
     release_mode: delivered
     lane: flash                             # flash | priority | routine; not part of the label
 
@@ -67,6 +68,7 @@ from exchange.policy.label_fields import (
 )
 from exchange.policy.label_yaml import label_to_yaml
 from exchange.policy.model import (
+    APPROVALS_MAX,
     HOPS_MAX,
     Actions,
     Category,
@@ -114,6 +116,7 @@ FIELDS = (
     "equivalents",
     "handling",
     "provenance",
+    "approvals",
     "release_mode",
     "lane",
 )
@@ -212,6 +215,7 @@ def _label(node: Node, originator: PartyId, now_ms: int, defaults: Mapping[str, 
         root_sources=sources.root_sources,
         derived_from=sources.derived_from,
         readers=fields.read("readers", readers, None),
+        approvals=fields.read("approvals", number(0, APPROVALS_MAX), 0),
         release_mode=fields.read("release_mode", member(ReleaseMode), ReleaseMode.DELIVERED),
     )
     _check_size(label)

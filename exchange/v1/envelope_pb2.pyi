@@ -176,7 +176,9 @@ class RelayLabel(_message.Message):
     policy: _builtins.str
     """The rulebook that the label's words belong to."""
     flags: _builtins.int
-    """Bits: 1 personal data, 2 special categories, 4 the sender is not an originator, 8 ORCON. Others MUST be 0."""
+    """Bits: 1 personal data, 2 special categories, 4 the sender is not an originator, 8 ORCON, 16 pseudonymous.
+    Others MUST be 0.
+    """
     expires_ms: _builtins.int
     """When the relay deletes the ciphertext; milliseconds since 1970."""
     label_sha256: _builtins.bytes

@@ -482,10 +482,13 @@ class PersonalData(_message.Message):
     PRESENT_FIELD_NUMBER: _builtins.int
     SPECIAL_FIELD_NUMBER: _builtins.int
     SUBJECTS_FIELD_NUMBER: _builtins.int
+    PSEUDONYMOUS_FIELD_NUMBER: _builtins.int
     present: _builtins.bool
     """Any at all."""
     special: _builtins.bool
     """Opinion, religion, ethnicity, health, orientation."""
+    pseudonymous: _builtins.bool
+    """Persons appear under pseudonyms only, whose key stays with the originator. MUST NOT be set unless `present` is."""
     @_builtins.property
     def subjects(self) -> _containers.RepeatedScalarFieldContainer[Global___Subject.ValueType]:
         """exchange.v1.Subject, ascending."""
@@ -496,10 +499,11 @@ class PersonalData(_message.Message):
         present: _builtins.bool = ...,
         special: _builtins.bool = ...,
         subjects: _abc.Iterable[Global___Subject.ValueType] | None = ...,
+        pseudonymous: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["present", b"present", "special", b"special", "subjects", b"subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["present", b"present", "pseudonymous", b"pseudonymous", "special", b"special", "subjects", b"subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -695,6 +699,7 @@ class Label(_message.Message):
     READERS_FIELD_NUMBER: _builtins.int
     RELEASE_MODE_FIELD_NUMBER: _builtins.int
     SALT_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
     label_version: _builtins.int
     """1. Others are refused."""
     policy: _builtins.str
@@ -735,6 +740,8 @@ class Label(_message.Message):
     """MUST be DELIVERED."""
     salt: _builtins.bytes
     """16 random bytes."""
+    approvals: _builtins.int
+    """Approvals by operators other than the author that release needs; 16 at most."""
     @_builtins.property
     def originators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Partners that must consent to onward sharing; at least one."""
@@ -828,10 +835,11 @@ class Label(_message.Message):
         readers: Global___ReaderRule | None = ...,
         release_mode: Global___ReleaseMode.ValueType = ...,
         salt: _builtins.bytes = ...,
+        approvals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "grading", b"grading", "national", b"national", "personal_data", b"personal_data", "readers", b"readers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "actions", b"actions", "attribution", b"attribution", "basis", b"basis", "categories", b"categories", "derived_from", b"derived_from", "embargo_until_ms", b"embargo_until_ms", "equivalents", b"equivalents", "evidence_use", b"evidence_use", "expires_ms", b"expires_ms", "grading", b"grading", "handling", b"handling", "label_version", b"label_version", "max_hops", b"max_hops", "national", b"national", "not_before_ms", b"not_before_ms", "notify_affected", b"notify_affected", "on_expiry", b"on_expiry", "onward", b"onward", "orcon", b"orcon", "originators", b"originators", "personal_data", b"personal_data", "policy", b"policy", "purposes", b"purposes", "readers", b"readers", "release_mode", b"release_mode", "release_sha256", b"release_sha256", "resale", b"resale", "retention_days", b"retention_days", "review_on_ms", b"review_on_ms", "root_sources", b"root_sources", "salt", b"salt", "tlp", b"tlp", "use_in", b"use_in"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "actions", b"actions", "approvals", b"approvals", "attribution", b"attribution", "basis", b"basis", "categories", b"categories", "derived_from", b"derived_from", "embargo_until_ms", b"embargo_until_ms", "equivalents", b"equivalents", "evidence_use", b"evidence_use", "expires_ms", b"expires_ms", "grading", b"grading", "handling", b"handling", "label_version", b"label_version", "max_hops", b"max_hops", "national", b"national", "not_before_ms", b"not_before_ms", "notify_affected", b"notify_affected", "on_expiry", b"on_expiry", "onward", b"onward", "orcon", b"orcon", "originators", b"originators", "personal_data", b"personal_data", "policy", b"policy", "purposes", b"purposes", "readers", b"readers", "release_mode", b"release_mode", "release_sha256", b"release_sha256", "resale", b"resale", "retention_days", b"retention_days", "review_on_ms", b"review_on_ms", "root_sources", b"root_sources", "salt", b"salt", "tlp", b"tlp", "use_in", b"use_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -995,6 +1003,7 @@ class Term(_message.Message):
     RETENTION_MAX_DAYS_FIELD_NUMBER: _builtins.int
     APPROVALS_FIELD_NUMBER: _builtins.int
     CLAUSE_FIELD_NUMBER: _builtins.int
+    ONWARD_HOPS_FIELD_NUMBER: _builtins.int
     about_any: _builtins.bool
     """Any place."""
     ceiling: Global___Tlp.ValueType
@@ -1008,13 +1017,15 @@ class Term(_message.Message):
     evidence_use: Global___EvidenceUse.ValueType
     """Widest use in court."""
     onward_default: Global___OnwardRule.ValueType
-    """Default for onward sharing."""
+    """Widest onward sharing; the label's own rule may be narrower."""
     retention_max_days: _builtins.int
     """Longest retention in days; 0 means no limit."""
     approvals: _builtins.int
     """Approvals needed before release."""
     clause: _builtins.str
     """Clause of the text, for people."""
+    onward_hops: _builtins.int
+    """Onward hops at most; 0 means as the label says."""
     @_builtins.property
     def senders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Partners that send under it; empty means any party."""
@@ -1073,10 +1084,11 @@ class Term(_message.Message):
         retention_max_days: _builtins.int = ...,
         approvals: _builtins.int = ...,
         clause: _builtins.str = ...,
+        onward_hops: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "about_any", b"about_any", "actions_max", b"actions_max", "approvals", b"approvals", "categories", b"categories", "ceiling", b"ceiling", "clause", b"clause", "denied_categories", b"denied_categories", "evidence_use", b"evidence_use", "national", b"national", "onward_default", b"onward_default", "personal_data", b"personal_data", "pre_cleared", b"pre_cleared", "purposes", b"purposes", "recipients", b"recipients", "retention_max_days", b"retention_max_days", "senders", b"senders", "special_categories", b"special_categories", "use_in", b"use_in"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "about_any", b"about_any", "actions_max", b"actions_max", "approvals", b"approvals", "categories", b"categories", "ceiling", b"ceiling", "clause", b"clause", "denied_categories", b"denied_categories", "evidence_use", b"evidence_use", "national", b"national", "onward_default", b"onward_default", "onward_hops", b"onward_hops", "personal_data", b"personal_data", "pre_cleared", b"pre_cleared", "purposes", b"purposes", "recipients", b"recipients", "retention_max_days", b"retention_max_days", "senders", b"senders", "special_categories", b"special_categories", "use_in", b"use_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,7 +80,10 @@ def labels(draw: st.DrawFn) -> Label:
         categories=draw(subset(FEW_CATEGORIES, 1)),
         purposes=draw(subset(FEW_PURPOSES, 1)),
         basis=LegalBasis("mou", "Memorandum"),
-        personal_data=PersonalData(present, present and draw(st.booleans())),
+        personal_data=PersonalData(
+            present, present and draw(st.booleans()), pseudonymous=present and draw(st.booleans())
+        ),
+        approvals=draw(st.sampled_from([0, 0, 0, 1])),
         onward=onward,
         max_hops=0 if onward is OnwardRule.NONE else 1,
         release_sha256=bytes(32),
@@ -172,7 +175,9 @@ def worlds(draw: st.DrawFn) -> Rules:
 def easy(draw: st.DrawFn) -> tuple[Label, Release, Rules]:
     """A world in which most reports reach somebody, so that what follows has something to hold of."""
     label = replace(draw(labels()), not_before_ms=0, embargo_until_ms=draw(st.sampled_from([0, NOW + 1])))
-    label = replace(label, expires_ms=0, on_expiry=None, national=None, tlp=draw(st.sampled_from([Tlp.GREEN, Tlp.RED])))
+    label = replace(
+        label, approvals=0, expires_ms=0, on_expiry=None, national=None, tlp=draw(st.sampled_from([Tlp.GREEN, Tlp.RED]))
+    )
     wide = replace(
         draw(terms()),
         senders=(),
@@ -233,6 +238,7 @@ NARROWER_LABEL = [
     lambda _: {"embargo_until_ms": NOW + 1},
     lambda _: {"not_before_ms": NOW + 1},
     lambda _: {"expires_ms": NOW, "on_expiry": OnExpiry.PURGE},
+    lambda label: {"approvals": label.approvals + 1},
     lambda _: {"originators": (XB,)},
 ]
 

@@ -79,6 +79,7 @@ def a_term(**differs: Any) -> Term:
         clause="4.1",
         about=("PK",),
         actions_max=Actions.INTERNAL_ONLY,
+        onward_default=OnwardRule.CONSENT,
         retention_max_days=365,
     )
     return replace(usual, **differs)
@@ -140,7 +141,7 @@ FULL_LABEL = a_label(
     equivalents=(EquivalentMarking("velkar/1", "CONFIDENTIAL", XB),),
     orcon=True,
     notify_affected=Duty.MUST,
-    personal_data=PersonalData(present=True, special=True, subjects=(Subject.VICTIM, Subject.OTHER)),
+    personal_data=PersonalData(present=True, special=True, subjects=(Subject.VICTIM, Subject.OTHER), pseudonymous=True),
     use_in=("ML", "PK"),
     not_before_ms=NOW,
     embargo_until_ms=NOW + 1,
@@ -153,6 +154,7 @@ FULL_LABEL = a_label(
     root_sources=(bytes(32), bytes([1]) * 32),
     derived_from=(bytes([2]) * 32,),
     readers=ReaderRule("scale", "high", ("a", "b"), (("a",), ("b", "c")), ("duty-officer",)),
+    approvals=2,
 )
 FULL_RELEASE = a_release(
     to=(
@@ -176,6 +178,7 @@ FULL_VIEW = an_agreement(
         special_categories=True,
         pre_cleared=(XB,),
         approvals=2,
+        onward_hops=3,
     ),
     a_term(about=(), about_any=True, use_in=("PK",)),
 ).view

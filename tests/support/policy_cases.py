@@ -18,6 +18,7 @@ from exchange.policy.model import (
     LegalBasis,
     NationalMarking,
     OnExpiry,
+    OnwardRule,
     PersonalData,
     Purpose,
     ReaderRule,
@@ -283,6 +284,7 @@ def _ceilings() -> Iterator[Case]:
 
 def _the_rest() -> Iterator[Case]:
     personal = a_label(personal_data=PersonalData(present=True))
+    hidden = a_label(personal_data=PersonalData(present=True, pseudonymous=True))
     special = a_label(personal_data=PersonalData(present=True, special=True))
     not_life = replace(special, purposes=(Purpose.CONSULAR,))
     pseudonymous = rules(an_agreement(a_term(personal_data=PersonalDataRule.PSEUDONYMOUS)))
@@ -294,6 +296,8 @@ def _the_rest() -> Iterator[Case]:
             "not shown to be pseudonymous", role, R.PERSONAL_DATA_NOT_ALLOWED, label=personal, given=pseudonymous
         )
         yield case("personal data where allowed", role, label=personal, given=allowed)
+        yield case("pseudonymous data where it will do", role, label=hidden, given=pseudonymous)
+        yield case("pseudonymous data where none may pass", role, R.PERSONAL_DATA_NOT_ALLOWED, label=hidden)
         yield case("special categories", role, R.SPECIAL_CATEGORIES_NOT_ALLOWED, label=special, given=allowed)
         yield case("special, not for life", role, R.SPECIAL_CATEGORIES_NOT_FOR_LIFE, label=not_life, given=wide)
         yield case("special categories to protect life", role, label=special, given=wide)
@@ -317,3 +321,15 @@ def _the_rest() -> Iterator[Case]:
     for role in FULL:
         yield case("one approval of two", role, R.APPROVALS_MISSING, given=two, approvals=1)
         yield case("two approvals", role, given=two, approvals=2)
+        asks = a_label(approvals=1)
+        yield case("the label asks for an approval", role, R.APPROVALS_MISSING, label=asks)
+        yield case("the label has its approval", role, label=asks, approvals=1)
+        yield case(
+            "the agreement asks for more than the label", role, R.APPROVALS_MISSING, label=asks, given=two, approvals=1
+        )
+    yield case("approvals are not seen", RELAY, label=a_label(approvals=1), given=two)
+    narrow = rules(an_agreement(a_term(onward_hops=1)))
+    for role in FULL:
+        yield case("the agreement lets it go on less often", role, label=a_label(max_hops=3), given=narrow)
+        kept = rules(an_agreement(a_term(onward_default=OnwardRule.NONE)))
+        yield case("the agreement lets nothing go on", role, label=a_label(max_hops=3), given=kept)

@@ -275,7 +275,7 @@ def test_the_relay_reads_light_words_and_flags_and_a_hash() -> None:
         policy="concord/1",
         categories=FULL_LABEL.categories,
         purposes=FULL_LABEL.purposes,
-        flags=RelayFlag.PERSONAL_DATA | RelayFlag.SPECIAL_CATEGORIES | RelayFlag.NOT_ORIGINATOR | RelayFlag.ORCON,
+        flags=sum(RelayFlag),
         expires_ms=FULL_LABEL.expires_ms,
         label_sha256=hashlib.sha256(data).digest(),
     )
