@@ -99,7 +99,7 @@ def test_step_2_refuses_what_does_not_parse_strictly(parts: Parts) -> None:
         lambda core: setattr(core, "kind", 3),
         lambda core: setattr(core.label, "tlp", 0),
         lambda core: setattr(core.label, "tlp", 6),
-        lambda core: setattr(core.label, "flags", 16),
+        lambda core: setattr(core.label, "flags", 32),
         lambda core: setattr(core.label, "policy", ""),
         lambda core: core.label.categories.append(0),
         lambda core: core.label.categories.append(14),
