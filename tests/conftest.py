@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 
 # Before any test imports grpc: it reads its environment when it is loaded.
 import exchange.runtime  # noqa: F401
@@ -16,6 +17,10 @@ from exchange.runtime.engine import sqlite_url
 from tests.support import postgres
 
 _numbers = count(1)
+
+# A property is about what holds, not about how long a loaded machine takes to think up an example.
+settings.register_profile("concord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("concord")
 
 
 @pytest.hookimpl(tryfirst=True)
