@@ -170,6 +170,8 @@ class Agreements:
         directory = self._trust.now.directory
         if view.exchange != directory.exchange or self._me not in view.parties:
             raise BadAgreement("a view of another exchange, or of other parties")
+        if view.changes_sha256:
+            raise BadAgreement("what accessions and notices make of an agreement is derived, not signed")
         # Signed under the roots of that time: a party that is expelled later ends it for nobody else.
         since = directory.agreement_since(commitment(signed.payload, view.salt))
         if missing(signed, view.parties, directory, at_size=since):

@@ -12,6 +12,7 @@ from exchange.policy.terms import (
     AgreementRef,
     AgreementStatus,
     EnforcementView,
+    HeldItems,
     NationalCeiling,
     PersonalDataRule,
     Term,
@@ -22,21 +23,24 @@ __all__ = [
     "AgreementRef",
     "AgreementStatus",
     "EnforcementView",
+    "HeldItems",
     "NationalCeiling",
     "PersonalDataRule",
     "Term",
     "commitment",
     "make_agreement",
     "promises_of",
+    "purge_held_at_ms",
     "ref_of",
     "view_of",
 ]
 
 _HELD = {
-    "purge": "destroyed within {} days",
-    "keep_under_terms": "kept under these terms",
-    "return": "returned within {} days",
+    HeldItems.PURGE: "destroyed within {} days",
+    HeldItems.KEEP_UNDER_TERMS: "kept under these terms",
+    HeldItems.RETURN: "returned within {} days, and then destroyed",
 }
+DAY_MS = 24 * 60 * 60 * 1000
 
 
 def make_agreement(
@@ -86,6 +90,10 @@ def view_of(agreement: Agreement) -> EnforcementView:
         valid_until_ms=terms.valid_until_ms,
         text_sha256=hashlib.sha256(agreement.salt + _payload(agreement)).digest(),
         salt=agreement.salt,
+        may_accede=terms.may_accede,
+        anyone_may_accede=terms.anyone_may_accede,
+        held_items=terms.held_items,
+        held_within_days=terms.held_within_days,
     )
     ref_of(view)  # nobody signs a view that others could not decode
     return view
@@ -103,6 +111,16 @@ def ref_of(view: EnforcementView) -> AgreementRef:
         raise BadAgreement(str(error)) from error
 
 
+def purge_held_at_ms(view: EnforcementView, *, ended_ms: int) -> int:
+    """Return when a node must have destroyed what it holds under an agreement that ended at `ended_ms`; 0 means never.
+
+    What is to be returned is destroyed too, once its days are over: that it was returned is for people to see to.
+    """
+    if view.held_items is HeldItems.KEEP_UNDER_TERMS:
+        return 0
+    return ended_ms + view.held_within_days * DAY_MS
+
+
 def promises_of(agreement: Agreement) -> list[str]:
     """Return what only a person can keep, for people; none of it counts as enforcement.
 
@@ -114,8 +132,12 @@ def promises_of(agreement: Agreement) -> list[str]:
 
 def promises_in(terms: AgreementTerms) -> list[str]:
     """Return what only a person can keep of an agreement's text, for people; none of it counts as enforcement."""
-    held = f"When it ends, held items are {_HELD[terms.held_items].format(terms.held_within_days)}."
-    return [*terms.promises, held]
+    return [*terms.promises, held_sentence(terms.held_items, terms.held_within_days)]
+
+
+def held_sentence(rule: HeldItems, within_days: int) -> str:
+    """Say what becomes of held items when an agreement ends."""
+    return f"When it ends, held items are {_HELD[rule].format(within_days)}."
 
 
 def commitment(view_bytes: bytes, salt: bytes) -> bytes:

@@ -41,13 +41,12 @@ from exchange.policy.model import (
     Tlp,
 )
 from exchange.policy.strict_yaml import Node, parse_yaml
-from exchange.policy.terms import NationalCeiling, PersonalDataRule, Term
+from exchange.policy.terms import HeldItems, NationalCeiling, PersonalDataRule, Term
 
 RETENTION_DAYS = 365
 """Longest retention where a term does not say."""
 
 VERSION_MAX = 999_999_999
-HELD_ITEMS = ("purge", "keep_under_terms", "return")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,9 @@ class AgreementTerms:
     title: str
     version: int
     parties: tuple[PartyId, ...]
+    """The founders; their signatures put it into force."""
+    may_accede: tuple[PartyId, ...]
+    anyone_may_accede: bool
     legal_basis: AgreementBasis
     valid_from_ms: int
     valid_until_ms: int
@@ -75,9 +77,12 @@ class AgreementTerms:
     terms: tuple[Term, ...]
     promises: tuple[str, ...]
     """Clauses that only a person can keep; never counted as enforcement."""
-    held_items: str
-    """What becomes of held items when it ends: one of HELD_ITEMS."""
+    held_items: HeldItems
+    """What becomes of held items when it ends."""
     held_within_days: int
+    """Of its end; 0 where they are kept."""
+    lines: tuple[str, ...]
+    """Where each term begins, as in `line 7`."""
 
 
 def parse_agreement_text(data: bytes) -> AgreementTerms:
@@ -86,13 +91,13 @@ def parse_agreement_text(data: bytes) -> AgreementTerms:
     Raises:
         BadAgreement: with the line, what was expected, and the nearest known word.
     """
-    root = parse_yaml(data, limit=AGREEMENT_TEXT_BYTES, error=BadAgreement)
-    fields = Fields(
-        root, ("agreement", "version", "parties", "legal_basis", "valid", "terms", "promises", "on_termination")
-    )
+    fields = Fields(parse_yaml(data, limit=AGREEMENT_TEXT_BYTES, error=BadAgreement), FIELDS)
     title = text(fields.need("agreement"))
     version = number(1, VERSION_MAX)(fields.need("version"))
-    members_of = a_set(fields.need("parties"), party, least=2, most=SIGNATURES)
+    founders = a_set(fields.need("parties"), party, least=1, most=SIGNATURES)
+    may_accede, anyone = fields.read("accession", lambda node: _accession(node, founders), ((), False))
+    if len(founders) == 1 and not (may_accede or anyone):
+        raise fields.need("parties").wrong("one party alone", hint="name another, or who may join:   accession: any")
     valid_from, valid_until = _valid(fields.need("valid"))
     terms = items(fields.need("terms"), most=AGREEMENT_TERMS)
     if not terms:
@@ -101,15 +106,44 @@ def parse_agreement_text(data: bytes) -> AgreementTerms:
     return AgreementTerms(
         title=title,
         version=version,
-        parties=members_of,
+        parties=founders,
+        may_accede=may_accede,
+        anyone_may_accede=anyone,
         legal_basis=_legal_basis(fields.need("legal_basis")),
         valid_from_ms=valid_from,
         valid_until_ms=valid_until,
-        terms=tuple(_term(node, members_of) for node in terms),
+        terms=tuple(_term(node, {*founders, *may_accede}) for node in terms),
         promises=fields.read("promises", lambda node: tuple(text(entry) for entry in items(node)), ()),
         held_items=held,
         held_within_days=within,
+        lines=tuple(node.place for node in terms),
     )
+
+
+FIELDS = (
+    "agreement",
+    "version",
+    "parties",
+    "accession",
+    "legal_basis",
+    "valid",
+    "terms",
+    "promises",
+    "on_termination",
+)
+
+
+def _accession(node: Node, founders: Collection[PartyId]) -> tuple[tuple[PartyId, ...], bool]:
+    """Return who may accede, and whether anyone may."""
+    if isinstance(node.value, str):
+        return (), one_of(node, ("none", "any")) == "any"
+    named = a_set(node, party, most=SIGNATURES)
+    if not named:
+        raise node.wrong("the list is empty", hint="none, any, or a list of parties as in [XO, XH]")
+    for name in named:
+        if name in founders:
+            raise node.wrong(f"{name} is a party already", hint="leave it out here")
+    return named, False
 
 
 def _valid(node: Node) -> tuple[int, int]:
@@ -131,9 +165,14 @@ def _legal_basis(node: Node) -> AgreementBasis:
     )
 
 
-def _on_termination(node: Node) -> tuple[str, int]:
+def _on_termination(node: Node) -> tuple[HeldItems, int]:
     fields = Fields(node, ("held_items", "within"))
-    return one_of(fields.need("held_items"), HELD_ITEMS), days(fields.need("within"))
+    held = member(HeldItems)(fields.need("held_items"))
+    if held is HeldItems.KEEP_UNDER_TERMS:
+        if within := fields.get("within"):
+            raise within.wrong("what is kept has no day to go", hint="leave it out, or write purge or return")
+        return held, 0
+    return held, days(fields.need("within"))
 
 
 def _term(node: Node, members_of: Collection[PartyId]) -> Term:
@@ -203,7 +242,7 @@ def _side(node: Node, members_of: Collection[PartyId]) -> tuple[PartyId, ...]:
     found = a_set(node, party, least=1)
     for name in found:
         if name not in members_of:
-            raise node.wrong(f"{name} is not a party", hint="name it under parties")
+            raise node.wrong(f"{name} is not a party", hint="name it under parties, or under accession")
     return found
 
 
@@ -237,12 +276,19 @@ def _retention(node: Node) -> int:
 
 
 def draft_agreement_text(
-    members_of: Sequence[PartyId], title: str, *, valid_from_ms: int, valid_until_ms: int, citation: str = "..."
+    members_of: Sequence[PartyId],
+    title: str,
+    *,
+    valid_from_ms: int,
+    valid_until_ms: int,
+    citation: str = "...",
+    accession: str = "none",
 ) -> str:
     """Return a commented text that parses, for its drafter to change; it is narrow on purpose."""
     return _DRAFT.format(
         title=_quoted(title),
         parties=", ".join(sorted(members_of)),
+        accession=accession,
         citation=_quoted(citation),
         valid_from=instant_text(valid_from_ms),
         valid_until=instant_text(valid_until_ms) if valid_until_ms else "none",
@@ -264,6 +310,7 @@ _DRAFT = """\
 agreement: {title}
 version: 1
 parties: [{parties}]
+accession: {accession}                  # none | any | a list as in [XO, XH]: who may join later by a signed statement
 legal_basis:
   kind: mou                      # treaty | statute | mou | court_order | vital_interest
   citation: {citation}
@@ -296,5 +343,5 @@ terms:
 # What only people can keep. Shown to everyone as promises, never counted as enforcement.
 promises: []
 #  - "2: each party trains its staff yearly"
-on_termination: {{held_items: purge, within: 30d}}         # purge | keep_under_terms | return
+on_termination: {{held_items: purge, within: 30d}}         # purge | return; or {{held_items: keep_under_terms}}
 """

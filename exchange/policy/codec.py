@@ -43,7 +43,7 @@ from exchange.policy.model import (
     Target,
     Tlp,
 )
-from exchange.policy.terms import Agreement, EnforcementView, NationalCeiling, PersonalDataRule, Term
+from exchange.policy.terms import Agreement, EnforcementView, HeldItems, NationalCeiling, PersonalDataRule, Term
 from exchange.v1 import policy_pb2 as pb
 from exchange.wire import serialise, strict_parse
 
@@ -128,6 +128,7 @@ def encode_agreement(agreement: Agreement) -> bytes:
         parties=agreement.parties,
         text=agreement.text,
         salt=agreement.salt,
+        counters_sha256=agreement.counters_sha256,
     )
     return _encoded(message, _agreement, AGREEMENT_BYTES, "agreement")
 
@@ -407,6 +408,13 @@ def _view_to_proto(view: EnforcementView) -> pb.EnforcementView:
         valid_until_ms=view.valid_until_ms,
         text_sha256=view.text_sha256,
         salt=view.salt,
+        may_accede=view.may_accede,
+        anyone_may_accede=view.anyone_may_accede,
+        held_items=pb.HeldItems.ValueType(view.held_items),
+        held_within_days=view.held_within_days,
+        suspended=view.suspended,
+        left=view.left,
+        changes_sha256=view.changes_sha256,
     )
 
 
@@ -443,19 +451,43 @@ def _view(m: pb.EnforcementView) -> EnforcementView:
         exchange=_exchange(m.exchange),
         agreement_id=shape.octets(m.agreement_id, ID_BYTES, "view: agreement_id"),
         version=shape.number(m.version, "view: version", least=1, most=VERSION_MAX),
-        parties=_parties(m.parties, "view: parties", least=2, most=SIGNATURES),
+        parties=_parties(m.parties, "view: parties", most=SIGNATURES),
         terms=shape.as_list([_term(term) for term in m.terms], "view: terms", least=1, most=AGREEMENT_TERMS),
         valid_from_ms=shape.instant(m.valid_from_ms, "view: valid_from_ms"),
         valid_until_ms=shape.instant(m.valid_until_ms, "view: valid_until_ms"),
         text_sha256=shape.octets(m.text_sha256, HASH_BYTES, "view: text_sha256"),
         salt=shape.octets(m.salt, ID_BYTES, "view: salt"),
+        may_accede=_parties(m.may_accede, "view: may_accede", most=SIGNATURES),
+        anyone_may_accede=m.anyone_may_accede,
+        held_items=shape.member(HeldItems, m.held_items, "view: held_items"),
+        held_within_days=shape.number(m.held_within_days, "view: held_within_days", most=RETENTION_DAYS_MAX),
+        suspended=_parties(m.suspended, "view: suspended", most=SIGNATURES),
+        left=_parties(m.left, "view: left", most=SIGNATURES),
+        changes_sha256=m.changes_sha256 and shape.octets(m.changes_sha256, HASH_BYTES, "view: changes_sha256"),
     )
     if 0 < view.valid_until_ms <= view.valid_from_ms:
         raise MalformedInput("view: it ends before it begins")
-    for term in view.terms:
-        if not {*term.senders, *term.recipients} <= set(view.parties):
-            raise MalformedInput("view: a term names a partner that is not a party")
+    if view.held_items is HeldItems.KEEP_UNDER_TERMS and view.held_within_days:
+        raise MalformedInput("view: what is kept has no day to go")
+    _check_parties(view)
     return view
+
+
+def _check_parties(view: EnforcementView) -> None:
+    """Check who stands where: as signed there are founders alone, and nobody stands in two places."""
+    known = (*view.parties, *view.suspended, *view.left)
+    if view.changes_sha256:
+        if not 1 <= len(set(known)) == len(known) <= SIGNATURES:
+            raise MalformedInput("view: a party stands in two places, or there are none or too many")
+    elif view.suspended or view.left or set(view.may_accede).intersection(known):
+        raise MalformedInput("view: as signed, a founder neither accedes nor suspends nor leaves it")
+    elif len(known) < (1 if view.open else 2):
+        raise MalformedInput("view: parties has too few entries")
+    if view.anyone_may_accede and view.may_accede:
+        raise MalformedInput("view: anyone may accede, or those who are named")
+    for term in view.terms:
+        if not {*term.senders, *term.recipients} <= {*known, *view.may_accede}:
+            raise MalformedInput("view: a term names a partner that is no party and may not become one")
 
 
 def _term(m: pb.Term) -> Term:
@@ -507,9 +539,10 @@ def _agreement(m: pb.Agreement) -> Agreement:
         agreement_id=shape.octets(m.agreement_id, ID_BYTES, "agreement: agreement_id"),
         version=shape.number(m.version, "agreement: version", least=1, most=VERSION_MAX),
         previous_sha256=m.previous_sha256 and shape.octets(m.previous_sha256, HASH_BYTES, "agreement: previous_sha256"),
-        parties=_parties(m.parties, "agreement: parties", least=2, most=SIGNATURES),
+        parties=_parties(m.parties, "agreement: parties", least=1, most=SIGNATURES),
         text=m.text,
         salt=shape.octets(m.salt, ID_BYTES, "agreement: salt"),
+        counters_sha256=m.counters_sha256 and shape.octets(m.counters_sha256, HASH_BYTES, "agreement: counters_sha256"),
     )
 
 

@@ -26,6 +26,14 @@ class AgreementStatus(Vocabulary):
     TERMINATED = 3
 
 
+class HeldItems(Vocabulary):
+    """What becomes of held items when an agreement ends."""
+
+    PURGE = 1
+    KEEP_UNDER_TERMS = 2
+    RETURN = 3
+
+
 @dataclass(frozen=True, slots=True)
 class NationalCeiling:
     """Classifications of another rulebook that may pass, verbatim."""
@@ -64,18 +72,41 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class EnforcementView:
-    """What software enforces of an agreement; the parties and the relay hold it, nobody else."""
+    """What software enforces of an agreement; the parties and the relay hold it, nobody else.
+
+    As signed, its parties are the founders. exchange/policy/changes derives what accessions and notices make of it.
+    """
 
     exchange: ExchangeName
     agreement_id: bytes
     version: int
     parties: tuple[PartyId, ...]
+    """Between which it is in force: nobody who suspended or left it."""
     terms: tuple[Term, ...]
     valid_from_ms: int
     valid_until_ms: int
     """0 means no end."""
     text_sha256: bytes
     salt: bytes = field(repr=False)
+    may_accede: tuple[PartyId, ...] = ()
+    anyone_may_accede: bool = False
+    held_items: HeldItems = HeldItems.PURGE
+    held_within_days: int = 0
+    """Of its end; 0 means at once, and stands where they are kept."""
+    suspended: tuple[PartyId, ...] = ()
+    left: tuple[PartyId, ...] = ()
+    changes_sha256: bytes = b""
+    """Running hash over accessions and notices; empty as signed."""
+
+    @property
+    def open(self) -> bool:
+        """Whether others than its founders may accede."""
+        return self.anyone_may_accede or bool(self.may_accede)
+
+    @property
+    def known(self) -> tuple[PartyId, ...]:
+        """Everybody who is or was a party, and so may know of it."""
+        return tuple(sorted({*self.parties, *self.suspended, *self.left}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +119,11 @@ class Agreement:
     previous_sha256: bytes
     """SHA-256 of the payload of the version before; empty for the first."""
     parties: tuple[PartyId, ...]
+    """The founders."""
     text: bytes = field(repr=False)
     salt: bytes = field(repr=False)
+    counters_sha256: bytes = b""
+    """SHA-256 of the payload of the proposal that this one answers with another text; empty when it answers none."""
 
 
 @dataclass(frozen=True, slots=True)

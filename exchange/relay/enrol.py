@@ -243,6 +243,8 @@ def check_view(signed: Signed, view: EnforcementView, snapshot: Snapshot) -> Non
     directory = snapshot.directory
     if view.exchange != directory.exchange:
         raise BadStatement("the agreement is for another exchange")
+    if view.changes_sha256:
+        raise BadStatement("what accessions and notices make of an agreement is derived, not signed")
     roots = {}
     for party in view.parties:
         record = directory.party(party)

@@ -411,6 +411,34 @@ PERSONAL_DATA_RULE_ALLOWED: PersonalDataRule.ValueType  # 3
 """Allowed."""
 Global___PersonalDataRule: _TypeAlias = PersonalDataRule  # noqa: Y015
 
+class _HeldItems:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HeldItemsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HeldItems.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HELD_ITEMS_UNSPECIFIED: _HeldItems.ValueType  # 0
+    """Refused."""
+    HELD_ITEMS_PURGE: _HeldItems.ValueType  # 1
+    """Destroyed within the days given."""
+    HELD_ITEMS_KEEP_UNDER_TERMS: _HeldItems.ValueType  # 2
+    """Kept, and the terms go on holding for them."""
+    HELD_ITEMS_RETURN: _HeldItems.ValueType  # 3
+    """Returned within the days given, and then destroyed."""
+
+class HeldItems(_HeldItems, metaclass=_HeldItemsEnumTypeWrapper):
+    """What becomes of held items when an agreement ends."""
+
+HELD_ITEMS_UNSPECIFIED: HeldItems.ValueType  # 0
+"""Refused."""
+HELD_ITEMS_PURGE: HeldItems.ValueType  # 1
+"""Destroyed within the days given."""
+HELD_ITEMS_KEEP_UNDER_TERMS: HeldItems.ValueType  # 2
+"""Kept, and the terms go on holding for them."""
+HELD_ITEMS_RETURN: HeldItems.ValueType  # 3
+"""Returned within the days given, and then destroyed."""
+Global___HeldItems: _TypeAlias = HeldItems  # noqa: Y015
+
 @_typing.final
 class NationalMarking(_message.Message):
     """A marking of another rulebook, kept as given."""
@@ -1096,7 +1124,9 @@ Global___Term: _TypeAlias = Term  # noqa: Y015
 
 @_typing.final
 class EnforcementView(_message.Message):
-    """What the relay needs of an agreement. Signed by every party; given to the parties and the relay alone."""
+    """What software enforces of an agreement. Signed by every party as it was agreed; what accessions and notices make of it
+    is derived (docs/spec/policy.md). Given to the parties and the relay alone.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1109,6 +1139,13 @@ class EnforcementView(_message.Message):
     VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
     TEXT_SHA256_FIELD_NUMBER: _builtins.int
     SALT_FIELD_NUMBER: _builtins.int
+    MAY_ACCEDE_FIELD_NUMBER: _builtins.int
+    ANYONE_MAY_ACCEDE_FIELD_NUMBER: _builtins.int
+    HELD_ITEMS_FIELD_NUMBER: _builtins.int
+    HELD_WITHIN_DAYS_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    CHANGES_SHA256_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     agreement_id: _builtins.bytes
@@ -1123,13 +1160,33 @@ class EnforcementView(_message.Message):
     """SHA-256(salt || Agreement payload)."""
     salt: _builtins.bytes
     """16 random bytes, shared with the Agreement."""
+    anyone_may_accede: _builtins.bool
+    """Any admitted party may accede; `may_accede` MUST then be empty."""
+    held_items: Global___HeldItems.ValueType
+    """What becomes of held items when it ends."""
+    held_within_days: _builtins.int
+    """Within so many days of its end; MUST be 0 when they are kept."""
+    changes_sha256: _builtins.bytes
+    """Running SHA-256 over the accessions and notices applied: SHA-256(value before || payload). MUST be empty as signed."""
     @_builtins.property
     def parties(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Two or more, ascending."""
+        """Parties between which it is in force, ascending. As signed: the founders, two or more; one where others may accede."""
 
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Term]:
         """At least one."""
+
+    @_builtins.property
+    def may_accede(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who may accede, ascending; none of them a founder. Empty where nobody or anyone may."""
+
+    @_builtins.property
+    def suspended(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parties that have suspended it for themselves, ascending. MUST be empty as signed."""
+
+    @_builtins.property
+    def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parties that have left it, ascending. MUST be empty as signed."""
 
     def __init__(
         self,
@@ -1143,10 +1200,17 @@ class EnforcementView(_message.Message):
         valid_until_ms: _builtins.int = ...,
         text_sha256: _builtins.bytes = ...,
         salt: _builtins.bytes = ...,
+        may_accede: _abc.Iterable[_builtins.str] | None = ...,
+        anyone_may_accede: _builtins.bool = ...,
+        held_items: Global___HeldItems.ValueType = ...,
+        held_within_days: _builtins.int = ...,
+        suspended: _abc.Iterable[_builtins.str] | None = ...,
+        left: _abc.Iterable[_builtins.str] | None = ...,
+        changes_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "exchange", b"exchange", "parties", b"parties", "salt", b"salt", "terms", b"terms", "text_sha256", b"text_sha256", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "anyone_may_accede", b"anyone_may_accede", "changes_sha256", b"changes_sha256", "exchange", b"exchange", "held_items", b"held_items", "held_within_days", b"held_within_days", "left", b"left", "may_accede", b"may_accede", "parties", b"parties", "salt", b"salt", "suspended", b"suspended", "terms", b"terms", "text_sha256", b"text_sha256", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1165,6 +1229,7 @@ class Agreement(_message.Message):
     PARTIES_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     SALT_FIELD_NUMBER: _builtins.int
+    COUNTERS_SHA256_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     agreement_id: _builtins.bytes
@@ -1177,9 +1242,11 @@ class Agreement(_message.Message):
     """YAML, UTF-8, exactly as its drafter wrote it."""
     salt: _builtins.bytes
     """16 random bytes."""
+    counters_sha256: _builtins.bytes
+    """SHA-256 of the payload of the proposal that this one answers with another text; empty when it answers none."""
     @_builtins.property
     def parties(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Two or more, ascending."""
+        """Founders, ascending."""
 
     def __init__(
         self,
@@ -1191,10 +1258,11 @@ class Agreement(_message.Message):
         parties: _abc.Iterable[_builtins.str] | None = ...,
         text: _builtins.bytes = ...,
         salt: _builtins.bytes = ...,
+        counters_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "exchange", b"exchange", "parties", b"parties", "previous_sha256", b"previous_sha256", "salt", b"salt", "text", b"text", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "counters_sha256", b"counters_sha256", "exchange", b"exchange", "parties", b"parties", "previous_sha256", b"previous_sha256", "salt", b"salt", "text", b"text", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ from exchange.names import ExchangeName, PartyId
 from exchange.policy.agreement import (
     AgreementStatus,
     EnforcementView,
+    HeldItems,
     NationalCeiling,
     PersonalDataRule,
     Term,
@@ -181,5 +182,11 @@ FULL_VIEW = an_agreement(
         onward_hops=3,
     ),
     a_term(about=(), about_any=True, use_in=("PK",)),
+    may_accede=(XD,),
+    held_items=HeldItems.RETURN,
+    held_within_days=30,
 ).view
-"""Values in which every field is set."""
+"""Values in which every field is set that can be."""
+
+CHANGED_VIEW = replace(FULL_VIEW, parties=(XA, XD), suspended=(XB,), left=(XC,), changes_sha256=bytes([7]) * 32)
+"""What an accession and two notices make of it."""

@@ -9,19 +9,21 @@ import pytest
 from exchange.errors import BadAgreement
 from exchange.policy.agreement import (
     Agreement,
+    HeldItems,
     NationalCeiling,
     PersonalDataRule,
     Term,
     commitment,
     make_agreement,
     promises_of,
+    purge_held_at_ms,
     ref_of,
     view_of,
 )
 from exchange.policy.codec import encode_agreement, encode_view
 from exchange.policy.model import Actions, Category, EvidenceUse, OnwardRule, Purpose, Tlp
 from exchange.policy.text import draft_agreement_text, parse_agreement_text
-from tests.support.policy_builders import EXCHANGE, NOW, XA, XB, XC
+from tests.support.policy_builders import DAY, EXCHANGE, NOW, XA, XB, XC
 
 TEXT = """\
 agreement: Indus Corridor Security Memorandum
@@ -143,6 +145,35 @@ def test_promises_are_shown_and_are_no_part_of_the_view() -> None:
     assert view_of(made(other)).terms == view_of(made()).terms
 
 
+@pytest.mark.parametrize(
+    "said, may_accede, anyone", [("none", (), False), ("any", (), True), ("[XE, XD]", ("XD", "XE"), False)]
+)
+def test_the_text_says_who_may_accede(said: str, may_accede: tuple[str, ...], anyone: bool) -> None:
+    view = view_of(made(TEXT.replace("[XB, XA, XC]\n", f"[XB, XA, XC]\naccession: {said}\n")))
+    assert (view.may_accede, view.anyone_may_accede, view.open) == (may_accede, anyone, said != "none")
+    assert view.parties == (XA, XB, XC)
+    assert not view_of(made()).open
+
+
+def test_a_term_may_name_who_may_accede() -> None:
+    text = TEXT.replace("[XB, XA, XC]\n", "[XB, XA, XC]\naccession: [XD]\n")
+    assert view_of(made(text.replace("to: [XC, XB]", "to: [XD]"))).terms[0].recipients == ("XD",)
+
+
+@pytest.mark.parametrize(
+    "said, rule, days, purged",
+    [
+        ("{held_items: purge, within: 30d}", HeldItems.PURGE, 30, NOW + 30 * DAY),
+        ("{held_items: return, within: 7d}", HeldItems.RETURN, 7, NOW + 7 * DAY),
+        ("{held_items: keep_under_terms}", HeldItems.KEEP_UNDER_TERMS, 0, 0),
+    ],
+)
+def test_the_view_says_what_becomes_of_held_items(said: str, rule: HeldItems, days: int, purged: int) -> None:
+    view = view_of(made(TEXT.replace("{held_items: purge, within: 30d}", said)))
+    assert (view.held_items, view.held_within_days) == (rule, days)
+    assert purge_held_at_ms(view, ended_ms=NOW) == purged
+
+
 def test_a_draft_parses_and_is_narrow() -> None:
     for until in (NOW + 1, 0):
         drafted = draft_agreement_text([XB, XA], 'The "new" one', valid_from_ms=NOW, valid_until_ms=until)
@@ -164,7 +195,10 @@ def test_the_agreements_of_the_demo_parse() -> None:
     "old, new, said, line",
     [
         ("version: 1", "version: 0", "version: '0' is not a whole number", 2),
-        ("[XB, XA, XC]", "[XA]", "parties: the list is empty", 3),
+        ("[XB, XA, XC]", "[XA]", "parties: one party alone", 3),
+        ("[XB, XA, XC]", "[XA, XB, XC]\naccession: all", "accession: 'all' is not known", 4),
+        ("[XB, XA, XC]", "[XA, XB, XC]\naccession: []", "accession: the list is empty", 4),
+        ("[XB, XA, XC]", "[XA, XB, XC]\naccession: [XC]", "accession: XC is a party already", 4),
         ("[XB, XA, XC]", "[XA, XA]", "parties[1]: 'XA' stands here twice", 3),
         ("[XB, XA, XC]", "[XA, xb]", "'xb' is not a partner id", 3),
         ("kind: mou", "kind: handshake", "legal_basis.kind: 'handshake' is not known", 4),
@@ -186,6 +220,8 @@ def test_the_agreements_of_the_demo_parse() -> None:
         ("retention_max: 90d", "retention_max: 1y", "terms[0].retention_max: '1y' is not a number of days", 21),
         ("approvals: 2", "approvals: 17", "is not a whole number from 0 to 16", 22),
         ("held_items: purge", "held_items: forget", "on_termination.held_items: 'forget' is not known", 34),
+        ("held_items: purge", "held_items: keep_under_terms", "what is kept has no day to go", 34),
+        ("{held_items: purge, within: 30d}", "{held_items: return}", "on_termination.within is missing", 34),
         ("promises:", "oversight: [XQ]\npromises:", "unknown field 'oversight'", 32),
     ],
 )

@@ -38,6 +38,7 @@ from exchange.policy.model import (
 from exchange.v1 import policy_pb2 as pb
 from exchange.wire import serialise
 from tests.support.policy_builders import (
+    CHANGED_VIEW,
     EXCHANGE,
     FULL_LABEL,
     FULL_RELEASE,
@@ -48,6 +49,7 @@ from tests.support.policy_builders import (
     XC,
     a_label,
     a_release,
+    a_term,
 )
 
 AGREEMENT = Agreement(EXCHANGE, bytes(16), 2, bytes(32), (XA, XB), b"text", bytes(16))
@@ -64,7 +66,8 @@ def test_a_release_survives_its_bytes(release: Release) -> None:
 
 
 def test_a_view_and_an_agreement_survive_their_bytes() -> None:
-    assert decode_view(encode_view(FULL_VIEW)) == FULL_VIEW
+    for view in (FULL_VIEW, CHANGED_VIEW, replace(FULL_VIEW, may_accede=(), anyone_may_accede=True)):
+        assert decode_view(encode_view(view)) == view
     assert decode_agreement(encode_agreement(AGREEMENT)) == AGREEMENT
 
 
@@ -194,6 +197,15 @@ def test_a_release_that_is_not_what_it_should_be_is_refused(change: Callable[[An
         listing("parties", "XA"),
         listing("parties", "XC", "XB", "XA"),
         listing("parties", "XA", "XB"),
+        listing("may_accede", "XC"),
+        listing("may_accede", "XD", "XC"),
+        listing("suspended", "XD"),
+        listing("left", "XD"),
+        setting(anyone_may_accede=True),
+        setting(held_items=0),
+        setting(held_items=2),
+        setting(held_within_days=36_501),
+        setting(changes_sha256=b"short"),
         lambda m: m.ClearField("terms"),
         lambda m: setattr(m.terms[0], "ceiling", 0),
         lambda m: setattr(m.terms[0], "actions_max", 0),
@@ -221,12 +233,35 @@ def test_a_view_that_is_not_what_it_should_be_is_refused(change: Callable[[Any],
 @pytest.mark.parametrize(
     "change",
     [
+        listing("parties", "XA", "XB", "XD"),
+        listing("suspended", "XA", "XB"),
+        listing("left", "XB"),
+        lambda m: [m.ClearField(name) for name in ("parties", "suspended", "left")],
+        setting(changes_sha256=b""),
+    ],
+)
+def test_in_a_changed_view_nobody_stands_in_two_places(change: Callable[[Any], object]) -> None:
+    with pytest.raises(MalformedInput):
+        decode_view(changed(pb.EnforcementView.FromString(encode_view(CHANGED_VIEW)), change))
+
+
+def test_one_founder_is_enough_only_where_others_may_accede() -> None:
+    alone = replace(FULL_VIEW, parties=(XA,), terms=(a_term(),))
+    assert decode_view(encode_view(alone)) == alone
+    with pytest.raises(MalformedInput):
+        encode_view(replace(alone, may_accede=()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         setting(version=1),
+        setting(counters_sha256=bytes(31)),
         setting(previous_sha256=b""),
         setting(previous_sha256=bytes(31)),
         setting(text=b""),
         setting(exchange=""),
-        listing("parties", "XA"),
+        lambda m: m.ClearField("parties"),
     ],
 )
 def test_an_agreement_that_is_not_what_it_should_be_is_refused(change: Callable[[Any], object]) -> None:
