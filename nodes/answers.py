@@ -12,6 +12,7 @@ from exchange.envelope.codec import decode_core, decode_header
 from exchange.envelope.model import EnvelopeKind
 from exchange.errors import VerificationFailed
 from exchange.limits import KIB
+from exchange.policy.decision import WAITS, Reason
 from exchange.receipts.model import DecisionRecord, Promise, Refusal
 from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for, open_promise, open_refusal
 from nodes.relay_port import Outcome
@@ -184,6 +185,8 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
         )
     if held and any(row.tries for row in sealed):
         return f"the relay refuses what this node sends, at step {refusal.step}: {refusal.reason}"
+    if stale and any(row.tries >= TRIES_MOST - 1 for row in sealed):
+        return f"the relay refuses under directory size {refusal.directory_size}, and does not show it"
     return ""
 
 
@@ -198,10 +201,13 @@ def _after_refusal(
 ) -> Addressee:
     """Return a recipient's row after its envelope was refused.
 
-    The recipient that the refusal names is refused; when the relay judged under a newer directory than the envelope was
-    sealed under (`stale`), it is decided on again later, alone. Others are decided on again at once, and this is no try
-    of theirs: with each such refusal there is one recipient fewer. When the refusal names nobody and is about a
-    recipient, each gets an envelope of its own, so that one denied slot holds up nobody else for long.
+    The recipient that the refusal names is refused. Others are decided on again at once, and this is no try of theirs:
+    with each such refusal there is one recipient fewer. When the refusal names nobody and is about a recipient, each
+    gets an envelope of its own, so that one denied slot holds up nobody else for long.
+
+    When the relay judged under a newer directory than the envelope was sealed under (`stale`), or when what it found is
+    of the kind that waits (nodes/waiting.py), nothing is final: a recipient is decided on again later, alone, and as
+    soon as this node's own directory changes; what that says then holds.
 
     A refusal for the envelope's sake (a wrong clock, a certificate that has run out) is never final: when its cause is
     gone, everything that waits goes.
@@ -212,10 +218,14 @@ def _after_refusal(
     named = refusal.recipient == row.recipient
     innocent = bool(refusal.recipient) and not named
     tries = row.tries if innocent else row.tries + 1
-    if (named and not stale) or tries >= TRIES_MOST:
+    waits = stale or refusal.reason in WAITS
+    if waits:
+        tries = min(tries, TRIES_MOST - 1)
+    elif named or tries >= TRIES_MOST:
         return replace(row, state=Reach.REFUSED, why=why, tries=tries)
+    parts = not innocent and refusal.reason != Reason.SENDER_SUSPENDED
     wait_ms = min(first_ms << row.tries, RESEAL_MOST_MS)
-    if innocent or (recipients > 1 and not named):
+    if innocent or (parts and recipients > 1 and not named):
         wait_ms = 0
     return replace(
         row,
@@ -223,7 +233,8 @@ def _after_refusal(
         why=why,
         tries=tries,
         due_ms=now_ms + wait_ms,
-        alone=row.alone or not innocent,
+        on_change=waits and not innocent,
+        alone=row.alone or parts,
         envelope=b"",
     )
 

@@ -1,7 +1,8 @@
 """Judge one delivery: steps 1 to 10 of the recipient's checks. Runs in a thread, on one unchanging snapshot.
 
  1-8  exchange/envelope/open.py: parse, promise, signatures, my slot, hashes, decryption, the statement inside
- 9    decide again, under the agreement that the slot cites, as of the promise's directory size and time
+ 9    decide again, under the agreement that the slot cites, as of the promise's directory size and time; of a suspended
+      sender only receipts are taken
 10    the directory head in the header is one that this node's own replay has
 Step 11 (number, repetition) needs the store: nodes/inbox.py. A control statement is read here as well, so that what it
 says has one form from here on.
@@ -20,7 +21,6 @@ from exchange.errors import BadEnvelope, BadInput, ExchangeError, VerificationFa
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.decide import decide
 from exchange.policy.decision import Decision, Item, Reason, Role, Rules, Slot
-from exchange.policy.explain import sentence
 from exchange.receipts.model import AgreementText, Promise, ReceiptBatch, Retraction, StreamHead
 from exchange.receipts.verify import (
     AGREEMENT_TEXT,
@@ -34,9 +34,10 @@ from exchange.receipts.verify import (
     open_retraction,
     open_stream_head,
 )
-from nodes.outbox import failures
 from nodes.relay_port import Waiting
+from nodes.standing import against_control
 from nodes.trust import Snapshot
+from nodes.waiting import words
 
 STEP_AUTHENTIC = 2
 """Once this step has passed, the sender is known."""
@@ -123,14 +124,15 @@ def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
         return _bad_opened(waiting, opened, STEP_STATEMENT, error.reason, str(error))
     if decision is not None and not decision.permit:
         return _denied(waiting, opened, promise, decision)
+    if control is not None and (against := _against_control(opened, promise, ground)) is not None:
+        return _bad_opened(waiting, opened, STEP_DECIDE, str(against), "a suspended party may send receipts only")
     return _wrong_head(waiting, opened, promise, ground) or Good(waiting, opened, promise, decision, control)
 
 
 def _denied(waiting: Waiting, opened: Opened, promise: Promise, decision: Decision) -> Bad | Behind:
     if Reason.AGREEMENT_UNKNOWN in decision.reasons:
         return Behind(waiting, promise.directory_size, agreement=True)
-    words = "; ".join(sentence(finding) for finding in failures(decision))
-    return _bad_opened(waiting, opened, STEP_DECIDE, str(decision.reasons[0]), words)
+    return _bad_opened(waiting, opened, STEP_DECIDE, str(decision.reasons[0]), words(decision))
 
 
 def _wrong_head(waiting: Waiting, opened: Opened, promise: Promise, ground: Ground) -> Bad | None:
@@ -195,6 +197,12 @@ def _control(opened: Opened, ground: Ground) -> Control | None:
     if opened.core.kind is not EnvelopeKind.CONTROL:
         return None
     return _READERS[opened.statement.payload_type](opened, _keys_of(opened, ground), ground)
+
+
+def _against_control(opened: Opened, promise: Promise, ground: Ground) -> Reason | None:
+    """Return why its sender might not send this control statement; whether it may reach us is the sender's to keep."""
+    sender = ground.snapshot.directory.standing(opened.core.sender, at_size=promise.directory_size)
+    return against_control(opened.statement.payload_type, sender=sender, recipient=None)
 
 
 def _keys_of(opened: Opened, ground: Ground) -> KeyLookup:

@@ -2,7 +2,7 @@
 
 1. a repeat of an earlier push gets that push's item
 2. label, release and statement become bytes, once; the item is the hash of the statement's bytes
-3. decide for every partner; a partner that must only wait (release time, embargo) stays in the audience
+3. decide for every partner; a partner that must only wait stays in the audience (nodes/waiting.py)
 4. sign with the statement key, together with whatever else waits to be signed
 5. the report's own key, durable in keys.db; then report, audience and story in one transaction
 Nothing is sealed or sent here: nodes/sender.py does that.
@@ -25,19 +25,19 @@ from exchange.errors import Conflict
 from exchange.names import ID_BYTES, PartyId
 from exchange.policy.codec import encode_label, encode_release
 from exchange.policy.decide import who_gets
-from exchange.policy.decision import Decision, Finding, Item, Outcome, Reason, Step
-from exchange.policy.explain import sentence
+from exchange.policy.decision import Decision, Item, Reason, Step
 from nodes import vault
 from nodes.author import AuthoredReport
 from nodes.core import Core
 from nodes.store import reports
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
+from nodes.waiting import after_denial, failures, told
 
 _KEY_LABEL = b"concord/v1/node/push\x00"
 _CONTENT_LABEL = b"concord/v1/node/push-content\x00"
 
-TIMED = frozenset({Reason.NOT_YET, Reason.EMBARGOED})
-"""Reasons that time alone removes."""
+_ADDRESSED = frozenset({Reason.EXCLUDED, Reason.AGREEMENT_SUSPENDED})
+"""Reasons in the audience's step of a partner that the release speaks of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +169,7 @@ class Outbox:
 
 def addressee(report: Report, authored: AuthoredReport, party: PartyId, decision: Decision) -> Addressee | None:
     """Return where a new report stands with a partner; None when the partner is not in its audience at all."""
-    why = failures(decision)
-    if any(finding.step is Step.AUDIENCE and finding.reason is not Reason.EXCLUDED for finding in why):
+    if any(finding.step is Step.AUDIENCE and finding.reason not in _ADDRESSED for finding in failures(decision)):
         return None
     made = Addressee(
         item=report.item,
@@ -183,16 +182,9 @@ def addressee(report: Report, authored: AuthoredReport, party: PartyId, decision
     )
     if decision.permit:
         return made
-    words = "; ".join(sentence(finding) for finding in why)
-    if {finding.reason for finding in why} <= TIMED:
-        due_ms = max(authored.label.not_before_ms, authored.label.embargo_until_ms)
-        return replace(made, why=f"waiting: {words}", due_ms=due_ms)
-    return replace(made, state=Reach.DENIED, why=words)
-
-
-def failures(decision: Decision) -> list[Finding]:
-    """Return the findings that deny."""
-    return [finding for finding in decision.findings if finding.outcome is Outcome.FAIL]
+    row = after_denial(made, decision, authored.label)
+    # Decided on once more when it is stored: the directory may have changed in between.
+    return replace(row, due_ms=0) if row.on_change else row
 
 
 def _store(connection: Connection, *, digest: bytes, report: Report, audience: Sequence[Addressee]) -> bool:
@@ -204,11 +196,13 @@ def _store(connection: Connection, *, digest: bytes, report: Report, audience: S
     reports.add_addressees(connection, audience)
     reports.remember_push(connection, digest, report.item, report.stored_ms)
     denied = [each for each in audience if each.state is Reach.DENIED]
+    waiting = [each for each in audience if each.state is Reach.WAITING and each.why]
     reports.add_events(
         connection,
         [
             Event(report.item, report.stored_ms, "signed", detail=f"for {len(audience) - len(denied)} recipients"),
             *(Event(report.item, report.stored_ms, "denied", each.recipient, each.why) for each in denied),
+            *(Event(report.item, report.stored_ms, "waiting", each.recipient, told(each.why)) for each in waiting),
         ],
     )
     return True

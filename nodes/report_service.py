@@ -15,11 +15,12 @@ from exchange.receipts.codec import decode_agreement_text
 from exchange.runtime.database import Database
 from nodes.core import Core
 from nodes.desk import Authoring, Draft
-from nodes.outbox import Outbox, failures
+from nodes.outbox import Outbox
 from nodes.shelf import Listed, Shelf, Shown, Story
 from nodes.store import trust as store
 from nodes.store.rows import Direction
 from nodes.v1 import node_service_pb2 as pb
+from nodes.waiting import failures
 from nodes.withdrawing import withdraw
 
 

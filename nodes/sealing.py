@@ -1,8 +1,9 @@
 """Seal what waits: decide again, choose prekeys, take numbers, seal. Runs in a thread, on one unchanging snapshot.
 
 For each item: recipients that are permitted now and have a valid prekey share one envelope (or get one each, after a
-refusal that named nobody); a recipient without a prekey waits and gets its own envelope later; one that is no longer
-permitted is denied. Nothing is stored here: nodes/sender.py stores envelopes, numbers and changes in one transaction,
+refusal that named nobody); a recipient without a prekey waits and gets its own envelope later, and so does one that is
+denied by what may yet change; one that is no longer permitted is denied.
+Nothing is stored here: nodes/sender.py stores envelopes, numbers and changes in one transaction,
 and only then sends.
 """
 
@@ -22,11 +23,11 @@ from exchange.names import ExchangeName, PartyId
 from exchange.policy.binding import relay_label
 from exchange.policy.decide import decide
 from exchange.policy.decision import Decision, Item, Role, Rules
-from exchange.policy.explain import sentence
 from exchange.policy.model import Label, RelayLabel, Release
-from nodes.outbox import TIMED, failures
+from nodes.standing import against_control
 from nodes.store.rows import Addressee, Event, Outgoing, Reach, TakenSlot
 from nodes.trust import Snapshot
+from nodes.waiting import after_denial, told, until_change
 
 NO_PREKEY = "waiting: no prekey"
 NO_PREKEY_WAIT_MS = 60_000
@@ -113,18 +114,20 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
     chosen = []
     for row in job.due:
         party = PartyId(row.recipient)
-        if job.kind is EnvelopeKind.CONTROL and ground.snapshot.status(party) not in MEMBERS:
-            made.changed.append(replace(row, state=Reach.REFUSED, why="not a member"))
-            continue
-        decision = _decide(job, party, ground) if job.kind is EnvelopeKind.REPORT else None
-        if decision is not None and not decision.permit:
-            made.changed.append(_denied(row, decision, job))
-            if made.changed[-1].state is Reach.DENIED:
-                made.events.append(Event(job.item, ground.now_ms, "denied", party, made.changed[-1].why))
+        if job.kind is EnvelopeKind.CONTROL:
+            decision, held = None, _held_control(job, row, ground)
+        else:
+            decision = _decide(job, party, ground)
+            held = None if decision.permit or job.label is None else after_denial(row, decision, job.label)
+        if held is not None:
+            made.changed.append(held)
+            if job.kind is EnvelopeKind.REPORT and held.why != row.why:
+                story = "denied" if held.state is Reach.DENIED else "waiting"
+                made.events.append(Event(job.item, ground.now_ms, story, party, told(held.why)))
             continue
         kem = ground.snapshot.prekey(party, ground.now_ms)
         if kem is None:
-            made.changed.append(replace(row, why=NO_PREKEY, due_ms=ground.now_ms + NO_PREKEY_WAIT_MS))
+            made.changed.append(replace(row, why=NO_PREKEY, due_ms=ground.now_ms + NO_PREKEY_WAIT_MS, on_change=False))
             if row.why != NO_PREKEY:
                 made.events.append(Event(job.item, ground.now_ms, "waiting", party, "no prekey"))
             continue
@@ -138,13 +141,13 @@ def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
     return decide(item, sender=ground.me, recipient=party, rules=ground.rules, now_ms=ground.now_ms, role=Role.SENDER)
 
 
-def _denied(row: Addressee, decision: Decision, job: Job) -> Addressee:
-    why = failures(decision)
-    words = "; ".join(sentence(finding) for finding in why)
-    if job.label is not None and {finding.reason for finding in why} <= TIMED:
-        due_ms = max(job.label.not_before_ms, job.label.embargo_until_ms)
-        return replace(row, why=f"waiting: {words}", due_ms=due_ms)
-    return replace(row, state=Reach.DENIED, why=words, clause=decision.clause, basis=decision.basis)
+def _held_control(job: Job, row: Addressee, ground: Ground) -> Addressee | None:
+    """Return where a recipient of a control statement stands that does not get it now; None when it does."""
+    status, recipient = ground.snapshot.status, PartyId(row.recipient)
+    if status(recipient) not in MEMBERS:
+        return replace(row, state=Reach.REFUSED, why="not a member")
+    against = against_control(job.statement.payload_type, sender=status(ground.me), recipient=status(recipient))
+    return None if against is None else until_change(row, str(against))
 
 
 def _envelopes(chosen: Sequence[_Chosen]) -> Iterator[Sequence[_Chosen]]:
@@ -226,6 +229,7 @@ def _finish(drafts: Sequence[_Draft], ground: Ground, made: Round) -> None:
                     chosen.row,
                     state=Reach.SEALED,
                     why="",
+                    on_change=False,
                     envelope=each.envelope_hash,
                     basis=decision.basis if decision else None,
                     clause=decision.clause if decision else "",

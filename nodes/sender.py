@@ -3,7 +3,7 @@
 Two loops. The first seals what waits (nodes/sealing.py) and stores envelopes, their numbers and what changed in one
 transaction. The second submits stored envelopes over one stream, flash first, and stores each answer; it knows nothing
 else than what is stored, so after a crash the same bytes go again. A refused envelope's numbers are void; its
-recipients are decided on again later, never at once.
+recipients are decided on again later, never at once. What waits for the directory is decided on again when it changes.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.sealing import Ground, Job, Round, seal_round
 from nodes.store import reports, sending
 from nodes.store.rows import Addressee, ItemState, Outgoing, Reach
+from nodes.trust import Snapshot
 
 AHEAD = 64
 """Sealed envelopes without an answer."""
@@ -66,6 +67,7 @@ class Sender:
         self._in_flight: dict[int, Sequence[Outgoing]] = {}
         self._frame = 0
         self._held = True  # an alarm of the last run may be open
+        self._decided_under: Snapshot | None = None
         self._log = get_logger(__name__)
 
     @property
@@ -118,14 +120,18 @@ class Sender:
             self._room.clear()
             await self._room.wait()
         core = self._core
-        now_ms = core.clock()
+        now_ms, snapshot = core.clock(), core.trust.now
+        if snapshot is not self._decided_under:
+            # Whatever waits for the directory is decided on again; at the start too.
+            await core.database.write(reports.decide_again)
+            self._decided_under = snapshot
         room = min(ROUND_ITEMS, AHEAD - len(self._unanswered))
         due = await self._due(now_ms, room)
         if not due.jobs and not due.broken:
             return False
         ground = Ground(
-            snapshot=core.trust.now,
-            rules=core.trust.rules_now(),
+            snapshot=snapshot,
+            rules=snapshot.rules_at(snapshot.size),
             me=core.me,
             exchange=core.exchange,
             key=core.keys.envelope,

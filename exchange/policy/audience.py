@@ -19,12 +19,15 @@ class Audience:
         self.everyone = any(target.everyone for target in targets)
         self.communities = [target.community.id.hex() for target in targets if target.community is not None]
         ids = {target.agreement for target in targets if target.agreement is not None}
-        self.parties = {
-            party
-            for found in (rules.agreements.values() if ids else ())
-            if found.ref.id in ids and sender in found.view.parties and not in_force(found, rules.exchange, at_ms)
-            for party in found.view.parties
-        }
+        self.parties: set[PartyId] = set()
+        self.suspended: dict[PartyId, bytes] = {}
+        for found in rules.agreements.values() if ids else ():
+            if found.ref.id in ids and sender in found.view.parties:
+                against = [finding.reason for finding in in_force(found, rules.exchange, at_ms)]
+                if not against:
+                    self.parties.update(found.view.parties)
+                elif against == [Reason.AGREEMENT_SUSPENDED]:
+                    self.suspended.update(dict.fromkeys(found.view.parties, found.ref.id))
 
     def findings(self, recipient: PartyId) -> Findings:
         """Step 3 at the sender: exclusion always wins, and an empty release reaches nobody."""
@@ -36,6 +39,9 @@ class Audience:
             return (_fail(Reason.EXCLUDED),)
         if self.everyone or recipient in self.named or recipient in self.parties:
             return PASSED[Step.AUDIENCE]
+        if recipient in self.suspended:
+            # It is addressed again when the agreement is: the sender keeps it until then.
+            return (Finding(Step.AUDIENCE, Outcome.FAIL, Reason.AGREEMENT_SUSPENDED, self.suspended[recipient]),)
         outside = _fail(Reason.NOT_IN_AUDIENCE)
         return (outside, *(_fail(Reason.COMMUNITY_UNKNOWN, name) for name in self.communities))
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from exchange.names import PartyId
 from exchange.policy.audience import Audience
 from exchange.policy.decision import (
+    WAITS,
     AgreementInForce,
     Decision,
     Finding,
@@ -177,13 +178,13 @@ class _Case:
             if isinstance(cited, Finding):
                 return None, (cited,), None
             candidates = [cited]
-        best: tuple[int, AgreementInForce, Findings, Judged | None] | None = None
+        best: tuple[tuple[int, int], AgreementInForce, Findings, Judged | None] | None = None
         for candidate in candidates:
             findings, judged = self._under(candidate, recipient)
-            failures = len(findings) + (judged.failures if judged else _NO_TERM_WEIGHT)
-            if best is None or failures < best[0]:
-                best = failures, candidate, findings, judged
-            if failures == 0:
+            distance = _distance(findings, judged)
+            if best is None or distance < best[0]:
+                best = distance, candidate, findings, judged
+            if distance == (0, 0):
                 break
         return best[1:] if best else (None, (_fail(Step.AGREEMENT, Reason.NO_AGREEMENT),), None)
 
@@ -210,9 +211,9 @@ class _Case:
             ):
                 continue
             judged = self._judge(self.facts, agreement, index)
-            if nearest is None or judged.failures < nearest.failures:
+            if nearest is None or judged.distance < nearest.distance:
                 nearest = judged
-            if not judged.failures:
+            if judged.distance == (0, 0):
                 break
         if nearest is None:
             return (*findings, Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NO_TERM, ref.id)), None
@@ -288,6 +289,12 @@ def _fail(step: Step, reason: Reason, what: str = "") -> Finding:
     return Finding(step, Outcome.FAIL, reason, what=what)
 
 
+def _distance(findings: Findings, judged: Judged | None) -> tuple[int, int]:
+    """How far an agreement is from permitting: what waits is nearer than what is final."""
+    final, failures = judged.distance if judged else _NO_TERM
+    return final + sum(finding.reason not in WAITS for finding in findings), failures + len(findings)
+
+
 def _standing(standing: Standing | None, reasons: dict[Membership | None, Findings]) -> Findings:
     return reasons[standing.membership if standing else None]
 
@@ -307,5 +314,5 @@ _RECIPIENT: dict[Membership | None, Findings] = {
     Membership.EXPELLED: (_fail(Step.AGREEMENT, Reason.RECIPIENT_EXPELLED),),
 }
 _NOBODY = (Finding(Step.OBLIGATIONS, Outcome.PASS, Reason.NOBODY_MAY_READ),)
-_NO_TERM_WEIGHT = 1_000
+_NO_TERM = (1_000, 1_000)
 """An agreement without a term for this direction is further off than any failing term."""

@@ -124,6 +124,18 @@ class Reason(StrEnum):
     NOBODY_MAY_READ = auto()
 
 
+TIMED = frozenset({Reason.NOT_YET, Reason.EMBARGOED})
+"""Reasons that time alone removes."""
+
+WAITS = TIMED | {
+    Reason.SENDER_SUSPENDED,
+    Reason.RECIPIENT_SUSPENDED,
+    Reason.AGREEMENT_SUSPENDED,
+    Reason.APPROVALS_MISSING,
+}
+"""Reasons that something else than the item removes: time, the directory, approvals. Every other one is final."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one step found. `agreement` is an id, `what` the value concerned, as in `travel` or `TLP:RED`."""
@@ -182,6 +194,11 @@ class Decision:
     def reasons(self) -> list[Reason]:
         """Why not, in order of the steps; empty when nothing fails."""
         return [f.reason for f in self.findings if f.outcome is Outcome.FAIL and f.reason is not None]
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is denied by nothing but what may yet change: the sender keeps it and decides again."""
+        return not self.permit and bool(self.reasons) and WAITS.issuperset(self.reasons)
 
     @property
     def warnings(self) -> list[Finding]:

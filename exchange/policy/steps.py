@@ -44,7 +44,8 @@ class Judged:
     """Failures only: the partner's own ceiling is judged beside them."""
     personal_data: Findings
     approvals: Findings
-    failures: int
+    distance: tuple[int, int]
+    """Failures that are final, then all: approvals may yet come."""
 
 
 def facts_of_label(label: Label, sender: PartyId) -> Facts:
@@ -136,13 +137,14 @@ def judge(facts: Facts, item: Item, agreement: bytes, term: Term) -> Judged:
     approvals: Findings = ()
     if seen and missing > 0:
         approvals = (_fail(Step.APPROVALS, Reason.APPROVALS_MISSING, agreement, term, str(missing)),)
+    final = len(content) + len(ceiling) + len(personal)
     return Judged(
         term=term,
         content=content or PASSED[Step.CONTENT],
         ceiling=ceiling,
         personal_data=personal or PASSED[Step.PERSONAL_DATA],
         approvals=approvals or (PASSED if seen else NOT_VISIBLE)[Step.APPROVALS],
-        failures=len(content) + len(ceiling) + len(personal) + len(approvals),
+        distance=(final, final + len(approvals)),
     )
 
 

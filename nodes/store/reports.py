@@ -241,6 +241,14 @@ def make_due(connection: Connection, recipients: Sequence[str], now_ms: int) -> 
     connection.execute(rows.where(_audience.recipient.in_(list(recipients)), _audience.tries == 0).values(due_ms=0))
 
 
+def decide_again(connection: Connection, item: bytes | None = None) -> None:
+    """Let what waits for the directory or for approvals be tried at once; of one item only, if one is given."""
+    rows = update(tables.audience).where(_audience.state == Reach.WAITING, _audience.on_change)
+    if item is not None:
+        rows = rows.where(_audience.item == item)
+    connection.execute(rows.values(due_ms=0))
+
+
 def count_waiting(connection: Connection) -> dict[int, int]:
     """Return how many rows wait to be sealed, by lane."""
     wanted = select(_audience.lane, func.count()).where(_audience.state == Reach.WAITING).group_by(_audience.lane)
@@ -263,6 +271,7 @@ def _from_addressee(each: Addressee, number: int) -> dict[str, Any]:
         "state": each.state,
         "why": each.why,
         "due_ms": each.due_ms,
+        "on_change": each.on_change,
         "tries": each.tries,
         "alone": each.alone,
         "basis_id": each.basis.id if each.basis else b"",
@@ -284,6 +293,7 @@ def _to_addressee(row: AnyRow) -> Addressee:
         state=Reach(row.state),
         why=row.why,
         due_ms=row.due_ms,
+        on_change=row.on_change,
         tries=row.tries,
         alone=row.alone,
         basis=basis,

@@ -89,6 +89,8 @@ class Addressee:
     why: str = ""
     due_ms: int = 0
     """Of a waiting one: not tried earlier."""
+    on_change: bool = False
+    """Of a waiting one: tried as soon as the directory changes or an approval is given, whatever `due_ms` says."""
     tries: int = 0
     """Refusals so far."""
     alone: bool = False

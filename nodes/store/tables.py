@@ -53,6 +53,7 @@ audience = Table(
     word("state", length=16),
     text("why"),
     number("due_ms"),
+    Column("on_change", Boolean, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("alone", Boolean, nullable=False),
     data("basis_id"),

@@ -7,15 +7,11 @@ from functools import partial
 
 import pytest
 
-from exchange.crypto.codec import encode_signed
-from exchange.crypto.signed import Signed
-from exchange.directory import issue
 from exchange.envelope.model import Lane
 from exchange.errors import Conflict, NotAllowed
 from exchange.names import party_id
 from exchange.policy.decision import Reason
 from exchange.runtime.clock import now_ms
-from exchange.v1 import relay_service_pb2 as pb
 from nodes.app import Node
 from nodes.author import Previous
 from nodes.outbox import push_digest
@@ -24,10 +20,8 @@ from nodes.sealing import NO_PREKEY
 from nodes.store import receiving, reports, sending
 from nodes.store.rows import Direction, ItemState, Reach
 from nodes.withdrawing import withdraw
-from tests.support.directory_builders import EXCHANGE
 from tests.support.node_world import (
     QUICK,
-    NodeWorld,
     a_label,
     at,
     authored,
@@ -227,17 +221,6 @@ async def test_a_delivery_with_one_bit_flipped_is_set_aside_and_refused_with_its
         assert await stored(running["XV"], sent.item) is None
 
 
-async def test_a_partner_that_the_relay_suspends_meanwhile_is_shown_as_refused_or_denied() -> None:
-    async with nodes("XA", "XV", "XO") as (world, running):
-        node = running["XA"]
-        await _suspend(world, "XO")
-        await until(lambda: node.core.trust.now.status(party_id("XO")) == "suspended", "no suspension")
-        sent = await push(node, "XV", "XO")
-        await receipted(node, sent.item, "XV")
-        row = await reach(node, sent.item, "XO")
-        assert row is not None and row.state is Reach.DENIED and "suspended" in row.why
-
-
 async def test_an_envelope_that_the_relay_refuses_is_sealed_again_without_the_culprit() -> None:
     async with nodes("XA", "XV", "XO") as (world, running):
         node = running["XA"]
@@ -249,7 +232,7 @@ async def test_an_envelope_that_the_relay_refuses_is_sealed_again_without_the_cu
             return await hear(frame)
 
         node.core.trust.take = late  # type: ignore[method-assign]
-        await _suspend(world, "XO")
+        await world.suspend("XO")
         sent = await push(node, "XV", "XO")
         await reached(node, sent.item, "XV", Reach.PROMISED)
         told.set()
@@ -258,31 +241,6 @@ async def test_an_envelope_that_the_relay_refuses_is_sealed_again_without_the_cu
         assert row is not None and row.state is not Reach.RECEIPTED and row.tries > 0
         assert row.alone
         assert await stored(running["XO"], sent.item) is None
-
-
-async def _suspend(world: NodeWorld, name: str) -> None:
-    await world.relay.mirror()
-    place = world.relay.exchange.directory.next_seq_prev("council")
-    key = world.relay.exchange.council_key
-    signed = issue.make_suspension(
-        exchange=EXCHANGE, place=place, party=party_id(name), suspended=True, now_ms=now_ms(), council_key=key
-    )
-    await _publish(world, signed)
-
-
-async def _expel(world: NodeWorld, name: str) -> None:
-    await world.relay.mirror()
-    place = world.relay.exchange.directory.next_seq_prev("council")
-    key = world.relay.exchange.council_key
-    signed = issue.make_expulsion(
-        exchange=EXCHANGE, place=place, party=party_id(name), now_ms=now_ms(), council_key=key
-    )
-    await _publish(world, signed)
-
-
-async def _publish(world: NodeWorld, signed: Signed) -> None:
-    request = pb.PublishStatementRequest(statement=encode_signed(signed))
-    await world.relay.partners["XA"].stub.PublishStatement(request, timeout=10)
 
 
 async def test_a_stream_head_that_agrees_with_what_came_is_held() -> None:
@@ -370,7 +328,7 @@ async def test_receipts_for_a_partner_that_was_expelled_are_given_up() -> None:
             return await stored(node, sent.item) is not None and len(await node.core.database.read(queue)) == 1
 
         await until(queued, "no receipt waits")
-        await _expel(world, "XA")
+        await world.expel("XA")
         await until(lambda: node.core.trust.now.status(party_id("XA")) == "expelled", "no expulsion")
         assert await node.receipts.give() == 1
 

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
+from exchange.crypto.signed import Signed
+from exchange.directory import issue
+from exchange.directory.state import Status
 from exchange.names import party_id
 from exchange.runtime.clock import now_ms
 from exchange.runtime.lifecycle import Drain
 from exchange.runtime.relay_info import write_relay_info
 from exchange.runtime.secrets import private_dir
+from exchange.v1 import relay_service_pb2 as pb
 from nodes.app import RELAY_INFO, Node, running
 from nodes.author import AuthoredReport, Desk, author
 from nodes.config import NodeConfig, Timing
@@ -93,6 +98,36 @@ class NodeWorld:
         made = self.places[name] = Place(name, home, node_keys(name), config)
         return made
 
+    async def suspend(self, name: str, *, suspended: bool = True) -> None:
+        """Let the council suspend a party, or lift its suspension; on return the relay knows."""
+        await self.relay.mirror()
+        signed = issue.make_suspension(
+            exchange=EXCHANGE,
+            place=self.relay.exchange.directory.next_seq_prev("council"),
+            party=party_id(name),
+            suspended=suspended,
+            now_ms=now_ms(),
+            council_key=self.relay.exchange.council_key,
+        )
+        await self.publish(signed)
+
+    async def expel(self, name: str) -> None:
+        """Let the council expel a party; on return the relay knows."""
+        await self.relay.mirror()
+        signed = issue.make_expulsion(
+            exchange=EXCHANGE,
+            place=self.relay.exchange.directory.next_seq_prev("council"),
+            party=party_id(name),
+            now_ms=now_ms(),
+            council_key=self.relay.exchange.council_key,
+        )
+        await self.publish(signed)
+
+    async def publish(self, statement: Signed) -> None:
+        """Publish a statement of the council, by XA."""
+        request = pb.PublishStatementRequest(statement=encode_signed(statement))
+        await self.relay.partners["XA"].stub.PublishStatement(request, timeout=10)
+
 
 @asynccontextmanager
 async def at(place: Place) -> AsyncIterator[Node]:
@@ -161,6 +196,11 @@ async def push(node: Node, *to: str, key: str = "", more: str = "", **root: obje
     """Push a report to these partners."""
     made = authored(node, a_label(*to, more=more), **root)
     return await node.outbox.accept(made, push_digest(key or random_bytes(8).hex(), b"", b""))
+
+
+async def stands(node: Node, name: str, status: Status) -> None:
+    """Wait until a node knows how a party stands."""
+    await until(lambda: node.core.trust.now.status(party_id(name)) is status, f"{name} is not {status}")
 
 
 async def reach(node: Node, item: bytes, recipient: str) -> Addressee | None:

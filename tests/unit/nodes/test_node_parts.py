@@ -23,6 +23,7 @@ from exchange.envelope.model import REPORT_TYPE, ReportStatement
 from exchange.errors import ConfigurationError, VerificationFailed, WrongPassphrase
 from exchange.names import party_id
 from exchange.policy.codec import encode_label, encode_release
+from exchange.policy.decision import WAITS, Reason
 from exchange.policy.text import parse_label
 from exchange.receipts.model import Refusal
 from nodes import vault
@@ -226,8 +227,25 @@ def test_who_is_refused_under_a_newer_directory_is_decided_on_again_later_and_al
     refusal = replace(a_refusal(), step=STEP_DECIDE, recipient="XV")
     again = _after_refusal(a_row(), refusal, 2, 1_000, 10, stale=True)
     assert (again.state, again.due_ms, again.alone, again.tries) == (Reach.WAITING, 1_010, True, 1)
+    assert again.on_change, "as soon as this node's own directory changes"
     last = _after_refusal(a_row(tries=TRIES_MOST - 1), refusal, 1, 1_000, 10, stale=True)
-    assert last.state is Reach.REFUSED
+    assert (last.state, last.tries) == (Reach.WAITING, TRIES_MOST - 1)
+
+
+@pytest.mark.parametrize("reason", sorted(WAITS))
+def test_a_relay_that_refuses_for_what_may_yet_change_gives_nothing_up(reason: Reason) -> None:
+    refusal = replace(a_refusal(), step=STEP_DECIDE, recipient="", reason=reason)
+    row = a_row()
+    for _ in range(3 * TRIES_MOST):
+        row = after(refusal, row, recipients=1)
+        assert row.state is Reach.WAITING and row.on_change
+        row = replace(row, state=Reach.SEALED)
+
+
+def test_a_sender_that_is_suspended_keeps_its_recipients_together() -> None:
+    refusal = replace(a_refusal(), step=STEP_DECIDE, recipient="", clause="", reason=Reason.SENDER_SUSPENDED)
+    again = after(refusal, a_row(), recipients=2)
+    assert (again.state, again.alone, again.due_ms) == (Reach.WAITING, False, 1_010)
 
 
 def test_a_refusal_that_names_nobody_parts_the_recipients_and_then_slows_down() -> None:

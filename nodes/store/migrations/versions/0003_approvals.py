@@ -1,4 +1,7 @@
-"""Sharing rules: approvals."""
+"""Sharing rules: what waits for the directory or for approvals."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0003"
 down_revision = "0002"
@@ -7,4 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add tables."""
+    """Add a column: what waits is decided on again as soon as something changes."""
+    with op.batch_alter_table("audience") as audience:
+        audience.add_column(sa.Column("on_change", sa.Boolean(), nullable=False, server_default=sa.false()))
+    with op.batch_alter_table("audience") as audience:
+        audience.alter_column("on_change", server_default=None)

@@ -18,6 +18,7 @@ from exchange.policy.decide import (
     decide_slots,
     who_gets,
 )
+from exchange.policy.decision import WAITS
 from exchange.policy.explain import duties, sentence
 from exchange.policy.model import (
     Actions,
@@ -125,6 +126,18 @@ def test_a_denial_names_the_clause_and_the_value() -> None:
     assert failure.what == "TLP:RED > TLP:AMBER+STRICT"
     assert "clause 4.1" in sentence(failure)
     assert decision.obligations is None
+
+
+def test_what_is_denied_for_nothing_but_what_may_change_waits() -> None:
+    held = rules(an_agreement(a_term(approvals=1)), XB=standing(Membership.SUSPENDED))
+    early = a_label(not_before_ms=NOW + 1)
+    (first, *_) = who_gets(Item.to_send(early, a_release()), sender=XA, rules=held, now_ms=NOW)
+    assert first[1].waits and set(first[1].reasons) < WAITS
+    for label, given in ((a_label(tlp=Tlp.RED), held), (a_label(), rules(XB=standing(Membership.EXPELLED)))):
+        (other, *_) = who_gets(Item.to_send(label, a_release()), sender=XA, rules=given, now_ms=NOW)
+        assert not other[1].permit and not other[1].waits
+    (usual, *_) = who_gets(Item.to_send(a_label(), a_release()), sender=XA, rules=rules(), now_ms=NOW)
+    assert usual[1].permit and not usual[1].waits
 
 
 def test_a_permit_names_its_agreement_and_clause() -> None:

@@ -1,0 +1,183 @@
+"""What becomes of reports and control traffic while a party is suspended, and afterwards (PROTOCOL 3)."""
+
+from functools import partial
+
+import pytest
+
+from exchange.crypto.random import random_bytes
+from exchange.directory.state import Status
+from exchange.envelope.model import Lane
+from exchange.names import party_id
+from exchange.receipts.codec import encode_stream_head
+from exchange.receipts.model import StreamHead, StreamTail
+from exchange.receipts.verify import STREAM_HEAD
+from nodes.app import Node
+from nodes.receipts import add_control
+from nodes.store import receiving, reports
+from nodes.store.rows import ItemState, Reach
+from nodes.withdrawing import withdraw
+from tests.support.node_world import (
+    NodeWorld,
+    a_node_world,
+    at,
+    nodes,
+    push,
+    reach,
+    reached,
+    ready,
+    receipted,
+    stands,
+    stored,
+    until,
+)
+
+
+async def suspended(world: NodeWorld, name: str, *nodes_: Node) -> None:
+    await world.suspend(name)
+    for node in nodes_:
+        await stands(node, name, Status.SUSPENDED)
+
+
+async def waits(node: Node, item: bytes, recipient: str, *words: str) -> None:
+    """Wait until our own decision has set an item aside for later, with these words."""
+
+    async def holds() -> bool:
+        row = await reach(node, item, recipient)
+        return (
+            row is not None
+            and row.state is Reach.WAITING
+            and row.on_change
+            and all(word in row.why for word in ("waiting: ", *words))
+        )
+
+    await until(holds, f"it does not wait for {words}")
+
+
+async def test_a_report_for_a_suspended_partner_waits_and_goes_when_the_suspension_is_lifted() -> None:
+    async with nodes("XA", "XV", "XO") as (world, running):
+        node = running["XA"]
+        await suspended(world, "XO", node)
+        sent = await push(node, "XV", "XO")
+        await receipted(node, sent.item, "XV")
+        await waits(node, sent.item, "XO", "recipient is suspended")
+        assert await stored(running["XO"], sent.item) is None
+        events = await node.core.database.read(partial(reports.events_of, item=sent.item))
+        assert [event.partner for event in events if event.event == "waiting"] == ["XO"]
+        await world.suspend("XO", suspended=False)
+        await receipted(node, sent.item, "XO")
+
+
+async def test_a_report_of_a_suspended_party_waits_at_its_own_node_also_over_a_restart() -> None:
+    async with a_node_world("XA", "XV") as world:
+        await world.relay.agree("XA", "XV")
+        async with at(world.places["XV"]):
+            async with at(world.places["XA"]) as node:
+                await ready(node, ["XV"])
+                await suspended(world, "XA", node)
+                sent = await push(node, "XV")
+                await waits(node, sent.item, "XV", "sender is suspended")
+            await world.suspend("XA", suspended=False)
+            async with at(world.places["XA"]) as node:
+                await receipted(node, sent.item, "XV")
+
+
+async def test_what_waits_and_is_withdrawn_or_whose_recipient_is_expelled_never_goes() -> None:
+    async with nodes("XA", "XV", "XO") as (world, running):
+        node = running["XA"]
+        await suspended(world, "XO", node)
+        withdrawn, kept = await push(node, "XO"), await push(node, "XO")
+        for each in (withdrawn, kept):
+            await waits(node, each.item, "XO")
+        await withdraw(node.core, withdrawn.item, reason_code="wrong", text="", purge=False, wake=node.outbox.wake)
+        assert (await reach(node, withdrawn.item, "XO")).state is Reach.RETRACTED  # type: ignore[union-attr]
+        await world.expel("XO")
+        await reached(node, kept.item, "XO", Reach.DENIED)
+
+
+async def test_a_suspended_party_gets_retractions_and_confirms_them_and_its_reports_wait_at_the_relay() -> None:
+    async with a_node_world("XA", "XV") as world:
+        await world.relay.agree("XA", "XV")
+        async with at(world.places["XA"]) as node:
+            async with at(world.places["XV"]) as other:
+                await ready(node, ["XV"])
+                await ready(other, ["XA"])
+                first = await push(node, "XV")
+                await receipted(node, first.item, "XV")
+            queued = await push(node, "XV")
+            await reached(node, queued.item, "XV", Reach.PROMISED)
+            await suspended(world, "XV", node)
+            async with at(world.places["XV"]) as other:
+                await stands(other, "XV", Status.SUSPENDED)
+                wake = node.outbox.wake
+                await withdraw(node.core, first.item, reason_code="wrong", text="", purge=False, wake=wake)
+                await reached(node, first.item, "XV", Reach.RETRACTED)
+                report = await stored(other, first.item)
+                assert report is not None and report.state is ItemState.WITHDRAWN
+                assert await stored(other, queued.item) is None
+                await world.suspend("XV", suspended=False)
+                await receipted(node, queued.item, "XV")
+
+
+async def test_what_lies_at_the_relay_for_an_expelled_party_never_goes() -> None:
+    async with a_node_world("XA", "XV") as world:
+        await world.relay.agree("XA", "XV")
+        async with at(world.places["XA"]) as node:
+            async with at(world.places["XV"]):
+                await ready(node, ["XV"])
+            queued = await push(node, "XV")
+            await reached(node, queued.item, "XV", Reach.PROMISED)
+            await world.expel("XV")
+            async with at(world.places["XV"]) as other:
+                await until(lambda: bool(other.core.link.error), "it was let in")
+                assert other.core.link.contact_ms == 0
+                assert await stored(other, queued.item) is None
+
+
+async def a_stream_head_is_due(node: Node, recipient: str) -> bytes:
+    """Place a control statement that is neither a receipt nor a retraction in the outbox."""
+    core = node.core
+    head = StreamHead(
+        exchange=core.exchange,
+        from_party=core.me,
+        to_party=party_id(recipient),
+        tails=(StreamTail(int(Lane.ROUTINE), 1, 1, random_bytes(32), ()),),
+        at_ms=core.clock(),
+        salt=random_bytes(16),
+    )
+    signed = await core.signer.sign(STREAM_HEAD, encode_stream_head(head))
+    place = partial(add_control, signed=signed, recipients=[recipient], lane=Lane.ROUTINE, now_ms=core.clock())
+    item = await core.database.write(place)
+    node.sender.wake()
+    return item
+
+
+@pytest.mark.parametrize("name", ["XA", "XV"])
+async def test_other_control_traffic_from_or_to_a_suspended_party_waits(name: str) -> None:
+    async with nodes("XA", "XV") as (world, running):
+        node, other = running["XA"], running["XV"]
+        await suspended(world, name, node, other)
+        item = await a_stream_head_is_due(node, "XV")
+        await waits(node, item, "XV", "SUSPENDED")
+        await world.suspend(name, suspended=False)
+        heard = partial(receiving.heard_stream, sender="XA", stream=1, lane=int(Lane.ROUTINE))
+
+        async def came() -> bool:
+            return (await other.core.database.read(heard)).head_seq == 1
+
+        await until(came, "the stream head did not come")
+
+
+async def test_of_a_suspended_sender_a_node_takes_receipts_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with nodes("XA", "XV") as (world, running):
+        node, other = running["XA"], running["XV"]
+        await suspended(world, "XA", node, other)
+        with monkeypatch.context() as lax:
+            # XA's node lets everything go.
+            lax.setattr("nodes.sealing.against_control", lambda *_, **__: None)
+            await a_stream_head_is_due(node, "XV")
+
+            async def set_aside() -> bool:
+                aside = await other.core.database.read(receiving.list_set_aside)
+                return [(each.step, each.reason) for each in aside] == [(9, "SENDER_SUSPENDED")]
+
+            await until(set_aside, "it was taken in")
