@@ -50,7 +50,8 @@ docs-check: setup ## check that commands, settings, errors and links in the docs
 check: lint types generate-check  ## everything that CI runs (the docs check is among the tests)
 	$(MAKE) test || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
-bench: setup     ## end-to-end benchmark against the pure-crypto ceiling of the same run
+bench: setup     ## benchmarks: decisions, and end to end against the pure-crypto ceiling of the same run
+	$(BIN)/python -m benchmarks.decide
 	$(BIN)/python -m benchmarks.end_to_end
 
 lock: setup      ## resolve dependencies anew into requirements.lock

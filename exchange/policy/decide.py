@@ -109,6 +109,10 @@ def decide_slots(
     return [case.decide(recipient, slot) for recipient, slot in slots]
 
 
+Nearest = tuple[AgreementInForce | None, Findings, Judged | None]
+"""An agreement, what fails of step 2 under it, and what its term says; none at all denies."""
+
+
 class _Case:
     """One item from one sender: what the recipients have in common is found once."""
 
@@ -130,6 +134,7 @@ class _Case:
         self.in_force: dict[bytes, Findings] = {}
         self.judged: dict[tuple[bytes, int], Judged] = {}
         self.duties: dict[tuple[int, bool], Obligations] = {}
+        self.nearest: dict[int, Nearest] = {}
 
     def decide(self, recipient: PartyId, slot: Slot | None) -> Decision:
         """Put together what the item, the partner and the agreement come to."""
@@ -164,20 +169,24 @@ class _Case:
         )
 
     # 2
-    def _agreement(
-        self, recipient: PartyId, slot: Slot | None
-    ) -> tuple[AgreementInForce | None, Findings, Judged | None]:
+    def _agreement(self, recipient: PartyId, slot: Slot | None) -> Nearest:
         """Return the agreement that permits, or the nearest, with its failures and its term."""
-        if self.role is Role.SENDER:
-            held = self.rules.by_party.get(recipient, ())
-            candidates = [found for found in held if self.sender in found.view.parties]
-            if not candidates:
-                return None, (_fail(Step.AGREEMENT, Reason.NO_AGREEMENT),), None
-        else:
+        if self.role is not Role.SENDER:
             cited = self._cited(slot.basis if slot else None)
-            if isinstance(cited, Finding):
-                return None, (cited,), None
-            candidates = [cited]
+            return (None, (cited,), None) if isinstance(cited, Finding) else self._first([cited], recipient)
+        held = self.rules.by_party.get(recipient, ())
+        known = self.nearest.get(id(held))  # rules keeps every one of them alive
+        if known is not None:
+            return known
+        candidates = [found for found in held if self.sender in found.view.parties]
+        nearest = self._first(candidates, recipient)
+        if not any(term.recipients for found in candidates for term in found.view.terms):
+            # Nothing here depends on the recipient: all who hold the same agreements share it.
+            self.nearest[id(held)] = nearest
+        return nearest
+
+    def _first(self, candidates: Sequence[AgreementInForce], recipient: PartyId) -> Nearest:
+        """Return the first of these that permits, or the nearest."""
         best: tuple[tuple[int, int], AgreementInForce, Findings, Judged | None] | None = None
         for candidate in candidates:
             findings, judged = self._under(candidate, recipient)

@@ -4,7 +4,7 @@ Every reason has a stable code. A finding says what one step found; a step that 
 Specification: docs/spec/policy.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum, auto
 
@@ -282,7 +282,7 @@ class Rules:
     """By commitment, in order of id and version."""
     standings: Mapping[PartyId, Standing]
     by_party: Mapping[PartyId, tuple[AgreementInForce, ...]]
-    """The same agreements by each of their parties."""
+    """The same agreements by each of their parties; partners that hold the same ones share one tuple."""
     as_of_ms: int | None = None
     """When the dates of agreements are judged: the relay's received_ms at a recipient, else `now_ms` itself."""
 
@@ -305,6 +305,15 @@ class Rules:
             exchange=exchange,
             agreements={found.ref.commitment: found for found in ordered},
             standings=standings,
-            by_party={party: tuple(held) for party, held in by_party.items()},
+            by_party=_shared(by_party),
             as_of_ms=as_of_ms,
         )
+
+
+def _shared(held: Mapping[PartyId, Sequence[AgreementInForce]]) -> dict[PartyId, tuple[AgreementInForce, ...]]:
+    """Return the lists as tuples, equal ones as one: what holds of one partner then need not be asked for the next."""
+    by_names: dict[tuple[bytes, ...], tuple[AgreementInForce, ...]] = {}
+    return {
+        party: by_names.setdefault(tuple(found.ref.commitment for found in found_by_party), tuple(found_by_party))
+        for party, found_by_party in held.items()
+    }

@@ -1,0 +1,137 @@
+"""Who gets one report: the sender's decision for 140 partners under 200 agreements, and what it takes to load them.
+
+`python -m benchmarks.decide` prints the median of many runs for three shapes of rules, beside the time that one
+composite signature takes in the same run (every report needs one): a figure that holds on any machine is their ratio.
+Must 4 ms, goal 2 ms (docs: the design's table) on the machine that the figures of the README come from.
+
+star       one multilateral agreement with all partners, 199 more that do not reach the recipients
+bilateral  139 agreements of the sender, one with each partner, and 61 between others
+crowded    every pair lies under 200 agreements of all partners, of which only the last permits: the worst case
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from exchange.crypto.random import random_bytes
+from exchange.crypto.signing import CompositeKey, sign_bytes
+from exchange.names import ExchangeName, PartyId
+from exchange.policy.agreement import AgreementStatus, EnforcementView, Term, ref_of
+from exchange.policy.decide import AgreementInForce, Item, Membership, Rules, Standing, who_gets
+from exchange.policy.model import Category, Label, LegalBasis, OnwardRule, PersonalData, Purpose, Release, Target, Tlp
+
+EXCHANGE = ExchangeName("bench.concord.example")
+PARTNERS = 140
+AGREEMENTS = 200
+NOW_MS = 1_700_000_000_000
+PARTIES = tuple(PartyId(chr(65 + number // 26) + chr(65 + number % 26)) for number in range(PARTNERS))
+SENDER = PARTIES[0]
+
+TERM = Term(
+    purposes=(Purpose.PROTECT_LIFE, Purpose.CONSULAR),
+    categories=(Category.TERROR_ATTACK, Category.TRAVEL, Category.ALERT),
+    ceiling=Tlp.AMBER_STRICT,
+    clause="1",
+    about=("ML", "PK"),
+)
+DENYING = replace(TERM, ceiling=Tlp.CLEAR, purposes=(Purpose.TRAINING,))
+
+LABEL = Label(
+    originators=(SENDER,),
+    tlp=Tlp.AMBER,
+    categories=(Category.TERROR_ATTACK, Category.TRAVEL),
+    purposes=(Purpose.PROTECT_LIFE,),
+    basis=LegalBasis("mou", "Memorandum"),
+    personal_data=PersonalData(present=False),
+    onward=OnwardRule.CONSENT,
+    max_hops=1,
+    release_sha256=bytes(32),
+    salt=bytes(16),
+    about=("PK",),
+)
+
+
+def agreement(number: int, parties: Sequence[PartyId], *terms: Term) -> AgreementInForce:
+    """Return an agreement in force."""
+    view = EnforcementView(
+        exchange=EXCHANGE,
+        agreement_id=number.to_bytes(16, "big"),
+        version=1,
+        parties=tuple(sorted(parties)),
+        terms=terms,
+        valid_from_ms=0,
+        valid_until_ms=0,
+        text_sha256=bytes(32),
+        salt=bytes(16),
+    )
+    return AgreementInForce(ref_of(view), view, AgreementStatus.ACTIVE)
+
+
+def star() -> list[AgreementInForce]:
+    """One agreement of all, and 199 of a few."""
+    others = [agreement(2 + n, PARTIES[1 + n % 100 : 4 + n % 100], TERM) for n in range(AGREEMENTS - 1)]
+    return [agreement(1, PARTIES, TERM), *others]
+
+
+def bilateral() -> list[AgreementInForce]:
+    """One agreement with each partner, and 61 between others."""
+    mine = [agreement(n, (SENDER, party), TERM) for n, party in enumerate(PARTIES[1:], 1)]
+    others = [agreement(1_000 + n, PARTIES[1 + n : 3 + n], TERM) for n in range(AGREEMENTS - len(mine))]
+    return mine + others
+
+
+def crowded() -> list[AgreementInForce]:
+    """200 agreements of all, of which only the last permits."""
+    denying = [agreement(n, PARTIES, DENYING) for n in range(1, AGREEMENTS)]
+    return [*denying, agreement(AGREEMENTS, PARTIES, TERM)]
+
+
+def rules_of(agreements: Sequence[AgreementInForce]) -> Rules:
+    """Return rules in which every partner is admitted."""
+    return Rules.of(EXCHANGE, agreements, dict.fromkeys(PARTIES, Standing(Membership.ADMITTED, Tlp.RED)))
+
+
+def median_ms(work: Callable[[], object], rounds: int) -> float:
+    """Return the median of so many calls, in milliseconds."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times)
+
+
+def decisions_ms(agreements: Sequence[AgreementInForce], rounds: int) -> float:
+    """Return the time of one report's decisions, each round with a label of its own so that nothing is remembered."""
+    rules = rules_of(agreements)
+    release = Release(to=(Target(everyone=True),), salt=bytes(16))
+    reached = []
+
+    def work() -> None:
+        item = Item.to_send(replace(LABEL, salt=random_bytes(16)), release)
+        decisions = who_gets(item, sender=SENDER, rules=rules, now_ms=NOW_MS)
+        reached.append(sum(decision.permit for _, decision in decisions))
+
+    took = median_ms(work, rounds)
+    if set(reached) != {PARTNERS - 1}:
+        raise SystemExit(f"a report that all may have reached {set(reached)} of {PARTNERS - 1}")
+    return took
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=101, help="calls of each; the median counts")
+    rounds = parser.parse_args().rounds
+    key = CompositeKey.generate()
+    signature = median_ms(lambda: sign_bytes(key, random_bytes(4096), EXCHANGE.encode()), rounds)
+    print(f"one report, {PARTNERS} partners, {AGREEMENTS} agreements; a composite signature takes {signature:.2f} ms")
+    for make in (star, bilateral, crowded):
+        took = decisions_ms(make(), rounds)
+        print(f"  {make.__name__:10} {took:6.2f} ms   {took / signature:5.1f} signatures")
+
+
+if __name__ == "__main__":
+    main()
