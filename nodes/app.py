@@ -36,6 +36,7 @@ from nodes.config import NodeConfig, load
 from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
 from nodes.gate import Gate
+from nodes.holding_service import HoldingMethods
 from nodes.keybox import Keybox
 from nodes.keystore import NodeKeys, load_keys
 from nodes.link import Link
@@ -296,6 +297,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             StatusMethods(core, node.prekeys, node.relay, home=node.home, started_ms=node.started_ms),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
+            holding=HoldingMethods(core, node.shelf),
         )
         people = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=True), Gate()], options=local_options())
         add_NodeServiceServicer_to_server(service, people)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from exchange.crypto.codec import encode_signed
 from exchange.envelope.model import Lane
 from exchange.errors import ExchangeError
-from exchange.policy.explain import duties
+from exchange.policy.holding import Holding
 from exchange.receipts.model import ReceiptBatch, ReceiptStatus, Retraction, RetractionAction, StreamHead
 from nodes import alarms, receipts, streams, vault
 from nodes.opening import Bad, Good
@@ -75,10 +75,26 @@ def seal_received(good: Good, key: bytes, master: bytes) -> Sealed:
         opened.item_hash,
         title=title,
         signed=encode_signed(opened.statement),
-        release=b"",
-        duties=duties(good.decision.obligations) if good.decision and good.decision.obligations else (),
+        holding=_holding(good),
     )
     return Sealed(sealed_title, record, vault.stix_digest(master, stix_id) if stix_id else b"")
+
+
+def _holding(good: Good) -> Holding:
+    """Return what a permitted report is held under, as this node decided."""
+    decision, leaf = good.decision, good.opened.leaf
+    if decision is None or decision.obligations is None or decision.basis is None:
+        raise ValueError("only a permitted report is stored")
+    return Holding(
+        sender=good.opened.core.sender,
+        basis=decision.basis,
+        clause=decision.clause,
+        via=leaf.via,
+        directory_size=good.promise.directory_size,
+        received_ms=good.promise.received_ms,
+        decided_ms=good.decided_ms,
+        obligations=decision.obligations,
+    )
 
 
 def store_frame(
@@ -213,9 +229,10 @@ def _add(connection: Connection, new: Sequence[Report]) -> None:
 def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_ms: int) -> Report:
     opened, decision = good.opened, good.decision
     statement, label = opened.report, opened.label
-    if statement is None or label is None or decision is None or decision.obligations is None:
+    if statement is None or label is None or decision is None:
         raise ValueError("only a permitted report is stored")
-    must = decision.obligations
+    holding = _holding(good)
+    must = holding.obligations
     gone = withdrawal is not None or sealed is None
     purged = withdrawal is not None and withdrawal.action == RetractionAction.PURGE
     state = ItemState.PURGED if purged or (gone and withdrawal is None) else ItemState.WITHDRAWN
@@ -237,6 +254,8 @@ def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_m
         purge_at_ms=must.purge_at_ms,
         ask_at_ms=must.ask_at_ms,
         review_at_ms=must.review_on_ms,
+        basis_id=holding.basis.id,
+        basis_commitment=holding.basis.commitment,
     )
 
 

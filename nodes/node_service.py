@@ -13,13 +13,16 @@ import grpc.aio
 
 from exchange.envelope.model import Lane
 from nodes.auditor import Auditor
+from nodes.caller import caller_of
 from nodes.core import Core
 from nodes.figures import gather
+from nodes.holding_service import HoldingMethods
 from nodes.partner_service import PartnerMethods
 from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods
+from nodes.v1 import holding_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
 
@@ -85,6 +88,8 @@ class NodeService(NodeServiceServicer):
         status: StatusMethods,
         sensors: SensorMethods,
         auditor: Auditor,
+        *,
+        holding: HoldingMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -92,6 +97,7 @@ class NodeService(NodeServiceServicer):
         self._status = status
         self._sensors = sensors
         self._auditor = auditor
+        self._holding = holding
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -164,3 +170,11 @@ class NodeService(NodeServiceServicer):
                 result=progress.result,
                 detail=progress.detail,
             )
+
+    # -- reports in this node's keeping --------------------------------------------------------------------------------
+
+    async def ExportReport(
+        self, request: holding_pb2.ExportReportRequest, context: Context
+    ) -> holding_pb2.ExportReportResponse:
+        """Hand content out for use elsewhere."""
+        return await self._holding.export(request, caller=caller_of(context))

@@ -74,6 +74,8 @@ class Good:
     """None in a control envelope."""
     control: Control | None
     """None in an envelope with a report."""
+    decided_ms: int
+    """The moment that it was judged at: the later of this node's clock and the promise's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,10 @@ def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
         return _denied(waiting, opened, promise, decision)
     if control is not None and (against := _against_control(opened, promise, ground)) is not None:
         return _bad_opened(waiting, opened, STEP_DECIDE, str(against), "a suspended party may send receipts only")
-    return _wrong_head(waiting, opened, promise, ground) or Good(waiting, opened, promise, decision, control)
+    decided_ms = max(ground.now_ms, promise.received_ms)
+    return _wrong_head(waiting, opened, promise, ground) or Good(
+        waiting, opened, promise, decision, control, decided_ms
+    )
 
 
 def _denied(waiting: Waiting, opened: Opened, promise: Promise, decision: Decision) -> Bad | Behind:

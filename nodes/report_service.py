@@ -77,7 +77,7 @@ class ReportMethods:
 
     async def show(self, request: pb.ShowReportRequest) -> pb.ShowReportResponse:
         """Show one report."""
-        return _shown(await self._shelf.show(await self._shelf.find(request.id)))
+        return _shown(await self._shelf.show(await self._shelf.find(request.id)), as_data=request.as_data)
 
     async def trace(self, request: pb.TraceReportRequest) -> pb.TraceReportResponse:
         """Tell one report's story."""
@@ -158,7 +158,7 @@ def _draft(file: pb.ReportFile, supersedes: str = "") -> Draft:
     return Draft(file.content, file.label_yaml, supersedes)
 
 
-def _shown(shown: Shown) -> pb.ShowReportResponse:
+def _shown(shown: Shown, *, as_data: bool) -> pb.ShowReportResponse:
     response = pb.ShowReportResponse(
         summary=summary(shown.listed), versions=[summary(version) for version in shown.versions]
     )
@@ -166,7 +166,11 @@ def _shown(shown: Shown) -> pb.ShowReportResponse:
         words = shown.withdrawal.text
         response.retraction = f"{shown.withdrawal.reason_code}: {words}" if words else shown.withdrawal.reason_code
     if shown.opened is not None:
-        response.content = shown.opened.statement.content
+        holding = shown.opened.holding
+        if as_data and holding is not None and holding.obligations.display_only:
+            response.withheld = "it may be shown and not handed out"
+        else:
+            response.content = shown.opened.statement.content
         response.label_yaml = label_to_yaml(shown.opened.label, shown.opened.release)
         response.obligations.extend(shown.opened.duties)
     return response

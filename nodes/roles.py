@@ -53,6 +53,8 @@ MAY: dict[str, frozenset[Role]] = {
     "ShowReport": READERS,
     "TraceReport": READERS,
     "RetractReport": AUTHORS | RELEASERS | OFFICERS,
+    # reports in this node's keeping
+    "ExportReport": AUTHORS | RELEASERS | OFFICERS,
     # partners, agreements, keys, logs
     "ListPartners": ALL,
     "ListAgreements": ALL,

@@ -1,14 +1,13 @@
 """Reports at rest: each sealed under its own key, so that destroying the key destroys the report. Pure.
 
-A record is the originator's Signed statement, at the originator the release, at a recipient its duties. The title
-stands apart, so that a list of reports opens small records only. What stands in clear beside them:
-docs/spec/node-store.md.
+A record is the originator's Signed statement; at the originator the release; at a recipient what it is held under, as
+data (exchange/policy/holding.py). The title stands apart, so that a list of reports opens small records only. What
+stands in clear beside them: docs/spec/node-store.md.
 """
 
 import hashlib
 import hmac
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from exchange.crypto.atrest import open_record, seal_record
@@ -19,6 +18,8 @@ from exchange.envelope.model import ReportStatement
 from exchange.errors import VerificationFailed
 from exchange.limits import KIB
 from exchange.policy.codec import decode_label, decode_release
+from exchange.policy.explain import duties
+from exchange.policy.holding import Holding, decode_holding, encode_holding
 from exchange.policy.model import Label, Release
 
 SIGNED_BYTES = STATEMENT_PAYLOAD_BYTES + 8 * KIB
@@ -38,16 +39,21 @@ class Opened:
     label: Label
     release: Release | None
     """None when it came from a partner."""
-    duties: tuple[str, ...]
-    """What this node must do with it, for people, as decided on arrival; empty at the originator."""
+    holding: Holding | None
+    """What this node decided on arrival; None when it was signed here."""
+
+    @property
+    def duties(self) -> tuple[str, ...]:
+        """What must be done with it, for people."""
+        return tuple(duties(self.holding.obligations)) if self.holding else ()
 
 
 def seal_report(
-    key: bytes, item: bytes, *, title: str, signed: bytes, release: bytes, duties: Sequence[str] = ()
+    key: bytes, item: bytes, *, title: str, signed: bytes, release: bytes = b"", holding: Holding | None = None
 ) -> tuple[bytes, bytes]:
     """Return the sealed title and the sealed record of one report."""
     lengths = _LENGTHS.pack(len(signed), len(release))
-    record = b"".join((lengths, signed, release, "\n".join(duties).encode()))
+    record = b"".join((lengths, signed, release, encode_holding(holding) if holding else b""))
     return seal_record(key, title.encode(), _TITLE + item), seal_record(key, record, _RECORD + item)
 
 
@@ -68,8 +74,8 @@ def open_report(key: bytes, item: bytes, sealed: bytes) -> Opened:
         raise VerificationFailed("the stored report is another one")
     statement = decode_report(signed.payload)
     parsed = decode_release(release) if release else None
-    duties = tuple(record[behind_release:].decode().splitlines())
-    return Opened(signed, statement, decode_label(statement.label), parsed, duties)
+    held = record[behind_release:]
+    return Opened(signed, statement, decode_label(statement.label), parsed, decode_holding(held) if held else None)
 
 
 def stix_digest(master: bytes, stix_id: str) -> bytes:

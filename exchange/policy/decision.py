@@ -175,6 +175,8 @@ class Obligations:
     nobody_may_read: bool
     """TLP:RED without a reader rule: named readers, and none is named."""
     handling: tuple[Handling, ...]
+    embargo_until_ms: int = 0
+    """Nothing of it leaves the node before this; 0 means no embargo."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from exchange.policy.decision import Finding, Obligations, Outcome, Reason
 from exchange.policy.fields import instant_text
+from exchange.policy.model import Duty
 
 _SENTENCES = {
     Reason.NO_LABEL: "There is no label.",
@@ -75,6 +76,17 @@ def duties(obligations: Obligations) -> list[str]:
     ]
     if obligations.use_in:
         told.append(f"Use it only in: {', '.join(obligations.use_in)}.")
+    told += [
+        f"{what}: {duty.word.replace('_', ' ')}."
+        for what, duty in (
+            ("Tell those whom it affects", obligations.notify_affected),
+            ("Name its source", obligations.attribution),
+            ("Sell it on unchanged", obligations.resale),
+        )
+        if duty is not Duty.MAY
+    ]
+    if obligations.embargo_until_ms:
+        told.append(f"Let nothing of it leave this node before {instant_text(obligations.embargo_until_ms)}.")
     if obligations.purge_at_ms:
         told.append(f"Destroy it by {instant_text(obligations.purge_at_ms)}.")
     if obligations.ask_at_ms:
@@ -82,7 +94,7 @@ def duties(obligations: Obligations) -> list[str]:
     if obligations.review_on_ms:
         told.append(f"Review it by {instant_text(obligations.review_on_ms)}.")
     if obligations.display_only:
-        told.append("Show it and do not keep it.")
+        told.append("Show it and do not hand it out.")
     if obligations.nobody_may_read:
         told.append("Nobody may read it.")
     return told + [f"{handling.code}: {handling.text}" for handling in obligations.handling]

@@ -224,6 +224,7 @@ def obligations(label: Label, term: Term, *, display_only: bool, now_ms: int) ->
         readers=label.readers,
         nobody_may_read=nobody_may_read(label),
         handling=label.handling,
+        embargo_until_ms=label.embargo_until_ms,
     )
 
 

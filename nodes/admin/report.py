@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from exchange.errors import NotFound
+from exchange.errors import Conflict, NotFound, PolicyDenied
+from exchange.policy.use import Obstacle
+from exchange.runtime.secrets import write_private
 from nodes import templates
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, Yes
@@ -15,6 +17,7 @@ from nodes.admin.views import decisions_table, findings_list, report_row, trace_
 from nodes.node_client import connect
 from nodes.reportfile import read_report_file
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.holding_pb2 import ExportReportRequest
 
 app = typer.Typer(help="Write, check, push and follow reports.", no_args_is_help=True)
 
@@ -174,11 +177,15 @@ def show(
 ) -> None:
     """Show a report: its label, versions, duties and content.
 
-    Example: concord report show 3f9a1c --content > report.json
+    To use it elsewhere, export it: `concord report export`. What may only be shown is not written as data.
+
+    Example: concord report show 3f9a1c --content
     """
     with connect(home) as node:
-        reply = node.ShowReport(pb.ShowReportRequest(id=report))
+        reply = node.ShowReport(pb.ShowReportRequest(id=report, as_data=content or as_json))
     if content:
+        if reply.withheld:
+            raise PolicyDenied(f"{Obstacle.USE_DISPLAY_ONLY}: {reply.withheld}", hint="concord report show")
         if not reply.content:
             raise NotFound(f"the content is {reply.summary.state}", hint=reply.retraction)
         sys.stdout.buffer.write(reply.content)
@@ -207,6 +214,36 @@ def show(
     output.data("\n" + output.printable(reply.label_yaml).rstrip())
     if reply.content:
         output.data("\n" + output.printable(reply.content.decode()))
+
+
+@app.command()
+def export(
+    report: Id,
+    action: Annotated[str, typer.Option("--for", help="What you will do: the label's word for actions.")],
+    purpose: Annotated[str, typer.Option("--purpose", help="What for: the label's word for purposes.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write; FILE.handling.yaml is written beside it.")],
+    home: NodeHome = DEFAULT_HOME,
+    place: Annotated[str, typer.Option("--in", help="Country where it is used, as in PK.")] = "",
+    evidence: Annotated[bool, typer.Option("--as-evidence", help="For use in court.")] = False,
+) -> None:
+    """Hand a report out for use elsewhere, if its obligations permit that; every export is written down.
+
+    What has left the node cannot be destroyed by it: a withdrawal then has to reach the copies by hand.
+
+    Example: concord report export 3f9a1c --for internal_only --purpose protect_life --out roadblock.json
+    """
+    beside = out.with_name(out.name + ".handling.yaml")
+    for path in (out, beside):
+        if path.exists():
+            raise Conflict(f"{path} exists", hint="choose another name")
+    request = ExportReportRequest(id=report, action=action, purpose=purpose, place=place, as_evidence=evidence)
+    with connect(home) as node:
+        reply = node.ExportReport(request)
+    # The handling first: content never lies about without it.
+    write_private(beside, reply.handling_yaml)
+    write_private(out, reply.content)
+    output.data(str(out))
+    output.say(f"{reply.marking}; how it may be used: {beside}")
 
 
 @app.command()

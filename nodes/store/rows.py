@@ -72,6 +72,10 @@ class Report:
     ask_at_ms: int = 0
     """When an operator is asked what to do with it; 0 for never."""
     review_at_ms: int = 0
+    basis_id: bytes = b""
+    """Agreement under which it came; empty when it was signed here."""
+    basis_commitment: bytes = b""
+    """The version of it."""
     number: int = 0
     """Order of arrival here; given by the store."""
 
@@ -130,6 +134,22 @@ class Withdrawal:
     statement: bytes
     """Signed bytes."""
     envelope: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One time that content was handed out, and for what."""
+
+    item: bytes
+    at_ms: int
+    who: str
+    action: int
+    """Actions."""
+    purpose: int
+    """Purpose."""
+    place: str
+    as_evidence: bool
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

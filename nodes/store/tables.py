@@ -32,14 +32,18 @@ report = Table(
     number("purge_at_ms"),
     number("ask_at_ms"),
     number("review_at_ms"),
+    data("basis_id"),
+    data("basis_commitment"),
     UniqueConstraint("number"),
+    Index("ix_report_basis_commitment", "basis_commitment"),
     Index("ix_report_thread", "thread"),
     Index("ix_report_stix_digest", "stix_digest"),
     Index("ix_report_purge_at_ms", "purge_at_ms"),
 )
 """Every version of every report, sent and received. `title` and `record` are sealed; both are empty once purged.
 
-`stix_digest` is a keyed digest of the STIX id, so that a report can be found by it and guessed by nobody.
+`stix_digest` is a keyed digest of the STIX id, so that a report can be found by it and guessed by nobody. `basis_id`
+and `basis_commitment` name the agreement under which it came: when that ends, so may what is held under it.
 """
 
 audience = Table(

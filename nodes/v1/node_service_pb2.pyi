@@ -634,16 +634,20 @@ class ShowReportRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
+    AS_DATA_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """See above."""
+    as_data: _builtins.bool
+    """The content is wanted as data and not to be shown; of a report that may only be shown it is withheld then."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
+        as_data: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_data", b"as_data", "id", b"id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -661,12 +665,15 @@ class ShowReportResponse(_message.Message):
     VERSIONS_FIELD_NUMBER: _builtins.int
     RETRACTION_FIELD_NUMBER: _builtins.int
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
+    WITHHELD_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
     """The originator's bytes; empty when withdrawn or purged."""
     label_yaml: _builtins.str
     """The label, YAML."""
     retraction: _builtins.str
     """Why it was withdrawn; empty when it was not."""
+    withheld: _builtins.str
+    """Why the content is withheld although it is here; empty when it is not."""
     @_builtins.property
     def summary(self) -> Global___ReportSummary:
         """In short."""
@@ -688,10 +695,11 @@ class ShowReportResponse(_message.Message):
         versions: _abc.Iterable[Global___ReportSummary] | None = ...,
         retraction: _builtins.str = ...,
         obligations: _abc.Iterable[_builtins.str] | None = ...,
+        withheld: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "label_yaml", b"label_yaml", "obligations", b"obligations", "retraction", b"retraction", "summary", b"summary", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "label_yaml", b"label_yaml", "obligations", b"obligations", "retraction", b"retraction", "summary", b"summary", "versions", b"versions", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -114,6 +115,11 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/VerifyLog',
                 request_serializer=nodes_dot_v1_dot_node__service__pb2.VerifyLogRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_node__service__pb2.VerifyLogResponse.FromString,
+                _registered_method=True)
+        self.ExportReport = channel.unary_unary(
+                '/nodes.v1.NodeService/ExportReport',
+                request_serializer=nodes_dot_v1_dot_holding__pb2.ExportReportRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_holding__pb2.ExportReportResponse.FromString,
                 _registered_method=True)
 
 
@@ -233,6 +239,15 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportReport(self, request, context):
+        """-- reports in this node's keeping --
+
+        Hand content out for use elsewhere, if its obligations permit; it is written down.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -315,6 +330,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.VerifyLog,
                     request_deserializer=nodes_dot_v1_dot_node__service__pb2.VerifyLogRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_node__service__pb2.VerifyLogResponse.SerializeToString,
+            ),
+            'ExportReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportReport,
+                    request_deserializer=nodes_dot_v1_dot_holding__pb2.ExportReportRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_holding__pb2.ExportReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -750,6 +770,33 @@ class NodeService:
             '/nodes.v1.NodeService/VerifyLog',
             nodes_dot_v1_dot_node__service__pb2.VerifyLogRequest.SerializeToString,
             nodes_dot_v1_dot_node__service__pb2.VerifyLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ExportReport',
+            nodes_dot_v1_dot_holding__pb2.ExportReportRequest.SerializeToString,
+            nodes_dot_v1_dot_holding__pb2.ExportReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ What the CLI, sensors and the console ask of a node. Specification: docs/spec/no
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -65,6 +66,11 @@ class NodeServiceStub:
     """Keys of this node and their validity; never a secret."""
     VerifyLog: _grpc.UnaryStreamMultiCallable[_node_service_pb2.VerifyLogRequest, _node_service_pb2.VerifyLogResponse]
     """Check both logs of the relay and everything that this node was promised; reports as it goes."""
+    ExportReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.ExportReportRequest, _holding_pb2.ExportReportResponse]
+    """-- reports in this node's keeping --
+
+    Hand content out for use elsewhere, if its obligations permit; it is written down.
+    """
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -103,6 +109,11 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Keys of this node and their validity; never a secret."""
     VerifyLog: _aio.UnaryStreamMultiCallable[_node_service_pb2.VerifyLogRequest, _node_service_pb2.VerifyLogResponse]  # type: ignore[assignment]
     """Check both logs of the relay and everything that this node was promised; reports as it goes."""
+    ExportReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.ExportReportRequest, _holding_pb2.ExportReportResponse]  # type: ignore[assignment]
+    """-- reports in this node's keeping --
+
+    Hand content out for use elsewhere, if its obligations permit; it is written down.
+    """
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of one node, over a Unix socket in a directory that only its owner can enter."""
@@ -234,6 +245,17 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_node_service_pb2.VerifyLogResponse], _abc.AsyncIterator[_node_service_pb2.VerifyLogResponse]]:
         """Check both logs of the relay and everything that this node was promised; reports as it goes."""
+
+    @_abc_1.abstractmethod
+    def ExportReport(
+        self,
+        request: _holding_pb2.ExportReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holding_pb2.ExportReportResponse, _abc.Awaitable[_holding_pb2.ExportReportResponse]]:
+        """-- reports in this node's keeping --
+
+        Hand content out for use elsewhere, if its obligations permit; it is written down.
+        """
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

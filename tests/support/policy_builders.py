@@ -14,7 +14,8 @@ from exchange.policy.agreement import (
     ref_of,
 )
 from exchange.policy.codec import encode_label, relay_label
-from exchange.policy.decide import AgreementInForce, Item, Membership, Rules, Slot, Standing
+from exchange.policy.decide import AgreementInForce, Item, Membership, Obligations, Role, Rules, Slot, Standing, decide
+from exchange.policy.holding import Holding
 from exchange.policy.model import (
     Actions,
     Category,
@@ -126,6 +127,30 @@ def without(given: Rules, party: PartyId) -> Rules:
 def the_slot(given: Rules, **differs: Any) -> Slot:
     """A slot that cites the first agreement of the rules."""
     return replace(Slot(next(iter(given.agreements.values())).ref), **differs)
+
+
+def the_obligations(**differs: Any) -> Obligations:
+    """What XB must keep to of the usual report."""
+    decision = decide(
+        Item.to_send(a_label(), a_release()), sender=XA, recipient=XB, rules=rules(), now_ms=NOW, role=Role.SENDER
+    )
+    assert decision.obligations is not None
+    return replace(decision.obligations, **differs)
+
+
+def a_holding(**differs: Any) -> Holding:
+    """Under what XB holds the usual report of XA."""
+    usual = Holding(
+        sender=XA,
+        basis=an_agreement().ref,
+        clause="4.1",
+        via="",
+        directory_size=7,
+        received_ms=NOW,
+        decided_ms=NOW,
+        obligations=the_obligations(),
+    )
+    return replace(usual, **differs)
 
 
 def at_relay(label: Label, slot: Slot | None, *, sender: PartyId = XA, grant_hashes: int = 0) -> Item:

@@ -38,6 +38,7 @@ from nodes.store.keys import Prekey
 from nodes.store.rows import Addressee, Reach
 from tests.support.directory_builders import EXCHANGE, NOON, composite
 from tests.support.node_world import a_label
+from tests.support.policy_builders import a_holding
 from tests.support.receipts import a_refusal
 
 MASTER = bytes(range(32))
@@ -121,12 +122,11 @@ def a_signed_report() -> tuple[bytes, bytes, bytes]:
 
 def test_a_stored_report_opens_to_what_was_stored_and_only_in_its_own_place() -> None:
     item, signed, release = a_signed_report()
-    title, record = vault.seal_report(
-        MASTER, item, title="Überfall", signed=signed, release=release, duties=["One.", "Two."]
-    )
+    holding = a_holding()
+    title, record = vault.seal_report(MASTER, item, title="Überfall", signed=signed, release=release, holding=holding)
     opened = vault.open_report(MASTER, item, record)
     assert encode_signed(opened.signed) == signed
-    assert opened.release is not None and opened.duties == ("One.", "Two.")
+    assert opened.release is not None and opened.holding == holding and opened.duties
     assert vault.open_title(MASTER, item, title) == "Überfall"
     for wrong in (lambda: vault.open_report(MASTER, OTHER, record), lambda: vault.open_title(MASTER, OTHER, title)):
         with pytest.raises(VerificationFailed):

@@ -1,10 +1,37 @@
 """Sharing rules: obligations."""
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
 
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     """Add tables."""
+    for name in ("basis_id", "basis_commitment"):
+        op.add_column("report", _bytes(name))
+    op.create_index("ix_report_basis_commitment", "report", ["basis_commitment"], unique=False)
+    op.create_table(
+        "export",
+        sa.Column("number", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("item", sa.LargeBinary(), nullable=False),
+        sa.Column("at_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("who", sa.String(length=64), nullable=False),
+        sa.Column("action", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("purpose", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("place", sa.String(length=8), nullable=False),
+        sa.Column("as_evidence", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_export"),
+    )
+    op.create_index("ix_export_item", "export", ["item"], unique=False)
+
+
+def _bytes(name: str) -> "sa.Column[bytes]":
+    """Return a column of bytes for a table that has rows: they get empty bytes."""
+    empty = "x''" if op.get_bind().dialect.name == "sqlite" else "''"
+    return sa.Column(name, sa.LargeBinary(), nullable=False, server_default=sa.text(empty))

@@ -176,7 +176,7 @@ def test_obligations_take_the_stricter_of_label_and_agreement() -> None:
     assert "consular" in told
     assert "Destroy it by" in told
     assert "PAP:RED" in told
-    assert "do not keep" in told
+    assert "do not hand it out" in told
 
 
 def test_obligations_are_the_labels_where_it_is_stricter() -> None:
