@@ -58,10 +58,15 @@ def understood(text: AgreementText) -> AgreementFile:
 
 
 def first_signature(
-    yaml: bytes, key: CompositeKey, *, exchange: ExchangeName, previous: Agreement | None = None
+    yaml: bytes,
+    key: CompositeKey,
+    *,
+    exchange: ExchangeName,
+    previous: Agreement | None = None,
+    counters: Agreement | None = None,
 ) -> AgreementFile:
-    """Make an agreement of a YAML text and sign it first."""
-    agreement = make_agreement(yaml, exchange=exchange, previous=previous)
+    """Make an agreement of a YAML text, as the next version or as the answer to a proposal, and sign it first."""
+    agreement = make_agreement(yaml, exchange=exchange, previous=previous, counters=counters)
     view = view_of(agreement)
     text = AgreementText(
         agreement=sign(key, payload_type("agreement"), encode_agreement(agreement), context=exchange),

@@ -29,6 +29,7 @@ __all__ = [
     "Term",
     "commitment",
     "make_agreement",
+    "payload_sha256",
     "promises_of",
     "purge_held_at_ms",
     "ref_of",
@@ -44,31 +45,50 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 
 def make_agreement(
-    text: bytes, *, exchange: ExchangeName, agreement_id: bytes | None = None, previous: Agreement | None = None
+    text: bytes,
+    *,
+    exchange: ExchangeName,
+    agreement_id: bytes | None = None,
+    previous: Agreement | None = None,
+    counters: Agreement | None = None,
 ) -> Agreement:
     """Return the agreement that `text` drafts, with a fresh salt, and a fresh id unless one is given or continued.
 
+    `counters` is a proposal that this one answers: the same agreement in the same version, with another text.
+
     Raises:
-        BadAgreement: the text does not parse, or does not follow `previous`.
+        BadAgreement: the text does not parse, or follows neither `previous` nor `counters`.
     """
     terms = parse_agreement_text(text)
-    if terms.version != (previous.version + 1 if previous else 1):
+    if previous is not None and counters is not None:
+        raise BadAgreement("a counter takes what it follows from the proposal that it answers", hint="name one of both")
+    before = previous or counters
+    if before is not None and (before.exchange != exchange or agreement_id not in {None, before.agreement_id}):
+        raise BadAgreement("a new version or a counter keeps the exchange and the id of the one before")
+    expected = counters.version if counters else previous.version + 1 if previous else 1
+    if terms.version != expected:
         raise BadAgreement(
-            f"version {terms.version} does not follow {previous.version if previous else 'nothing'}",
+            f"version {terms.version} does not follow {previous.version if previous else 'nothing'}"
+            if counters is None
+            else f"version {terms.version} does not answer version {counters.version}",
             place="version",
-            hint="the first version is 1; each later one names the one before",
+            hint="the first version is 1; each later one names the one before; a counter keeps the number",
         )
-    if previous is not None and (previous.exchange != exchange or agreement_id not in {None, previous.agreement_id}):
-        raise BadAgreement("a new version keeps the exchange and the id of the one before")
     return Agreement(
         exchange=exchange,
-        agreement_id=previous.agreement_id if previous else agreement_id or random_bytes(ID_BYTES),
+        agreement_id=before.agreement_id if before else agreement_id or random_bytes(ID_BYTES),
         version=terms.version,
-        previous_sha256=hashlib.sha256(encode_agreement(previous)).digest() if previous else b"",
+        previous_sha256=counters.previous_sha256 if counters else payload_sha256(previous) if previous else b"",
         parties=terms.parties,
         text=text,
         salt=random_bytes(ID_BYTES),
+        counters_sha256=payload_sha256(counters) if counters else b"",
     )
+
+
+def payload_sha256(agreement: Agreement) -> bytes:
+    """Return how a later version, or a counter, names this one."""
+    return hashlib.sha256(_payload(agreement)).digest()
 
 
 def view_of(agreement: Agreement) -> EnforcementView:

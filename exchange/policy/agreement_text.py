@@ -4,8 +4,8 @@ Unknown fields are refused: what the software cannot keep must stand under `prom
 that only people keep it. Every error is a BadAgreement with `place` ("line 7") and a hint.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from exchange.errors import BadAgreement
 from exchange.limits import AGREEMENT_TERMS, AGREEMENT_TEXT_BYTES, SIGNATURES
@@ -40,7 +40,7 @@ from exchange.policy.model import (
     Purpose,
     Tlp,
 )
-from exchange.policy.strict_yaml import Node, parse_yaml
+from exchange.policy.strict_yaml import Node, parse_yaml, places_of
 from exchange.policy.terms import HeldItems, NationalCeiling, PersonalDataRule, Term
 
 RETENTION_DAYS = 365
@@ -81,8 +81,8 @@ class AgreementTerms:
     """What becomes of held items when it ends."""
     held_within_days: int
     """Of its end; 0 where they are kept."""
-    lines: tuple[str, ...]
-    """Where each term begins, as in `line 7`."""
+    places: Mapping[str, str] = field(repr=False, compare=False)
+    """Where each part stands, as in `line 7`, by its path, as in `terms[0].about`."""
 
 
 def parse_agreement_text(data: bytes) -> AgreementTerms:
@@ -91,7 +91,8 @@ def parse_agreement_text(data: bytes) -> AgreementTerms:
     Raises:
         BadAgreement: with the line, what was expected, and the nearest known word.
     """
-    fields = Fields(parse_yaml(data, limit=AGREEMENT_TEXT_BYTES, error=BadAgreement), FIELDS)
+    root = parse_yaml(data, limit=AGREEMENT_TEXT_BYTES, error=BadAgreement)
+    fields = Fields(root, FIELDS)
     title = text(fields.need("agreement"))
     version = number(1, VERSION_MAX)(fields.need("version"))
     founders = a_set(fields.need("parties"), party, least=1, most=SIGNATURES)
@@ -116,7 +117,7 @@ def parse_agreement_text(data: bytes) -> AgreementTerms:
         promises=fields.read("promises", lambda node: tuple(text(entry) for entry in items(node)), ()),
         held_items=held,
         held_within_days=within,
-        lines=tuple(node.place for node in terms),
+        places=places_of(root),
     )
 
 

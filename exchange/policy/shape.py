@@ -94,6 +94,8 @@ def as_set(
 ) -> tuple[T, ...]:
     """Return the values when they ascend without repeats."""
     as_list(values, what, least=least)
+    if len(values) < 2:  # as most are: a rule set has a hundred thousand of them
+        return tuple(values)
     keys: list[Any] = [key(value) if key else value for value in values]
     if any(not before < after for before, after in pairwise(keys)):
         raise MalformedInput(f"{what} does not ascend without repeats")

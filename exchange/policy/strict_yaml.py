@@ -87,6 +87,15 @@ def node_of(data: object, *, error: type[BadInput], path: str = "", depth: int =
     return Node(value, path, path, error)
 
 
+def places_of(node: Node) -> dict[str, str]:
+    """Return the place of every part, by its path."""
+    found = {node.path: node.place}
+    if not isinstance(node.value, str):
+        for part in node.value.values() if isinstance(node.value, dict) else node.value:
+            found |= places_of(part)
+    return found
+
+
 class _Reader:
     """Turns events into nodes, counting the parts."""
 

@@ -3,7 +3,7 @@
 An agreement is a text that people read. Signing shows what it permits, clause by clause, and what only people can keep.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,9 @@ import typer
 
 from exchange.errors import BadInput, Conflict, NotFound
 from exchange.names import exchange_name, party_id
-from exchange.policy.agreement import Term, promises_in
+from exchange.policy.agreement import payload_sha256, promises_in
+from exchange.policy.agreement_diff import difference
+from exchange.policy.agreement_lint import lint
 from exchange.policy.agreement_text import AgreementTerms, draft_agreement_text, parse_agreement_text
 from exchange.receipts.codec import encode_agreement_text
 from exchange.runtime.clock import now_ms
@@ -19,6 +21,13 @@ from exchange.runtime.secrets import read_passphrase
 from nodes import agreement_file as files
 from nodes import config
 from nodes.admin import output
+from nodes.admin.agreement_views import (
+    difference_json,
+    show_differences,
+    show_terms,
+    show_warnings,
+    warning_json,
+)
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile, Yes
 from nodes.admin.plain import plain
 from nodes.node_client import connect
@@ -40,6 +49,9 @@ def draft(
     parties: Annotated[list[str], typer.Argument(metavar="PARTY...", help="Partner ids, as in XA XV.")],
     title: Annotated[str, typer.Option(help="Title of the agreement.")] = "Title of the agreement",
     years: Annotated[int, typer.Option(min=1, max=50, help="How long it is to hold.")] = 2,
+    accession: Annotated[
+        str, typer.Option(help="Who may join later by a signed statement: none, any, or parties as in XO,XH.")
+    ] = "none",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here; stdout when left out.")] = None,
 ) -> None:
     """Write an agreement text to edit: it is complete, and permits little.
@@ -48,9 +60,14 @@ def draft(
     """
     now = now_ms() // 86_400_000 * 86_400_000
     members = [party_id(party) for party in parties]
-    if len(set(members)) < max(2, len(members)):
+    closed = accession == "none"
+    if len(set(members)) < max(2 if closed else 1, len(members)):
         raise BadInput("an agreement is between two parties or more, each named once", hint="as in XA XV")
-    text = draft_agreement_text(members, title, valid_from_ms=now, valid_until_ms=now + years * YEAR_MS)
+    joining = accession if accession in ("none", "any") else f"[{', '.join(map(party_id, accession.split(',')))}]"
+    text = draft_agreement_text(
+        members, title, valid_from_ms=now, valid_until_ms=now + years * YEAR_MS, accession=joining
+    )
+    parse_agreement_text(text.encode())
     if out is None:
         output.data(text)
         return
@@ -61,35 +78,72 @@ def draft(
 
 
 @app.command()
-def check(file: FileArgument, as_json: Json = False) -> None:
+def check(
+    file: FileArgument,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Show what differs from this text or signed file, clause by clause."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Check a text, or a signed file, and show what it permits, clause by clause. Nothing is stored or sent.
+
+    Warns of clauses that never count, and of what deserves a second look; says what only people can keep.
 
     Example: concord agreement check liaison.yaml
     """
-    signatures = 0
-    with naming(file):
-        data = read_bounded(file, files.ARMOURED_BYTES, "agreement")
-        if files.is_signed_file(data):
-            opened = files.open_file(data)
-            data, signatures = opened.agreement.text, len(opened.signed.agreement.signatures)
-        terms = parse_agreement_text(data)
+    read = _read(file)
+    terms, signed = read.terms, read.signed
+    signatures = len(signed.signed.agreement.signatures) if signed else 0
+    warnings = lint(terms, now_ms=now_ms())
+    differences = difference(_read(against).terms, terms) if against else ()
     if as_json:
         output.as_json(
             {
                 "title": terms.title,
                 "version": terms.version,
                 "parties": list(terms.parties),
+                "may_accede": "any" if terms.anyone_may_accede else list(terms.may_accede),
                 "valid_from_ms": terms.valid_from_ms,
                 "valid_until_ms": terms.valid_until_ms,
                 "clauses": [term.clause for term in terms.terms],
-                "promises": list(terms.promises),
+                "promises": promises_in(terms),
                 "signatures": signatures,
+                "warnings": [warning_json(each) for each in warnings],
+                "differences": [difference_json(each) for each in differences],
             }
         )
         return
-    _show(terms, promises_in(terms))
+    show_terms(terms)
+    if against:
+        output.data("")
+        show_differences(differences, against=str(against))
+    show_warnings(warnings)
+    _say_promises(terms)
     if signatures:
         output.say(f"it carries {signatures} of {len(terms.parties)} signatures; a node verifies them")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A text or a signed file, read once: what is shown is what is signed."""
+
+    text: bytes
+    terms: AgreementTerms
+    signed: files.AgreementFile | None
+
+
+def _read(file: Path) -> _Read:
+    with naming(file):
+        data = read_bounded(file, files.ARMOURED_BYTES, "agreement")
+        signed = files.open_file(data) if files.is_signed_file(data) else None
+        text = signed.agreement.text if signed else data
+        return _Read(text, parse_agreement_text(text), signed)
+
+
+def _say_promises(terms: AgreementTerms) -> None:
+    count = len(promises_in(terms))
+    output.say(f"software enforces the {len(terms.terms)} clauses above; {count} more only people can keep")
 
 
 @app.command()
@@ -104,6 +158,12 @@ def sign(
         bool, typer.Option("--hand-over/--no-hand-over", help="Give the signed file to the running node.")
     ] = True,
     exchange: Annotated[str, typer.Option(help="Exchange, when the root's machine has no node.")] = "",
+    previous: Annotated[
+        Path | None, typer.Option("--previous", help="Signed file of the version before, for version 2 and later.")
+    ] = None,
+    counters: Annotated[
+        Path | None, typer.Option("--counters", help="Signed file of the proposal that this text answers.")
+    ] = None,
     yes: Yes = False,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
@@ -114,25 +174,59 @@ def sign(
 
     Example: concord agreement sign liaison.yaml --root root-xa --out liaison.agreement
     """
-    with naming(file):
-        data = read_bounded(file, files.ARMOURED_BYTES, "agreement")
-        signed = files.open_file(data) if files.is_signed_file(data) else None
-        terms = parse_agreement_text(signed.agreement.text if signed else data)
+    read = _read(file)
+    signed = read.signed
     if root is not None:
-        _show(terms, promises_in(terms))
+        before = _before(previous, counters, signed)
+        _show_before_signing(read.terms, before)
         output.ask("sign this agreement with your root?", yes=yes, refusal="not signed")
         key = open_root(
             root, read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the root: ")
         )
         if signed is None:
-            name = exchange_name(exchange or config.load(home).exchange)
-            signed = files.first_signature(data, key.key, exchange=name)
+            signed = files.first_signature(
+                read.text,
+                key.key,
+                exchange=exchange_name(exchange or config.load(home).exchange),
+                previous=before.agreement if before and previous else None,
+                counters=before.agreement if before and counters else None,
+            )
         else:
             signed = files.next_signature(signed, key.key)
         files.must_be_party(signed, key.party)
     if signed is None:
         raise BadInput(f"{file} is not signed yet", hint="concord agreement sign FILE --root ROOT")
     _deliver(signed, home, out, hand_over=hand_over)
+
+
+def _before(
+    previous: Path | None, counters: Path | None, signed: files.AgreementFile | None
+) -> files.AgreementFile | None:
+    """Return the signed file that a text follows or answers."""
+    path = previous or counters
+    if path is None:
+        return None
+    if previous and counters:
+        raise BadInput("a text follows a version or answers a proposal", hint="give --previous or --counters")
+    before = _read(path).signed
+    if before is None:
+        raise BadInput(f"{path} is not a signed file", hint="name the file that concord agreement sign wrote")
+    if signed and payload_sha256(before.agreement) not in (
+        signed.agreement.previous_sha256,
+        signed.agreement.counters_sha256,
+    ):
+        raise BadInput(f"the file to sign neither follows nor answers {path}", hint="ask who drafted it")
+    return before
+
+
+def _show_before_signing(terms: AgreementTerms, before: files.AgreementFile | None) -> None:
+    show_terms(terms)
+    if before is not None:
+        differences = difference(parse_agreement_text(before.agreement.text), terms)
+        output.data("")
+        show_differences(differences, against=f"version {before.agreement.version} as it was proposed")
+    show_warnings(lint(terms, now_ms=now_ms()))
+    _say_promises(terms)
 
 
 def _deliver(signed: files.AgreementFile, home: Path, out: Path | None, *, hand_over: bool) -> None:
@@ -205,57 +299,10 @@ def show(
         }
     )
     if summary.text:
-        _show(parse_agreement_text(summary.text), summary.promises)
+        show_terms(parse_agreement_text(summary.text))
         output.data("\n" + output.printable(summary.text.decode()).rstrip())
 
 
 def _agreements(home: Path) -> list[pb.AgreementSummary]:
     with connect(home) as node:
         return list(node.ListAgreements(pb.ListAgreementsRequest()).agreements)
-
-
-def _show(terms: AgreementTerms, promises: Sequence[str]) -> None:
-    """Show what the text permits in words, so that nobody signs what they did not see."""
-    output.fields(
-        {
-            "title": terms.title,
-            "version": str(terms.version),
-            "parties": ", ".join(terms.parties),
-            "rests on": f"{terms.legal_basis.kind}: {terms.legal_basis.citation}",
-            "in force": f"{output.when(terms.valid_from_ms)} to {output.when(terms.valid_until_ms)}",
-        }
-    )
-    rows = [_term(term) for term in terms.terms]
-    output.table(("clause", "from", "to", "up to", "categories", "purposes", "personal data", "places"), rows)
-    output.data("")
-    columns = ("clause", "use in", "actions", "onward", "cleared in advance", "as evidence", "national", "kept")
-    output.table(columns, [_limits(term) for term in terms.terms])
-    for promise in promises:
-        output.data(f"only people can keep: {output.printable(promise)}")
-
-
-def _limits(term: Term) -> tuple[str, ...]:
-    national = (f"{each.policy_id}: {', '.join(each.classifications)}" for each in term.national)
-    return (
-        term.clause,
-        ", ".join(term.use_in) or "any",
-        term.actions_max.word,
-        term.onward_default.word,
-        ", ".join(term.pre_cleared) or "-",
-        term.evidence_use.word,
-        "; ".join(national) or "-",
-        f"{term.retention_max_days} days" if term.retention_max_days else "unlimited",
-    )
-
-
-def _term(term: Term) -> tuple[str, ...]:
-    return (
-        term.clause,
-        ", ".join(term.senders) or "any",
-        ", ".join(term.recipients) or "any",
-        f"TLP:{term.ceiling.word.upper()}",
-        ", ".join(c.word for c in term.categories if c not in term.denied_categories),
-        ", ".join(p.word for p in term.purposes),
-        term.personal_data.word + (", special categories too" if term.special_categories else ""),
-        "any" if term.about_any else ", ".join(term.about),
-    )

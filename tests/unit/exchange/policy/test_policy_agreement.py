@@ -15,6 +15,7 @@ from exchange.policy.agreement import (
     Term,
     commitment,
     make_agreement,
+    payload_sha256,
     promises_of,
     purge_held_at_ms,
     ref_of,
@@ -125,6 +126,23 @@ def test_a_new_version_keeps_the_id_and_names_the_one_before() -> None:
             make_agreement(text.encode(), exchange=EXCHANGE, previous=previous)
     with pytest.raises(BadAgreement, match="keeps"):
         made(TEXT.replace("version: 1", "version: 2"), previous=first, agreement_id=bytes(16))
+
+
+def test_a_counter_is_the_same_version_with_another_text_and_names_what_it_answers() -> None:
+    first = made()
+    second = made(TEXT.replace("version: 1", "version: 2"), previous=first)
+    text = TEXT.replace("version: 1", "version: 2").replace("about: any", "about: [PK]")
+    counter = made(text, counters=second)
+    assert (counter.agreement_id, counter.version) == (first.agreement_id, 2)
+    assert counter.previous_sha256 == second.previous_sha256
+    assert counter.counters_sha256 == payload_sha256(second) != payload_sha256(counter)
+    assert first.counters_sha256 == b""
+    with pytest.raises(BadAgreement, match="does not answer version 2"):
+        made(counters=second)
+    with pytest.raises(BadAgreement, match="takes what it follows from the proposal"):
+        made(text, counters=second, previous=first)
+    with pytest.raises(BadAgreement, match="keeps the exchange and the id"):
+        made(text, counters=second, agreement_id=bytes(16))
 
 
 def test_an_id_that_is_given_is_kept() -> None:
