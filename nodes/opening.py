@@ -186,7 +186,8 @@ def _decide(opened: Opened, promise: Promise, ground: Ground) -> Decision:
     if opened.label is None:
         raise VerificationFailed("a report without a label")
     leaf = opened.leaf
-    item = Item.received(opened.label, Slot(leaf.basis, leaf.via, leaf.display_only), intact=True)
+    slot = Slot(leaf.basis, leaf.via, leaf.display_only)
+    item = Item.received(opened.label, slot, intact=True, approvals=len(opened.approvals))
     rules = replace(ground.rules_at(promise.directory_size), as_of_ms=promise.received_ms)
     return decide(
         item,

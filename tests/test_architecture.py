@@ -20,7 +20,8 @@ PURE = {
     "exchange.tlog": BASE | {"exchange.crypto"},
     "exchange.directory": BASE | {"exchange.crypto"},
     "exchange.receipts": BASE | {"exchange.crypto"},
-    "exchange.envelope": BASE | {"exchange.crypto", "exchange.policy"},
+    "exchange.approvals": BASE | {"exchange.crypto", "exchange.receipts.checks"},
+    "exchange.envelope": BASE | {"exchange.crypto", "exchange.policy", "exchange.approvals"},
 }
 """Each pure package and what it may import of the others, besides itself."""
 

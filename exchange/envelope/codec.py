@@ -11,6 +11,8 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import TypeVar
 
+from exchange.approvals.codec import proof_from_proto, proof_to_proto
+from exchange.approvals.model import APPROVALS
 from exchange.crypto.codec import signed_from_proto, signed_to_proto
 from exchange.envelope.model import (
     REPORT_KINDS,
@@ -320,15 +322,17 @@ def encode_body(body: Body) -> bytes:
                 for blob in body.blobs
             ],
             release=body.release,
+            approvals=[proof_to_proto(proof) for proof in body.approvals],
         )
     )
 
 
 def decode_body(data: bytes) -> Body:
-    """Return a body; its statement and grants are not verified."""
+    """Return a body; its statement, grants and approvals are not verified."""
     message = strict_parse(pb.Body, data, limit=SUBMISSION_BYTES, what="a body")
     _count(len(message.grants), GRANTS, "grants")
     _count(len(message.blobs), BLOBS, "attachments")
+    _count(len(message.approvals), APPROVALS, "approvals")
     if len(message.release) > RELEASE_BYTES:
         raise TooLarge(f"a release has {len(message.release)} bytes; the limit is {RELEASE_BYTES}")
     return Body(
@@ -336,6 +340,7 @@ def decode_body(data: bytes) -> Body:
         grants=tuple(signed_from_proto(grant, what="a consent grant") for grant in message.grants),
         blobs=tuple(_blob_key_from_proto(blob) for blob in message.blobs),
         release=message.release,
+        approvals=tuple(proof_from_proto(proof) for proof in message.approvals),
     )
 
 

@@ -8,6 +8,7 @@ Specification: docs/spec/envelope.md.
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from exchange.approvals.model import ApprovalProof
 from exchange.crypto.signed import Signed
 from exchange.names import HASH_BYTES, ExchangeName, PartyId
 from exchange.policy.agreement import AgreementRef
@@ -187,6 +188,7 @@ class Body:
     grants: tuple[Signed, ...] = ()
     blobs: tuple[BlobKey, ...] = ()
     release: bytes = field(default=b"", repr=False)
+    approvals: tuple[ApprovalProof, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

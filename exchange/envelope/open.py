@@ -8,7 +8,7 @@
 6. The body has the hash and size that the header names.
 7. The content key unwraps; commitment, chunks and padding of the body hold.
 8. The statement inside holds (exchange/envelope/statement.py): its signature, its exchange, its originator against the
-   sender, the label against the relay label, grants and attachments against the header.
+   sender, the label against the relay label, grants and attachments against the header, and approvals of it.
 
 Steps 9 (decide), 10 (directory head against my copy) and 11 (sequence, repetition) are the node's: nodes/receiver.py.
 Pure: directory and keys are arguments. Returns everything opened, or raises BadEnvelope with the step.
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
+from exchange.approvals.model import Approved
 from exchange.crypto.chunked import decrypt
 from exchange.crypto.keys import KeyAlgorithm, PublicKey
 from exchange.crypto.padme import unframe
@@ -99,6 +100,8 @@ class Opened:
     """None in a control envelope: `statement.payload_type` says what `payload` is."""
     label: Label | None
     label_bytes: bytes = field(repr=False)
+    approvals: tuple[Approved, ...] = ()
+    """By different operators of the originator, for this very statement."""
 
 
 def open_envelope(data: bytes, *, context: OpenChecks) -> Opened:
@@ -157,6 +160,7 @@ def open_envelope(data: bytes, *, context: OpenChecks) -> Opened:
         report=inner.report,
         label=inner.label,
         label_bytes=inner.label_bytes,
+        approvals=inner.approvals,
     )
 
 

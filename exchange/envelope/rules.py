@@ -91,5 +91,5 @@ def check_body(core: EnvelopeCore, body: Body) -> None:
         raise MalformedInput(f"a {core.kind.name} envelope does not carry {body.statement.payload_type[:120]!r}")
     if tuple(key.blob_id for key in body.blobs) != tuple(blob.blob_id for blob in core.blobs):
         raise MalformedInput("the attachment keys are not those of the attachments in the header")
-    if core.kind is EnvelopeKind.CONTROL and body.release:
-        raise MalformedInput("a control envelope carries no release")
+    if core.kind is EnvelopeKind.CONTROL and (body.release or body.approvals):
+        raise MalformedInput("a control envelope carries no release and no approvals")

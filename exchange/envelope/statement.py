@@ -7,6 +7,7 @@ d. The originator is among those that the label names, and is the outer sender; 
    which are judged in step 9.
 e. The relay label in the header is the one that the full label gives, its hash included.
 f. A release, where the roster is open, has the hash that the label names.
+g. Every approval that comes along holds, for exactly this statement, by an operator whom its originator certified.
 
 Pure. Whoever holds the statement later needs none of the envelope to verify it again.
 """
@@ -15,9 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from exchange.approvals.model import Approved
+from exchange.approvals.verify import verified_approvals
 from exchange.crypto.keys import KeyAlgorithm, PublicKey
 from exchange.crypto.signed import KeyLookup, VerifiedRoots, verify_signed
 from exchange.envelope import rules
+from exchange.envelope.binding import item_hash
 from exchange.envelope.codec import decode_report
 from exchange.envelope.model import REPORT_TYPE, Body, EnvelopeCore, EnvelopeKind, ReportStatement
 from exchange.errors import MalformedInput, VerificationFailed
@@ -31,17 +35,18 @@ StatementKeys = Callable[[PartyId, bytes], PublicKey | None]
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """A statement that holds; everything is empty for a control statement but the envelope's own kind."""
+    """A statement that holds; everything is empty for a control statement."""
 
     report: ReportStatement | None = None
     label: Label | None = None
     label_bytes: bytes = field(default=b"", repr=False)
+    approvals: tuple[Approved, ...] = ()
 
 
 def open_statement(
     core: EnvelopeCore, body: Body, statement_key: StatementKeys, *, seen: VerifiedRoots | None
 ) -> Inner:
-    """Return what the statement says when a to f hold.
+    """Return what the statement says when a to g hold.
 
     Raises:
         BadInput, VerificationFailed: one of them does not.
@@ -59,7 +64,15 @@ def open_statement(
     _check_originator(core, report, label)
     check_relay_label(label, report.label, core.label, sender=core.sender)
     _check_release(label, body.release)
-    return Inner(report, label, report.label)
+    approvals = verified_approvals(
+        body.approvals,
+        _keys_of(report.originator, statement_key),
+        exchange=core.exchange,
+        party=report.originator,
+        item_hash=item_hash(body.statement.payload),
+        seen=seen,
+    )
+    return Inner(report, label, report.label, approvals)
 
 
 def _open_report(

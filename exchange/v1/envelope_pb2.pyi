@@ -4,6 +4,7 @@ isort:skip_file
 The sealed, signed form of a report. Specification: docs/spec/envelope.md."""
 
 from collections import abc as _abc
+from exchange.v1 import approval_pb2 as _approval_pb2
 from exchange.v1 import signing_pb2 as _signing_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -558,6 +559,7 @@ class Body(_message.Message):
     GRANTS_FIELD_NUMBER: _builtins.int
     BLOBS_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
     release: _builtins.bytes
     """Release bytes when the roster is open; else empty."""
     @_builtins.property
@@ -572,6 +574,12 @@ class Body(_message.Message):
     def blobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobKey]:
         """Attachment keys."""
 
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.ApprovalProof]:
+        """Approvals of the report by operators of its originator; 16 at most, each by another operator. Empty in a control
+        envelope.
+        """
+
     def __init__(
         self,
         *,
@@ -579,10 +587,11 @@ class Body(_message.Message):
         grants: _abc.Iterable[_signing_pb2.Signed] | None = ...,
         blobs: _abc.Iterable[Global___BlobKey] | None = ...,
         release: _builtins.bytes = ...,
+        approvals: _abc.Iterable[_approval_pb2.ApprovalProof] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "grants", b"grants", "release", b"release", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "blobs", b"blobs", "grants", b"grants", "release", b"release", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

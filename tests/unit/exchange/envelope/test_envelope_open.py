@@ -50,6 +50,7 @@ from exchange.merkle import leaf_hash
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.model import RelayFlag, Tlp
 from exchange.v1 import envelope_pb2 as pb
+from tests.support.approvals import a_proof, pseudonym
 from tests.support.envelope_builders import (
     BASIS,
     DIRECTORY_SIZE,
@@ -499,6 +500,32 @@ def test_step_8_refuses_attachment_keys_that_are_not_of_the_headers_attachments(
     for given in ((), keys[:1], keys[::-1]):
         assert refused(sealed_as(core, Body(a_statement(report), blobs=given))).step == 8
     assert open_envelope(sealed_as(core, Body(a_statement(report), blobs=keys)), context=open_checks())
+
+
+def test_approvals_of_exactly_this_report_come_along_and_are_counted(parts: Parts) -> None:
+    report = a_report()
+    item = sha256(encode_report(report)).digest()
+    proofs = (a_proof("rana", item), a_proof("sami", item))
+    opened = open_envelope(
+        sealed_as(core_for(parts, report), Body(a_statement(report), approvals=proofs)), context=open_checks()
+    )
+    assert [each.operator for each in opened.approvals] == [pseudonym("rana"), pseudonym("sami")]
+    bare = open_envelope(sealed_as(core_for(parts, report), Body(a_statement(report))), context=open_checks())
+    assert bare.approvals == () and bare.item_hash == opened.item_hash == item
+
+
+def test_step_8_refuses_an_approval_that_does_not_hold_whatever_the_others_say(parts: Parts) -> None:
+    report = a_report()
+    item = sha256(encode_report(report)).digest()
+    good = a_proof("rana", item)
+    for wrong in (good, a_proof("sami"), replace(a_proof("sami", item), cert=good.cert)):
+        body = Body(a_statement(report), approvals=(good, wrong))
+        assert refused(sealed_as(core_for(parts, report), body)).step == 8
+    control = take_apart(seal(envelope_key(XA), **control_fields())).core
+    body = Body(sign(statement_key(XA), "receipts", b"x", context=EXCHANGE), approvals=(good,))
+    assert refused(sealed_as(control, body, [to(XV, basis=None)])).step == 8
+    many = Body(a_statement(report), approvals=(good,) * 17)
+    assert refused(sealed_as(core_for(parts, report), many)).step == 7
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b", "a\nb", "x" * 256])
