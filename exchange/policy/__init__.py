@@ -8,7 +8,7 @@ agreement_text, agreement   agreements as people write them; the view derived fr
 strict_yaml, fields         reading YAML strictly, with the line of every error
 decision                    what a decision is made of and made from
 decide, steps, audience     the decision
-explain                     sentences for people
+explain, remedies           sentences for people
 ==========================  ==============================================================================
 
 Pure. Specification: docs/spec/policy.md.
