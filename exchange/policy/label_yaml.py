@@ -13,8 +13,13 @@ def label_to_yaml(label: Label, release: Release | None) -> str:
     header = f"# originators: {', '.join(label.originators)}\n"
     if release is None:
         header += "# The audience stays with the originator.\n"
-    data = {name: value for name, value in _fields(label, release).items() if value not in (None, [], {})}
+    data = label_to_mapping(label, release)
     return header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+
+
+def label_to_mapping(label: Label, release: Release | None) -> dict[str, Any]:
+    """Return the label in plain form, without what is empty: what label_from_mapping reads back, but for the salts."""
+    return {name: value for name, value in _fields(label, release).items() if value not in (None, [], {})}
 
 
 def _fields(label: Label, release: Release | None) -> dict[str, Any]:
