@@ -9,6 +9,8 @@ strict_yaml, fields         reading YAML strictly, with the line of every error
 decision                    what a decision is made of and made from
 decide, steps, audience     the decision
 explain, remedies           sentences for people
+readers                     who may read it inside a partner, and the rule of a product
+explain                     sentences for people
 ==========================  ==============================================================================
 
 Pure. Specification: docs/spec/policy.md.
