@@ -2,10 +2,11 @@
 
 Pure: hashes in, hashes out. Leaves are hashed with a 0x00 prefix and nodes with 0x01, so that a node is never taken for
 a leaf (RFC 6962 section 2.1, RFC 9162 section 2.1). Verifying returns nothing or raises BadProof, whatever it is given.
-Used by batch signatures, by the recipients of an envelope, and by both logs.
+Used by batch signatures, by the recipients of an envelope, by the rosters of communities, and by both logs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 
 from exchange.errors import BadProof
@@ -85,6 +86,20 @@ class Tree:
                 for at in range(width)
             ]
         return tails
+
+
+def filled_tree(occupied: Mapping[int, bytes], places: int, prefix: bytes) -> Tree:
+    """Return the tree over `places` leaf hashes: those given where they stand, dummies derived from `prefix` elsewhere.
+
+    Whoever does not know the prefix cannot tell a dummy from a leaf hash, so that a path tells nothing of how many
+    places are occupied.
+    """
+    return Tree([occupied.get(at) or sha256(prefix + name).digest() for at, name in enumerate(_place_names(places))])
+
+
+@cache
+def _place_names(places: int) -> tuple[bytes, ...]:
+    return tuple(at.to_bytes(4, "big") for at in range(places))
 
 
 def root_of(leaf_hashes: Sequence[bytes]) -> bytes:

@@ -19,6 +19,14 @@ def random_bytes(count: int) -> bytes:
     return randombytes(count)
 
 
+def random_places(count: int) -> list[int]:
+    """Return `count` different numbers below 256, every choice and order equally likely: they say nothing of who."""
+    drawn: dict[int, None] = {}
+    while len(drawn) < count:
+        drawn.update(dict.fromkeys(random_bytes(256)))  # a byte is a place; the first time that it comes counts
+    return list(drawn)[:count]
+
+
 def token() -> str:
     """Return a new bearer token of 256 random bits, safe in URLs; store only its token_digest."""
     return base64.urlsafe_b64encode(random_bytes(_TOKEN_BYTES)).rstrip(b"=").decode()

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from exchange.limits import SLOTS
-from exchange.merkle import Tree
+from exchange.merkle import Tree, filled_tree
 
 _BODY_LABEL = b"concord/v1/body\x00"
 _WRAP_LABEL = b"concord/v1/wrap\x00"
 _DUMMY_LABEL = b"concord/v1/dummy\x00"
-_INDEX = tuple(index.to_bytes(4, "big") for index in range(SLOTS))
 
 
 def envelope_hash(header: bytes) -> bytes:
@@ -44,5 +43,4 @@ def wrap_info(core_sha256: bytes, kem_key: bytes, recipient: str) -> bytes:
 
 def slot_tree(occupied: Mapping[int, bytes], seed: bytes) -> Tree:
     """Return the tree over all 256 slots: leaf hashes where recipients are, dummies derived from `seed` elsewhere."""
-    prefix = _DUMMY_LABEL + seed
-    return Tree([occupied.get(index) or sha256(prefix + _INDEX[index]).digest() for index in range(SLOTS)])
+    return filled_tree(occupied, SLOTS, _DUMMY_LABEL + seed)

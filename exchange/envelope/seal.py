@@ -18,7 +18,7 @@ from hashlib import sha256
 from exchange.crypto.chunked import encrypt
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.padme import frame
-from exchange.crypto.random import random_bytes
+from exchange.crypto.random import random_bytes, random_places
 from exchange.crypto.signed import Signed, sign_batch
 from exchange.crypto.signing import Ed25519Key
 from exchange.crypto.xwing import wrap
@@ -233,7 +233,7 @@ def _seal_leaves(
         raise MalformedInput(f"an envelope has 1 to {RECIPIENTS} recipients, not {len(recipients)}")
     if len({recipient.party for recipient in recipients}) != len(recipients):
         raise MalformedInput("a recipient stands in an envelope once")
-    placed = sorted(zip(_random_slots(len(recipients)), recipients, strict=True), key=lambda pair: pair[0])
+    placed = sorted(zip(random_places(len(recipients)), recipients, strict=True), key=lambda pair: pair[0])
     leaves = tuple(_seal_leaf(core, core_hash, content_key, index, recipient) for index, recipient in placed)
     return leaves, tuple(recipient.party for _, recipient in placed)
 
@@ -256,11 +256,3 @@ def _seal_leaf(
     )
     rules.check_leaf(core, leaf)
     return SubmittedLeaf(index, encode_leaf(leaf), wrapped)
-
-
-def _random_slots(count: int) -> list[int]:
-    """Return `count` different slots, every choice and order equally likely: they say nothing of the recipients."""
-    drawn: dict[int, None] = {}
-    while len(drawn) < count:
-        drawn.update(dict.fromkeys(random_bytes(SLOTS)))  # a byte is a slot; the first time that it comes counts
-    return list(drawn)[:count]

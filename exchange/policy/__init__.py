@@ -6,6 +6,7 @@ codec, shape, binding       their bytes; the shapes of fields; what the relay re
 text, label_fields          labels as people write them (label_yaml writes them out)
 agreement_text, agreement   agreements as people write them; the view derived from the text; the commitment
 strict_yaml, fields         reading YAML strictly, with the line of every error
+communities/                groups with epochs and rosters, and whom they reach
 decision                    what a decision is made of and made from
 decide, steps, audience     the decision
 explain, remedies           sentences for people

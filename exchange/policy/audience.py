@@ -1,9 +1,11 @@
 """Step 3 at the sender: whom a release reaches.
 
-Exclusion always wins and an empty release reaches nobody. A community that is not known reaches nobody either.
+Exclusion always wins and an empty release reaches nobody. Communities are judged in communities/route.py; whoever is
+addressed in another way needs none.
 """
 
 from exchange.names import PartyId
+from exchange.policy.communities.route import Reached, Route
 from exchange.policy.decision import Finding, Item, Outcome, Reason, Rules, Step
 from exchange.policy.steps import PASSED, Findings, in_force
 
@@ -17,7 +19,8 @@ class Audience:
         self.excluded = frozenset(item.release.except_ if item.release else ())
         self.named = frozenset(target.partner for target in targets if target.partner is not None)
         self.everyone = any(target.everyone for target in targets)
-        self.communities = [target.community.id.hex() for target in targets if target.community is not None]
+        communities = [target.community for target in targets if target.community is not None]
+        self.communities = Reached(communities, item, sender, rules, at_ms)
         ids = {target.agreement for target in targets if target.agreement is not None}
         self.parties: set[PartyId] = set()
         self.suspended: dict[PartyId, bytes] = {}
@@ -37,14 +40,22 @@ class Audience:
             return (_fail(Reason.AUDIENCE_EMPTY),)
         if recipient in self.excluded:
             return (_fail(Reason.EXCLUDED),)
-        if self.everyone or recipient in self.named or recipient in self.parties:
+        if self._addressed(recipient) or self.communities.routes(recipient):
             return PASSED[Step.AUDIENCE]
         if recipient in self.suspended:
             # It is addressed again when the agreement is: the sender keeps it until then.
             return (Finding(Step.AUDIENCE, Outcome.FAIL, Reason.AGREEMENT_SUSPENDED, self.suspended[recipient]),)
-        outside = _fail(Reason.NOT_IN_AUDIENCE)
-        return (outside, *(_fail(Reason.COMMUNITY_UNKNOWN, name) for name in self.communities))
+        return (_fail(Reason.NOT_IN_AUDIENCE), *self.communities.failures(recipient))
+
+    def routes(self, recipient: PartyId) -> tuple[Route, ...]:
+        """Return the communities by way of which a recipient is reached; none for one that is addressed otherwise."""
+        if self._addressed(recipient) or recipient in self.excluded:
+            return ()
+        return self.communities.routes(recipient)
+
+    def _addressed(self, recipient: PartyId) -> bool:
+        return self.everyone or recipient in self.named or recipient in self.parties
 
 
-def _fail(reason: Reason, what: str = "") -> Finding:
-    return Finding(Step.AUDIENCE, Outcome.FAIL, reason, what=what)
+def _fail(reason: Reason) -> Finding:
+    return Finding(Step.AUDIENCE, Outcome.FAIL, reason)

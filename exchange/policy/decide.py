@@ -8,7 +8,8 @@ Total: it raises for no input of the right types.
  1 validity       intact, known rulebook, complete, neither retracted nor expired, not too early
  2 agreement      both partners admitted; an agreement of both, active, in its dates, with a term for this direction.
                   The sender takes the first that permits, by id; relay and recipient judge the one that the slot cites.
- 3 audience       exclusion wins, empty means nobody; at the recipient: its slot, under a header of the originator
+ 3 audience       exclusion wins, empty means nobody; at the recipient: its slot, under a header of the originator.
+                  Who is reached by way of a community gets it under the agreement that the community rests on.
  4 content        categories, places, purposes, places of use
  5 ceiling        of the term, of the partner, of a national marking
  6 personal data  only where allowed; special categories only to protect life as well
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 
 from exchange.names import PartyId
 from exchange.policy.audience import Audience
+from exchange.policy.communities.route import Route, judge_via, judge_via_at_relay
 from exchange.policy.decision import (
     WAITS,
     AgreementInForce,
@@ -134,11 +136,12 @@ class _Case:
         self.in_force: dict[bytes, Findings] = {}
         self.judged: dict[tuple[bytes, int], Judged] = {}
         self.duties: dict[tuple[int, bool], Obligations] = {}
-        self.nearest: dict[int, Nearest] = {}
+        self.nearest: dict[tuple[int, frozenset[bytes]], Nearest] = {}
 
     def decide(self, recipient: PartyId, slot: Slot | None) -> Decision:
         """Put together what the item, the partner and the agreement come to."""
-        agreement, findings, judged = self._agreement(recipient, slot)
+        routes, audience = self._audience(recipient, slot)
+        agreement, findings, judged = self._agreement(recipient, slot, routes)
         standing = self.rules.standings.get(recipient)
         partners = (*self.sender_findings, *_standing(standing, _RECIPIENT))
         if recipient == self.sender:
@@ -146,7 +149,7 @@ class _Case:
         found = [
             *self.validity,
             *(partners + findings or PASSED[Step.AGREEMENT]),
-            *self._audience(recipient, slot),
+            *audience,
             *(judged.content if judged else NOT_VISIBLE[Step.CONTENT]),
             *self._ceiling(standing, judged),
             *(judged.personal_data if judged else NOT_VISIBLE[Step.PERSONAL_DATA]),
@@ -166,23 +169,28 @@ class _Case:
             basis=agreement.ref if agreement else None,
             clause=judged.term.clause if judged else "",
             obligations=self._obligations(judged, recipient, slot) if permit else None,
+            via=next((route.via for route in routes if agreement and route.agreement_id == agreement.ref.id), ""),
         )
 
     # 2
-    def _agreement(self, recipient: PartyId, slot: Slot | None) -> Nearest:
+    def _agreement(self, recipient: PartyId, slot: Slot | None, routes: Sequence[Route]) -> Nearest:
         """Return the agreement that permits, or the nearest, with its failures and its term."""
+        ids = frozenset(route.agreement_id for route in routes)
         if self.role is not Role.SENDER:
             cited = self._cited(slot.basis if slot else None)
-            return (None, (cited,), None) if isinstance(cited, Finding) else self._first([cited], recipient)
+            if isinstance(cited, Finding):
+                return None, (cited,), None
+            return self._first([cited], recipient) if _rests_on(cited, ids) else _another(cited)
         held = self.rules.by_party.get(recipient, ())
-        known = self.nearest.get(id(held))  # rules keeps every one of them alive
+        known = self.nearest.get((id(held), ids))  # rules keeps every one of them alive
         if known is not None:
             return known
-        candidates = [found for found in held if self.sender in found.view.parties]
-        nearest = self._first(candidates, recipient)
+        shared = [found for found in held if self.sender in found.view.parties]
+        candidates = [found for found in shared if _rests_on(found, ids)]
+        nearest = self._first(candidates, recipient) if candidates or not shared else _another(shared[0])
         if not any(term.recipients for found in candidates for term in found.view.terms):
             # Nothing here depends on the recipient: all who hold the same agreements share it.
-            self.nearest[id(held)] = nearest
+            self.nearest[id(held), ids] = nearest
         return nearest
 
     def _first(self, candidates: Sequence[AgreementInForce], recipient: PartyId) -> Nearest:
@@ -241,14 +249,21 @@ class _Case:
         return self.judged[key]
 
     # 3
-    def _audience(self, recipient: PartyId, slot: Slot | None) -> Findings:
+    def _audience(self, recipient: PartyId, slot: Slot | None) -> tuple[Sequence[Route], Findings]:
+        """Return by way of which communities the recipient is reached, if by any, and what step 3 finds."""
         if self.role is Role.RELAY:
-            return NOT_VISIBLE[Step.AUDIENCE]
+            stale = judge_via_at_relay(slot, self.rules) if slot is not None and slot.via else ()
+            return (), stale or NOT_VISIBLE[Step.AUDIENCE]
         if self.audience is not None:
-            return self.audience.findings(recipient)
+            return self.audience.routes(recipient), self.audience.findings(recipient)
         if slot is None or self.facts is None or not self.facts.from_originator:
-            return (_fail(Step.AUDIENCE, Reason.AUDIENCE_NOT_PROVEN),)
-        return (_fail(Step.AUDIENCE, Reason.COMMUNITY_UNKNOWN, slot.via),) if slot.via else PASSED[Step.AUDIENCE]
+            return (), (_fail(Step.AUDIENCE, Reason.AUDIENCE_NOT_PROVEN),)
+        if not slot.via:
+            return (), PASSED[Step.AUDIENCE]
+        route, wrong = judge_via(
+            slot, self.item, sender=self.sender, recipient=recipient, rules=self.rules, at_ms=self.at_ms
+        )
+        return (route,) if route else (), wrong or PASSED[Step.AUDIENCE]
 
     # 5
     def _ceiling(self, standing: Standing | None, judged: Judged | None) -> Findings:
@@ -302,6 +317,15 @@ def _distance(findings: Findings, judged: Judged | None) -> tuple[int, int]:
     """How far an agreement is from permitting: what waits is nearer than what is final."""
     final, failures = judged.distance if judged else _NO_TERM
     return final + sum(finding.reason not in WAITS for finding in findings), failures + len(findings)
+
+
+def _rests_on(agreement: AgreementInForce, ids: frozenset[bytes]) -> bool:
+    """Say whether a community that reaches the recipient rests on this agreement; any will do when none is needed."""
+    return not ids or agreement.ref.id in ids
+
+
+def _another(agreement: AgreementInForce) -> Nearest:
+    return agreement, (Finding(Step.AGREEMENT, Outcome.FAIL, Reason.COMMUNITY_AGREEMENT, agreement.ref.id),), None
 
 
 def _standing(standing: Standing | None, reasons: dict[Membership | None, Findings]) -> Findings:

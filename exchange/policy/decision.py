@@ -5,10 +5,11 @@ Specification: docs/spec/policy.md.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum, auto
 
 from exchange.names import ExchangeName, PartyId
+from exchange.policy.communities.model import EpochInForce
 from exchange.policy.model import (
     Actions,
     Duty,
@@ -91,12 +92,18 @@ class Reason(StrEnum):
     AGREEMENT_LAPSED = auto()
     NOT_A_PARTY = auto()
     NO_TERM = auto()
+    COMMUNITY_AGREEMENT = auto()
     # 3
     NO_RELEASE = auto()
     AUDIENCE_EMPTY = auto()
     NOT_IN_AUDIENCE = auto()
     EXCLUDED = auto()
     COMMUNITY_UNKNOWN = auto()
+    COMMUNITY_NOT_YET = auto()
+    COMMUNITY_ENDED = auto()
+    COMMUNITY_SCOPE = auto()
+    COMMUNITY_HISTORY = auto()
+    NOT_A_PUBLISHER = auto()
     AUDIENCE_NOT_PROVEN = auto()
     # 4
     CATEGORY_NOT_ALLOWED = auto()
@@ -191,6 +198,8 @@ class Decision:
     """Its term."""
     obligations: Obligations | None
     """Set when it permits and the role sees the label."""
+    via: str = ""
+    """At the sender: the community's epoch by way of which it goes; empty when the recipient is addressed itself."""
 
     @property
     def reasons(self) -> list[Reason]:
@@ -232,11 +241,22 @@ class Item:
     """Approvals by different people, none of them the author."""
     grant_hashes: int = 0
     """Consent grants that the header names."""
+    authored_ms: int = 0
+    """When it was written, for the history rule of communities; 0 when nobody says."""
 
     @classmethod
-    def to_send(cls, label: Label, release: Release, *, retracted: bool = False, approvals: int = 0) -> "Item":
+    def to_send(
+        cls, label: Label, release: Release, *, retracted: bool = False, approvals: int = 0, authored_ms: int = 0
+    ) -> "Item":
         """An item at its sender."""
-        return cls(label=label, release=release, intact=True, retracted=retracted, approvals=approvals)
+        return cls(
+            label=label,
+            release=release,
+            intact=True,
+            retracted=retracted,
+            approvals=approvals,
+            authored_ms=authored_ms,
+        )
 
     @classmethod
     def in_transit(cls, relay_label: RelayLabel, slot: Slot | None = None, *, grant_hashes: int = 0) -> "Item":
@@ -287,6 +307,8 @@ class Rules:
     """The same agreements by each of their parties; partners that hold the same ones share one tuple."""
     as_of_ms: int | None = None
     """When the dates of agreements are judged: the relay's received_ms at a recipient, else `now_ms` itself."""
+    communities: Mapping[bytes, tuple[EpochInForce, ...]] = field(default_factory=dict)
+    """Every epoch that is known here, ascending, by the community's id."""
 
     @classmethod
     def of(
@@ -296,8 +318,9 @@ class Rules:
         standings: Mapping[PartyId, Standing],
         *,
         as_of_ms: int | None = None,
+        communities: Mapping[bytes, Iterable[EpochInForce]] | None = None,
     ) -> "Rules":
-        """Put the agreements in the order in which a sender tries them."""
+        """Put the agreements in the order in which a sender tries them, and epochs in theirs."""
         ordered = sorted(agreements, key=lambda found: (found.ref.id, found.ref.version))
         by_party: dict[PartyId, list[AgreementInForce]] = {}
         for found in ordered:
@@ -309,6 +332,9 @@ class Rules:
             standings=standings,
             by_party=_shared(by_party),
             as_of_ms=as_of_ms,
+            communities={
+                name: tuple(sorted(epochs, key=lambda each: each.epoch)) for name, epochs in (communities or {}).items()
+            },
         )
 
 

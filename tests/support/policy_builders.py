@@ -1,5 +1,6 @@
 """Labels, releases, agreements and rules for tests: each function gives one that permits, and takes what differs."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from exchange.policy.agreement import (
     ref_of,
 )
 from exchange.policy.codec import encode_label, relay_label
+from exchange.policy.communities.model import EpochInForce
 from exchange.policy.decide import AgreementInForce, Item, Membership, Obligations, Role, Rules, Slot, Standing, decide
 from exchange.policy.holding import Holding
 from exchange.policy.model import (
@@ -111,11 +113,22 @@ def standing(membership: Membership = Membership.ADMITTED, ceiling: Tlp = Tlp.RE
     return Standing(membership, ceiling)
 
 
-def rules(*agreements: AgreementInForce, as_of_ms: int | None = None, **standings: Standing) -> Rules:
+def rules(
+    *agreements: AgreementInForce,
+    as_of_ms: int | None = None,
+    communities: Mapping[bytes, Iterable[EpochInForce]] | None = None,
+    **standings: Standing,
+) -> Rules:
     """Rules with these agreements (the usual one when none is given); `standings` by partner override the usual."""
     usual = dict.fromkeys((XA, XB, XC, XD), standing())
     differs = {PartyId(name): value for name, value in standings.items()}
-    return Rules.of(EXCHANGE, agreements or (an_agreement(),), {**usual, **differs}, as_of_ms=as_of_ms)
+    return Rules.of(
+        EXCHANGE,
+        agreements or (an_agreement(),),
+        {**usual, **differs},
+        as_of_ms=as_of_ms,
+        communities=communities,
+    )
 
 
 def without(given: Rules, party: PartyId) -> Rules:

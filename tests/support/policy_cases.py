@@ -5,12 +5,12 @@ implementation. Write that file anew with `python -m tests.support.policy_vector
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from exchange.names import ExchangeName, PartyId
+from exchange.names import ExchangeName
 from exchange.policy.agreement import AgreementRef, AgreementStatus, NationalCeiling, PersonalDataRule
-from exchange.policy.decide import AgreementInForce, Item, Membership, Reason, Role, Rules, Slot
+from exchange.policy.decide import AgreementInForce, Membership, Reason, Role, Rules, Slot
 from exchange.policy.model import (
     Category,
     CommunityTarget,
@@ -26,6 +26,7 @@ from exchange.policy.model import (
     Target,
     Tlp,
 )
+from tests.support.community_cases import community_cases
 from tests.support.policy_builders import (
     HOUR,
     NOW,
@@ -43,26 +44,13 @@ from tests.support.policy_builders import (
     the_slot,
     without,
 )
+from tests.support.policy_case import Case, case
 
 SENDER, RELAY, RECIPIENT = Role.SENDER, Role.RELAY, Role.RECIPIENT
 ALL = (SENDER, RELAY, RECIPIENT)
 FULL = (SENDER, RECIPIENT)
 R = Reason
 COMMUNITY = Target(community=CommunityTarget(bytes([9]) * 16, 3))
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One call of decide() and the reasons that it must give, in order; none means that it permits."""
-
-    name: str
-    role: Role
-    item: Item
-    rules: Rules
-    reasons: tuple[Reason, ...]
-    sender: PartyId = XA
-    recipient: PartyId = XB
-    now_ms: int = NOW
 
 
 def cases() -> Iterator[Case]:
@@ -72,39 +60,10 @@ def cases() -> Iterator[Case]:
     yield from _partners()
     yield from _agreements()
     yield from _audience()
+    yield from community_cases()
     yield from _content()
     yield from _ceilings()
     yield from _the_rest()
-
-
-def case(
-    name: str,
-    role: Role,
-    *reasons: Reason,
-    label: Label | None = None,
-    release: Release | None = None,
-    given: Rules | None = None,
-    slot: Slot | None = None,
-    sender: PartyId = XA,
-    recipient: PartyId = XB,
-    without_label: bool = False,
-    without_release: bool = False,
-    **facts: Any,
-) -> Case:
-    """One case in which everything permits but what is named; `facts` replace fields of the Item."""
-    label, given = label or a_label(), given or rules()
-    cited = slot or (the_slot(given) if given.agreements else None)
-    if role is SENDER:
-        item = Item.to_send(label, release or a_release())
-    elif role is RELAY:
-        item = at_relay(label, cited, sender=sender)
-    else:
-        item = Item.received(label, cited or Slot(None), intact=True)
-    if without_label:
-        item = replace(item, label=None, relay_label=None)
-    if without_release:
-        item = replace(item, release=None)
-    return Case(f"{role.value}: {name}", role, replace(item, **facts), given, reasons, sender, recipient)
 
 
 def _permitted() -> Iterator[Case]:

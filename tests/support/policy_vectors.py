@@ -5,15 +5,20 @@
 
 import json
 from dataclasses import fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.agreement import AgreementRef, AgreementStatus, ref_of
 from exchange.policy.codec import decode_label, decode_release, decode_view, encode_label, encode_release, encode_view
+from exchange.policy.communities.codec import decode_head, decode_member, encode_head, encode_member
+from exchange.policy.communities.model import EpochInForce, HeldEpoch
+from exchange.policy.communities.verify import shown_of
 from exchange.policy.decide import AgreementInForce, Decision, Item, Membership, Role, Rules, Slot, Standing, decide
 from exchange.policy.model import Category, Handling, Label, Purpose, ReaderRule, RelayLabel, Tlp, Vocabulary
-from tests.support.policy_cases import Case, cases
+from tests.support.policy_case import Case
+from tests.support.policy_cases import cases
 
 PATH = Path(__file__).resolve().parents[1] / "vectors/policy/decisions.json"
 
@@ -21,7 +26,8 @@ NOTE = (
     "Each case is one call of decide() (docs/spec/policy.md). label, release and view are protobuf bytes in "
     "hexadecimal (protos/exchange/v1/policy.proto); numbers of tlp, categories, purposes and status are those of the "
     "protos. findings are [step, outcome, reason or null, clause]; their order within a step is fixed. "
-    "A purge counts retention from now_ms."
+    "A purge counts retention from now_ms. communities hold, by id, every epoch that is known: status as in the "
+    "directory, head and members as protobuf bytes (protos/exchange/v1/community.proto); the relay knows no head."
 )
 
 
@@ -64,6 +70,7 @@ def expectation(decision: Decision) -> dict[str, Any]:
         "findings": [[f.step.value, f.outcome.value, f.reason, f.clause] for f in decision.findings],
         "basis": decision.basis.commitment.hex() if decision.basis else None,
         "clause": decision.clause,
+        "via": decision.via,
         "obligations": {field.name: _plain(getattr(duties, field.name)) for field in fields(duties)}
         if duties
         else None,
@@ -103,6 +110,7 @@ def _item(item: Item) -> dict[str, Any]:
         "retracted": item.retracted,
         "approvals": item.approvals,
         "grant_hashes": item.grant_hashes,
+        "authored_ms": item.authored_ms,
     }
 
 
@@ -121,7 +129,33 @@ def _rules(rules: Rules) -> dict[str, Any]:
             party: {"membership": standing.membership.value, "ceiling": int(standing.ceiling)}
             for party, standing in rules.standings.items()
         },
+        "communities": {
+            name.hex(): [_epoch(each) for each in epochs] for name, epochs in sorted(rules.communities.items())
+        },
     }
+
+
+def _epoch(known: EpochInForce) -> dict[str, Any]:
+    held = known.held
+    return {
+        "epoch": known.epoch,
+        "status": None if known.status is None else int(known.status),
+        "head": encode_head(held.head).hex() if held else None,
+        "members": [encode_member(member).hex() for _, member in sorted(held.members.items())] if held else [],
+        "whole": held.whole if held else False,
+    }
+
+
+def _epoch_of(data: dict[str, Any]) -> EpochInForce:
+    status = None if data["status"] is None else AgreementStatus(data["status"])
+    if data["head"] is None:
+        return EpochInForce(data["epoch"], status)
+    head_bytes = bytes.fromhex(data["head"])
+    head = decode_head(head_bytes)
+    members = [decode_member(bytes.fromhex(member)) for member in data["members"]]
+    by_party = {member.party: member for member in members}
+    held = HeldEpoch(head, sha256(head_bytes).digest(), shown_of(head, head_bytes), by_party, data["whole"])
+    return EpochInForce(data["epoch"], status, held)
 
 
 def case_of(vector: dict[str, Any]) -> Case:
@@ -141,6 +175,7 @@ def case_of(vector: dict[str, Any]) -> Case:
             retracted=item["retracted"],
             approvals=item["approvals"],
             grant_hashes=item["grant_hashes"],
+            authored_ms=item["authored_ms"],
         ),
         rules=Rules.of(
             ExchangeName(rules["exchange"]),
@@ -150,6 +185,10 @@ def case_of(vector: dict[str, Any]) -> Case:
                 for party, found in rules["standings"].items()
             },
             as_of_ms=rules["as_of_ms"],
+            communities={
+                bytes.fromhex(name): [_epoch_of(each) for each in epochs]
+                for name, epochs in rules["communities"].items()
+            },
         ),
         reasons=(),
         sender=PartyId(vector["sender"]),

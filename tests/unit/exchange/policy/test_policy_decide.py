@@ -49,7 +49,8 @@ from tests.support.policy_builders import (
     standing,
     the_slot,
 )
-from tests.support.policy_cases import Case, cases
+from tests.support.policy_case import Case
+from tests.support.policy_cases import cases
 
 CASES = list(cases())
 
@@ -68,13 +69,14 @@ GIVEN_BY = {
         Reason.SPECIAL_CATEGORIES_NOT_ALLOWED,
         Reason.SPECIAL_CATEGORIES_NOT_FOR_LIFE,
         Reason.CONSENT_MISSING,
+        Reason.COMMUNITY_ENDED,
     },
     Role.RECIPIENT: set(Reason)
     - {
         Reason.NO_AGREEMENT,
         Reason.NO_RELEASE,
         Reason.AUDIENCE_EMPTY,
-        Reason.NOT_IN_AUDIENCE,
+        Reason.COMMUNITY_HISTORY,
         Reason.EXCLUDED,
         Reason.NOBODY_MAY_READ,
     },

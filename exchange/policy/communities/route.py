@@ -1,0 +1,153 @@
+"""Step 3 of the decision for communities: whom one reaches, by way of which epoch, and who may say so.
+
+The sender reaches members of the epoch that is in force, by its own replay of the directory. A newer epoch that it has
+heard of and that the directory does not show yet takes away at once and gives nothing: a relay that holds back an epoch
+keeps nobody in. A report names the epoch under which it was written; who came later is let in by the history rule.
+The recipient judges the one epoch that its slot names; the relay knows no more than which epochs are in force.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from exchange.names import PartyId
+from exchange.policy.communities.model import EpochInForce, HeldEpoch, History, parse_via, via_text
+from exchange.policy.decision import Finding, Item, Membership, Outcome, Reason, Rules, Slot, Step
+from exchange.policy.model import CommunityTarget
+from exchange.policy.terms import AgreementStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to a recipient: the epoch that its slot names, and the agreement that the slot must cite."""
+
+    via: str
+    agreement_id: bytes
+
+
+class Reached:
+    """The communities that a release names, judged once for a sender."""
+
+    def __init__(
+        self, targets: Iterable[CommunityTarget], item: Item, sender: PartyId, rules: Rules, at_ms: int
+    ) -> None:
+        self._authored_ms = item.authored_ms
+        self._usable: list[_Usable] = []
+        self._failed: list[Finding] = []
+        for target in targets:
+            judged = _usable(target, item, sender, rules, at_ms)
+            if isinstance(judged, _Usable):
+                self._usable.append(judged)
+            else:
+                self._failed.append(judged)
+
+    def routes(self, recipient: PartyId) -> tuple[Route, ...]:
+        """Return the ways to a recipient, in order of the release; none when no community reaches it."""
+        return tuple(
+            Route(via_text(each.active.head.community_id, each.active.head.epoch), each.active.head.terms.agreement_id)
+            for each in self._usable
+            if each.has(recipient) and each.lets_in(recipient, self._authored_ms)
+        )
+
+    def failures(self, recipient: PartyId) -> tuple[Finding, ...]:
+        """Return why communities do not reach a recipient; that it is no member is not said again."""
+        late = (
+            _fail(Reason.COMMUNITY_HISTORY, each.active.head.community_id.hex())
+            for each in self._usable
+            if each.has(recipient) and not each.lets_in(recipient, self._authored_ms)
+        )
+        return (*self._failed, *late)
+
+
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    """A community that the sender may address now."""
+
+    named: int
+    """Epoch that the release names."""
+    active: HeldEpoch
+    newer: Sequence[HeldEpoch]
+    """Epochs that the owner has announced and the directory does not show yet."""
+
+    def has(self, recipient: PartyId) -> bool:
+        return recipient in self.active.members and all(recipient in each.members for each in self.newer)
+
+    def lets_in(self, recipient: PartyId, authored_ms: int) -> bool:
+        """Say whether the history rule lets a member have it; what nobody dated is older than every date."""
+        terms = self.active.head.terms
+        if self.active.members[recipient].since_epoch <= self.named or terms.history is History.FROM_START:
+            return True
+        return terms.history is History.FROM_DATE and authored_ms >= terms.history_from_ms
+
+
+def _usable(target: CommunityTarget, item: Item, sender: PartyId, rules: Rules, at_ms: int) -> _Usable | Finding:
+    name, known = target.id.hex(), rules.communities.get(target.id, ())
+    active = _in_force(target, known)
+    if isinstance(active, Reason):
+        return _fail(active, name)
+    if _over(active, rules, at_ms):
+        return _fail(Reason.COMMUNITY_ENDED, name)
+    newer = [each.held for each in known if each.held is not None and each.epoch > active.head.epoch]
+    if any(sender not in each.head.publishers for each in (active, *newer)):
+        return _fail(Reason.NOT_A_PUBLISHER, name)
+    if item.label is None or not active.head.terms.covers(item.label):
+        return _fail(Reason.COMMUNITY_SCOPE, name)
+    return _Usable(target.epoch, active, newer)
+
+
+def _in_force(target: CommunityTarget, known: Sequence[EpochInForce]) -> HeldEpoch | Reason:
+    """Return the epoch in force of a community that is known here at the epoch that the target names, or why none."""
+    if all(each.epoch != target.epoch for each in known):
+        return Reason.COMMUNITY_UNKNOWN
+    active = next((each.held for each in reversed(known) if each.status is AgreementStatus.ACTIVE), None)
+    if active is not None:
+        return active if target.epoch <= active.head.epoch else Reason.COMMUNITY_NOT_YET
+    ended = any(each.status is not None for each in known)
+    return Reason.COMMUNITY_ENDED if ended else Reason.COMMUNITY_NOT_YET
+
+
+def judge_via(
+    slot: Slot, item: Item, *, sender: PartyId, recipient: PartyId, rules: Rules, at_ms: int
+) -> tuple[Route | None, tuple[Finding, ...]]:
+    """Return what the epoch that a recipient's slot names comes to: its route if it is in force, and what is wrong."""
+    found = [each for each in _named(slot.via, rules) if each.held is not None]
+    if not found:
+        return None, (_fail(Reason.COMMUNITY_UNKNOWN, slot.via),)
+    held = next((each.held for each in found if each.status is AgreementStatus.ACTIVE), None)
+    if held is None:
+        ended = any(each.status is not None for each in found)
+        return None, (_fail(Reason.COMMUNITY_ENDED if ended else Reason.COMMUNITY_NOT_YET, slot.via),)
+    wrong = []
+    if _over(held, rules, at_ms):
+        wrong.append(Reason.COMMUNITY_ENDED)
+    if sender not in held.head.publishers:
+        wrong.append(Reason.NOT_A_PUBLISHER)
+    if recipient not in held.members:
+        wrong.append(Reason.NOT_IN_AUDIENCE)
+    if item.label is None or not held.head.terms.covers(item.label):
+        wrong.append(Reason.COMMUNITY_SCOPE)
+    return Route(slot.via, held.head.terms.agreement_id), tuple(_fail(reason, slot.via) for reason in wrong)
+
+
+def judge_via_at_relay(slot: Slot, rules: Rules) -> tuple[Finding, ...]:
+    """Return what the relay has against a slot's epoch: that it is not in force. One answer, whatever the cause."""
+    if any(each.status is AgreementStatus.ACTIVE for each in _named(slot.via, rules)):
+        return ()
+    return (_fail(Reason.COMMUNITY_ENDED, slot.via),)
+
+
+def _named(via: str, rules: Rules) -> list[EpochInForce]:
+    parsed = parse_via(via)
+    if parsed is None:
+        return []
+    return [each for each in rules.communities.get(parsed[0], ()) if each.epoch == parsed[1]]
+
+
+def _over(held: HeldEpoch, rules: Rules, at_ms: int) -> bool:
+    """Say whether the community's date is past, or nobody is left who may decide who is in it."""
+    until = held.head.terms.valid_until_ms
+    owner = rules.standings.get(held.head.owner)
+    return 0 < until <= at_ms or owner is None or owner.membership is not Membership.ADMITTED
+
+
+def _fail(reason: Reason, what: str) -> Finding:
+    return Finding(Step.AUDIENCE, Outcome.FAIL, reason, what=what)
