@@ -294,9 +294,16 @@ def _the_rest() -> Iterator[Case]:
         yield case(
             "the agreement asks for more than the label", role, R.APPROVALS_MISSING, label=asks, given=two, approvals=1
         )
+    shown = Slot(the_slot(rules()).basis, display_only=True)
+    yield case("shown and not kept", RECIPIENT, slot=shown)
     yield case("approvals are not seen", RELAY, label=a_label(approvals=1), given=two)
     narrow = rules(an_agreement(a_term(onward_hops=1)))
     for role in FULL:
         yield case("the agreement lets it go on less often", role, label=a_label(max_hops=3), given=narrow)
+        wider = rules(an_agreement(a_term(onward_default=OnwardRule.COMMUNITY)))
+        yield case("the label lets it go on less widely", role, given=wider)
+        yield case("a date of review", role, label=a_label(review_on_ms=NOW + HOUR))
+        clearance = ReaderRule("asterin", "secret", all_of=("region-south",))
+        yield case("readers of some clearance", role, label=a_label(readers=clearance))
         kept = rules(an_agreement(a_term(onward_default=OnwardRule.NONE)))
         yield case("the agreement lets nothing go on", role, label=a_label(max_hops=3), given=kept)
