@@ -1,8 +1,8 @@
 """Judge one delivery: steps 1 to 10 of the recipient's checks. Runs in a thread, on one unchanging snapshot.
 
  1-8  exchange/envelope/open.py: parse, promise, signatures, my slot, hashes, decryption, the statement inside
- 9    decide again, under the agreement that the slot cites, as of the promise's directory size and time; of a suspended
-      sender only receipts are taken
+ 9    verify the consent grants that came with it, and decide again, under the agreement that the slot cites; keys and
+      rules are those of the promise's directory size and time; of a suspended sender only receipts are taken
 10    the directory head in the header is one that this node's own replay has
 Step 11 (number, repetition) needs the store: nodes/inbox.py. A control statement is read here as well, so that what it
 says has one form from here on.
@@ -10,7 +10,9 @@ says has one form from here on.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from exchange.consent.verify import open_consents
 from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, payload_type
 from exchange.crypto.xwing import XWingKey
 from exchange.envelope.binding import envelope_hash
@@ -19,6 +21,7 @@ from exchange.envelope.model import EnvelopeKind
 from exchange.envelope.open import OpenChecks, Opened, PromiseFacts, open_envelope
 from exchange.errors import BadEnvelope, BadInput, ExchangeError, VerificationFailed
 from exchange.names import ExchangeName, PartyId
+from exchange.policy.consent import Consent
 from exchange.policy.decide import decide
 from exchange.policy.decision import Decision, Item, Reason, Role, Rules, Slot
 from exchange.receipts.model import AgreementText, Promise, ReceiptBatch, Retraction, StreamHead
@@ -119,11 +122,13 @@ def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
     except BadEnvelope as error:
         return _bad(waiting, error)
     promise = kept["promise"]
+    step = STEP_STATEMENT
     try:
         control = _control(opened, ground)
+        step = STEP_DECIDE
         decision = _decide(opened, promise, ground) if control is None else None
     except (BadInput, VerificationFailed) as error:
-        return _bad_opened(waiting, opened, STEP_STATEMENT, error.reason, str(error))
+        return _bad_opened(waiting, opened, step, error.reason, str(error))
     if decision is not None and not decision.permit:
         return _denied(waiting, opened, promise, decision)
     if control is not None and (against := _against_control(opened, promise, ground)) is not None:
@@ -186,8 +191,14 @@ def _decide(opened: Opened, promise: Promise, ground: Ground) -> Decision:
     if opened.label is None:
         raise VerificationFailed("a report without a label")
     leaf = opened.leaf
-    slot = Slot(leaf.basis, leaf.via, leaf.display_only)
-    item = Item.received(opened.label, slot, intact=True, approvals=len(opened.approvals))
+    item = Item.received(
+        opened.label,
+        Slot(leaf.basis, leaf.via, leaf.display_only),
+        intact=True,
+        approvals=len(opened.approvals),
+        item_hash=opened.item_hash,
+        consents=_consents(opened, promise, ground),
+    )
     rules = replace(ground.rules_at(promise.directory_size), as_of_ms=promise.received_ms)
     return decide(
         item,
@@ -197,6 +208,13 @@ def _decide(opened: Opened, promise: Promise, ground: Ground) -> Decision:
         now_ms=max(ground.now_ms, promise.received_ms),
         role=Role.RECIPIENT,
     )
+
+
+def _consents(opened: Opened, promise: Promise, ground: Ground) -> tuple[Consent, ...]:
+    statement_key = partial(
+        ground.snapshot.directory.statement_key, at_size=promise.directory_size, at_ms=promise.received_ms
+    )
+    return open_consents(opened.body.grants, statement_key, exchange=ground.exchange, seen=ground.seen)
 
 
 def _control(opened: Opened, ground: Ground) -> Control | None:

@@ -194,7 +194,7 @@ def _label(job: Job, ground: Ground) -> tuple[RelayLabel, int]:
     most = ground.now_ms + ENVELOPE_LIFE_MS
     if job.label is None:
         return CONTROL_LABEL, most
-    label = relay_label(job.label, job.label_bytes, sender_is_originator=True, expires_ms=most)
+    label = relay_label(job.label, job.label_bytes, sender=ground.me, expires_ms=most)
     return label, label.expires_ms
 
 

@@ -3,8 +3,8 @@
 a. The statement is of a type that the envelope's kind carries; attachment keys and grants are those of the header.
 b. A control statement: one signature, by a statement key of the outer sender.
 c. A report parses strictly, names this exchange, and carries one signature, by a statement key of its originator.
-d. The originator is among those that the label names, and is the outer sender; another sender carries consent grants,
-   which are judged in step 9.
+d. The originator is among those that the label names. Unless the outer sender is the only one that it names, the
+   envelope carries consent grants, which are judged in step 9.
 e. The relay label in the header is the one that the full label gives, its hash included.
 f. A release, where the roster is open, has the hash that the label names.
 g. Every approval that comes along holds, for exactly this statement, by an operator whom its originator certified.
@@ -26,6 +26,7 @@ from exchange.envelope.codec import decode_report
 from exchange.envelope.model import REPORT_TYPE, Body, EnvelopeCore, EnvelopeKind, ReportStatement
 from exchange.errors import MalformedInput, VerificationFailed
 from exchange.names import PartyId
+from exchange.policy.binding import consent_needed
 from exchange.policy.codec import check_relay_label, decode_label, decode_release, release_sha256
 from exchange.policy.model import Label
 
@@ -99,8 +100,9 @@ def _keys_of(party: PartyId, statement_key: StatementKeys) -> KeyLookup:
 def _check_originator(core: EnvelopeCore, report: ReportStatement, label: Label) -> None:
     if report.originator not in label.originators:
         raise VerificationFailed(f"the label does not name {report.originator} as an originator")
-    if report.originator != core.sender and not core.grants:
-        raise VerificationFailed(f"{core.sender} sends a report of {report.originator} without a consent grant")
+    if consent_needed(label, core.sender) and not core.grants:
+        others = ", ".join(party for party in label.originators if party != core.sender)
+        raise VerificationFailed(f"{core.sender} sends a report of {others} without a consent grant")
 
 
 def _check_release(label: Label, release: bytes) -> None:

@@ -9,6 +9,7 @@ strict_yaml, fields         reading YAML strictly, with the line of every error
 communities/                groups with epochs and rosters, and whom they reach
 decision                    what a decision is made of and made from
 decide, steps, audience     the decision
+onward, consent             its step 8: passing on what others originated
 explain, remedies           sentences for people
 readers                     who may read it inside a partner, and the rule of a product
 explain                     sentences for people

@@ -12,8 +12,13 @@ def release_sha256(release_bytes: bytes, salt: bytes) -> bytes:
     return hashlib.sha256(salt + release_bytes).digest()
 
 
-def relay_label(label: Label, label_bytes: bytes, *, sender_is_originator: bool, expires_ms: int) -> RelayLabel:
-    """Return what the relay may read of `label`; it deletes at `expires_ms`, or earlier when the label expires first.
+def consent_needed(label: Label, sender: PartyId) -> bool:
+    """Say whether another originator must consent to what `sender` sends: the flag NOT_ORIGINATOR tells the relay."""
+    return set(label.originators) != {sender}
+
+
+def relay_label(label: Label, label_bytes: bytes, *, sender: PartyId, expires_ms: int) -> RelayLabel:
+    """Return what the relay may read of a label that `sender` sends; it deletes at `expires_ms` or the label's expiry.
 
     Raises:
         BadLabel: `expires_ms` is not set; the relay keeps nothing for ever.
@@ -27,7 +32,7 @@ def relay_label(label: Label, label_bytes: bytes, *, sender_is_originator: bool,
         flags |= RelayFlag.SPECIAL_CATEGORIES
     if label.personal_data.pseudonymous:
         flags |= RelayFlag.PSEUDONYMOUS
-    if not sender_is_originator:
+    if consent_needed(label, sender):
         flags |= RelayFlag.NOT_ORIGINATOR
     if label.orcon:
         flags |= RelayFlag.ORCON
@@ -50,9 +55,7 @@ def check_relay_label(label: Label, label_bytes: bytes, given: RelayLabel, *, se
     """
     if given.expires_ms <= 0:
         raise VerificationFailed("the relay label has no expiry")
-    expected = relay_label(
-        label, label_bytes, sender_is_originator=sender in label.originators, expires_ms=given.expires_ms
-    )
+    expected = relay_label(label, label_bytes, sender=sender, expires_ms=given.expires_ms)
     names = ("tlp", "policy", "categories", "purposes", "flags", "expires_ms", "label_sha256")
     differing = [name for name in names if getattr(given, name) != getattr(expected, name)]
     if differing:

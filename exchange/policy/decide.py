@@ -8,13 +8,14 @@ Total: it raises for no input of the right types.
  1 validity       intact, known rulebook, complete, neither retracted nor expired, not too early
  2 agreement      both partners admitted; an agreement of both, active, in its dates, with a term for this direction.
                   The sender takes the first that permits, by id; relay and recipient judge the one that the slot cites.
- 3 audience       exclusion wins, empty means nobody; at the recipient: its slot, under a header of the originator.
-                  Who is reached by way of a community gets it under the agreement that the community rests on.
+ 3 audience       exclusion wins, empty means nobody; at the recipient: its slot under a header of an originator, or a
+                  grant that names it. Who is reached by way of a community gets it under the agreement that the
+                  community rests on.
  4 content        categories, places, purposes, places of use
  5 ceiling        of the term, of the partner, of a national marking
  6 personal data  only where allowed; special categories only to protect life as well
  7 embargo        until then originators and partners named one by one
- 8 onward         a sender that is no originator needs the consent of every originator
+ 8 onward         a sender that is not the only originator needs the consent of every other one: onward.py
  9 approvals      as many as the term asks for
 10 obligations    what the recipient must do
 
@@ -22,6 +23,7 @@ Specification: docs/spec/policy.md.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from exchange.names import PartyId
 from exchange.policy.audience import Audience
@@ -42,6 +44,8 @@ from exchange.policy.decision import (
     Standing,
     Step,
 )
+from exchange.policy.model import Label
+from exchange.policy.onward import NOBODY, Passage, named_by_grant, passage
 from exchange.policy.steps import (
     NOT_VISIBLE,
     PASSED,
@@ -58,7 +62,7 @@ from exchange.policy.steps import (
     validity,
     validity_at_relay,
 )
-from exchange.policy.terms import AgreementRef
+from exchange.policy.terms import AgreementRef, Term
 
 __all__ = [
     "REQUIRED",
@@ -131,10 +135,10 @@ class _Case:
             if item.label is not None:
                 self.facts = facts_of_label(item.label, sender)
         self.sender_findings = _standing(rules.standings.get(sender), _SENDER)
-        self.onward = self._onward()
+        self.needs_consent = self.facts is not None and self.facts.needs_consent
         self.audience = Audience(item, sender, rules, self.at_ms) if role is Role.SENDER else None
         self.in_force: dict[bytes, Findings] = {}
-        self.judged: dict[tuple[bytes, int], Judged] = {}
+        self.judged: dict[tuple[bytes, int, PartyId | None], Judged] = {}
         self.duties: dict[tuple[int, bool], Obligations] = {}
         self.nearest: dict[tuple[int, frozenset[bytes]], Nearest] = {}
 
@@ -154,7 +158,7 @@ class _Case:
             *self._ceiling(standing, judged),
             *(judged.personal_data if judged else NOT_VISIBLE[Step.PERSONAL_DATA]),
             *self._embargo(recipient, slot),
-            *self.onward,
+            *self._onward(recipient, judged),
             *(judged.approvals if judged else NOT_VISIBLE[Step.APPROVALS]),
             *self._last(judged),
         ]
@@ -170,6 +174,7 @@ class _Case:
             clause=judged.term.clause if judged else "",
             obligations=self._obligations(judged, recipient, slot) if permit else None,
             via=next((route.via for route in routes if agreement and route.agreement_id == agreement.ref.id), ""),
+            grants=judged.grants if permit and judged else (),
         )
 
     # 2
@@ -188,7 +193,7 @@ class _Case:
         shared = [found for found in held if self.sender in found.view.parties]
         candidates = [found for found in shared if _rests_on(found, ids)]
         nearest = self._first(candidates, recipient) if candidates or not shared else _another(shared[0])
-        if not any(term.recipients for found in candidates for term in found.view.terms):
+        if not self.needs_consent and not any(term.recipients for found in candidates for term in found.view.terms):
             # Nothing here depends on the recipient: all who hold the same agreements share it.
             self.nearest[id(held), ids] = nearest
         return nearest
@@ -227,7 +232,7 @@ class _Case:
                 term.recipients and recipient not in term.recipients
             ):
                 continue
-            judged = self._judge(self.facts, agreement, index)
+            judged = self._judge(self.facts, agreement, index, recipient)
             if nearest is None or judged.distance < nearest.distance:
                 nearest = judged
             if judged.distance == (0, 0):
@@ -242,10 +247,21 @@ class _Case:
             self.in_force[key] = in_force(agreement, self.rules.exchange, self.at_ms)
         return self.in_force[key]
 
-    def _judge(self, facts: Facts, agreement: AgreementInForce, index: int) -> Judged:
-        key = (agreement.ref.commitment, index)
+    def _judge(self, facts: Facts, agreement: AgreementInForce, index: int, recipient: PartyId) -> Judged:
+        key = (agreement.ref.commitment, index, recipient if self.needs_consent else None)
         if key not in self.judged:
-            self.judged[key] = judge(facts, self.item, agreement.ref.id, agreement.view.terms[index])
+            term = agreement.view.terms[index]
+            judged = judge(facts, self.item, agreement.ref.id, term)
+            if self.needs_consent and facts.label is not None:
+                found = self._passage(facts.label, recipient, term)
+                judged = replace(
+                    judged,
+                    distance=(judged.distance[0] + found.failures, judged.distance[1] + found.failures),
+                    onward=found.findings,
+                    purposes=found.purposes,
+                    grants=found.grants,
+                )
+            self.judged[key] = judged
         return self.judged[key]
 
     # 3
@@ -256,7 +272,7 @@ class _Case:
             return (), stale or NOT_VISIBLE[Step.AUDIENCE]
         if self.audience is not None:
             return self.audience.routes(recipient), self.audience.findings(recipient)
-        if slot is None or self.facts is None or not self.facts.from_originator:
+        if slot is None or not self._addressed(recipient):
             return (), (_fail(Step.AUDIENCE, Reason.AUDIENCE_NOT_PROVEN),)
         if not slot.via:
             return (), PASSED[Step.AUDIENCE]
@@ -264,6 +280,13 @@ class _Case:
             slot, self.item, sender=self.sender, recipient=recipient, rules=self.rules, at_ms=self.at_ms
         )
         return (route,) if route else (), wrong or PASSED[Step.AUDIENCE]
+
+    def _addressed(self, recipient: PartyId) -> bool:
+        """Say whether an originator addressed it to the recipient: by its own header, or by a grant."""
+        label = self.item.label
+        if label is None or self.sender in label.originators:
+            return label is not None
+        return named_by_grant(self.item, label, sender=self.sender, recipient=recipient)
 
     # 5
     def _ceiling(self, standing: Standing | None, judged: Judged | None) -> Findings:
@@ -284,12 +307,19 @@ class _Case:
         return PASSED[Step.EMBARGO] if named else (_fail(Step.EMBARGO, Reason.EMBARGOED),)
 
     # 8
-    def _onward(self) -> Findings:
+    def _onward(self, recipient: PartyId, judged: Judged | None) -> Findings:
         if self.facts is None:
             return NOT_VISIBLE[Step.ONWARD]
-        if self.facts.from_originator or (self.role is Role.RELAY and self.item.grant_hashes):
+        if not self.needs_consent:
             return PASSED[Step.ONWARD]
-        return (_fail(Step.ONWARD, Reason.CONSENT_MISSING),)
+        label = self.facts.label
+        if label is None:  # the relay sees no more than whether there are grants
+            missing = _fail(Step.ONWARD, Reason.CONSENT_MISSING, NOBODY)
+            return PASSED[Step.ONWARD] if self.item.grant_hashes else (missing,)
+        return judged.onward if judged else self._passage(label, recipient, None).findings
+
+    def _passage(self, label: Label, recipient: PartyId, term: Term | None) -> Passage:
+        return passage(self.item, label, sender=self.sender, recipient=recipient, term=term, at_ms=self.at_ms)
 
     # 10
     def _last(self, judged: Judged | None) -> Findings:
@@ -305,7 +335,10 @@ class _Case:
         shown = slot.display_only if slot else release is not None and recipient in release.display_only
         key = (id(judged), shown)  # self.judged keeps every one of them alive
         if key not in self.duties:
-            self.duties[key] = obligations(label, judged.term, display_only=shown, now_ms=self.now_ms)
+            duties = obligations(label, judged.term, display_only=shown, now_ms=self.now_ms)
+            if judged.purposes is not None:
+                duties = replace(duties, purposes=tuple(sorted(judged.purposes)))
+            self.duties[key] = duties
         return self.duties[key]
 
 

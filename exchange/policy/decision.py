@@ -10,6 +10,7 @@ from enum import Enum, IntEnum, StrEnum, auto
 
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.communities.model import EpochInForce
+from exchange.policy.consent import Consent
 from exchange.policy.model import (
     Actions,
     Duty,
@@ -124,7 +125,12 @@ class Reason(StrEnum):
     # 7
     EMBARGOED = auto()
     # 8
+    ONWARD_FORBIDDEN = auto()
     CONSENT_MISSING = auto()
+    CONSENT_NOT_FOR_RECIPIENT = auto()
+    CONSENT_EXPIRED = auto()
+    TOO_MANY_HOPS = auto()
+    CONSENT_PURPOSE_NOT_SHARED = auto()
     # 9
     APPROVALS_MISSING = auto()
     # 10
@@ -200,6 +206,8 @@ class Decision:
     """Set when it permits and the role sees the label."""
     via: str = ""
     """At the sender: the community's epoch by way of which it goes; empty when the recipient is addressed itself."""
+    grants: tuple[bytes, ...] = ()
+    """Hashes of the consent grants that it rests on; empty when none was needed, or it denies."""
 
     @property
     def reasons(self) -> list[Reason]:
@@ -243,10 +251,22 @@ class Item:
     """Consent grants that the header names."""
     authored_ms: int = 0
     """When it was written, for the history rule of communities; 0 when nobody says."""
+    item_hash: bytes = b""
+    """What grants name the item by; not needed where the sender is its only originator."""
+    consents: tuple[Consent, ...] = ()
+    """Verified grants, of whatever items; those that count are found by step 8."""
 
     @classmethod
     def to_send(
-        cls, label: Label, release: Release, *, retracted: bool = False, approvals: int = 0, authored_ms: int = 0
+        cls,
+        label: Label,
+        release: Release,
+        *,
+        retracted: bool = False,
+        approvals: int = 0,
+        authored_ms: int = 0,
+        item_hash: bytes = b"",
+        consents: tuple[Consent, ...] = (),
     ) -> "Item":
         """An item at its sender."""
         return cls(
@@ -256,6 +276,8 @@ class Item:
             retracted=retracted,
             approvals=approvals,
             authored_ms=authored_ms,
+            item_hash=item_hash,
+            consents=consents,
         )
 
     @classmethod
@@ -264,9 +286,27 @@ class Item:
         return cls(relay_label=relay_label, slot=slot, intact=True, grant_hashes=grant_hashes)
 
     @classmethod
-    def received(cls, label: Label, slot: Slot, *, intact: bool, retracted: bool = False, approvals: int = 0) -> "Item":
+    def received(
+        cls,
+        label: Label,
+        slot: Slot,
+        *,
+        intact: bool,
+        retracted: bool = False,
+        approvals: int = 0,
+        item_hash: bytes = b"",
+        consents: tuple[Consent, ...] = (),
+    ) -> "Item":
         """An item at its recipient."""
-        return cls(label=label, slot=slot, intact=intact, retracted=retracted, approvals=approvals)
+        return cls(
+            label=label,
+            slot=slot,
+            intact=intact,
+            retracted=retracted,
+            approvals=approvals,
+            item_hash=item_hash,
+            consents=consents,
+        )
 
 
 class Membership(Enum):

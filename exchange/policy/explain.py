@@ -57,7 +57,12 @@ _SENTENCES = {
     Reason.SPECIAL_CATEGORIES_NOT_ALLOWED: "It holds special categories of personal data, which the agreement refuses.",
     Reason.SPECIAL_CATEGORIES_NOT_FOR_LIFE: "Special categories of personal data may pass only to protect life.",
     Reason.EMBARGOED: "Until the embargo ends it goes only to partners that are named one by one.",
-    Reason.CONSENT_MISSING: "The sender is not an originator, and the consent of every originator is missing.",
+    Reason.ONWARD_FORBIDDEN: "The label lets nobody pass it on, whoever consents.",
+    Reason.CONSENT_MISSING: "The sender may not pass it on without the consent of {what}.",
+    Reason.CONSENT_NOT_FOR_RECIPIENT: "The consent of {what} is for another recipient.",
+    Reason.CONSENT_EXPIRED: "The consent of {what} has ended.",
+    Reason.TOO_MANY_HOPS: "It has been passed on too often: the consent of {what} lies beyond the hops allowed.",
+    Reason.CONSENT_PURPOSE_NOT_SHARED: "The consent of {what} is for none of the purposes left.",
     Reason.APPROVALS_MISSING: "Approvals missing before release: {what}.",
     Reason.NOBODY_MAY_READ: "TLP:RED is for named readers, and none is named: it is delivered, and nobody may read it.",
 }

@@ -149,6 +149,7 @@ class RelayFlag(IntFlag):
     PERSONAL_DATA = 1
     SPECIAL_CATEGORIES = 2
     NOT_ORIGINATOR = 4
+    """The consent of another originator than the sender is needed."""
     ORCON = 8
     PSEUDONYMOUS = 16
 

@@ -10,6 +10,8 @@ _ABOUT_A_PARTNER = "nothing goes until the council says otherwise; concord partn
 _WIDEN = "send a version within it, or agree on more: concord agreement draft"
 _ENVELOPE = "ask the sender to send it again; when that does not help, keep it as evidence"
 
+_ASK_AGAIN = "ask that originator again, for this recipient and purpose: concord consent request"
+
 _REMEDIES = {
     Reason.NO_LABEL: "give it a label: concord report new writes one to fill in",
     Reason.LABEL_INCOMPLETE: "fill in what is missing: concord report check names it",
@@ -63,7 +65,12 @@ _REMEDIES = {
     Reason.SPECIAL_CATEGORIES_NOT_ALLOWED: "take them out",
     Reason.SPECIAL_CATEGORIES_NOT_FOR_LIFE: "take them out, unless it is to protect life: then say so in purposes",
     Reason.EMBARGOED: "wait: the node sends it when the embargo ends, or name the partner in release.to",
+    Reason.ONWARD_FORBIDDEN: "ask the originator to send it itself, or a version that may be passed on",
     Reason.CONSENT_MISSING: "ask every originator: concord consent request",
+    Reason.CONSENT_NOT_FOR_RECIPIENT: _ASK_AGAIN,
+    Reason.CONSENT_EXPIRED: _ASK_AGAIN,
+    Reason.TOO_MANY_HOPS: "ask the originator to send it itself: it may not go so far by way of others",
+    Reason.CONSENT_PURPOSE_NOT_SHARED: _ASK_AGAIN,
     Reason.APPROVALS_MISSING: "let others than the author approve it",
     Reason.NOBODY_MAY_READ: "name its readers: readers.named in the label",
 }

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from exchange.names import PartyId
+from exchange.policy.binding import consent_needed
 from exchange.policy.decision import AgreementInForce, Finding, Item, Obligations, Outcome, Reason, Step
 from exchange.policy.model import POLICY, Category, Label, OnExpiry, OnwardRule, Purpose, RelayFlag, RelayLabel, Tlp
 from exchange.policy.terms import AgreementStatus, PersonalDataRule, Term
@@ -31,7 +32,8 @@ class Facts:
     personal_data: bool
     special: bool
     pseudonymous: bool
-    from_originator: bool
+    needs_consent: bool
+    """There is another originator than the sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Judged:
     approvals: Findings
     distance: tuple[int, int]
     """Failures that are final, then all: approvals may yet come."""
+    onward: Findings = PASSED[Step.ONWARD]
+    """For one recipient, where consent is needed; so are the two below."""
+    purposes: frozenset[Purpose] | None = None
+    """What grants narrow the purposes to."""
+    grants: tuple[bytes, ...] = ()
 
 
 def facts_of_label(label: Label, sender: PartyId) -> Facts:
@@ -58,7 +65,7 @@ def facts_of_label(label: Label, sender: PartyId) -> Facts:
         personal_data=label.personal_data.present or label.personal_data.special,
         special=label.personal_data.special,
         pseudonymous=label.personal_data.pseudonymous,
-        from_originator=sender in label.originators,
+        needs_consent=consent_needed(label, sender),
     )
 
 
@@ -73,7 +80,7 @@ def facts_of_relay_label(label: RelayLabel) -> Facts:
         personal_data=special or bool(label.flags & RelayFlag.PERSONAL_DATA),
         special=special,
         pseudonymous=bool(label.flags & RelayFlag.PSEUDONYMOUS),
-        from_originator=not label.flags & RelayFlag.NOT_ORIGINATOR,
+        needs_consent=bool(label.flags & RelayFlag.NOT_ORIGINATOR),
     )
 
 
@@ -199,14 +206,11 @@ def _personal_data(facts: Facts, agreement: bytes, term: Term) -> Iterator[Findi
 
 def obligations(label: Label, term: Term, *, display_only: bool, now_ms: int) -> Obligations:
     """Step 10: the stricter of label and term, field by field."""
-    purposes = set(label.purposes).intersection(term.purposes)
-    if label.personal_data.special:
-        purposes &= {Purpose.PROTECT_LIFE}
     retention = _least_set(label.retention_days, term.retention_max_days)
     on_expiry = {label.on_expiry: label.expires_ms}
     onward = min(label.onward, term.onward_default)
     return Obligations(
-        purposes=tuple(sorted(purposes)),
+        purposes=tuple(sorted(shared_purposes(label, term))),
         use_in=common_places(label.use_in, term.use_in) or (),
         actions=min(label.actions, term.actions_max),
         evidence_use=min(label.evidence_use, term.evidence_use),
@@ -226,6 +230,12 @@ def obligations(label: Label, term: Term, *, display_only: bool, now_ms: int) ->
         handling=label.handling,
         embargo_until_ms=label.embargo_until_ms,
     )
+
+
+def shared_purposes(label: Label, term: Term) -> frozenset[Purpose]:
+    """Return what a report may be used for under a term."""
+    shared = frozenset(label.purposes).intersection(term.purposes)
+    return shared & {Purpose.PROTECT_LIFE} if label.personal_data.special else shared
 
 
 def nobody_may_read(label: Label) -> bool:

@@ -32,7 +32,7 @@ class _EnvelopeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Envelope
     ENVELOPE_KIND_REPORT: _EnvelopeKind.ValueType  # 1
     """A report under an agreement."""
     ENVELOPE_KIND_CONTROL: _EnvelopeKind.ValueType  # 2
-    """Receipts, stream heads, retractions, agreement texts: fixed label, at most 64 KiB, no agreement needed."""
+    """Receipts, stream heads, retractions, agreement texts, consent: fixed label, at most 64 KiB, no agreement needed."""
 
 class EnvelopeKind(_EnvelopeKind, metaclass=_EnvelopeKindEnumTypeWrapper):
     """Whether an envelope carries a report or keeps the exchange itself running."""
@@ -42,7 +42,7 @@ ENVELOPE_KIND_UNSPECIFIED: EnvelopeKind.ValueType  # 0
 ENVELOPE_KIND_REPORT: EnvelopeKind.ValueType  # 1
 """A report under an agreement."""
 ENVELOPE_KIND_CONTROL: EnvelopeKind.ValueType  # 2
-"""Receipts, stream heads, retractions, agreement texts: fixed label, at most 64 KiB, no agreement needed."""
+"""Receipts, stream heads, retractions, agreement texts, consent: fixed label, at most 64 KiB, no agreement needed."""
 Global___EnvelopeKind: _TypeAlias = EnvelopeKind  # noqa: Y015
 
 class _Lane:
@@ -177,8 +177,8 @@ class RelayLabel(_message.Message):
     policy: _builtins.str
     """The rulebook that the label's words belong to."""
     flags: _builtins.int
-    """Bits: 1 personal data, 2 special categories, 4 the sender is not an originator, 8 ORCON, 16 pseudonymous.
-    Others MUST be 0.
+    """Bits: 1 personal data, 2 special categories, 4 the consent of another originator is needed, 8 ORCON,
+    16 pseudonymous. Others MUST be 0.
     """
     expires_ms: _builtins.int
     """When the relay deletes the ciphertext; milliseconds since 1970."""

@@ -44,7 +44,7 @@ def decisions(rules: Rules, label: Label, sender: PartyId) -> list[tuple[bool, s
     """Return what every role decides for every recipient."""
     (agreement,) = rules.agreements.values()
     slot = Slot(agreement.ref)
-    seen = relay_label(label, encode_label(label), sender_is_originator=True, expires_ms=NOW + 10)
+    seen = relay_label(label, encode_label(label), sender=sender, expires_ms=NOW + 10)
     found = []
     for recipient in PARTIES:
         release = Release((Target(partner=recipient),), salt=bytes(16))
@@ -72,7 +72,7 @@ def test_taking_away_a_shadowed_term_changes_no_decision(
     earlier, later = pair
     if not shadows(earlier, later, frozenset(PARTIES)):
         return
-    label = replace(label, originators=PARTIES, not_before_ms=0, expires_ms=0, on_expiry=None, embargo_until_ms=0)
+    label = replace(label, originators=(sender,), not_before_ms=0, expires_ms=0, on_expiry=None, embargo_until_ms=0)
     with_it = decisions(under(earlier, between, later), label, sender)
     assert with_it == decisions(under(earlier, between), label, sender)
 
@@ -88,7 +88,7 @@ def test_shadowed_terms_are_among_those_tried_and_among_them_some_that_would_per
         found = shadows(*pair, frozenset(PARTIES))
         shadowed.append(found)
         if found:
-            label = replace(label, originators=PARTIES, not_before_ms=0, expires_ms=0, on_expiry=None)
+            label = replace(label, originators=(XA,), not_before_ms=0, expires_ms=0, on_expiry=None)
             permitted.append(any(permit for permit, _, _ in decisions(under(pair[1]), label, XA)))
 
     collect()

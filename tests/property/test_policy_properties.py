@@ -66,7 +66,7 @@ from tests.support.policy_worlds import (
 
 
 def seen_by_relay(label: Label, slot: Slot) -> Item:
-    seen = relay_label(label, encode_label(label), sender_is_originator=True, expires_ms=NOW + 10)
+    seen = relay_label(label, encode_label(label), sender=XA, expires_ms=NOW + 10)
     return Item.in_transit(seen, slot)
 
 
@@ -304,7 +304,7 @@ def test_bytes_and_text_say_the_same(label: Label, release: Release) -> None:
     data = encode_label(label)
     assert decode_label(data) == label
     assert decode_release(encode_release(release)) == release
-    seen_part = relay_label(label, data, sender_is_originator=True, expires_ms=NOW)
+    seen_part = relay_label(label, data, sender=XA, expires_ms=NOW)
     check_relay_label(label, data, seen_part, sender=XA)
     plain = replace(label, originators=(XA,), expires_ms=0, on_expiry=None)
     widest = replace(plain, tlp=Tlp.CLEAR)

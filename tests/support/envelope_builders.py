@@ -150,7 +150,7 @@ def a_statement(report: ReportStatement, key: CompositeKey | None = None, contex
 
 def relay_label_of(report: ReportStatement, *, sender: str = XA, label: Label | None = None) -> RelayLabel:
     label = label or a_label(report.originator)
-    return relay_label(label, report.label, sender_is_originator=sender in label.originators, expires_ms=NOW + 7 * DAY)
+    return relay_label(label, report.label, sender=PartyId(sender), expires_ms=NOW + 7 * DAY)
 
 
 def to(party: str, **changes: Any) -> Recipient:

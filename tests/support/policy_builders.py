@@ -16,6 +16,7 @@ from exchange.policy.agreement import (
 )
 from exchange.policy.codec import encode_label, relay_label
 from exchange.policy.communities.model import EpochInForce
+from exchange.policy.consent import Consent
 from exchange.policy.decide import AgreementInForce, Item, Membership, Obligations, Role, Rules, Slot, Standing, decide
 from exchange.policy.holding import Holding
 from exchange.policy.model import (
@@ -168,10 +169,27 @@ def a_holding(**differs: Any) -> Holding:
 
 def at_relay(label: Label, slot: Slot | None, *, sender: PartyId = XA, grant_hashes: int = 0) -> Item:
     """The item that the relay sees of a label that `sender` sends on."""
-    seen = relay_label(
-        label, encode_label(label), sender_is_originator=sender in label.originators, expires_ms=NOW + DAY
-    )
+    seen = relay_label(label, encode_label(label), sender=sender, expires_ms=NOW + DAY)
     return Item.in_transit(seen, slot, grant_hashes=grant_hashes)
+
+
+ITEM = bytes([5]) * 32
+SOURCE = bytes([6]) * 32
+
+
+def a_consent(**differs: Any) -> Consent:
+    """XA's consent that XC passes ITEM on to XB."""
+    usual = Consent(
+        grant=bytes([8]) * 32,
+        item=ITEM,
+        originator=XA,
+        holder=XC,
+        recipient=XB,
+        purposes=(Purpose.PROTECT_LIFE, Purpose.CONSULAR),
+        until_ms=NOW + HOUR,
+        hop=1,
+    )
+    return replace(usual, **differs)
 
 
 FULL_LABEL = a_label(

@@ -27,18 +27,20 @@ from exchange.policy.model import (
     Tlp,
 )
 from tests.support.community_cases import community_cases
+from tests.support.consent_cases import consent_cases
 from tests.support.policy_builders import (
     HOUR,
+    ITEM,
     NOW,
     XA,
     XB,
     XC,
     XD,
+    a_consent,
     a_label,
     a_release,
     a_term,
     an_agreement,
-    at_relay,
     rules,
     standing,
     the_slot,
@@ -64,6 +66,7 @@ def cases() -> Iterator[Case]:
     yield from _content()
     yield from _ceilings()
     yield from _the_rest()
+    yield from consent_cases()
 
 
 def _permitted() -> Iterator[Case]:
@@ -80,8 +83,6 @@ def _permitted() -> Iterator[Case]:
         yield case("red without a reader rule is delivered and nobody may read it", role, label=_red(), given=_red_ok())
         named = ReaderRule(named=("duty-officer",))
         yield case("red with named readers", role, label=replace(_red(), readers=named), given=_red_ok())
-    grant = case("a grant hash is enough for the relay", RELAY, sender=XC)
-    yield replace(grant, item=at_relay(a_label(), grant.item.slot, sender=XC, grant_hashes=1))
 
 
 def _strict() -> Label:
@@ -277,13 +278,13 @@ def _the_rest() -> Iterator[Case]:
     everyone = a_release(to=(Target(everyone=True),))
     yield case("under embargo", SENDER, R.EMBARGOED, label=held, release=everyone)
     yield case("named under embargo", SENDER, label=held)
-    yield case("an originator under embargo", SENDER, label=replace(held, originators=(XA, XB)), release=everyone)
+    both = replace(held, originators=(XA, XB))
+    own = (a_consent(originator=XB, holder=XA),)
+    yield case("an originator under embargo", SENDER, label=both, release=everyone, item_hash=ITEM, consents=own)
     yield case("the embargo has ended", SENDER, label=a_label(embargo_until_ms=NOW), release=everyone)
     via = the_slot(rules(), via="aa" * 16)
     yield case("under embargo", RECIPIENT, R.COMMUNITY_UNKNOWN, R.EMBARGOED, label=held, slot=via)
     yield case("named under embargo", RECIPIENT, label=held)
-    for role in (SENDER, RELAY):
-        yield case("passed on without consent", role, R.CONSENT_MISSING, sender=XC)
     two = rules(an_agreement(a_term(approvals=2)))
     for role in FULL:
         yield case("one approval of two", role, R.APPROVALS_MISSING, given=two, approvals=1)

@@ -15,6 +15,7 @@ from exchange.policy.codec import decode_label, decode_release, decode_view, enc
 from exchange.policy.communities.codec import decode_head, decode_member, encode_head, encode_member
 from exchange.policy.communities.model import EpochInForce, HeldEpoch
 from exchange.policy.communities.verify import shown_of
+from exchange.policy.consent import Consent
 from exchange.policy.decide import AgreementInForce, Decision, Item, Membership, Role, Rules, Slot, Standing, decide
 from exchange.policy.model import Category, Handling, Label, Purpose, ReaderRule, RelayLabel, Tlp, Vocabulary
 from tests.support.policy_case import Case
@@ -26,8 +27,9 @@ NOTE = (
     "Each case is one call of decide() (docs/spec/policy.md). label, release and view are protobuf bytes in "
     "hexadecimal (protos/exchange/v1/policy.proto); numbers of tlp, categories, purposes and status are those of the "
     "protos. findings are [step, outcome, reason or null, clause]; their order within a step is fixed. "
-    "A purge counts retention from now_ms. communities hold, by id, every epoch that is known: status as in the "
-    "directory, head and members as protobuf bytes (protos/exchange/v1/community.proto); the relay knows no head."
+    "consents are grants whose signatures held. A purge counts retention from now_ms. communities hold, by id, every "
+    "epoch that is known: status as in the directory, head and members as protobuf bytes "
+    "(protos/exchange/v1/community.proto); the relay knows no head."
 )
 
 
@@ -71,6 +73,7 @@ def expectation(decision: Decision) -> dict[str, Any]:
         "basis": decision.basis.commitment.hex() if decision.basis else None,
         "clause": decision.clause,
         "via": decision.via,
+        "grants": [grant.hex() for grant in decision.grants],
         "obligations": {field.name: _plain(getattr(duties, field.name)) for field in fields(duties)}
         if duties
         else None,
@@ -111,6 +114,21 @@ def _item(item: Item) -> dict[str, Any]:
         "approvals": item.approvals,
         "grant_hashes": item.grant_hashes,
         "authored_ms": item.authored_ms,
+        "item_hash": item.item_hash.hex(),
+        "consents": [_consent(consent) for consent in item.consents],
+    }
+
+
+def _consent(consent: Consent) -> dict[str, Any]:
+    return {
+        "grant": consent.grant.hex(),
+        "item": consent.item.hex(),
+        "originator": consent.originator,
+        "holder": consent.holder,
+        "recipient": consent.recipient,
+        "purposes": [int(purpose) for purpose in consent.purposes],
+        "until_ms": consent.until_ms,
+        "hop": consent.hop,
     }
 
 
@@ -176,6 +194,8 @@ def case_of(vector: dict[str, Any]) -> Case:
             approvals=item["approvals"],
             grant_hashes=item["grant_hashes"],
             authored_ms=item["authored_ms"],
+            item_hash=bytes.fromhex(item["item_hash"]),
+            consents=tuple(_consent_of(consent) for consent in item["consents"]),
         ),
         rules=Rules.of(
             ExchangeName(rules["exchange"]),
@@ -206,6 +226,19 @@ def _relay_label(data: dict[str, Any]) -> RelayLabel:
         flags=data["flags"],
         expires_ms=data["expires_ms"],
         label_sha256=bytes.fromhex(data["label_sha256"]),
+    )
+
+
+def _consent_of(data: dict[str, Any]) -> Consent:
+    return Consent(
+        grant=bytes.fromhex(data["grant"]),
+        item=bytes.fromhex(data["item"]),
+        originator=PartyId(data["originator"]),
+        holder=PartyId(data["holder"]),
+        recipient=PartyId(data["recipient"]),
+        purposes=tuple(Purpose(number) for number in data["purposes"]),
+        until_ms=data["until_ms"],
+        hop=data["hop"],
     )
 
 

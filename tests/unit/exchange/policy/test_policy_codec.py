@@ -9,6 +9,7 @@ import pytest
 
 from exchange.errors import BadLabel, MalformedInput, TooLarge, VerificationFailed
 from exchange.limits import LABEL_BYTES
+from exchange.names import PartyId
 from exchange.policy.agreement import Agreement
 from exchange.policy.codec import (
     check_relay_label,
@@ -304,7 +305,7 @@ def test_the_hash_of_a_release_is_salted() -> None:
 
 def test_the_relay_reads_light_words_and_flags_and_a_hash() -> None:
     data = encode_label(FULL_LABEL)
-    seen = relay_label(FULL_LABEL, data, sender_is_originator=False, expires_ms=NOW + 99)
+    seen = relay_label(FULL_LABEL, data, sender=XC, expires_ms=NOW + 99)
     assert seen == RelayLabel(
         tlp=Tlp.AMBER,
         policy="concord/1",
@@ -314,10 +315,10 @@ def test_the_relay_reads_light_words_and_flags_and_a_hash() -> None:
         expires_ms=FULL_LABEL.expires_ms,
         label_sha256=hashlib.sha256(data).digest(),
     )
-    usual = relay_label(a_label(), b"", sender_is_originator=True, expires_ms=NOW + 99)
+    usual = relay_label(a_label(), b"", sender=XA, expires_ms=NOW + 99)
     assert (usual.flags, usual.expires_ms) == (0, NOW + 99)
     with pytest.raises(BadLabel):
-        relay_label(a_label(), b"", sender_is_originator=True, expires_ms=0)
+        relay_label(a_label(), b"", sender=XA, expires_ms=0)
 
 
 @pytest.mark.parametrize(
@@ -336,14 +337,27 @@ def test_the_relay_reads_light_words_and_flags_and_a_hash() -> None:
 )
 def test_every_field_of_the_relay_label_must_match_the_label(differs: dict[str, Any]) -> None:
     data = encode_label(FULL_LABEL)
-    seen = relay_label(FULL_LABEL, data, sender_is_originator=True, expires_ms=NOW + 2)
+    seen = relay_label(FULL_LABEL, data, sender=XA, expires_ms=NOW + 2)
     check_relay_label(FULL_LABEL, data, seen, sender=XA)
     with pytest.raises(VerificationFailed):
         check_relay_label(FULL_LABEL, data, replace(seen, **differs), sender=XA)
 
 
-def test_who_is_no_originator_must_say_so() -> None:
-    data = encode_label(FULL_LABEL)
-    seen = relay_label(FULL_LABEL, data, sender_is_originator=True, expires_ms=NOW + 2)
+@pytest.mark.parametrize(("originators", "sender"), [((XA,), XC), ((XA, XB), XA), ((XA, XB), XC)])
+def test_who_needs_anothers_consent_must_say_so(originators: tuple[PartyId, ...], sender: PartyId) -> None:
+    label = a_label(originators=originators)
+    data = encode_label(label)
+    seen = relay_label(label, data, sender=sender, expires_ms=NOW + 2)
+    assert seen.flags == RelayFlag.NOT_ORIGINATOR
+    check_relay_label(label, data, seen, sender=sender)
     with pytest.raises(VerificationFailed, match="flags"):
-        check_relay_label(FULL_LABEL, data, seen, sender=XC)
+        check_relay_label(label, data, replace(seen, flags=0), sender=sender)
+
+
+def test_the_only_originator_needs_nobodys_consent() -> None:
+    label = a_label(originators=(XA,))
+    data = encode_label(label)
+    seen = relay_label(label, data, sender=XA, expires_ms=NOW + 2)
+    assert seen.flags == 0
+    with pytest.raises(VerificationFailed, match="flags"):
+        check_relay_label(label, data, replace(seen, flags=RelayFlag.NOT_ORIGINATOR), sender=XA)

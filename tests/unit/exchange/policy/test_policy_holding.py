@@ -15,7 +15,7 @@ from tests.support.policy_builders import FULL_LABEL, FULL_VIEW, NOW, XA, XB, a_
 
 def test_every_field_of_the_obligations_is_read_back() -> None:
     view = replace(FULL_VIEW, terms=(replace(FULL_VIEW.terms[0], categories=FULL_LABEL.categories, approvals=0),))
-    label = replace(FULL_LABEL, not_before_ms=0, approvals=0)
+    label = replace(FULL_LABEL, originators=(XA,), not_before_ms=0, approvals=0)
     held = rules(an_agreement(*view.terms))
     decision = decide(
         Item.to_send(label, a_release()), sender=XA, recipient=XB, rules=held, now_ms=NOW + 1, role=Role.SENDER

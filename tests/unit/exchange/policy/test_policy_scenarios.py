@@ -76,7 +76,7 @@ def test_audience_and_ceilings_give_the_table_of_deliveries(name: str) -> None:
     permitted = {party for party, decision in found.items() if decision.permit}
     assert permitted == {target.partner for target in parsed.release.to}
     data = encode_label(parsed.label)
-    seen = relay_label(parsed.label, data, sender_is_originator=True, expires_ms=NOW + DAY)
+    seen = relay_label(parsed.label, data, sender=PartyId(sender), expires_ms=NOW + DAY)
     for party in permitted:
         slot = Slot(found[party].basis)
         for role, item in (
