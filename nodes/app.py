@@ -40,6 +40,7 @@ from nodes.holding_service import HoldingMethods
 from nodes.keybox import Keybox
 from nodes.keystore import NodeKeys, load_keys
 from nodes.link import Link
+from nodes.narrowing import Narrowing
 from nodes.node_client import SOCKET
 from nodes.node_service import NodeService, StatusMethods
 from nodes.obligations import Obligations
@@ -94,6 +95,7 @@ class Node:
     receipts: Receipts
     streams: Streams
     obligations: Obligations
+    narrowing: Narrowing
     prekeys: Prekeys
     auditor: Auditor
     started_ms: int
@@ -182,7 +184,8 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         clock=core.clock,
     )
     agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
-    sender = Sender(core, relay)
+    narrowing = Narrowing(core)
+    sender = Sender(core, relay, on_denied=narrowing.hurry)
     receipts = Receipts(core, wake=sender.wake)
     hurry = asyncio.Event()
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
@@ -212,6 +215,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),
         obligations=obligations,
+        narrowing=narrowing,
         prekeys=Prekeys(core, relay),
         auditor=Auditor(core, relay),
         started_ms=core.clock(),
@@ -236,6 +240,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.receipts.run,
         node.prekeys.run,
         node.obligations.run,
+        partial(node.narrowing.run, wake=node.sender.wake),
         node.publishing.run,
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]

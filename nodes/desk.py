@@ -66,15 +66,20 @@ class Authoring:
         core = self._core
         return parse_label(text, originator=core.me, now_ms=core.clock(), defaults=self._defaults).label
 
-    async def push(self, draft: Draft, *, key: str = "") -> Accepted:
-        """Sign a person's report and place it in the outbox.
+    async def rehearse(self, draft: Draft) -> AuthoredReport:
+        """Return what a push of this draft would sign; nothing is stored. Raises as `check`."""
+        return await self._checked(draft, _digest(draft))
+
+    async def push(self, draft: Draft, *, key: str = "", purge_left_out: bool = False) -> Accepted:
+        """Sign a person's report and place it in the outbox; `purge_left_out` as for Outbox.accept.
 
         Raises:
             Conflict: the key was used for other content.
         """
-        digest = push_digest(key, draft.content, draft.label + draft.supersedes.encode())
+        digest = _digest(draft, key)
         authored = await self._checked(draft, digest)
-        return await self._same(authored, await self._outbox.accept(authored, digest))
+        accepted = await self._outbox.accept(authored, digest, purge_left_out=purge_left_out)
+        return await self._same(authored, accepted)
 
     async def push_from(self, scope: Scope, content: bytes, label: bytes, *, key: str = "") -> Accepted:
         """Push a sensor's report, if it lies within the sensor's scope.
@@ -128,6 +133,10 @@ class Authoring:
             raise NotFound("that version is destroyed", hint="push a new report")
         stix = read_report(opened.statement.content)
         return Previous(item, report.thread, stix.stix_id, stix.modified_ms)
+
+
+def _digest(draft: Draft, key: str = "") -> bytes:
+    return push_digest(key, draft.content, draft.label + draft.supersedes.encode())
 
 
 def load_defaults(path: str, home: Path) -> dict[str, Any]:

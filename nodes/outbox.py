@@ -8,7 +8,7 @@
 Nothing is sealed or sent here: nodes/sender.py does that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -29,6 +29,8 @@ from exchange.policy.decision import Decision, Item, Reason, Step
 from nodes import vault
 from nodes.author import AuthoredReport
 from nodes.core import Core
+from nodes.narrowing import Narrowed, left_out, prepare
+from nodes.narrowing import apply as narrow
 from nodes.store import reports
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
 from nodes.waiting import after_denial, failures, told
@@ -75,12 +77,23 @@ class Outbox:
         core = self._core
         return who_gets(item, sender=core.me, rules=core.trust.rules_now(), now_ms=core.clock())
 
+    async def left_out(self, authored: AuthoredReport, decisions: Iterable[tuple[PartyId, Decision]]) -> list[str]:
+        """Return the partners that hold a version before, do not get this one, and will be asked to withdraw it."""
+        if not authored.supersedes:
+            return []
+        core, keep = self._core, getting(decisions)
+        read = partial(left_out, thread=authored.thread_id, originator=core.me, keep=keep)
+        found = await core.database.read(read)
+        return sorted({partner for partners in found.values() for partner in partners})
+
     async def pushed_before(self, digest: bytes) -> bytes | None:
         """Return the item of an earlier push with this digest."""
         return await self._core.database.read(lambda connection: reports.pushed_before(connection, digest))
 
-    async def accept(self, authored: AuthoredReport, digest: bytes) -> Accepted:
+    async def accept(self, authored: AuthoredReport, digest: bytes, *, purge_left_out: bool = False) -> Accepted:
         """Return once the signed report is durable in the outbox; a repeat with the same digest changes nothing.
+
+        Whom a correction leaves out is asked to withdraw what it holds, or to destroy it (nodes/narrowing.py).
 
         Raises:
             Conflict: it replaces a version that is not the newest of its thread, or not this node's.
@@ -103,8 +116,11 @@ class Outbox:
         # 5
         report = await self._sealed(authored, item, signed, release, authored_ms=authored_ms, now_ms=now_ms)
         audience = [each for party, decision in decisions if (each := addressee(report, authored, party, decision))]
-        accepted = await core.database.write(partial(_store, digest=digest, report=report, audience=audience))
-        if not accepted:
+        narrowed = None
+        if authored.supersedes:
+            narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
+        store = partial(_store, digest=digest, report=report, audience=audience, narrowed=narrowed)
+        if not await core.database.write(store):
             return await self._late_repeat(digest, decisions)
         self._wake()
         return Accepted(item, decisions, repeated=False)
@@ -187,10 +203,24 @@ def addressee(report: Report, authored: AuthoredReport, party: PartyId, decision
     return replace(row, due_ms=0) if row.on_change else row
 
 
-def _store(connection: Connection, *, digest: bytes, report: Report, audience: Sequence[Addressee]) -> bool:
+def getting(decisions: Iterable[tuple[PartyId, Decision]]) -> set[str]:
+    """Return who gets a report, now or later."""
+    return {party for party, decision in decisions if decision.permit or decision.waits}
+
+
+def _store(
+    connection: Connection,
+    *,
+    digest: bytes,
+    report: Report,
+    audience: Sequence[Addressee],
+    narrowed: Narrowed | None,
+) -> bool:
     """Store a new report; False when another push with this digest was stored first, and nothing is then."""
     if reports.pushed_before(connection, digest) is not None:
         return False
+    if narrowed is not None:
+        narrow(connection, narrowed, report.thread, report.originator, report.stored_ms)
     reports.add_report(connection, report)
     reports.settle_thread(connection, report.thread, report.originator)
     reports.add_addressees(connection, audience)

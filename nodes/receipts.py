@@ -25,7 +25,7 @@ from exchange.receipts.verify import RECEIPTS
 from exchange.runtime.logs import get_logger
 from nodes import alarms
 from nodes.core import Core
-from nodes.store import receiving, reports, sending
+from nodes.store import recalls, receiving, reports, sending
 from nodes.store.rows import Addressee, Control, Event, QueuedReceipt, Reach
 
 QUEUE_READ = 4_000
@@ -158,10 +158,11 @@ def apply(connection: Connection, batch: ReceiptBatch, *, statement: bytes, now_
             strange += 1
             continue
         item = line.item_hash or sent
-        if item != sent and not _answers_a_retraction(connection, line, batch.to_party):
+        if item != sent and not _answers_a_retraction(connection, line, batch.from_party):
             strange += 1
             continue
         rows.append(_receipt_row(batch.from_party, line, item, hash_))
+        recalls.confirmed(connection, item, batch.from_party, line.status, line.at_ms)
         event = _apply_line(connection, batch.from_party, line, item, now_ms)
         if event is not None:
             events.append(event)
@@ -172,11 +173,11 @@ def apply(connection: Connection, batch: ReceiptBatch, *, statement: bytes, now_
     return [(alarms.SENDER, f"{batch.from_party}/receipts", text)] if strange else []
 
 
-def _answers_a_retraction(connection: Connection, line: ReceiptLine, me: str) -> bool:
-    """Say whether a line may be about another item than its envelope carried: only about one withdrawn from here."""
+def _answers_a_retraction(connection: Connection, line: ReceiptLine, partner: str) -> bool:
+    """Say whether a line may be about another item than its envelope's: only about one that was to be withdrawn."""
     if line.status not in {ReceiptStatus.RETRACTED, ReceiptStatus.PURGED}:
         return False
-    return reports.withdrawal_of(connection, line.item_hash, me) is not None
+    return recalls.was_asked(connection, line.item_hash, partner)
 
 
 def _receipt_row(recipient: str, line: ReceiptLine, item: bytes, batch: bytes) -> dict[str, object]:

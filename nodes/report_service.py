@@ -12,6 +12,7 @@ from exchange.policy.explain import duties, sentence
 from exchange.policy.label_yaml import label_to_yaml
 from exchange.policy.model import Tlp
 from exchange.receipts.codec import decode_agreement_text
+from exchange.receipts.model import RetractionAction
 from exchange.runtime.database import Database
 from nodes.core import Core
 from nodes.desk import Authoring, Draft
@@ -46,16 +47,19 @@ class ReportMethods:
 
     async def who_gets(self, request: pb.WhoGetsRequest) -> pb.WhoGetsResponse:
         """Decide for every partner; nothing is stored."""
-        authored = await self._authoring.check(_draft(request.report))
+        authored = await self._authoring.rehearse(_draft(request.report, request.supersedes))
         decisions = self._outbox.decide(authored)
         return pb.WhoGetsResponse(
-            decisions=await self._decisions(decisions), title=authored.title, tlp=authored.label.tlp.word
+            decisions=await self._decisions(decisions),
+            title=authored.title,
+            tlp=authored.label.tlp.word,
+            left_out=await self._outbox.left_out(authored, decisions),
         )
 
     async def push(self, request: pb.PushReportRequest) -> pb.PushReportResponse:
         """Sign and place in the outbox."""
         draft = _draft(request.report, request.supersedes)
-        accepted = await self._authoring.push(draft, key=request.idempotency_key)
+        accepted = await self._authoring.push(draft, key=request.idempotency_key, purge_left_out=request.purge_left_out)
         return pb.PushReportResponse(
             item=accepted.item.hex(),
             decisions=await self._decisions(accepted.decisions),
@@ -190,14 +194,29 @@ def _story(story: Story) -> pb.TraceReportResponse:
             )
             for event in story.events
         ],
-        recipients=[
-            pb.TraceRecipient(
-                partner=row.recipient,
-                state=row.state,
-                why=row.why,
-                envelope=row.envelope.hex(),
-                receipted_ms=row.receipted_ms,
-            )
-            for row in story.recipients
-        ],
+        recipients=_recipients(story),
     )
+
+
+def _recipients(story: Story) -> list[pb.TraceRecipient]:
+    asked = {each.partner: each for each in story.recalls}
+    made = [
+        pb.TraceRecipient(
+            partner=row.recipient,
+            state=row.state,
+            why=row.why,
+            envelope=row.envelope.hex(),
+            receipted_ms=row.receipted_ms,
+        )
+        for row in story.recipients
+    ]
+    direct = {each.partner for each in made}
+    made += [
+        pb.TraceRecipient(partner=each.partner, state="onward") for each in story.recalls if each.partner not in direct
+    ]
+    for each in made:
+        recall = asked.get(each.partner)
+        if recall is not None:
+            each.asked_ms, each.asked_to = recall.asked_ms, RetractionAction(recall.action).name.lower()
+            each.withdrawn_ms, each.purged_ms, each.onward = recall.retracted_ms, recall.purged_ms, recall.onward
+    return made

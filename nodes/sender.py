@@ -54,11 +54,19 @@ class _Due:
 class Sender:
     """The sending half of one node. For one event loop."""
 
-    def __init__(self, core: Core, relay: Relay, *, on_answer: Callable[[], None] = lambda: None) -> None:
-        """`on_answer` is called after answers were stored."""
+    def __init__(
+        self,
+        core: Core,
+        relay: Relay,
+        *,
+        on_answer: Callable[[], None] = lambda: None,
+        on_denied: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_answer` is called after answers were stored, `on_denied` when some recipient gets nothing."""
         self._core = core
         self._relay = relay
         self._on_answer = on_answer
+        self._on_denied = on_denied
         self._backoff = core.backoff()
         self._work = asyncio.Event()
         self._ready = asyncio.Event()
@@ -146,6 +154,8 @@ class Sender:
             self._unanswered[each.envelope] = replace(each, number=first + place)
         if made.outgoing:
             self._ready.set()
+        if any(row.state in {Reach.DENIED, Reach.REFUSED} for row in made.changed):
+            self._on_denied()
         return True
 
     async def _due(self, now_ms: int, room: int) -> _Due:
@@ -228,6 +238,8 @@ class Sender:
         self._room.set()
         self._work.set()
         self._on_answer()
+        if not all(isinstance(each, Promised) for each in answers):
+            self._on_denied()
         self._log.debug("answered", promised=sum(isinstance(a, Promised) for a in answers), of=len(answers))
 
     async def _show_held(self, held: str, *, promised: bool) -> None:

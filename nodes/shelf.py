@@ -12,8 +12,8 @@ from exchange.errors import BadName, Conflict, NotFound
 from exchange.names import HASH_BYTES
 from nodes import vault
 from nodes.core import Core
-from nodes.store import reports
-from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
+from nodes.store import recalls, reports
+from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Recall, Report, Withdrawal
 
 PREFIX_LEAST = 6
 LIST_DEFAULT = 50
@@ -50,6 +50,8 @@ class Story:
     listed: Listed
     events: Sequence[Event]
     recipients: Sequence[Addressee]
+    recalls: Sequence[Recall]
+    """Who was asked to withdraw it."""
 
 
 class Shelf:
@@ -120,8 +122,9 @@ class Shelf:
         report = await self._report(item)
         events = await core.database.read(partial(reports.events_of, item=item))
         rows = await core.database.read(partial(reports.addressees_of, item=item))
+        asked = await core.database.read(partial(recalls.of_items, items=[item]))
         (listed,) = await self._with_titles([report])
-        return Story(listed, events, [row for row in rows if row.kind == EnvelopeKind.REPORT])
+        return Story(listed, events, [row for row in rows if row.kind == EnvelopeKind.REPORT], asked)
 
     async def opened(self, item: bytes) -> vault.Opened | None:
         """Return a report, opened, whatever its state; None when it is destroyed."""

@@ -1,10 +1,12 @@
 """Withdraw a report that this node originated: a signed retraction to everybody whom it has, or may have, reached.
 
-What still waits is not sent any more. What is sealed and on its way goes on; the retraction travels in the flash lane,
-and a recipient that has it first keeps a tombstone.
+A version is withdrawn together with those before it, each by a retraction of its own. What still waits is not sent any
+more. What is sealed and on its way goes on; the retraction travels in the flash lane, and a recipient that has it first
+keeps a tombstone.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,12 +22,10 @@ from exchange.receipts.codec import encode_retraction
 from exchange.receipts.model import Retraction, RetractionAction
 from exchange.receipts.verify import RETRACTION
 from nodes.core import Core
+from nodes.narrowing import REACHED
 from nodes.receipts import add_control
-from nodes.store import reports
-from nodes.store.rows import Direction, Event, ItemState, Reach, Withdrawal
-
-REACHED = frozenset({Reach.SEALED, Reach.PROMISED, Reach.RECEIPTED, Reach.REFUSED})
-"""Recipients in these states may hold the report. One that refused it may still have it from another partner."""
+from nodes.store import recalls, reports
+from nodes.store.rows import Direction, Event, ItemState, Reach, Recall, Report, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +53,42 @@ async def withdraw(
         raise NotAllowed(
             f"{report.originator} originated this report", hint="only its originator can withdraw a report"
         )
+    versions = await core.database.read(partial(_up_to, report=report))
     now_ms = core.clock()
-    retraction = Retraction(
-        exchange=core.exchange,
-        originator=core.me,
-        item_hash=item,
-        reason_code=reason_code,
-        text=text,
-        action=RetractionAction.PURGE if purge else RetractionAction.WITHDRAW,
-        at_ms=now_ms,
-        salt=random_bytes(ID_BYTES),
-    )
-    signed = await core.signer.sign(RETRACTION, encode_retraction(retraction))
-    made = await core.database.write(partial(_store, retraction=retraction, signed=signed, now_ms=now_ms))
+    retractions = [
+        Retraction(
+            exchange=core.exchange,
+            originator=core.me,
+            item_hash=version,
+            reason_code=reason_code,
+            text=text,
+            action=RetractionAction.PURGE if purge else RetractionAction.WITHDRAW,
+            at_ms=now_ms,
+            salt=random_bytes(ID_BYTES),
+        )
+        for version in versions
+    ]
+    signed = await asyncio.gather(*(core.signer.sign(RETRACTION, encode_retraction(each)) for each in retractions))
+    pairs = list(zip(retractions, signed, strict=True))
+    recipients = await core.database.write(partial(_store_all, pairs=pairs, now_ms=now_ms))
     wake()
-    return made
+    return Withdrawn(item, recipients)
 
 
-def _store(connection: Connection, retraction: Retraction, signed: Signed, now_ms: int) -> Withdrawn:
+def _up_to(connection: Connection, report: Report) -> list[bytes]:
+    """Return the version that is withdrawn and those before it: whoever has it may have these."""
+    known = reports.versions(connection, report.thread, report.originator)
+    return [each.item for each in known if each.authored_ms <= report.authored_ms]
+
+
+def _store_all(connection: Connection, pairs: Sequence[tuple[Retraction, Signed]], now_ms: int) -> tuple[str, ...]:
+    reached: set[str] = set()
+    for retraction, signed in pairs:
+        reached.update(_store(connection, retraction, signed, now_ms))
+    return tuple(sorted(reached))
+
+
+def _store(connection: Connection, retraction: Retraction, signed: Signed, now_ms: int) -> tuple[str, ...]:
     item = retraction.item_hash
     rows = [row for row in reports.addressees_of(connection, item) if row.kind == EnvelopeKind.REPORT]
     reached = tuple(row.recipient for row in rows if row.state in {*REACHED, Reach.RETRACTED} and row.envelope)
@@ -85,12 +103,14 @@ def _store(connection: Connection, retraction: Retraction, signed: Signed, now_m
         statement=encode_signed(signed),
     )
     if not reports.add_withdrawal(connection, withdrawal):
-        return Withdrawn(item, reached)
+        return reached
     waiting = [row.recipient for row in rows if row.state is Reach.WAITING]
     reports.change_addressees(connection, item, waiting, state=Reach.RETRACTED, why="retracted before it was sent")
     reports.set_state(connection, item, ItemState.WITHDRAWN)
     detail = f"{retraction.reason_code}: {retraction.text}" if retraction.text else retraction.reason_code
     reports.add_events(connection, [Event(item, now_ms, "retracted", retraction.originator, detail)])
-    if reached:
-        add_control(connection, signed, reached, lane=Lane.FLASH, now_ms=now_ms)
-    return Withdrawn(item, reached)
+    asked = [Recall(item, each, int(retraction.action), retraction.reason_code, now_ms) for each in reached]
+    changed = [each.partner for each in recalls.ask(connection, asked)]
+    if changed:
+        add_control(connection, signed, changed, lane=Lane.FLASH, now_ms=now_ms)
+    return reached

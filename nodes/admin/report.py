@@ -106,15 +106,18 @@ def correct(
     report: Id,
     file: ReportPath,
     label: LabelPath = None,
+    purge: Annotated[bool, typer.Option("--purge", help="Ask whom it leaves out to destroy what they hold.")] = False,
     home: NodeHome = DEFAULT_HOME,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Replace a report that this node sent: same STIX id, later `modified`.
 
+    Partners that hold a version before and do not get this one are asked to withdraw what they hold.
+
     Example: concord report correct 3f9a1c roadblock-v2.json
     """
-    request = pb.PushReportRequest(report=_file(file, label), supersedes=report)
+    request = pb.PushReportRequest(report=_file(file, label), supersedes=report, purge_left_out=purge)
     with connect(home) as node:
         # Before anything is asked; and no id at all must not make it a new report.
         node.ShowReport(pb.ShowReportRequest(id=report))
@@ -123,7 +126,7 @@ def correct(
 
 def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool) -> None:
     with connect(home) as node:
-        dry_run = node.WhoGets(pb.WhoGetsRequest(report=request.report))
+        dry_run = node.WhoGets(pb.WhoGetsRequest(report=request.report, supersedes=request.supersedes))
         if not as_json:
             decisions_table(dry_run, to_stderr=True)
         reached = sum(decision.permit for decision in dry_run.decisions)

@@ -6,6 +6,8 @@ from exchange.runtime.clock import now_ms
 from nodes.admin import output
 from nodes.v1 import node_service_pb2 as pb
 
+PROVES = "a confirmation proves a promise kept by the partner's software, not that nobody kept a copy"
+
 
 def decisions_table(reply: pb.WhoGetsResponse, *, to_stderr: bool = False) -> None:
     """Show the dry run: every partner, yes or no, and by which clause."""
@@ -13,6 +15,8 @@ def decisions_table(reply: pb.WhoGetsResponse, *, to_stderr: bool = False) -> No
     heading = f"{reply.title} [TLP:{reply.tlp.upper()}]"
     columns = ("partner", "name", "gets it", "by", "why")
     output.table(columns, rows, title=heading, empty="no partners are admitted yet", to_stderr=to_stderr)
+    if reply.left_out:
+        output.say(f"will be asked to withdraw the versions before: {', '.join(reply.left_out)}")
 
 
 def _verdict(decision: pb.PartnerDecision) -> str:
@@ -68,6 +72,11 @@ def trace_view(reply: pb.TraceReportResponse) -> None:
     output.data("")
     columns = ("partner", "state", "stored there", "envelope", "why")
     output.table(columns, [_recipient(r) for r in reply.recipients], empty="it goes to nobody")
+    asked = [recipient for recipient in reply.recipients if recipient.asked_ms]
+    if asked:
+        output.data("")
+        output.table(("partner", "asked to", "when", "withdrawn there", "destroyed there"), [_asked(r) for r in asked])
+        output.say(PROVES)
     output.data("")
     output.table(("when", "event", "partner", "log", "what"), [_event(e) for e in reply.events], empty="no events")
 
@@ -80,6 +89,22 @@ def _recipient(recipient: pb.TraceRecipient) -> tuple[str, ...]:
         output.short(recipient.envelope) or "-",
         recipient.why or "-",
     )
+
+
+def _asked(recipient: pb.TraceRecipient) -> tuple[str, ...]:
+    destroyed = (
+        output.when(recipient.purged_ms) if recipient.purged_ms or recipient.asked_to == "purge" else "not asked"
+    )
+    return (
+        recipient.partner,
+        _ASKED_TO[recipient.asked_to],
+        output.when(recipient.asked_ms),
+        output.when(recipient.withdrawn_ms),
+        destroyed,
+    )
+
+
+_ASKED_TO = {"withdraw": "hide it", "purge": "destroy it"}
 
 
 def _event(event: pb.TraceEvent) -> tuple[str, ...]:

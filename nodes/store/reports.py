@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, select, update
 
 from exchange.names import HASH_BYTES
 from exchange.policy.terms import AgreementRef
 from nodes.store import tables
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
+from nodes.store.rule_tables import recall
 from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number
 
 AnyRow = Row[Any]
@@ -233,6 +234,34 @@ def next_due_ms(connection: Connection) -> int | None:
     wanted = select(func.min(_audience.due_ms)).where(_audience.state == Reach.WAITING)
     found: int | None = connection.execute(wanted).scalar_one()
     return found
+
+
+def held_without_newest(connection: Connection, holding: Iterable[Reach]) -> list[tuple[bytes, str]]:
+    """Return (item, recipient) of earlier versions of ours whose holders were denied the newest and not asked yet."""
+    older, newest, later = (tables.report.alias(name) for name in ("older", "newest", "later"))
+    held, denied = tables.audience.alias("held"), tables.audience.alias("denied")
+    same_thread = and_(older.c.thread == newest.c.thread, older.c.originator == newest.c.originator)
+    replaced = and_(later.c.thread == newest.c.thread, later.c.originator == newest.c.originator)
+    asked = exists().where(recall.c.item == held.c.item, recall.c.partner == held.c.recipient)
+    wanted = (
+        select(held.c.item, held.c.recipient)
+        .select_from(newest)
+        .join(older, and_(same_thread, older.c.authored_ms < newest.c.authored_ms))
+        .join(held, held.c.item == older.c.item)
+        .join(denied, and_(denied.c.item == newest.c.item, denied.c.recipient == held.c.recipient))
+        .where(
+            newest.c.direction == Direction.SENT,
+            newest.c.state.in_([ItemState.CURRENT, ItemState.PURGED]),
+            older.c.state != ItemState.WITHDRAWN,
+            ~exists().where(replaced, later.c.authored_ms > newest.c.authored_ms),
+            held.c.state.in_(list(holding)),
+            held.c.envelope != b"",
+            denied.c.state.in_([Reach.DENIED, Reach.REFUSED]),
+            ~asked,
+        )
+        .order_by(held.c.item, held.c.recipient)
+    )
+    return [(row.item, row.recipient) for row in connection.execute(wanted)]
 
 
 def make_due(connection: Connection, recipients: Sequence[str], now_ms: int) -> None:

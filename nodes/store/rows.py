@@ -153,6 +153,23 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """A partner that was asked to withdraw an item of ours; times are 0 until it has confirmed."""
+
+    item: bytes
+    partner: str
+    action: int
+    """RetractionAction."""
+    reason_code: str
+    asked_ms: int
+    onward: bool = False
+    """It holds the item by a consent, from somebody else."""
+    retracted_ms: int = 0
+    purged_ms: int = 0
+    statement: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """A signed control statement that waits to be sealed."""
 

@@ -5,7 +5,7 @@ What stands in clear here is listed in docs/spec/node-store.md.
 
 from sqlalchemy import Boolean, Column, Index, Table
 
-from nodes.store.columns import data, metadata, number, small, word
+from nodes.store.columns import data, metadata, number, party, small, word
 
 # -- obligations: what left by export ----------------------------------------------------------------------------------
 
@@ -23,3 +23,22 @@ export = Table(
     Index("ix_export_item", "item"),
 )
 """Every time that content was handed out: what is outside cannot be destroyed here, and a person must recall it."""
+
+# -- obligations: what partners were asked to hide or to destroy -------------------------------------------------------
+
+recall = Table(
+    "recall",
+    metadata,
+    data("item", key=True),
+    party("partner", key=True),
+    small("action"),
+    word("reason_code", length=32),
+    Column("onward", Boolean, nullable=False),
+    number("asked_ms"),
+    number("retracted_ms"),
+    number("purged_ms"),
+    data("statement"),
+    Index("ix_recall_asked_ms", "asked_ms"),
+)
+"""Who was asked to withdraw an item of ours, and when it confirmed that. `statement` is the signed retraction where
+only some were asked; a withdrawal from all stands in `retraction`."""

@@ -390,6 +390,9 @@ class WhoGetsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
+    supersedes: _builtins.str
+    """As in PushReportRequest."""
     @_builtins.property
     def report(self) -> Global___ReportFile:
         """The files."""
@@ -398,10 +401,11 @@ class WhoGetsRequest(_message.Message):
         self,
         *,
         report: Global___ReportFile | None = ...,
+        supersedes: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,6 +420,7 @@ class WhoGetsResponse(_message.Message):
     DECISIONS_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     TLP_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Title of the report."""
     tlp: _builtins.str
@@ -424,16 +429,21 @@ class WhoGetsResponse(_message.Message):
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartnerDecision]:
         """Every partner but this one, by name."""
 
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Partners that hold a version before, do not get this one, and will be asked to withdraw what they hold."""
+
     def __init__(
         self,
         *,
         decisions: _abc.Iterable[Global___PartnerDecision] | None = ...,
         title: _builtins.str = ...,
         tlp: _builtins.str = ...,
+        left_out: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "title", b"title", "tlp", b"tlp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "left_out", b"left_out", "title", b"title", "tlp", b"tlp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -448,10 +458,13 @@ class PushReportRequest(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
+    PURGE_LEFT_OUT_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Repeats with the same key return the first answer; SHA-256 of content and label when empty."""
     supersedes: _builtins.str
     """Item hash (hexadecimal) of the version that this one replaces; empty for a new report."""
+    purge_left_out: _builtins.bool
+    """Ask partners that this version leaves out to destroy the versions before, not only to withdraw them."""
     @_builtins.property
     def report(self) -> Global___ReportFile:
         """The files."""
@@ -462,10 +475,11 @@ class PushReportRequest(_message.Message):
         report: Global___ReportFile | None = ...,
         idempotency_key: _builtins.str = ...,
         supersedes: _builtins.str = ...,
+        purge_left_out: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "purge_left_out", b"purge_left_out", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -780,6 +794,11 @@ class TraceRecipient(_message.Message):
     WHY_FIELD_NUMBER: _builtins.int
     ENVELOPE_FIELD_NUMBER: _builtins.int
     RECEIPTED_MS_FIELD_NUMBER: _builtins.int
+    ASKED_MS_FIELD_NUMBER: _builtins.int
+    ASKED_TO_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_MS_FIELD_NUMBER: _builtins.int
+    PURGED_MS_FIELD_NUMBER: _builtins.int
+    ONWARD_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """The partner."""
     state: _builtins.str
@@ -790,6 +809,16 @@ class TraceRecipient(_message.Message):
     """Envelope hash, hexadecimal."""
     receipted_ms: _builtins.int
     """When the recipient stored it, its clock."""
+    asked_ms: _builtins.int
+    """When it was asked to withdraw it; 0 when it was not."""
+    asked_to: _builtins.str
+    """withdraw or purge; empty when it was not asked."""
+    withdrawn_ms: _builtins.int
+    """When it withdrew it, its clock; 0 when it has not said so."""
+    purged_ms: _builtins.int
+    """When it destroyed it, its clock; 0 when it has not said so."""
+    onward: _builtins.bool
+    """true when it holds it by a consent and not from this node."""
     def __init__(
         self,
         *,
@@ -798,10 +827,15 @@ class TraceRecipient(_message.Message):
         why: _builtins.str = ...,
         envelope: _builtins.str = ...,
         receipted_ms: _builtins.int = ...,
+        asked_ms: _builtins.int = ...,
+        asked_to: _builtins.str = ...,
+        withdrawn_ms: _builtins.int = ...,
+        purged_ms: _builtins.int = ...,
+        onward: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "partner", b"partner", "receipted_ms", b"receipted_ms", "state", b"state", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_ms", b"asked_ms", "asked_to", b"asked_to", "envelope", b"envelope", "onward", b"onward", "partner", b"partner", "purged_ms", b"purged_ms", "receipted_ms", b"receipted_ms", "state", b"state", "why", b"why", "withdrawn_ms", b"withdrawn_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

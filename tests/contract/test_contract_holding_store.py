@@ -5,12 +5,14 @@ from functools import partial
 
 import pytest
 
+from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.policy.model import Actions, Purpose
+from exchange.receipts.model import ReceiptStatus, RetractionAction
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from nodes.app import MIGRATIONS
-from nodes.store import holding
-from nodes.store.rows import Export
+from nodes.store import holding, recalls, reports
+from nodes.store.rows import Addressee, Direction, Export, ItemState, Reach, Recall, Report
 
 NOW = 1_700_000_000_000
 ITEM, OTHER = bytes([1]) * 32, bytes([2]) * 32
@@ -36,3 +38,94 @@ def test_exports_are_written_down_in_order(database: Database) -> None:
         (ITEM, NOW + 2, "PK", True),
     ]
     assert [row.number for row in found] == sorted(row.number for row in found)
+
+
+WITHDRAW, PURGE = int(RetractionAction.WITHDRAW), int(RetractionAction.PURGE)
+
+
+def asked(database: Database, *rows: Recall) -> list[str]:
+    return [each.partner for each in database.write_now(partial(recalls.ask, asked=rows))]
+
+
+def confirm(database: Database, partner: str, status: ReceiptStatus, at_ms: int) -> None:
+    database.write_now(partial(recalls.confirmed, item=ITEM, partner=partner, status=status, at_ms=at_ms))
+
+
+def unconfirmed(database: Database, before_ms: int = NOW + 1) -> list[str]:
+    found = database.read_now(partial(recalls.unconfirmed, before_ms=before_ms, limit=10))
+    return [each.partner for each in found]
+
+
+def test_whom_a_recall_asks_stays_until_it_has_confirmed_all_that_was_asked(database: Database) -> None:
+    assert asked(database, Recall(ITEM, "XV", WITHDRAW, "wrong", NOW), Recall(ITEM, "XO", PURGE, "legal", NOW)) == [
+        "XV",
+        "XO",
+    ]
+    assert unconfirmed(database) == ["XO", "XV"] and unconfirmed(database, NOW) == []
+    confirm(database, "XV", ReceiptStatus.STORED, NOW + 1)
+    assert unconfirmed(database) == ["XO", "XV"]
+    confirm(database, "XV", ReceiptStatus.RETRACTED, NOW + 1)
+    confirm(database, "XO", ReceiptStatus.RETRACTED, NOW + 1)
+    assert unconfirmed(database) == ["XO"]
+    confirm(database, "XO", ReceiptStatus.PURGED, NOW + 2)
+    confirm(database, "XO", ReceiptStatus.PURGED, NOW + 9)
+    assert unconfirmed(database) == []
+    found = {each.partner: each for each in database.read_now(partial(recalls.of_items, items=[ITEM]))}
+    assert (found["XO"].retracted_ms, found["XO"].purged_ms) == (NOW + 1, NOW + 2)
+    assert database.read_now(partial(recalls.was_asked, item=ITEM, partner="XV"))
+    assert not database.read_now(partial(recalls.was_asked, item=OTHER, partner="XV"))
+
+
+def test_asking_for_the_same_changes_nothing_and_asking_for_more_begins_anew(database: Database) -> None:
+    asked(database, Recall(ITEM, "XV", WITHDRAW, "wrong", NOW))
+    confirm(database, "XV", ReceiptStatus.RETRACTED, NOW + 1)
+    assert asked(database, Recall(ITEM, "XV", WITHDRAW, "wrong", NOW + 2)) == []
+    assert unconfirmed(database) == []
+    assert asked(database, Recall(ITEM, "XV", PURGE, "legal", NOW + 3)) == ["XV"]
+    assert unconfirmed(database, NOW + 4) == ["XV"]
+    assert asked(database, Recall(ITEM, "XV", WITHDRAW, "wrong", NOW + 5)) == []
+
+
+def a_version(number: int, *, state: ItemState = ItemState.CURRENT) -> Report:
+    return Report(
+        item=bytes([number]) * 32,
+        thread=bytes(16),
+        direction=Direction.SENT,
+        originator="XA",
+        sender="XA",
+        kind="alert",
+        tlp=3,
+        lane=int(Lane.ROUTINE),
+        authored_ms=NOW + number,
+        stored_ms=NOW,
+        state=state,
+        stix_digest=b"",
+        title=b"",
+        record=b"",
+    )
+
+
+@pytest.mark.parametrize(
+    "states, found",
+    [
+        ((Reach.RECEIPTED, Reach.DENIED), True),
+        ((Reach.SEALED, Reach.REFUSED), True),
+        ((Reach.RECEIPTED, Reach.WAITING), False),
+        ((Reach.RECEIPTED, Reach.RECEIPTED), False),
+        ((Reach.RETRACTED, Reach.DENIED), False),
+        ((Reach.DENIED, Reach.DENIED), False),
+    ],
+)
+def test_who_holds_an_earlier_version_and_was_denied_the_newest_is_found_until_it_is_asked(
+    database: Database, states: tuple[Reach, Reach], found: bool
+) -> None:
+    for number, state in enumerate(states, 1):
+        row = Addressee(
+            bytes([number]) * 32, "XV", int(EnvelopeKind.REPORT), int(Lane.ROUTINE), state, envelope=bytes(32)
+        )
+        database.write_now(partial(reports.add_report, report=a_version(number)))
+        database.write_now(partial(reports.add_addressees, addressees=[row]))
+    look = partial(reports.held_without_newest, holding=[Reach.SEALED, Reach.RECEIPTED])
+    assert database.read_now(look) == ([(ITEM, "XV")] if found else [])
+    asked(database, Recall(ITEM, "XV", WITHDRAW, "over-shared", NOW))
+    assert database.read_now(look) == []

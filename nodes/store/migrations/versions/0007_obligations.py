@@ -29,6 +29,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_export"),
     )
     op.create_index("ix_export_item", "export", ["item"], unique=False)
+    _make_recall()
+
+
+def _make_recall() -> None:
+    op.create_table(
+        "recall",
+        sa.Column("item", sa.LargeBinary(), nullable=False),
+        sa.Column("partner", sa.String(length=64), nullable=False),
+        sa.Column("action", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("reason_code", sa.String(length=32), nullable=False),
+        sa.Column("onward", sa.Boolean(), nullable=False),
+        sa.Column("asked_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("retracted_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("purged_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("statement", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("item", "partner", name="pk_recall"),
+    )
+    op.create_index("ix_recall_asked_ms", "recall", ["asked_ms"], unique=False)
 
 
 def _bytes(name: str) -> "sa.Column[bytes]":
