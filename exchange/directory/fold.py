@@ -187,6 +187,11 @@ class Directory:
         history = self._state.agreements.get(commitment, ())
         return history[0][0] if history else None
 
+    def agreement_changed(self, commitment: bytes) -> int | None:
+        """Return the index of the entry that gave an agreement the status it has now; None for one not known."""
+        history = self._state.agreements.get(commitment, ())
+        return history[-1][0] if history else None
+
     # Questions on parties
 
     def parties(self) -> tuple[PartyRecord, ...]:

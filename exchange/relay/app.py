@@ -22,6 +22,7 @@ from exchange.policy.codec import decode_view
 from exchange.relay.accept import Recorder
 from exchange.relay.cache import SealedCache
 from exchange.relay.checkpoints import Checkpoints
+from exchange.relay.communities import Communities
 from exchange.relay.config import RelaySettings
 from exchange.relay.counters import Counters
 from exchange.relay.deliver import Deliveries
@@ -93,6 +94,7 @@ class _Relay:
     intake: Intake
     deliveries: Deliveries
     enrolment: Enrolment
+    communities: Communities
     retention: Retention
     counters: Counters
 
@@ -167,6 +169,7 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
         ),
         deliveries=Deliveries(database, SqlMailboxes, bells, cache, window_most=limits.window_bytes),
         enrolment=Enrolment(database, directory, secrets.promise, private_dir(home.requests), clock),
+        communities=Communities(directory, secrets.promise, clock),
         retention=Retention(database, sequencer, clock, counters.deleted),
         counters=counters,
     )
@@ -227,6 +230,7 @@ def _partners_server(relay: _Relay, given: _Given, authorities: PartnerAuthoriti
         relay.intake,
         relay.deliveries,
         relay.enrolment,
+        relay.communities,
         relay.directory,
         relay.checkpoints,
         LogReader(relay.database),

@@ -1,4 +1,4 @@
-"""The directory and the agreements as the relay judges by them now.
+"""The directory, the agreements and the communities as the relay judges by them now.
 
 `now` is one unchanging snapshot; a change replaces it. So whoever judges takes it once, from any thread, and everything
 that it says belongs to one directory size. Entries are appended one call at a time: checked against the newest state,
@@ -20,11 +20,12 @@ from exchange.errors import ConfigurationError, InternalError
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import PartyId
 from exchange.policy.agreement import AgreementRef, AgreementStatus, EnforcementView
+from exchange.policy.communities.model import EpochInForce
 from exchange.policy.decision import AgreementInForce, Membership, Rules, Standing
 from exchange.policy.model import Tlp
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.store.logs import SqlLogs
-from exchange.relay.store.registry import SqlRegistry
+from exchange.relay.store.registry import ShownEpoch, SqlRegistry
 from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
 
@@ -44,6 +45,8 @@ class Snapshot:
     rules: Rules
     views: Mapping[bytes, EnforcementView]
     """Of every agreement that was ever published, by commitment."""
+    communities: Mapping[bytes, tuple[ShownEpoch, ...]]
+    """Every epoch that was ever announced, ascending, by the community's id."""
 
     @property
     def size(self) -> int:
@@ -96,7 +99,7 @@ class LiveDirectory:
             )
         elif stored[0] != genesis_entry:
             raise ConfigurationError("the store was founded with another genesis", hint="put back genesis.signed")
-        self._snapshot = _snapshot(directory, {})
+        self._snapshot = _snapshot(directory, {}, {})
         await self.catch_up()
 
     async def catch_up(self) -> None:
@@ -162,18 +165,37 @@ class LiveDirectory:
         views = dict(self.now.views)
         stored = await self._database.read(lambda connection: SqlRegistry(connection).views(but=frozenset(views)))
         views |= {commitment: self._decode(view) for commitment, view in stored.items()}
+        communities = await self._communities(directory.size)
         if directory.size != self.now.size or len(views) != len(self.now.views) or directory.size == 1:
-            self._snapshot = _snapshot(directory, views)
+            self._snapshot = _snapshot(directory, views, communities)
+
+    async def _communities(self, size: int) -> dict[bytes, tuple[ShownEpoch, ...]]:
+        """Return the communities as of a size, together with what the entries show that are not applied yet."""
+        start = self.now.size
+        new = await self._database.read(lambda connection: SqlRegistry(connection).epochs(start=start))
+        communities = dict(self.now.communities)
+        for each in new:
+            if each.number < size:
+                communities[each.community] = (*communities.get(each.community, ()), each)
+        return communities
 
     async def _entries(self, start: int, count: int) -> list[bytes]:
         return await self._database.read(lambda connection: SqlLogs(connection).entries(Log.DIRECTORY, start, count))
 
 
-def _snapshot(directory: Directory, views: Mapping[bytes, EnforcementView]) -> Snapshot:
-    return Snapshot(directory, rules_of(directory, views), views)
+def _snapshot(
+    directory: Directory,
+    views: Mapping[bytes, EnforcementView],
+    communities: Mapping[bytes, tuple[ShownEpoch, ...]],
+) -> Snapshot:
+    return Snapshot(directory, rules_of(directory, views, communities), views, communities)
 
 
-def rules_of(directory: Directory, views: Mapping[bytes, EnforcementView]) -> Rules:
+def rules_of(
+    directory: Directory,
+    views: Mapping[bytes, EnforcementView],
+    communities: Mapping[bytes, tuple[ShownEpoch, ...]],
+) -> Rules:
     """Return the signed inputs of decisions, as of the directory's size."""
     agreements = []
     for commitment, view in views.items():
@@ -184,7 +206,13 @@ def rules_of(directory: Directory, views: Mapping[bytes, EnforcementView]) -> Ru
     standings = {
         record.party: Standing(Membership(record.status.value), Tlp(record.ceiling)) for record in directory.parties()
     }
-    return Rules.of(directory.exchange, agreements, standings)
+    in_force = {name: [_in_force(each, directory) for each in epochs] for name, epochs in communities.items()}
+    return Rules.of(directory.exchange, agreements, standings, communities=in_force)
+
+
+def _in_force(epoch: ShownEpoch, directory: Directory) -> EpochInForce:
+    status = directory.agreement_status(epoch.shown, at_size=directory.size)
+    return EpochInForce(epoch.epoch, None if status is None else AgreementStatus(status))
 
 
 def _payload_hash(entry: bytes) -> bytes:

@@ -584,7 +584,9 @@ class AgreementCommit(_message.Message):
     COMMITMENT_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     commitment: _builtins.bytes
-    """SHA-256(salt || EnforcementView bytes)."""
+    """Of an agreement: SHA-256(salt || EnforcementView bytes). Of an epoch of a community:
+    SHA-256("concord/v1/community" || 0x00 || id || epoch as 8 bytes big-endian || commitment of its head).
+    """
     status: Global___AgreementStatus.ValueType
     """Status from this entry on."""
     @_builtins.property

@@ -528,6 +528,50 @@ class FetchAgreementsResponse(_message.Message):
 Global___FetchAgreementsResponse: _TypeAlias = FetchAgreementsResponse  # noqa: Y015
 
 @_typing.final
+class PublishCommunityRequest(_message.Message):
+    """A new epoch, or the end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_FIELD_NUMBER: _builtins.int
+    notice: _builtins.bytes
+    """Signed bytes of the CommunityNotice."""
+    def __init__(
+        self,
+        *,
+        notice: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishCommunityRequest: _TypeAlias = PublishCommunityRequest  # noqa: Y015
+
+@_typing.final
+class PublishCommunityResponse(_message.Message):
+    """Where that stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Index in the directory log."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishCommunityResponse: _TypeAlias = PublishCommunityResponse  # noqa: Y015
+
+@_typing.final
 class GetCheckpointRequest(_message.Message):
     """Which checkpoint."""
 

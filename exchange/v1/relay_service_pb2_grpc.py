@@ -75,6 +75,11 @@ class RelayServiceStub:
                 request_serializer=exchange_dot_v1_dot_relay__service__pb2.FetchAgreementsRequest.SerializeToString,
                 response_deserializer=exchange_dot_v1_dot_relay__service__pb2.FetchAgreementsResponse.FromString,
                 _registered_method=True)
+        self.PublishCommunity = channel.unary_unary(
+                '/exchange.v1.RelayService/PublishCommunity',
+                request_serializer=exchange_dot_v1_dot_relay__service__pb2.PublishCommunityRequest.SerializeToString,
+                response_deserializer=exchange_dot_v1_dot_relay__service__pb2.PublishCommunityResponse.FromString,
+                _registered_method=True)
         self.GetCheckpoint = channel.unary_unary(
                 '/exchange.v1.RelayService/GetCheckpoint',
                 request_serializer=exchange_dot_v1_dot_relay__service__pb2.GetCheckpointRequest.SerializeToString,
@@ -157,6 +162,13 @@ class RelayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishCommunity(self, request, context):
+        """Announce a new epoch of a community that the caller owns, or its end; the relay logs the epoch's commitment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCheckpoint(self, request, context):
         """The newest signed checkpoint of a log.
         """
@@ -227,6 +239,11 @@ def add_RelayServiceServicer_to_server(servicer, server):
                     servicer.FetchAgreements,
                     request_deserializer=exchange_dot_v1_dot_relay__service__pb2.FetchAgreementsRequest.FromString,
                     response_serializer=exchange_dot_v1_dot_relay__service__pb2.FetchAgreementsResponse.SerializeToString,
+            ),
+            'PublishCommunity': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishCommunity,
+                    request_deserializer=exchange_dot_v1_dot_relay__service__pb2.PublishCommunityRequest.FromString,
+                    response_serializer=exchange_dot_v1_dot_relay__service__pb2.PublishCommunityResponse.SerializeToString,
             ),
             'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCheckpoint,
@@ -466,6 +483,33 @@ class RelayService:
             '/exchange.v1.RelayService/FetchAgreements',
             exchange_dot_v1_dot_relay__service__pb2.FetchAgreementsRequest.SerializeToString,
             exchange_dot_v1_dot_relay__service__pb2.FetchAgreementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishCommunity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exchange.v1.RelayService/PublishCommunity',
+            exchange_dot_v1_dot_relay__service__pb2.PublishCommunityRequest.SerializeToString,
+            exchange_dot_v1_dot_relay__service__pb2.PublishCommunityResponse.FromString,
             options,
             channel_credentials,
             insecure,

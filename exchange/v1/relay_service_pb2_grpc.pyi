@@ -49,6 +49,8 @@ class RelayServiceStub:
     """Hand over an enforcement view that every party signed; the relay logs its commitment."""
     FetchAgreements: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.FetchAgreementsRequest, _relay_service_pb2.FetchAgreementsResponse]
     """The enforcement views to which the caller is a party."""
+    PublishCommunity: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.PublishCommunityRequest, _relay_service_pb2.PublishCommunityResponse]
+    """Announce a new epoch of a community that the caller owns, or its end; the relay logs the epoch's commitment."""
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.GetCheckpointRequest, _relay_service_pb2.GetCheckpointResponse]
     """The newest signed checkpoint of a log."""
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.GetInclusionProofRequest, _relay_service_pb2.GetInclusionProofResponse]
@@ -79,6 +81,8 @@ class RelayServiceAsyncStub(RelayServiceStub):
     """Hand over an enforcement view that every party signed; the relay logs its commitment."""
     FetchAgreements: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.FetchAgreementsRequest, _relay_service_pb2.FetchAgreementsResponse]  # type: ignore[assignment]
     """The enforcement views to which the caller is a party."""
+    PublishCommunity: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.PublishCommunityRequest, _relay_service_pb2.PublishCommunityResponse]  # type: ignore[assignment]
+    """Announce a new epoch of a community that the caller owns, or its end; the relay logs the epoch's commitment."""
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.GetCheckpointRequest, _relay_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     """The newest signed checkpoint of a log."""
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.GetInclusionProofRequest, _relay_service_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
@@ -154,6 +158,14 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_relay_service_pb2.FetchAgreementsResponse, _abc.Awaitable[_relay_service_pb2.FetchAgreementsResponse]]:
         """The enforcement views to which the caller is a party."""
+
+    @_abc_1.abstractmethod
+    def PublishCommunity(
+        self,
+        request: _relay_service_pb2.PublishCommunityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_service_pb2.PublishCommunityResponse, _abc.Awaitable[_relay_service_pb2.PublishCommunityResponse]]:
+        """Announce a new epoch of a community that the caller owns, or its end; the relay logs the epoch's commitment."""
 
     @_abc_1.abstractmethod
     def GetCheckpoint(

@@ -18,7 +18,7 @@ from exchange.relay.sequencer import Log, LogState, Sequencer
 from exchange.relay.slots import Slot, encode_slots, slot_at
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
-from exchange.relay.store.registry import SqlRegistry
+from exchange.relay.store.registry import ShownEpoch, SqlRegistry
 from exchange.relay.store.tables import metadata
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import differences, upgrade
@@ -309,3 +309,20 @@ def test_a_join_request_is_kept_as_it_came_first(database: Database) -> None:
         database.write_now(lambda c, r=request: SqlRegistry(c).put_join(XV, r, 1))  # type: ignore[misc]
     assert database.read_now(lambda c: SqlRegistry(c).join(XV)) == b"first"
     assert database.read_now(lambda c: SqlRegistry(c).join(XO)) is None
+
+
+def test_epochs_of_communities_come_back_in_the_order_of_the_directory_and_none_is_kept_twice(
+    database: Database,
+) -> None:
+    one, other = bytes(16), bytes([1]) * 16
+    epochs = [
+        ShownEpoch(one, 1, XA, b"1" * 32, 7),
+        ShownEpoch(other, 1, XV, b"2" * 32, 9),
+        ShownEpoch(one, 2, XA, b"3" * 32, 11),
+    ]
+    for each in reversed(epochs):
+        database.write_now(lambda connection, each=each: SqlRegistry(connection).add_epoch(each, b"notice"))  # type: ignore[misc]
+    assert database.read_now(lambda connection: SqlRegistry(connection).epochs()) == epochs
+    assert database.read_now(lambda connection: SqlRegistry(connection).epochs(start=9)) == epochs[1:]
+    with pytest.raises(IntegrityError):
+        database.write_now(lambda connection: SqlRegistry(connection).add_epoch(epochs[0], b"another"))

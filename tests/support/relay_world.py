@@ -291,10 +291,14 @@ def signed_view(view: EnforcementView, parties: Sequence[PartyKeys]) -> Signed:
     return signed
 
 
-def recipients_of(names: Sequence[str], basis: AgreementRef | None, *, seq: int, at_ms: int) -> list[Recipient]:
+def recipients_of(
+    names: Sequence[str], basis: AgreementRef | None, *, seq: int, at_ms: int, via: str = ""
+) -> list[Recipient]:
     """Return the slots' contents for these partners."""
     return [
-        Recipient(party_id(name), party_keys(name).prekey(day_of(at_ms)).public, stream=1, pair_seq=seq, basis=basis)
+        Recipient(
+            party_id(name), party_keys(name).prekey(day_of(at_ms)).public, stream=1, pair_seq=seq, basis=basis, via=via
+        )
         for name in names
     ]
 
@@ -309,6 +313,7 @@ def a_prepared(
     lane: Lane = Lane.ROUTINE,
     content: bytes = b"a report",
     at_ms: int | None = None,
+    via: str = "",
     **label: object,
 ) -> Prepared:
     """Return an envelope to be signed: a report, or control traffic when there is no basis."""
@@ -336,7 +341,7 @@ def a_prepared(
         label=CONTROL_LABEL if control else RelayLabel(**(fields | label)),  # type: ignore[arg-type]  # as above
         directory=head,
         body=Body(sign(sender.statement, name, content, context=EXCHANGE)),
-        recipients=recipients_of(names, basis, seq=seq, at_ms=at_ms),
+        recipients=recipients_of(names, basis, seq=seq, at_ms=at_ms, via=via),
     )
 
 

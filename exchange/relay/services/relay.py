@@ -10,6 +10,7 @@ from exchange.errors import BadInput, MalformedInput, TooLarge, Unavailable
 from exchange.limits import FRAME_BYTES, FRAME_ITEMS
 from exchange.names import hash_bytes
 from exchange.relay.checkpoints import Checkpoints
+from exchange.relay.communities import Communities
 from exchange.relay.counters import Counters
 from exchange.relay.deliver import Deliveries, Waiting, pumping
 from exchange.relay.directory import LiveDirectory
@@ -39,6 +40,7 @@ class UseCases:
     intake: Intake
     deliveries: Deliveries
     enrolment: Enrolment
+    communities: Communities
     directory: LiveDirectory
     checkpoints: Checkpoints
     logs: LogReader
@@ -204,6 +206,15 @@ class RelayService(RelayServiceServicer):
         with self._peers.call(context) as party:
             known = frozenset(_hashes(request.known, KNOWN_VIEWS, "commitment"))
             return pb.FetchAgreementsResponse(views=await self._use.enrolment.agreements(party, known))
+
+    async def PublishCommunity(  # noqa: N802
+        self, request: pb.PublishCommunityRequest, context: Context
+    ) -> pb.PublishCommunityResponse:
+        """Append the commitment of a new epoch, or the end of the last one."""
+        with self._peers.call(context) as party:
+            index = await self._use.communities.publish(party, request.notice)
+            await self._use.checkpoints.refresh(Log.DIRECTORY)
+            return pb.PublishCommunityResponse(index=index)
 
     async def GetCheckpoint(  # noqa: N802
         self, request: pb.GetCheckpointRequest, context: Context

@@ -1,12 +1,24 @@
-"""Prekey bundles, enforcement views and join requests on SQL."""
+"""Prekey bundles, enforcement views, epochs of communities and join requests on SQL."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, insert, select
 
 from exchange.names import PartyId
 from exchange.relay.store import tables
 from exchange.relay.store.upsert import insert_or_keep
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEpoch:
+    """An epoch of a community, and what the directory shows of it from entry `number` on."""
+
+    community: bytes
+    epoch: int
+    owner: PartyId
+    shown: bytes
+    number: int
 
 
 class SqlRegistry:
@@ -53,6 +65,28 @@ class SqlRegistry:
         """Return one signed view."""
         view = tables.agreement_view.c
         return self._connection.execute(select(view.view).where(view.commitment == commitment)).scalar_one_or_none()
+
+    def add_epoch(self, epoch: ShownEpoch, notice: bytes) -> None:
+        """Keep an epoch with its owner's signed notice; one that is there already fails the transaction."""
+        row = {
+            "community": epoch.community,
+            "epoch": epoch.epoch,
+            "owner": epoch.owner,
+            "shown": epoch.shown,
+            "number": epoch.number,
+            "notice": notice,
+        }
+        self._connection.execute(insert(tables.community), [row])
+
+    def epochs(self, *, start: int = 0) -> list[ShownEpoch]:
+        """Return the epochs that directory entries from index `start` on show, in their order."""
+        found = tables.community.c
+        columns = (found.community, found.epoch, found.owner, found.shown, found.number)
+        wanted = select(*columns).where(found.number >= start).order_by(found.number)
+        return [
+            ShownEpoch(row.community, row.epoch, PartyId(row.owner), row.shown, row.number)
+            for row in self._connection.execute(wanted)
+        ]
 
     def put_join(self, party: PartyId, request: bytes, at_ms: int) -> None:
         """Keep the request under which a party joins; a repeat changes nothing."""

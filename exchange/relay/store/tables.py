@@ -174,5 +174,18 @@ prekey_bundle = Table("prekey_bundle", metadata, _data("hash", key=True), _party
 agreement_view = Table("agreement_view", metadata, _data("commitment", key=True), _number("number"), _data("view"))
 """Signed enforcement views, and the index of the directory entry that shows their commitment."""
 
+community = Table(
+    "community",
+    metadata,
+    _data("community", key=True),
+    _number("epoch", key=True),
+    _party("owner"),
+    _data("shown"),
+    _number("number"),
+    _data("notice"),
+    Index("ix_community_number", "number"),
+)
+"""Every epoch of every community that was announced, and the index of the directory entry that shows it. No roster."""
+
 join_request = Table("join_request", metadata, _party("party", key=True), _data("request"), _number("at_ms"))
 """The request under which each party joined."""

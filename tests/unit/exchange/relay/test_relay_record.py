@@ -53,7 +53,7 @@ class Bench:
         self.basis = AgreementRef(view.agreement_id, view.version, shown)
         views = {shown: view}
         directory = self.exchange.directory
-        self.snapshot = Snapshot(directory, rules_of(directory, views), views)
+        self.snapshot = Snapshot(directory, rules_of(directory, views, {}), views, {})
         self.sequencer = Sequencer()
         self.recorder = Recorder(EXCHANGE, self.exchange.promise, self.sequencer)
         self.judge = Judge(
