@@ -187,10 +187,9 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     narrowing = Narrowing(core)
     sender = Sender(core, relay, on_denied=narrowing.hurry)
     receipts = Receipts(core, wake=sender.wake)
-    hurry = asyncio.Event()
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
     outbox, shelf, sensors = Outbox(core, wake=sender.wake), Shelf(core), Sensors(core.database)
-    obligations = Obligations(core, on_receipts=receipts.hurry, hurry=hurry)
+    obligations = Obligations(core, on_receipts=receipts.hurry)
     return Node(
         home=home,
         config=config,
@@ -205,7 +204,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
             relay,
             agreements,
             on_urgent=receipts.hurry,
-            on_purge=hurry.set,
+            on_purge=obligations.hurry,
             on_agreement=publishing.hurry,
         ),
         publishing=publishing,
@@ -302,7 +301,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             StatusMethods(core, node.prekeys, node.relay, home=node.home, started_ms=node.started_ms),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
-            holding=HoldingMethods(core, node.shelf),
+            holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
         )
         people = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=True), Gate()], options=local_options())
         add_NodeServiceServicer_to_server(service, people)

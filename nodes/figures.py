@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 
 from exchange.envelope.model import Lane
 from nodes.core import Core
+from nodes.overdue import LINES, find
 from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
-from nodes.store import alarms, receiving, reports, sending
+from nodes.store import alarms, holding, receiving, reports, sending
 from nodes.store.rows import Alarm, Direction
 
 ALARMS_SHOWN = 50
@@ -25,6 +26,7 @@ class Counts:
     unreceipted: int
     quarantined: int
     reviews_due: int
+    overdue: int
     positions: dict[int, int]
     waiting: dict[int, int]
     """By lane: envelopes without an answer and rows that are not sealed yet."""
@@ -68,7 +70,8 @@ def _counts(connection: Connection, now_ms: int) -> Counts:
         received=by_direction.get(Direction.RECEIVED, 0),
         unreceipted=reports.count_unreceipted(connection),
         quarantined=receiving.count_set_aside(connection),
-        reviews_due=len(reports.to_ask(connection, now_ms)),
+        reviews_due=len(holding.to_decide(connection, now_ms, limit=LINES)),
+        overdue=len(find(connection, now_ms)),
         positions={lane: cursor.position for lane, cursor in receiving.cursors(connection).items()},
         waiting={int(lane): unanswered.get(lane, 0) + unsealed.get(lane, 0) for lane in Lane},
         alarms=alarms.open_alarms(connection, limit=ALARMS_SHOWN),

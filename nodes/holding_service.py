@@ -1,5 +1,6 @@
-"""The part of NodeService that is about reports in this node's keeping: export."""
+"""The part of NodeService that is about reports in this node's keeping: export, overdue, keep, purge."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from exchange.errors import BadInput
@@ -9,6 +10,8 @@ from nodes.caller import Caller
 from nodes.core import Core
 from nodes.exporting import export
 from nodes.handling_file import handling_file, marking
+from nodes.keeping import keep, purge
+from nodes.overdue import PATIENCE_MS, overdue
 from nodes.shelf import Shelf
 from nodes.v1 import holding_pb2 as pb
 
@@ -18,10 +21,11 @@ V = TypeVar("V", bound=Vocabulary)
 class HoldingMethods:
     """Reports that are held, as NodeService has them."""
 
-    def __init__(self, core: Core, shelf: Shelf) -> None:
-        """Call these use cases."""
+    def __init__(self, core: Core, shelf: Shelf, *, hurry: Callable[[], None]) -> None:
+        """Call these use cases; `hurry` lets what is to be destroyed go at once."""
         self._core = core
         self._shelf = shelf
+        self._hurry = hurry
 
     async def export(self, request: pb.ExportReportRequest, *, caller: Caller) -> pb.ExportReportResponse:
         """Hand content out, if what it is held under permits."""
@@ -38,6 +42,31 @@ class HoldingMethods:
             handling_yaml=handling_file(handed),
             marking=marking(handed.opened.label),
         )
+
+    async def overdue(self, request: pb.ListOverdueRequest) -> pb.ListOverdueResponse:
+        """List what is overdue."""
+        patience_ms = request.after_s * 1000 or PATIENCE_MS
+        found = await overdue(self._core, patience_ms=min(patience_ms, self._core.clock()))
+        return pb.ListOverdueResponse(
+            items=[
+                pb.OverdueItem(
+                    kind=each.kind, item=each.item.hex(), partner=each.partner, since_ms=each.since_ms, hint=each.hint
+                )
+                for each in found
+            ]
+        )
+
+    async def keep(self, request: pb.KeepReportRequest, *, caller: Caller) -> pb.KeepReportResponse:
+        """Keep a report for some days more."""
+        item = await self._shelf.find(request.id)
+        kept = await keep(self._core, item, days=request.days, who=caller.name)
+        return pb.KeepReportResponse(item=item.hex(), until_ms=kept.until_ms, purge_at_ms=kept.purge_at_ms)
+
+    async def purge(self, request: pb.PurgeReportRequest, *, caller: Caller) -> pb.PurgeReportResponse:
+        """Destroy a report in this node."""
+        item = await self._shelf.find(request.id)
+        await purge(self._core, item, who=caller.name, hurry=self._hurry)
+        return pb.PurgeReportResponse(item=item.hex())
 
 
 def _word(vocabulary: type[V], text: str, what: str) -> V:

@@ -75,6 +75,7 @@ class StatusMethods:
             disk_free_bytes=figures.disk_free,
             reviews_due=counts.reviews_due,
             alarms=[alarm.text for alarm in counts.alarms],
+            overdue=counts.overdue,
         )
 
 
@@ -178,3 +179,21 @@ class NodeService(NodeServiceServicer):
     ) -> holding_pb2.ExportReportResponse:
         """Hand content out for use elsewhere."""
         return await self._holding.export(request, caller=caller_of(context))
+
+    async def ListOverdue(
+        self, request: holding_pb2.ListOverdueRequest, context: Context
+    ) -> holding_pb2.ListOverdueResponse:
+        """List what is overdue."""
+        return await self._holding.overdue(request)
+
+    async def KeepReport(
+        self, request: holding_pb2.KeepReportRequest, context: Context
+    ) -> holding_pb2.KeepReportResponse:
+        """Keep a report that a person was asked about."""
+        return await self._holding.keep(request, caller=caller_of(context))
+
+    async def PurgeReport(
+        self, request: holding_pb2.PurgeReportRequest, context: Context
+    ) -> holding_pb2.PurgeReportResponse:
+        """Destroy a report here."""
+        return await self._holding.purge(request, caller=caller_of(context))

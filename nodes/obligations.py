@@ -28,12 +28,16 @@ ASIDE_KEPT_MS = 90 * 24 * 60 * 60 * 1000
 class Obligations:
     """Obligations of one node. For one event loop."""
 
-    def __init__(self, core: Core, *, on_receipts: Callable[[], None], hurry: asyncio.Event) -> None:
-        """`on_receipts` is called when receipts wait; `hurry` says that something is due at once."""
+    def __init__(self, core: Core, *, on_receipts: Callable[[], None]) -> None:
+        """`on_receipts` is called when receipts wait."""
         self._core = core
-        self._hurry = hurry
+        self._hurry = asyncio.Event()
         self._on_receipts = on_receipts
         self._log = get_logger(__name__)
+
+    def hurry(self) -> None:
+        """Look at once: something is to be destroyed now."""
+        self._hurry.set()
 
     async def run(self) -> None:
         """Purge what is due, now and then and when asked to, until cancelled."""

@@ -203,6 +203,9 @@ def _apply_line(connection: Connection, recipient: str, line: ReceiptLine, item:
     if line.status is ReceiptStatus.REFUSED and row.state is Reach.RECEIPTED:
         return None  # an envelope sealed anew came after the item was stored
     why = f"refused there: {line.reason}, step {line.step}" if line.status is ReceiptStatus.REFUSED else ""
-    stored_ms = line.at_ms if line.status is ReceiptStatus.STORED else row.receipted_ms
-    reports.change_addressees(connection, item, [recipient], state=reached, why=why, receipted_ms=stored_ms)
+    changed: dict[str, object] = {"state": reached, "why": why}
+    if line.status is ReceiptStatus.STORED:
+        ends = [row.purge_by_ms, line.at_ms + row.keep_ms if row.keep_ms else 0]
+        changed |= {"receipted_ms": line.at_ms, "purge_by_ms": min((end for end in ends if end), default=0)}
+    reports.change_addressees(connection, item, [recipient], **changed)
     return Event(item, now_ms, _STORY[line.status], recipient, why, line.envelope_hash)

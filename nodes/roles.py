@@ -55,6 +55,9 @@ MAY: dict[str, frozenset[Role]] = {
     "RetractReport": AUTHORS | RELEASERS | OFFICERS,
     # reports in this node's keeping
     "ExportReport": AUTHORS | RELEASERS | OFFICERS,
+    "ListOverdue": READERS,
+    "KeepReport": AUTHORS | RELEASERS | OFFICERS,
+    "PurgeReport": AUTHORS | RELEASERS | OFFICERS,
     # partners, agreements, keys, logs
     "ListPartners": ALL,
     "ListAgreements": ALL,

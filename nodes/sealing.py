@@ -23,7 +23,8 @@ from exchange.names import ExchangeName, PartyId
 from exchange.policy.binding import relay_label
 from exchange.policy.decide import decide
 from exchange.policy.decision import Decision, Item, Role, Rules
-from exchange.policy.model import Label, RelayLabel, Release
+from exchange.policy.model import Label, OnExpiry, RelayLabel, Release
+from exchange.policy.steps import DAY_MS
 from nodes.standing import against_control
 from nodes.store.rows import Addressee, Event, Outgoing, Reach, TakenSlot
 from nodes.trust import Snapshot
@@ -222,19 +223,24 @@ def _finish(drafts: Sequence[_Draft], ground: Ground, made: Round) -> None:
                 slots=slots,
             )
         )
-        for chosen in draft.chosen:
-            decision = chosen.decision
-            made.changed.append(
-                replace(
-                    chosen.row,
-                    state=Reach.SEALED,
-                    why="",
-                    on_change=False,
-                    envelope=each.envelope_hash,
-                    basis=decision.basis if decision else None,
-                    clause=decision.clause if decision else "",
-                )
-            )
+        made.changed += [_sealed(chosen, job, each.envelope_hash) for chosen in draft.chosen]
         if job.kind is EnvelopeKind.REPORT:
             detail = f"for {len(slots)} recipients"
             made.events.append(Event(job.item, ground.now_ms, "sealed", detail=detail, envelope=each.envelope_hash))
+
+
+def _sealed(chosen: _Chosen, job: Job, envelope: bytes) -> Addressee:
+    """Return where a recipient of a sealed envelope stands, and until when its node may keep what is in it."""
+    decision, label = chosen.decision, job.label
+    must = decision.obligations if decision else None
+    return replace(
+        chosen.row,
+        state=Reach.SEALED,
+        why="",
+        on_change=False,
+        envelope=envelope,
+        basis=decision.basis if decision else None,
+        clause=decision.clause if decision else "",
+        purge_by_ms=label.expires_ms if label is not None and label.on_expiry is OnExpiry.PURGE else 0,
+        keep_ms=must.retention_days * DAY_MS if must is not None else 0,
+    )

@@ -128,6 +128,7 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
             "quarantined": f"{reply.quarantined:,}",
             "waiting": ", ".join(f"{lane.lane} {lane.outbox:,}" for lane in reply.lanes) or "nothing",
             "reviews due": f"{reply.reviews_due:,}",
+            "overdue": f"{reply.overdue:,}" + (", see: concord report overdue" if reply.overdue else ""),
             "disk free": output.size(reply.disk_free_bytes),
             "running since": output.when(reply.started_ms),
         }

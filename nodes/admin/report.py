@@ -13,11 +13,16 @@ from nodes import templates
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, Yes
 from nodes.admin.plain import plain
-from nodes.admin.views import decisions_table, findings_list, report_row, trace_view
+from nodes.admin.views import PROVES, decisions_table, findings_list, report_row, trace_view
 from nodes.node_client import connect
 from nodes.reportfile import read_report_file
 from nodes.v1 import node_service_pb2 as pb
-from nodes.v1.holding_pb2 import ExportReportRequest
+from nodes.v1.holding_pb2 import (
+    ExportReportRequest,
+    KeepReportRequest,
+    ListOverdueRequest,
+    PurgeReportRequest,
+)
 
 app = typer.Typer(help="Write, check, push and follow reports.", no_args_is_help=True)
 
@@ -247,6 +252,72 @@ def export(
     write_private(out, reply.content)
     output.data(str(out))
     output.say(f"{reply.marking}; how it may be used: {beside}")
+
+
+@app.command()
+def overdue(
+    home: NodeHome = DEFAULT_HOME,
+    after: Annotated[float, typer.Option("--after", min=0, help="Hours that something may be missing.")] = 24.0,
+    as_json: Json = False,
+) -> None:
+    """List what partners have not confirmed, and what waits for a person here.
+
+    A confirmation proves a promise kept by the partner's software, not that nobody kept a copy; a missing one may only
+    mean that its node is cut off.
+
+    Example: concord report overdue --after 2
+    """
+    with connect(home) as node:
+        # Less than a second is a second: nothing at all would mean a day.
+        reply = node.ListOverdue(ListOverdueRequest(after_s=max(1, round(after * 3600))))
+    if as_json:
+        output.as_json(plain(reply)["items"])
+        return
+    rows = [(i.kind, output.short(i.item), i.partner, output.when(i.since_ms), i.hint) for i in reply.items]
+    output.table(("missing", "report", "partner", "since", "what to do"), rows, empty="nothing is overdue")
+    if any(item.kind in {"withdrawal", "destruction", "expiry"} for item in reply.items):
+        output.say(PROVES)
+
+
+@app.command()
+def keep(
+    report: Id,
+    days: Annotated[int, typer.Option("--days", min=1, help="Ask again after so many days.")],
+    home: NodeHome = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Keep a report whose review has come, or whose expiry asks a person; that is written into its story.
+
+    It is kept no longer than its originator and the agreement permit.
+
+    Example: concord report keep 3f9a1c --days 30
+    """
+    with connect(home) as node:
+        reply = node.KeepReport(KeepReportRequest(id=report, days=days))
+    if as_json:
+        output.as_json(plain(reply))
+        return
+    latest = f"; it is destroyed on {output.when(reply.purge_at_ms)}" if reply.purge_at_ms else ""
+    output.say(f"kept; you are asked again on {output.when(reply.until_ms)}{latest}")
+
+
+@app.command()
+def purge(report: Id, home: NodeHome = DEFAULT_HOME, yes: Yes = False, as_json: Json = False) -> None:
+    """Destroy a report in this node: its key, then its content. Its story stays.
+
+    What was exported is not reached: its handling file says where it was to be used, and the story who took it.
+
+    Example: concord report purge 3f9a1c
+    """
+    with connect(home) as node:
+        shown = node.ShowReport(pb.ShowReportRequest(id=report))
+        question = f"destroy {shown.summary.title or output.short(shown.summary.item)!r} in this node for good?"
+        output.ask(output.printable(question), yes=yes, refusal="nothing was destroyed")
+        reply = node.PurgeReport(PurgeReportRequest(id=shown.summary.item))
+    if as_json:
+        output.as_json(plain(reply))
+        return
+    output.say(f"it is being destroyed: concord report trace {output.short(reply.item)}")
 
 
 @app.command()

@@ -13,6 +13,8 @@ sending      sealed envelopes, sequence numbers, control statements, promises
 receiving    envelopes received, cursors, receipts, quarantine
 trust        the mirrored directory, checkpoints, prekey bundles, agreements
 alarms       what an operator must look at
+recalls      who was asked to withdraw something of ours, and who confirmed
+holding      reports in keeping: exports, what is overdue, what a person decides
 keys         keys.db: keys of reports and prekeys, which can be destroyed
 ===========  ==================================================================
 """

@@ -1,11 +1,13 @@
-"""What the node does with reports that it holds: exports, on an open transaction."""
+"""Reports in keeping: exports, what is overdue, what waits for a person, on an open transaction."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
-from nodes.store.rows import Export
+from exchange.envelope.model import EnvelopeKind
+from nodes.store import tables
+from nodes.store.rows import Export, ItemState, Reach
 from nodes.store.rule_tables import export
 from nodes.store.upsert import next_number
 
@@ -20,3 +22,85 @@ def exports_of(connection: Connection, items: Sequence[bytes]) -> list[Export]:
     """Return every time that one of these items was handed out, in order."""
     wanted = select(export).where(export.c.item.in_(list(items))).order_by(export.c.number)
     return [Export(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
+
+
+# -- what is overdue ---------------------------------------------------------------------------------------------------
+
+_audience = tables.audience.c
+_report = tables.report.c
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """One item at one partner, and since when something is missing."""
+
+    item: bytes
+    partner: str
+    since_ms: int
+    why: str = ""
+
+
+def unreceipted(connection: Connection, before_ms: int, *, limit: int) -> list[Late]:
+    """Return what the relay took for a partner before a time and the partner has not receipted, longest first."""
+    received = tables.promise.c.received_ms
+    wanted = (
+        select(_audience.item, _audience.recipient, received.label("since"), _audience.why)
+        .join(tables.promise, tables.promise.c.envelope == _audience.envelope)
+        .where(_audience.state == Reach.PROMISED, _audience.kind == int(EnvelopeKind.REPORT), received < before_ms)
+        .order_by(received, _audience.recipient)
+    )
+    return [Late(*row) for row in connection.execute(wanted.limit(limit))]
+
+
+def unsent(connection: Connection, before_ms: int, due_ms: int, *, limit: int) -> list[Late]:
+    """Return what was pushed before a time and still waits for something else than a time after `due_ms`."""
+    waits = (_audience.due_ms <= due_ms) | _audience.on_change
+    wanted = (
+        select(_audience.item, _audience.recipient, _report.stored_ms.label("since"), _audience.why)
+        .join(tables.report, _report.item == _audience.item)
+        .where(_audience.state == Reach.WAITING, waits, _report.stored_ms < before_ms)
+        .order_by(_report.stored_ms, _audience.recipient)
+    )
+    return [Late(*row) for row in connection.execute(wanted.limit(limit))]
+
+
+def unpurged(connection: Connection, before_ms: int, *, limit: int) -> list[Late]:
+    """Return what partners must have destroyed before a time, by label or agreement, and have not confirmed."""
+    ended = _audience.purge_by_ms
+    wanted = (
+        select(_audience.item, _audience.recipient, ended.label("since"), _audience.why)
+        .where(_audience.state == Reach.RECEIPTED, ended > 0, ended < before_ms)
+        .order_by(ended, _audience.recipient)
+    )
+    return [Late(*row) for row in connection.execute(wanted.limit(limit))]
+
+
+# -- what waits for a person -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A report that a person must decide on, or look at again."""
+
+    item: bytes
+    sender: str
+    ask_at_ms: int
+    review_at_ms: int
+
+
+def to_decide(connection: Connection, now_ms: int, *, limit: int) -> list[Asked]:
+    """Return reports whose label asks a person what to do with them now, or whose review has come, longest first."""
+    asked = (_report.ask_at_ms > 0) & (_report.ask_at_ms <= now_ms)
+    reviewed = (_report.review_at_ms > 0) & (_report.review_at_ms <= now_ms)
+    wanted = (
+        select(_report.item, _report.sender, _report.ask_at_ms, _report.review_at_ms)
+        .where(_report.state == ItemState.CURRENT, asked | reviewed)
+        .order_by(_report.number)
+    )
+    return [Asked(*row) for row in connection.execute(wanted.limit(limit))]
+
+
+def keep_until(connection: Connection, item: bytes, *, ask_at_ms: int, review_at_ms: int) -> None:
+    """Change when a person is asked about a report again."""
+    rows = update(tables.report).where(_report.item == item)
+    connection.execute(rows.values(ask_at_ms=ask_at_ms, review_at_ms=review_at_ms))

@@ -136,14 +136,6 @@ def to_purge(connection: Connection, now_ms: int, *, limit: int) -> list[Report]
     return [_to_report(row) for row in connection.execute(select(tables.report).where(due).limit(limit))]
 
 
-def to_ask(connection: Connection, now_ms: int) -> list[bytes]:
-    """Return current versions for which an operator must decide, or whose review has come."""
-    asked = and_(_report.ask_at_ms > 0, _report.ask_at_ms <= now_ms)
-    reviewed = and_(_report.review_at_ms > 0, _report.review_at_ms <= now_ms)
-    wanted = select(_report.item).where(_report.state == ItemState.CURRENT, asked | reviewed)
-    return list(connection.execute(wanted).scalars())
-
-
 def stored_items(connection: Connection, *, after: bytes, limit: int) -> list[bytes]:
     """Return items that are not purged, in order of the hash, to compare with the keys."""
     wanted = select(_report.item).where(_report.item > after, _report.state != ItemState.PURGED)
@@ -309,6 +301,8 @@ def _from_addressee(each: Addressee, number: int) -> dict[str, Any]:
         "clause": each.clause,
         "envelope": each.envelope,
         "receipted_ms": each.receipted_ms,
+        "purge_by_ms": each.purge_by_ms,
+        "keep_ms": each.keep_ms,
     }
 
 
@@ -329,6 +323,8 @@ def _to_addressee(row: AnyRow) -> Addressee:
         clause=row.clause,
         envelope=row.envelope,
         receipted_ms=row.receipted_ms,
+        purge_by_ms=row.purge_by_ms,
+        keep_ms=row.keep_ms,
         number=row.number,
     )
 

@@ -103,6 +103,10 @@ class Addressee:
     clause: str = ""
     envelope: bytes = b""
     receipted_ms: int = 0
+    purge_by_ms: int = 0
+    """When its node must have destroyed it; 0 for never."""
+    keep_ms: int = 0
+    """How long its node may keep it, from when it stores it; 0 for no limit."""
     number: int = 0
 
 

@@ -66,8 +66,17 @@ audience = Table(
     text("clause"),
     data("envelope"),
     number("receipted_ms"),
+    number("purge_by_ms"),
+    number("keep_ms"),
 )
 """Where an item stands with each recipient; of control statements only until the relay has promised them."""
+
+Index(
+    "ix_audience_purge_by_ms",
+    audience.c.purge_by_ms,
+    sqlite_where=audience.c.state == "receipted",
+    postgresql_where=audience.c.state == "receipted",
+)
 
 Index(
     "ix_audience_todo",

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nodes/v1/holding.proto\x12\x08nodes.v1\"f\n\x13\x45xportReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\r\n\x05place\x18\x04 \x01(\t\x12\x13\n\x0b\x61s_evidence\x18\x05 \x01(\x08\"]\n\x14\x45xportReportResponse\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x15\n\rhandling_yaml\x18\x03 \x01(\x0c\x12\x0f\n\x07marking\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nodes/v1/holding.proto\x12\x08nodes.v1\"f\n\x13\x45xportReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\r\n\x05place\x18\x04 \x01(\t\x12\x13\n\x0b\x61s_evidence\x18\x05 \x01(\x08\"]\n\x14\x45xportReportResponse\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x15\n\rhandling_yaml\x18\x03 \x01(\x0c\x12\x0f\n\x07marking\x18\x04 \x01(\t\"%\n\x12ListOverdueRequest\x12\x0f\n\x07\x61\x66ter_s\x18\x01 \x01(\x04\"Z\n\x0bOverdueItem\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x04\x12\x0c\n\x04hint\x18\x05 \x01(\t\";\n\x13ListOverdueResponse\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.nodes.v1.OverdueItem\"-\n\x11KeepReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\r\"I\n\x12KeepReportResponse\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\x10\n\x08until_ms\x18\x02 \x01(\x04\x12\x13\n\x0bpurge_at_ms\x18\x03 \x01(\x04\" \n\x12PurgeReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\"#\n\x13PurgeReportResponse\x12\x0c\n\x04item\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,4 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTREPORTREQUEST']._serialized_end=138
   _globals['_EXPORTREPORTRESPONSE']._serialized_start=140
   _globals['_EXPORTREPORTRESPONSE']._serialized_end=233
+  _globals['_LISTOVERDUEREQUEST']._serialized_start=235
+  _globals['_LISTOVERDUEREQUEST']._serialized_end=272
+  _globals['_OVERDUEITEM']._serialized_start=274
+  _globals['_OVERDUEITEM']._serialized_end=364
+  _globals['_LISTOVERDUERESPONSE']._serialized_start=366
+  _globals['_LISTOVERDUERESPONSE']._serialized_end=425
+  _globals['_KEEPREPORTREQUEST']._serialized_start=427
+  _globals['_KEEPREPORTREQUEST']._serialized_end=472
+  _globals['_KEEPREPORTRESPONSE']._serialized_start=474
+  _globals['_KEEPREPORTRESPONSE']._serialized_end=547
+  _globals['_PURGEREPORTREQUEST']._serialized_start=549
+  _globals['_PURGEREPORTREQUEST']._serialized_end=581
+  _globals['_PURGEREPORTRESPONSE']._serialized_start=583
+  _globals['_PURGEREPORTRESPONSE']._serialized_end=618
 # @@protoc_insertion_point(module_scope)

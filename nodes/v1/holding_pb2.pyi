@@ -5,8 +5,10 @@ What a node does with reports that it holds: hand them out, keep them, destroy t
 Specification: docs/spec/node-api.md.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -89,3 +91,187 @@ class ExportReportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportReportResponse: _TypeAlias = ExportReportResponse  # noqa: Y015
+
+@_typing.final
+class ListOverdueRequest(_message.Message):
+    """What is overdue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_S_FIELD_NUMBER: _builtins.int
+    after_s: _builtins.int
+    """How long something may be missing, seconds; 0 means a day."""
+    def __init__(
+        self,
+        *,
+        after_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_s", b"after_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOverdueRequest: _TypeAlias = ListOverdueRequest  # noqa: Y015
+
+@_typing.final
+class OverdueItem(_message.Message):
+    """One thing that is missing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """receipt, unsent, withdrawal, destruction, expiry, decision or review."""
+    item: _builtins.str
+    """Item hash, hexadecimal."""
+    partner: _builtins.str
+    """Partner that has not confirmed; of a decision or a review, where the report came from."""
+    since_ms: _builtins.int
+    """Since when."""
+    hint: _builtins.str
+    """What to do."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        item: _builtins.str = ...,
+        partner: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        hint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hint", b"hint", "item", b"item", "kind", b"kind", "partner", b"partner", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverdueItem: _TypeAlias = OverdueItem  # noqa: Y015
+
+@_typing.final
+class ListOverdueResponse(_message.Message):
+    """Everything that is overdue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverdueItem]:
+        """By kind, longest first; at most 1,000 of each."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___OverdueItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOverdueResponse: _TypeAlias = ListOverdueResponse  # noqa: Y015
+
+@_typing.final
+class KeepReportRequest(_message.Message):
+    """A person has looked at a report and keeps it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As in ShowReportRequest."""
+    days: _builtins.int
+    """How many days more."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeepReportRequest: _TypeAlias = KeepReportRequest  # noqa: Y015
+
+@_typing.final
+class KeepReportResponse(_message.Message):
+    """It stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    PURGE_AT_MS_FIELD_NUMBER: _builtins.int
+    item: _builtins.str
+    """Item hash, hexadecimal."""
+    until_ms: _builtins.int
+    """When a person is asked again."""
+    purge_at_ms: _builtins.int
+    """When it must be destroyed at the latest; 0 for never."""
+    def __init__(
+        self,
+        *,
+        item: _builtins.str = ...,
+        until_ms: _builtins.int = ...,
+        purge_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "purge_at_ms", b"purge_at_ms", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeepReportResponse: _TypeAlias = KeepReportResponse  # noqa: Y015
+
+@_typing.final
+class PurgeReportRequest(_message.Message):
+    """Destroy a report here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As in ShowReportRequest."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeReportRequest: _TypeAlias = PurgeReportRequest  # noqa: Y015
+
+@_typing.final
+class PurgeReportResponse(_message.Message):
+    """It is durable that it goes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    item: _builtins.str
+    """Item hash, hexadecimal."""
+    def __init__(
+        self,
+        *,
+        item: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeReportResponse: _TypeAlias = PurgeReportResponse  # noqa: Y015

@@ -121,6 +121,21 @@ class NodeServiceStub:
                 request_serializer=nodes_dot_v1_dot_holding__pb2.ExportReportRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_holding__pb2.ExportReportResponse.FromString,
                 _registered_method=True)
+        self.ListOverdue = channel.unary_unary(
+                '/nodes.v1.NodeService/ListOverdue',
+                request_serializer=nodes_dot_v1_dot_holding__pb2.ListOverdueRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_holding__pb2.ListOverdueResponse.FromString,
+                _registered_method=True)
+        self.KeepReport = channel.unary_unary(
+                '/nodes.v1.NodeService/KeepReport',
+                request_serializer=nodes_dot_v1_dot_holding__pb2.KeepReportRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_holding__pb2.KeepReportResponse.FromString,
+                _registered_method=True)
+        self.PurgeReport = channel.unary_unary(
+                '/nodes.v1.NodeService/PurgeReport',
+                request_serializer=nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.FromString,
+                _registered_method=True)
 
 
 class NodeServiceServicer:
@@ -248,6 +263,27 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOverdue(self, request, context):
+        """What should have been confirmed and was not, and what waits for a person.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepReport(self, request, context):
+        """Keep a report whose review or expiry asks a person.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeReport(self, request, context):
+        """Destroy a report in this node.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -335,6 +371,21 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ExportReport,
                     request_deserializer=nodes_dot_v1_dot_holding__pb2.ExportReportRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_holding__pb2.ExportReportResponse.SerializeToString,
+            ),
+            'ListOverdue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOverdue,
+                    request_deserializer=nodes_dot_v1_dot_holding__pb2.ListOverdueRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_holding__pb2.ListOverdueResponse.SerializeToString,
+            ),
+            'KeepReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepReport,
+                    request_deserializer=nodes_dot_v1_dot_holding__pb2.KeepReportRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_holding__pb2.KeepReportResponse.SerializeToString,
+            ),
+            'PurgeReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeReport,
+                    request_deserializer=nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -797,6 +848,87 @@ class NodeService:
             '/nodes.v1.NodeService/ExportReport',
             nodes_dot_v1_dot_holding__pb2.ExportReportRequest.SerializeToString,
             nodes_dot_v1_dot_holding__pb2.ExportReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOverdue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ListOverdue',
+            nodes_dot_v1_dot_holding__pb2.ListOverdueRequest.SerializeToString,
+            nodes_dot_v1_dot_holding__pb2.ListOverdueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/KeepReport',
+            nodes_dot_v1_dot_holding__pb2.KeepReportRequest.SerializeToString,
+            nodes_dot_v1_dot_holding__pb2.KeepReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/PurgeReport',
+            nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.SerializeToString,
+            nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

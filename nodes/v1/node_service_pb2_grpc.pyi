@@ -71,6 +71,12 @@ class NodeServiceStub:
 
     Hand content out for use elsewhere, if its obligations permit; it is written down.
     """
+    ListOverdue: _grpc.UnaryUnaryMultiCallable[_holding_pb2.ListOverdueRequest, _holding_pb2.ListOverdueResponse]
+    """What should have been confirmed and was not, and what waits for a person."""
+    KeepReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.KeepReportRequest, _holding_pb2.KeepReportResponse]
+    """Keep a report whose review or expiry asks a person."""
+    PurgeReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.PurgeReportRequest, _holding_pb2.PurgeReportResponse]
+    """Destroy a report in this node."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -114,6 +120,12 @@ class NodeServiceAsyncStub(NodeServiceStub):
 
     Hand content out for use elsewhere, if its obligations permit; it is written down.
     """
+    ListOverdue: _aio.UnaryUnaryMultiCallable[_holding_pb2.ListOverdueRequest, _holding_pb2.ListOverdueResponse]  # type: ignore[assignment]
+    """What should have been confirmed and was not, and what waits for a person."""
+    KeepReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.KeepReportRequest, _holding_pb2.KeepReportResponse]  # type: ignore[assignment]
+    """Keep a report whose review or expiry asks a person."""
+    PurgeReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.PurgeReportRequest, _holding_pb2.PurgeReportResponse]  # type: ignore[assignment]
+    """Destroy a report in this node."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of one node, over a Unix socket in a directory that only its owner can enter."""
@@ -256,6 +268,30 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Hand content out for use elsewhere, if its obligations permit; it is written down.
         """
+
+    @_abc_1.abstractmethod
+    def ListOverdue(
+        self,
+        request: _holding_pb2.ListOverdueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holding_pb2.ListOverdueResponse, _abc.Awaitable[_holding_pb2.ListOverdueResponse]]:
+        """What should have been confirmed and was not, and what waits for a person."""
+
+    @_abc_1.abstractmethod
+    def KeepReport(
+        self,
+        request: _holding_pb2.KeepReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holding_pb2.KeepReportResponse, _abc.Awaitable[_holding_pb2.KeepReportResponse]]:
+        """Keep a report whose review or expiry asks a person."""
+
+    @_abc_1.abstractmethod
+    def PurgeReport(
+        self,
+        request: _holding_pb2.PurgeReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holding_pb2.PurgeReportResponse, _abc.Awaitable[_holding_pb2.PurgeReportResponse]]:
+        """Destroy a report in this node."""
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

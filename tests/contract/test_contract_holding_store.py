@@ -1,6 +1,7 @@
 """What the node's store promises about reports in its keeping, on every kind of database."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,8 +12,8 @@ from exchange.receipts.model import ReceiptStatus, RetractionAction
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from nodes.app import MIGRATIONS
-from nodes.store import holding, recalls, reports
-from nodes.store.rows import Addressee, Direction, Export, ItemState, Reach, Recall, Report
+from nodes.store import holding, recalls, reports, sending
+from nodes.store.rows import Addressee, Direction, Export, ItemState, KeptPromise, Reach, Recall, Report
 
 NOW = 1_700_000_000_000
 ITEM, OTHER = bytes([1]) * 32, bytes([2]) * 32
@@ -39,6 +40,58 @@ def test_exports_are_written_down_in_order(database: Database) -> None:
     ]
     assert [row.number for row in found] == sorted(row.number for row in found)
 
+
+# -- what is overdue, and what waits for a person ----------------------------------------------------------------------
+
+
+def an_addressee(number: int, state: Reach, **changes: object) -> Addressee:
+    row = Addressee(bytes([number]) * 32, "XV", int(EnvelopeKind.REPORT), int(Lane.ROUTINE), state)
+    return replace(row, envelope=bytes([number]) * 32, **changes)  # type: ignore[arg-type]
+
+
+def put(database: Database, report: Report, *rows: Addressee) -> None:
+    database.write_now(partial(reports.add_report, report=report))
+    database.write_now(partial(reports.add_addressees, addressees=rows))
+
+
+def test_what_the_relay_took_and_nobody_receipted_is_late(database: Database) -> None:
+    put(database, a_version(1), an_addressee(1, Reach.PROMISED))
+    put(database, a_version(2), an_addressee(2, Reach.RECEIPTED))
+    for number in (1, 2):
+        promise = KeptPromise(bytes([number]) * 32, bytes([number]) * 32, number, 1, NOW, ours=True, promise=b"p")
+        database.write_now(partial(sending.add_promises, promises=[promise]))
+    late = database.read_now(partial(holding.unreceipted, before_ms=NOW + 1, limit=9))
+    assert [(each.item, each.partner, each.since_ms) for each in late] == [(ITEM, "XV", NOW)]
+    assert database.read_now(partial(holding.unreceipted, before_ms=NOW, limit=9)) == []
+
+
+def test_what_waits_is_late_unless_it_waits_for_a_time(database: Database) -> None:
+    put(database, a_version(1), an_addressee(1, Reach.WAITING, due_ms=NOW + 5))
+    put(database, a_version(2), an_addressee(2, Reach.WAITING, due_ms=2**62, on_change=True))
+    put(database, a_version(3), an_addressee(3, Reach.WAITING, why="waiting: no prekey"))
+    late = database.read_now(partial(holding.unsent, before_ms=NOW + 1, due_ms=NOW, limit=9))
+    assert [each.item[0] for each in late] == [2, 3]
+    assert database.read_now(partial(holding.unsent, before_ms=NOW, due_ms=NOW, limit=9)) == []
+
+
+def test_what_a_partner_must_have_destroyed_is_late_until_it_says_so(database: Database) -> None:
+    put(database, a_version(1), an_addressee(1, Reach.RECEIPTED, purge_by_ms=NOW - 1))
+    put(database, a_version(2), an_addressee(2, Reach.PURGED, purge_by_ms=NOW - 1))
+    put(database, a_version(3), an_addressee(3, Reach.RECEIPTED))
+    assert [each.item for each in database.read_now(partial(holding.unpurged, before_ms=NOW, limit=9))] == [ITEM]
+
+
+def test_a_report_asks_a_person_until_somebody_decides(database: Database) -> None:
+    put(database, replace(a_version(1), ask_at_ms=NOW))
+    put(database, replace(a_version(2), review_at_ms=NOW + 1))
+    put(database, replace(a_version(3, state=ItemState.REPLACED), ask_at_ms=NOW))
+    look = partial(holding.to_decide, now_ms=NOW, limit=9)
+    assert [each.item for each in database.read_now(look)] == [ITEM]
+    database.write_now(partial(holding.keep_until, item=ITEM, ask_at_ms=NOW + 9, review_at_ms=0))
+    assert database.read_now(look) == []
+
+
+# -- recalls -----------------------------------------------------------------------------------------------------------
 
 WITHDRAW, PURGE = int(RetractionAction.WITHDRAW), int(RetractionAction.PURGE)
 

@@ -30,6 +30,21 @@ def upgrade() -> None:
     )
     op.create_index("ix_export_item", "export", ["item"], unique=False)
     _make_recall()
+    with op.batch_alter_table("audience") as audience:
+        for name in ("purge_by_ms", "keep_ms"):
+            audience.add_column(sa.Column(name, NUMBER, autoincrement=False, nullable=False, server_default="0"))
+    with op.batch_alter_table("audience") as audience:
+        for name in ("purge_by_ms", "keep_ms"):
+            audience.alter_column(name, server_default=None)
+    receipted = sa.text("state = 'receipted'")
+    op.create_index(
+        "ix_audience_purge_by_ms",
+        "audience",
+        ["purge_by_ms"],
+        unique=False,
+        sqlite_where=receipted,
+        postgresql_where=receipted,
+    )
 
 
 def _make_recall() -> None:
