@@ -7,12 +7,12 @@ text, label_fields          labels as people write them (label_yaml writes them 
 agreement_text, agreement   agreements as people write them; the view derived from the text; the commitment
 strict_yaml, fields         reading YAML strictly, with the line of every error
 communities/                groups with epochs and rosters, and whom they reach
-decision                    what a decision is made of and made from
+decision, question          what a decision is made of and made from
 decide, steps, audience     the decision
 onward, consent             its step 8: passing on what others originated
+holding, use, record        what a report is held under, what for it is handed out, decisions written down
 explain, remedies           sentences for people
 readers                     who may read it inside a partner, and the rule of a product
-explain                     sentences for people
 ==========================  ==============================================================================
 
 Pure. Specification: docs/spec/policy.md.

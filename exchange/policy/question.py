@@ -1,0 +1,71 @@
+"""A question to the sharing rules: every input of one call of decide(), and as much of it as the answer depends on.
+
+Pure. What is left out shows nobody more of an alliance than the decision took. record.py writes questions down.
+"""
+
+from dataclasses import dataclass, replace
+
+from exchange.names import PartyId
+from exchange.policy.communities.model import EpochInForce, parse_via
+from exchange.policy.decide import decide
+from exchange.policy.decision import Decision, Item, Role, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call of decide()."""
+
+    role: Role
+    sender: PartyId
+    recipient: PartyId
+    now_ms: int
+    item: Item
+    rules: Rules
+
+    def answer(self) -> Decision:
+        """Decide."""
+        return decide(
+            self.item,
+            sender=self.sender,
+            recipient=self.recipient,
+            rules=self.rules,
+            now_ms=self.now_ms,
+            role=self.role,
+        )
+
+
+def relevant(question: Question) -> Question:
+    """Return the question with as much of the rules as its answer depends on; the answer is the same."""
+    item, rules, pair = question.item, question.rules, {question.sender, question.recipient}
+    targets = item.release.to if item.release is not None else ()
+    named = {target.community.id for target in targets if target.community is not None}
+    via = parse_via(item.slot.via) if item.slot is not None else None
+    if via is not None:
+        named.add(via[0])
+    communities = {name: [_for(pair, each) for each in rules.communities.get(name, ())] for name in sorted(named)}
+    owners = {each.held.head.owner for epochs in communities.values() for each in epochs if each.held is not None}
+    if question.role is Role.SENDER:
+        ids = {target.agreement for target in targets}
+        cited = [each for each in rules.agreements.values() if pair <= set(each.view.parties) or each.ref.id in ids]
+    else:
+        basis = item.slot.basis if item.slot is not None else None
+        found = rules.agreements.get(basis.commitment) if basis is not None else None
+        cited = [] if found is None else [found]
+    return replace(
+        question,
+        rules=Rules.of(
+            rules.exchange,
+            cited,
+            {party: standing for party, standing in rules.standings.items() if party in pair | owners},
+            as_of_ms=rules.as_of_ms,
+            communities={name: epochs for name, epochs in communities.items() if epochs},
+        ),
+    )
+
+
+def _for(pair: set[PartyId], known: EpochInForce) -> EpochInForce:
+    """Return an epoch without the members that are not asked about."""
+    if known.held is None:
+        return known
+    members = {party: member for party, member in known.held.members.items() if party in pair}
+    return replace(known, held=replace(known.held, members=members, whole=False))
