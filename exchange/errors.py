@@ -14,6 +14,7 @@ ExchangeError
 │   ├── BadEnvelope           carries the number of the check that failed
 │   └── BadStatement          a directory statement that does not hold where it stands
 ├── PolicyDenied              the sharing rules refuse
+│   └── MarkNotCarried        a marking that another scheme cannot say without widening it
 ├── NotAuthenticated          nobody we know, or not over a channel that we accept
 ├── NotAllowed                known, but not for this
 ├── NotFound
@@ -142,6 +143,13 @@ class PolicyDenied(ExchangeError):
 
     reason = "POLICY_DENIED"
     public = "The sharing rules do not permit this delivery."
+
+
+class MarkNotCarried(PolicyDenied):
+    """The label says what another scheme cannot say; written there it would be wider."""
+
+    reason = "MARK_NOT_CARRIED"
+    public = "A marking cannot be carried over without widening it."
 
 
 class NotAuthenticated(ExchangeError):

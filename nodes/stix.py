@@ -10,7 +10,7 @@ and the store rest on:
 4. every marking understood; the strictest is the report's least TLP;
 5. places as ISO 3166-1 alpha-2 codes (XA to XZ are user-assigned, for exercises).
 
-Sources: STIX 2.1 OASIS Standard; TLP 2.0 marking ids of the OASIS common object repository; TLP 1 ids of STIX 2.0.
+Source: STIX 2.1 OASIS Standard. Markings are those of exchange/policy/mappings/stix.py.
 """
 
 import json
@@ -25,6 +25,7 @@ import orjson
 from exchange.envelope.model import REPORT_KINDS
 from exchange.errors import BadReport, MalformedInput, TooLarge
 from exchange.limits import REPORT_BYTES, STIX_DEPTH, STIX_OBJECTS
+from exchange.policy.mappings.stix import TLP_BY_MARKING, TLP_EXTENSION
 from exchange.policy.model import Tlp
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -32,21 +33,6 @@ JsonObject = dict[str, Json]
 
 EXTENSION = "extension-definition--6b8a1f0e-3c55-4d2b-9f5e-2a7c1d9e4b60"
 """The Overseas Security Report property extension."""
-
-TLP_EXTENSION = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
-
-TLP_BY_MARKING: Mapping[str, Tlp] = {
-    "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487": Tlp.CLEAR,
-    "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb": Tlp.GREEN,
-    "marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421": Tlp.AMBER,
-    "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003": Tlp.AMBER_STRICT,
-    "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1": Tlp.RED,
-    # TLP 1, which many tools still write.
-    "marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9": Tlp.CLEAR,
-    "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da": Tlp.GREEN,
-    "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82": Tlp.AMBER,
-    "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed": Tlp.RED,
-}
 
 TITLE_CHARS = 500
 """Of a report's title as lists show it: a thousand of them fit into one answer, whatever partners write."""
