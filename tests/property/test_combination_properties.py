@@ -10,9 +10,9 @@ from exchange.policy.agreement import ref_of
 from exchange.policy.combine import Combination, Source, combine, limits_of, meet
 from exchange.policy.decide import AgreementInForce, Item, Rules, who_gets
 from exchange.policy.decision import Obligations
-from exchange.policy.model import Duty, Handling, Label, LegalBasis, Release
+from exchange.policy.model import Duty, Handling, Label, LegalBasis, Release, Target
 from exchange.policy.product import label_of, wider
-from tests.support.policy_builders import NOW, XA
+from tests.support.policy_builders import NOW, XA, XB
 from tests.support.policy_worlds import PLACES, easy, labels, reached, releases
 
 BASIS = LegalBasis("mou", "Memorandum of the product")
@@ -91,6 +91,8 @@ VARIED = ("tlp", "categories", "purposes", "about", "use_in", "personal_data", "
 def pairs(draw: st.DrawFn) -> tuple[Source, Source, Rules]:
     """Two sources of XA that differ in some fields, in a world where most reports reach somebody."""
     label, release, rules = draw(easy())
+    label = replace(label, originators=draw(st.sampled_from([(XA,), (XA,), (XA,), (XA, XB)])))
+    release = replace(release, to=draw(st.sampled_from([release.to, (Target(everyone=True),)])))
     other = draw(labels())
     changed = {name: getattr(other, name) for name in draw(st.sets(st.sampled_from(VARIED), max_size=3))}
     if "onward" in changed:
@@ -99,7 +101,8 @@ def pairs(draw: st.DrawFn) -> tuple[Source, Source, Rules]:
         rules = about_only(rules, place)
         label = replace(label, about=draw(st.sampled_from([(), (place,)])))
         changed["about"] = draw(st.sampled_from([(), (place,)]))
-    return Source(label, release), Source(replace(label, **changed), draw(releases())), rules
+    audience = draw(st.sampled_from([release, replace(release, to=(Target(partner=XB),)), draw(releases())]))
+    return Source(label, release), Source(replace(label, **changed), audience), rules
 
 
 def about_only(rules: Rules, place: str) -> Rules:
@@ -113,7 +116,7 @@ def about_only(rules: Rules, place: str) -> Rules:
     return Rules.of(rules.exchange, limited, rules.standings)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(pairs())
 def test_a_combination_reaches_only_whom_every_source_reaches(pair: tuple[Source, Source, Rules]) -> None:
     """Invariants 2 and 7: what is merged is no wider than any part, in whom it reaches and what they may do."""

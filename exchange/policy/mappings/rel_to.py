@@ -130,6 +130,12 @@ def from_label(label: Label, release: Release, *, codes: Mapping[PartyId, str]) 
         found[code] = found.get(code, False) or party in release.display_only
     full = tuple(code for code, shown in found.items() if not shown)
     closed = label.onward is OnwardRule.NONE
+    if closed and named and not full:
+        raise MarkNotCarried(
+            "DISPLAY ONLY alone does not forbid passing it on",
+            place="onward",
+            hint="send it inside the exchange instead",
+        )
     return Dissemination(
         rel_to=() if closed else full,
         eyes_only=full if closed else (),

@@ -10,7 +10,7 @@ the MISP taxonomy `tlp`.
 from collections.abc import Iterable
 
 from exchange.policy.mappings.together import Plain, one_word, together
-from exchange.policy.model import Label, OnwardRule, Tlp
+from exchange.policy.model import HOPS_MAX, Label, OnwardRule, Tlp
 from exchange.policy.text import ONWARD
 
 WORDS = {**{tlp.word: tlp for tlp in Tlp}, "white": Tlp.CLEAR}
@@ -48,6 +48,8 @@ def of_level(level: Tlp) -> Plain:
 def level_for(label: Label) -> Tlp:
     """Return the level to write: the label's own, or the next that permits no more passing on than the label does."""
     onward = OnwardRule.NONE if label.orcon else label.onward
+    if onward is OnwardRule.FREE and label.max_hops < HOPS_MAX:
+        onward = OnwardRule.COMMUNITY  # CLEAR knows no end
     return next(level for level in Tlp if level >= label.tlp and ONWARD[level] <= onward)
 
 
