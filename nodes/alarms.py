@@ -25,6 +25,9 @@ GAP = "gap"
 AGREEMENT = "agreement"
 """An agreement does not hold, or is published without this party's signature."""
 
+COMMUNITY = "community"
+"""A community's owner contradicts itself, or the relay does not show what it was told."""
+
 PREKEYS = "prekeys"
 """The directory names prekeys of this party that this node did not make, or own prekeys run out."""
 

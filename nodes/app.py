@@ -31,11 +31,15 @@ from exchange.runtime.relay_info import RelayInfo, read_relay_info
 from exchange.runtime.tls import server_credentials
 from nodes.agreements import Agreements
 from nodes.alarms import Alarms
+from nodes.announcing import Announcing
 from nodes.auditor import Auditor
+from nodes.communities import Communities
 from nodes.config import NodeConfig, load
+from nodes.convening import Convening
 from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
 from nodes.gate import Gate
+from nodes.history import CommunityHistory
 from nodes.holding_service import HoldingMethods
 from nodes.keybox import Keybox
 from nodes.keystore import NodeKeys, load_keys
@@ -76,6 +80,16 @@ _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """What has to do with communities."""
+
+    communities: Communities
+    convening: Convening
+    announcing: Announcing
+    history: CommunityHistory
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """Everything that runs."""
 
@@ -84,6 +98,7 @@ class Node:
     core: Core
     relay: RelayClient
     agreements: Agreements
+    groups: Groups
     sync: Sync
     outbox: Outbox
     sender: Sender
@@ -185,7 +200,9 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     )
     agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
     narrowing = Narrowing(core)
-    sender = Sender(core, relay, on_denied=narrowing.hurry)
+    announce = asyncio.Event()
+    sender = Sender(core, relay, on_denied=narrowing.hurry, on_answer=announce.set)
+    groups = _groups(core, relay, wake=sender.wake, announce=announce)
     receipts = Receipts(core, wake=sender.wake)
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
     outbox, shelf, sensors = Outbox(core, wake=sender.wake), Shelf(core), Sensors(core.database)
@@ -196,13 +213,15 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         core=core,
         relay=relay,
         agreements=agreements,
-        sync=Sync(core, relay, agreements, on_change=sender.wake),
+        groups=groups,
+        sync=Sync(core, relay, agreements, on_change=partial(_each, sender.wake, groups.history.hurry)),
         outbox=outbox,
         sender=sender,
         receiver=Receiver(
             core,
             relay,
             agreements,
+            groups.communities,
             on_urgent=receipts.hurry,
             on_purge=obligations.hurry,
             on_agreement=publishing.hurry,
@@ -221,10 +240,27 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     )
 
 
+def _groups(core: Core, relay: RelayClient, *, wake: Callable[[], None], announce: asyncio.Event) -> Groups:
+    history = CommunityHistory(core, wake=wake)
+    communities = Communities(core, on_change=partial(_each, wake, history.hurry))
+    return Groups(
+        communities=communities,
+        convening=Convening(core, communities, on_change=partial(_each, wake, announce.set)),
+        announcing=Announcing(core, relay, communities, hurry=announce),
+        history=history,
+    )
+
+
+def _each(*calls: Callable[[], None]) -> None:
+    for call in calls:
+        call()
+
+
 async def _load(node: Node) -> None:
     await node.obligations.recover()
     await node.sync.load()
     await node.agreements.load()
+    await node.groups.communities.load()
     await node.sender.load()
     await node.receiver.load()
 
@@ -241,6 +277,8 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.obligations.run,
         partial(node.narrowing.run, wake=node.sender.wake),
         node.publishing.run,
+        node.groups.announcing.run,
+        node.groups.history.run,
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [

@@ -4,19 +4,19 @@
 2. Its label is found: the label that was given, else the bundle's own handling, else the sensor's default. What the
    label leaves out, the node's label defaults may fill in. Without a label it is refused.
 3. The label must fit the content: not weaker than any marking in it, and naming every place that it is about.
-4. The audience must be partners that the directory knows.
+4. The audience must be partners that the directory knows, and communities in which this node may publish now.
 5. The audience is taken out of the content: recipients must not learn it. From here on the bytes never change.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from exchange.crypto.random import random_bytes
 from exchange.envelope.model import REPORT_MEDIA_TYPE, Lane
 from exchange.errors import BadLabel, BadReport
 from exchange.names import ID_BYTES, PartyId
-from exchange.policy.model import Label, Release
+from exchange.policy.model import CommunityTarget, Label, Release
 from exchange.policy.text import ParsedLabel, label_from_mapping, parse_label
 from nodes.handling import label_of_handling
 from nodes.stix import LANE_BY_PRECEDENCE, StixReport, read_report, without_audience
@@ -60,6 +60,8 @@ class Desk:
     """Every partner that the directory knows, this one included."""
     defaults: Mapping[str, Any]
     """Label fields that this node fills in when a label leaves them out."""
+    communities: Mapping[str, CommunityTarget] = field(default_factory=dict)
+    """Communities in which this node may publish, by name and by id, each at the epoch in force."""
 
 
 def author(
@@ -106,10 +108,20 @@ def author(
 
 def _label(report: StixReport, given: bytes, sensor: bytes, desk: Desk, now_ms: int) -> ParsedLabel:
     if given:
-        return parse_label(given, originator=desk.me, now_ms=now_ms, defaults=desk.defaults)
+        return _parsed(given, desk, now_ms)
     if report.handling is not None or not sensor:
-        return label_from_mapping(label_of_handling(report), originator=desk.me, now_ms=now_ms, defaults=desk.defaults)
-    return parse_label(sensor, originator=desk.me, now_ms=now_ms, defaults=desk.defaults)
+        return label_from_mapping(
+            label_of_handling(report),
+            originator=desk.me,
+            now_ms=now_ms,
+            defaults=desk.defaults,
+            communities=desk.communities,
+        )
+    return _parsed(sensor, desk, now_ms)
+
+
+def _parsed(text: bytes, desk: Desk, now_ms: int) -> ParsedLabel:
+    return parse_label(text, originator=desk.me, now_ms=now_ms, defaults=desk.defaults, communities=desk.communities)
 
 
 def _fits(report: StixReport, label: Label) -> None:
@@ -133,6 +145,14 @@ def _known(release: Release, desk: Desk) -> None:
     for party in sorted({*named, *release.except_, *release.display_only, *release.pre_authorised}):
         if party not in desk.partners:
             raise BadLabel(f"{party} is not a partner", place="release", hint="concord partner list")
+    for community in (target.community for target in release.to if target.community is not None):
+        current = desk.communities.get(community.id.hex())
+        if current is None or community.epoch > current.epoch:
+            raise BadLabel(
+                f"{community.id.hex()} at epoch {community.epoch} is no community to publish in now",
+                place="release",
+                hint="concord community list",
+            )
 
 
 def _replaces(report: StixReport, previous: Previous) -> None:

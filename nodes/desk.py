@@ -11,11 +11,12 @@ from typing import Any
 
 from exchange.errors import BadLabel, ConfigurationError, Conflict, ExchangeError, NotAllowed, NotFound
 from exchange.limits import LABEL_BYTES
-from exchange.policy.model import Label
+from exchange.policy.model import CommunityTarget, Label
 from exchange.policy.strict_yaml import Node as YamlNode
 from exchange.policy.strict_yaml import parse_yaml
 from exchange.policy.text import parse_label
 from nodes.author import AuthoredReport, Desk, Previous, author
+from nodes.communities import targets
 from nodes.core import Core
 from nodes.outbox import Accepted, Outbox, push_digest
 from nodes.sensors import Scope, Sensors, permit
@@ -55,7 +56,7 @@ class Authoring:
         return author(
             draft.content,
             draft.label,
-            desk=Desk(core.me, partners, self._defaults),
+            desk=Desk(core.me, partners, self._defaults, self._communities()),
             now_ms=core.clock(),
             sensor_label=sensor_label,
             previous=previous,
@@ -64,7 +65,17 @@ class Authoring:
     def label(self, text: bytes) -> Label:
         """Return the label that a sensor's default makes of itself; BadLabel when it is none."""
         core = self._core
-        return parse_label(text, originator=core.me, now_ms=core.clock(), defaults=self._defaults).label
+        return parse_label(
+            text,
+            originator=core.me,
+            now_ms=core.clock(),
+            defaults=self._defaults,
+            communities=self._communities(),
+        ).label
+
+    def _communities(self) -> Mapping[str, CommunityTarget]:
+        core = self._core
+        return targets(core.trust.rules_now(), core.me, core.clock())
 
     async def rehearse(self, draft: Draft) -> AuthoredReport:
         """Return what a push of this draft would sign; nothing is stored. Raises as `check`."""

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from exchange.crypto.codec import encode_signed
 from exchange.envelope.model import Lane
 from exchange.errors import ExchangeError
+from exchange.policy.communities.model import HeldEpoch
 from exchange.policy.holding import Holding
 from exchange.receipts.model import ReceiptBatch, ReceiptStatus, Retraction, RetractionAction, StreamHead
 from nodes import alarms, receipts, streams, vault
@@ -273,6 +274,9 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
             _apply_retraction(connection, retraction, good, effects, now_ms)
         case StreamHead() as head:
             effects.alarms += streams.hear(connection, head, now_ms)
+        case HeldEpoch():
+            # Taken in before anything of this frame was judged (nodes/receiver.py).
+            effects.events.append(Event(good.opened.item_hash, now_ms, "community", sender))
         case _:
             # An agreement text was taken in before this transaction (nodes/receiver.py).
             effects.events.append(Event(good.opened.item_hash, now_ms, "agreement", sender))

@@ -21,6 +21,8 @@ from exchange.envelope.model import EnvelopeKind
 from exchange.envelope.open import OpenChecks, Opened, PromiseFacts, open_envelope
 from exchange.errors import BadEnvelope, BadInput, ExchangeError, VerificationFailed
 from exchange.names import ExchangeName, PartyId
+from exchange.policy.communities.model import HeldEpoch
+from exchange.policy.communities.verify import MEMBERSHIP, open_membership
 from exchange.policy.consent import Consent
 from exchange.policy.decide import decide
 from exchange.policy.decision import Decision, Item, Reason, Role, Rules, Slot
@@ -49,7 +51,7 @@ STEP_STATEMENT = 8
 STEP_DECIDE = 9
 STEP_HEAD = 10
 
-Control = ReceiptBatch | Retraction | StreamHead | AgreementText
+Control = ReceiptBatch | Retraction | StreamHead | AgreementText | HeldEpoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,18 @@ class Bad:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """This node has not replayed enough of the directory, or lacks a view, to judge it."""
+    """This node has not replayed enough of the directory, or lacks a view or a membership, to judge it."""
 
     waiting: Waiting
     size: int
     agreement: bool = False
+    stranger: Bad | None = None
+    """What it comes to when no membership makes its community known."""
+
+    @property
+    def only_stranger(self) -> bool:
+        """Whether nothing but a membership is missing."""
+        return self.stranger is not None and not self.agreement
 
 
 class _TooFewEntries(Exception):
@@ -140,9 +149,12 @@ def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
 
 
 def _denied(waiting: Waiting, opened: Opened, promise: Promise, decision: Decision) -> Bad | Behind:
-    if Reason.AGREEMENT_UNKNOWN in decision.reasons:
-        return Behind(waiting, promise.directory_size, agreement=True)
-    return _bad_opened(waiting, opened, STEP_DECIDE, str(decision.reasons[0]), words(decision))
+    bad = _bad_opened(waiting, opened, STEP_DECIDE, str(decision.reasons[0]), words(decision))
+    unknown = {Reason.AGREEMENT_UNKNOWN, Reason.COMMUNITY_UNKNOWN}.intersection(decision.reasons)
+    if not unknown:
+        return bad
+    stranger = bad if Reason.COMMUNITY_UNKNOWN in unknown else None
+    return Behind(waiting, promise.directory_size, Reason.AGREEMENT_UNKNOWN in unknown, stranger)
 
 
 def _wrong_head(waiting: Waiting, opened: Opened, promise: Promise, ground: Ground) -> Bad | None:
@@ -158,9 +170,11 @@ def _wrong_head(waiting: Waiting, opened: Opened, promise: Promise, ground: Grou
 
 
 def denied_for_good(behind: Behind) -> Bad:
-    """Return what a delivery comes to whose directory entries or agreement did not arrive in time."""
+    """Return what a delivery comes to whose directory entries, agreement or membership did not arrive in time."""
     if behind.agreement:
         return Bad(behind.waiting, STEP_DECIDE, "AGREEMENT_UNKNOWN", "no view of the cited agreement is held here")
+    if behind.stranger is not None:
+        return behind.stranger
     detail = f"the promise names directory size {behind.size}, which the relay has not shown"
     return Bad(behind.waiting, STEP_HEAD, "DIRECTORY_NOT_SHOWN", detail, split_view=True)
 
@@ -267,11 +281,23 @@ def _read_agreement_text(opened: Opened, lookup: KeyLookup, ground: Ground) -> A
     return open_agreement_text(opened.statement, lookup, exchange=ground.exchange, seen=ground.seen)
 
 
+def _read_membership(opened: Opened, lookup: KeyLookup, ground: Ground) -> HeldEpoch:
+    return open_membership(
+        opened.statement,
+        lookup,
+        exchange=ground.exchange,
+        from_party=opened.core.sender,
+        to_party=ground.me,
+        seen=ground.seen,
+    )
+
+
 _READERS: Mapping[str, Callable[[Opened, KeyLookup, Ground], Control]] = {
     payload_type(RECEIPTS): _read_receipts,
     payload_type(RETRACTION): _read_retraction,
     payload_type(STREAM_HEAD): _read_stream_head,
     payload_type(AGREEMENT_TEXT): _read_agreement_text,
+    payload_type(MEMBERSHIP): _read_membership,
 }
 
 

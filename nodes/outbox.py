@@ -8,7 +8,7 @@
 Nothing is sealed or sent here: nodes/sender.py does that.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -28,10 +28,11 @@ from exchange.policy.decide import who_gets
 from exchange.policy.decision import Decision, Item, Reason, Step
 from nodes import vault
 from nodes.author import AuthoredReport
+from nodes.communities import epochs_addressed
 from nodes.core import Core
 from nodes.narrowing import Narrowed, left_out, prepare
 from nodes.narrowing import apply as narrow
-from nodes.store import reports
+from nodes.store import communities, reports
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
 from nodes.waiting import after_denial, failures, told
 
@@ -73,9 +74,16 @@ class Outbox:
 
     def decide(self, authored: AuthoredReport) -> list[tuple[PartyId, Decision]]:
         """Return the decision for every other partner, by id; nothing is stored."""
-        item = Item.to_send(authored.label, authored.release)
         core = self._core
-        return who_gets(item, sender=core.me, rules=core.trust.rules_now(), now_ms=core.clock())
+        now_ms = core.clock()
+        item = Item.to_send(authored.label, authored.release, authored_ms=now_ms)
+        return who_gets(item, sender=core.me, rules=core.trust.rules_now(), now_ms=now_ms)
+
+    def _named(self, authored: AuthoredReport) -> Mapping[bytes, int]:
+        """Return the communities that a report names, each with the epoch whose members it is addressed to now."""
+        core = self._core
+        named = [target.community for target in authored.release.to if target.community is not None]
+        return epochs_addressed(core.trust.rules_now(), core.me, core.clock(), named) if named else {}
 
     async def left_out(self, authored: AuthoredReport, decisions: Iterable[tuple[PartyId, Decision]]) -> list[str]:
         """Return the partners that hold a version before, do not get this one, and will be asked to withdraw it."""
@@ -110,7 +118,7 @@ class Outbox:
         payload = encode_report(self._statement(authored, authored_ms))
         item = item_hash(payload)
         # 3
-        decisions = self.decide(authored)
+        decisions, named = self.decide(authored), self._named(authored)
         # 4
         signed = await core.signer.sign(REPORT_TYPE, payload)
         # 5
@@ -119,7 +127,7 @@ class Outbox:
         narrowed = None
         if authored.supersedes:
             narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
-        store = partial(_store, digest=digest, report=report, audience=audience, narrowed=narrowed)
+        store = partial(_store, digest=digest, report=report, audience=audience, narrowed=narrowed, named=named)
         if not await core.database.write(store):
             return await self._late_repeat(digest, decisions)
         self._wake()
@@ -215,6 +223,7 @@ def _store(
     report: Report,
     audience: Sequence[Addressee],
     narrowed: Narrowed | None,
+    named: Mapping[bytes, int],
 ) -> bool:
     """Store a new report; False when another push with this digest was stored first, and nothing is then."""
     if reports.pushed_before(connection, digest) is not None:
@@ -224,6 +233,7 @@ def _store(
     reports.add_report(connection, report)
     reports.settle_thread(connection, report.thread, report.originator)
     reports.add_addressees(connection, audience)
+    communities.add_item(connection, report.item, named)
     reports.remember_push(connection, digest, report.item, report.stored_ms)
     denied = [each for each in audience if each.state is Reach.DENIED]
     waiting = [each for each in audience if each.state is Reach.WAITING and each.why]

@@ -19,6 +19,7 @@ from exchange.envelope.binding import item_hash
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import ExchangeError
 from exchange.names import ID_BYTES
+from exchange.policy.decision import Reason
 from exchange.receipts.codec import encode_receipts
 from exchange.receipts.model import RECEIPT_LINES_SAFE, ReceiptBatch, ReceiptLine, ReceiptStatus
 from exchange.receipts.verify import RECEIPTS
@@ -139,6 +140,10 @@ _STORY = {
     ReceiptStatus.RETRACTED: "retracted",
     ReceiptStatus.PURGED: "purged",
 }
+STRANGER_TRIES = 4
+STRANGER_WAIT_MS = 5_000
+"""A recipient that does not know the community yet is tried again after this, then after twice as long each time."""
+
 _FINAL = {Reach.RETRACTED: 1, Reach.PURGED: 2}
 """States that a later receipt does not take back."""
 
@@ -202,6 +207,8 @@ def _apply_line(connection: Connection, recipient: str, line: ReceiptLine, item:
         return None
     if line.status is ReceiptStatus.REFUSED and row.state is Reach.RECEIPTED:
         return None  # an envelope sealed anew came after the item was stored
+    if line.reason == Reason.COMMUNITY_UNKNOWN and row.tries < STRANGER_TRIES:
+        return _again(connection, row, line, now_ms)
     why = f"refused there: {line.reason}, step {line.step}" if line.status is ReceiptStatus.REFUSED else ""
     changed: dict[str, object] = {"state": reached, "why": why}
     if line.status is ReceiptStatus.STORED:
@@ -209,3 +216,20 @@ def _apply_line(connection: Connection, recipient: str, line: ReceiptLine, item:
         changed |= {"receipted_ms": line.at_ms, "purge_by_ms": min((end for end in ends if end), default=0)}
     reports.change_addressees(connection, item, [recipient], **changed)
     return Event(item, now_ms, _STORY[line.status], recipient, why, line.envelope_hash)
+
+
+def _again(connection: Connection, row: Addressee, line: ReceiptLine, now_ms: int) -> Event:
+    """Let a report wait and go once more: it overtook the membership that its recipient knows its community by."""
+    why = "refused there: its membership of the community has not come yet"
+    reports.change_addressees(
+        connection,
+        row.item,
+        [row.recipient],
+        state=Reach.WAITING,
+        why=why,
+        tries=row.tries + 1,
+        due_ms=now_ms + (STRANGER_WAIT_MS << row.tries),
+        alone=True,
+        envelope=b"",
+    )
+    return Event(row.item, now_ms, "waiting", row.recipient, why, line.envelope_hash)

@@ -1,7 +1,8 @@
 """From mailbox to inbox: open, decide again, store, and only then acknowledge (PROTOCOL 3).
 
 One stream brings every lane. For each frame:
-1. judge every delivery in a thread (nodes/opening.py); wait, bounded, for directory entries or views that are missing
+1. judge every delivery in a thread (nodes/opening.py); wait, bounded, for directory entries or views that are missing;
+   memberships of communities are taken in before what goes by way of these is judged
 2. agreement texts are taken in; each new report gets its own durable key and is sealed for the store
 3. one transaction stores all of it, the cursors included (nodes/inbox.py)
 4. acknowledge; what failed is acknowledged too: it is set aside here, and its sender gets a signed refusal
@@ -15,10 +16,12 @@ from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import ExchangeError, InternalError, Unavailable
 from exchange.limits import MIB
+from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
 from exchange.runtime.logs import get_logger
 from nodes import alarms
 from nodes.agreements import Agreements
+from nodes.communities import Communities
 from nodes.core import Core
 from nodes.inbox import Effects, Sealed, seal_received, store_frame
 from nodes.opening import Bad, Behind, Good, Ground, denied_for_good, judge
@@ -32,7 +35,9 @@ WINDOW_BYTES = 16 * MIB
 DRAINED_AGAIN_MS = 10 * 60 * 1000
 """That every lane is empty is written down this often."""
 
-TRIES = 2
+TRIES = 3
+"""Directory entries may be missing first, then the membership that they make count, then a view."""
+
 PART = "deliver"
 
 Positions = Sequence[tuple[Lane, int]]
@@ -46,6 +51,7 @@ class Receiver:
         core: Core,
         relay: Relay,
         agreements: Agreements,
+        communities: Communities,
         *,
         on_urgent: Callable[[], None],
         on_purge: Callable[[], None],
@@ -55,6 +61,7 @@ class Receiver:
         self._core = core
         self._relay = relay
         self._agreements = agreements
+        self._communities = communities
         self._on_urgent = on_urgent
         self._on_purge = on_purge
         self._on_agreement = on_agreement
@@ -124,13 +131,24 @@ class Receiver:
     async def _judge(self, waiting: Sequence[Waiting]) -> list[Good | Bad]:
         judged = await self._judge_once(waiting)
         for _ in range(TRIES):
+            came = await self._take_memberships(judged)
             behind = [each for each in judged if isinstance(each, Behind)]
-            if not behind:
+            if not behind or (not came and all(each.only_stranger for each in behind)):
                 break
             await self._catch_up(behind)
             again = iter(await self._judge_once([each.waiting for each in behind]))
             judged = [next(again) if isinstance(each, Behind) else each for each in judged]
         return [denied_for_good(each) if isinstance(each, Behind) else each for each in judged]
+
+    async def _take_memberships(self, judged: Sequence[Good | Bad | Behind]) -> bool:
+        """Take in the memberships of a frame, which count before its reports; say whether any was new."""
+        goods = [each for each in judged if isinstance(each, Good)]
+        came = [
+            await self._communities.take(each.control, each.opened.statement)
+            for each in goods
+            if isinstance(each.control, HeldEpoch)
+        ]
+        return any(came)
 
     async def _judge_once(self, waiting: Sequence[Waiting]) -> list[Good | Bad | Behind]:
         core = self._core

@@ -152,6 +152,11 @@ class RelayClient:
         request = pb.FetchAgreementsRequest(known=known)
         return list((await _call(self._stub().FetchAgreements(request, timeout=CALL_S))).views)
 
+    async def publish_community(self, notice: bytes) -> int:
+        """Announce an epoch of an own community, or its end."""
+        request = pb.PublishCommunityRequest(notice=notice)
+        return (await _call(self._stub().PublishCommunity(request, timeout=CALL_S))).index
+
     async def checkpoint(self, log: Log) -> str:
         """Return the newest checkpoint of a log."""
         request = pb.GetCheckpointRequest(log=_log(log))

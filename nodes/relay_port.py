@@ -99,6 +99,9 @@ class Relay(Protocol):
     async def fetch_agreements(self, known: Sequence[bytes]) -> Sequence[bytes]:
         """Return the signed views of this party's agreements but those of these commitments, at most 4,096."""
 
+    async def publish_community(self, notice: bytes) -> int:
+        """Announce an epoch of an own community, or its end; return the index of the entry that shows it."""
+
     async def checkpoint(self, log: Log) -> str:
         """Return the newest checkpoint of a log."""
 

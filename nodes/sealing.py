@@ -49,6 +49,7 @@ class Job:
     label_bytes: bytes = field(default=b"", repr=False)
     release: Release | None = None
     withdrawn: bool = False
+    authored_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
 
 
 def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
-    item = Item(label=job.label, release=job.release, intact=True, retracted=job.withdrawn)
+    item = Item(label=job.label, release=job.release, intact=True, retracted=job.withdrawn, authored_ms=job.authored_ms)
     return decide(item, sender=ground.me, recipient=party, rules=ground.rules, now_ms=ground.now_ms, role=Role.SENDER)
 
 
@@ -181,6 +182,7 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
                 stream=ground.stream,
                 pair_seq=numbers[each.row.recipient],
                 basis=each.decision.basis if each.decision else None,
+                via=each.decision.via if each.decision else "",
                 display_only=each.display_only,
             )
             for each in chosen

@@ -291,6 +291,7 @@ def _job(connection: Connection, group: Sequence[Addressee], keys: Mapping[bytes
         label_bytes=opened.statement.label,
         release=opened.release,
         withdrawn=report.state is ItemState.WITHDRAWN,
+        authored_ms=report.authored_ms,
     )
 
 

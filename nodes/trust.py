@@ -10,7 +10,7 @@ it has verified.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sqlalchemy import Connection
@@ -24,6 +24,7 @@ from exchange.envelope.model import Head
 from exchange.errors import BadProof, ConfigurationError, MalformedInput, Unavailable, VerificationFailed
 from exchange.limits import MIB
 from exchange.names import PartyId
+from exchange.policy.communities.model import EpochInForce, HeldEpoch
 from exchange.policy.decision import AgreementInForce, Membership, Rules, Standing
 from exchange.policy.model import Tlp
 from exchange.policy.terms import AgreementRef, AgreementStatus, EnforcementView
@@ -54,6 +55,8 @@ class Snapshot:
     """Verified views of this party's agreements, by commitment."""
     bundles: Mapping[bytes, PrekeyBundle] = field(repr=False)
     """Verified bundles of prekeys, by payload hash."""
+    communities: Mapping[bytes, tuple[HeldEpoch, ...]] = field(default_factory=dict)
+    """Verified epochs of the communities of which this party is a member, by the community's id."""
     _rules: dict[int, Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -106,7 +109,18 @@ class Snapshot:
             status_then = record.status_at(at_size)
             if status_then is not None:
                 standings[record.party] = Standing(Membership(status_then.value), Tlp(record.ceiling))
-        return Rules.of(self.directory.exchange, agreements, standings)
+        return Rules.of(
+            self.directory.exchange,
+            agreements,
+            standings,
+            communities={
+                name: [self._epoch(held, at_size) for held in epochs] for name, epochs in self.communities.items()
+            },
+        )
+
+    def _epoch(self, held: HeldEpoch, at_size: int) -> EpochInForce:
+        status = self.directory.agreement_status(held.shown, at_size=at_size)
+        return EpochInForce(held.head.epoch, None if status is None else AgreementStatus(status), held)
 
 
 class Trust:
@@ -238,12 +252,22 @@ class Trust:
     def add_views(self, views: Mapping[bytes, EnforcementView]) -> None:
         """Take in verified views of agreements, by commitment."""
         snapshot = self.now
-        self._replace(Snapshot(snapshot.directory, snapshot.roots, {**snapshot.views, **views}, snapshot.bundles))
+        self._replace(replace(snapshot, views={**snapshot.views, **views}))
+
+    def add_epochs(self, epochs: Iterable[HeldEpoch]) -> None:
+        """Take in verified epochs of communities; one that is there already changes nothing."""
+        snapshot = self.now
+        communities = dict(snapshot.communities)
+        for held in epochs:
+            name = held.head.community_id
+            others = tuple(each for each in communities.get(name, ()) if each.shown != held.shown)
+            communities[name] = (*others, held)
+        self._replace(replace(snapshot, communities=communities))
 
     def set_bundles(self, bundles: Mapping[bytes, PrekeyBundle]) -> None:
         """Replace the verified bundles of prekeys, by payload hash."""
         snapshot = self.now
-        self._replace(Snapshot(snapshot.directory, snapshot.roots, snapshot.views, dict(bundles)))
+        self._replace(replace(snapshot, bundles=dict(bundles)))
 
     def rules_now(self) -> Rules:
         """Return the rules as of the newest size."""
@@ -282,4 +306,4 @@ def extended(snapshot: Snapshot, entries: Iterable[bytes]) -> tuple[Snapshot, li
         if isinstance(applied, Ignored):
             ignored.append(applied)
         roots.append(directory.root())
-    return Snapshot(directory, roots, snapshot.views, snapshot.bundles), ignored
+    return replace(snapshot, directory=directory, roots=roots), ignored

@@ -23,7 +23,7 @@ ENVELOPE_TYPE = "envelope"
 REPORT_TYPE = "report"
 """Payload type name of a ReportStatement."""
 
-CONTROL_TYPES = frozenset({"receipts", "retraction", "stream-head", "agreement-text"})
+CONTROL_TYPES = frozenset({"receipts", "retraction", "stream-head", "agreement-text", "community-membership"})
 """Payload type names that a control envelope may carry."""
 
 REPORT_KINDS = frozenset(

@@ -1,6 +1,6 @@
 """The parts of a label that are maps of their own. Each function reads one node or raises its error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exchange.limits import TARGETS
@@ -64,13 +64,17 @@ class Provenance:
     derived_from: tuple[bytes, ...] = ()
 
 
-def release_of(node: Node, originator: PartyId, salt: bytes) -> Release:
+Communities = Mapping[str, CommunityTarget]
+"""Communities by name and by id in hexadecimal, each at the epoch that is in force."""
+
+
+def release_of(node: Node, originator: PartyId, salt: bytes, communities: Communities) -> Release:
     """Return the audience; the originator's own id in `to` is dropped, because it has the report already."""
     fields = Fields(node, ("to", "except", "display_only", "pre_authorised"))
     entries = fields.need("to")
     targets: dict[Target, Node] = {}
     for entry in items(entries, most=TARGETS):
-        target = _target(entry)
+        target = _target(entry, communities)
         if target in targets:
             raise entry.wrong("the same addressee stands here twice")
         targets[target] = entry
@@ -89,19 +93,25 @@ def release_of(node: Node, originator: PartyId, salt: bytes) -> Release:
     )
 
 
-def _target(node: Node) -> Target:
+def _target(node: Node, communities: Communities) -> Target:
     if isinstance(node.value, str):
         return Target(everyone=True) if scalar(node) == "*" else Target(partner=party(node))
     fields = Fields(node, ("community", "epoch", "agreement"))
     community, agreement = fields.get("community"), fields.get("agreement")
     if (community is None) == (agreement is None):
-        raise node.wrong("an addressee is a partner, a community or an agreement", hint="{community: HEX, epoch: N}")
+        raise node.wrong("an addressee is a partner, a community or an agreement", hint="{community: NAME}")
     if agreement is not None:
         if fields.get("epoch") is not None:
             raise fields.need("epoch").wrong("an agreement has no epoch")
         return Target(agreement=hexadecimal(ID_BYTES)(agreement))
-    epoch = number(1, EPOCH_MAX)(fields.need("epoch"))
-    return Target(community=CommunityTarget(hexadecimal(ID_BYTES)(fields.need("community")), epoch))
+    name = fields.need("community")
+    if "epoch" in fields.values:
+        return Target(
+            community=CommunityTarget(hexadecimal(ID_BYTES)(name), number(1, EPOCH_MAX)(fields.need("epoch")))
+        )
+    if scalar(name) not in communities:
+        raise name.wrong(f"{scalar(name)[:80]!r} is no community to publish in now", hint="concord community list")
+    return Target(community=communities[scalar(name)])
 
 
 def basis(node: Node) -> LegalBasis:

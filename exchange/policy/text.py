@@ -5,8 +5,9 @@
     purposes: [protect_life]                # required
     about: [PK]                             # countries that it is about
     release:                                # required
-      to: [XV, XO]                          # partners; {community: HEX, epoch: N}; {agreement: HEX};
-                                            # "*" = every partner that an agreement permits; [] = nobody
+      to: [XV, XO]                          # partners; {community: NAME}, now; {community: HEX, epoch: N};
+                                            # {agreement: HEX}; "*" = every partner that an agreement permits;
+                                            # [] = nobody
       except: []
       display_only: []
       pre_authorised: []
@@ -50,6 +51,7 @@ from exchange.policy.agreement_text import AgreementTerms, draft_agreement_text,
 from exchange.policy.codec import encode_label, encode_release, release_sha256
 from exchange.policy.fields import Fields, days, flag, member, members, number, one_of, places
 from exchange.policy.label_fields import (
+    Communities,
     Provenance,
     Times,
     basis,
@@ -152,33 +154,48 @@ class ParsedLabel:
 
 
 def parse_label(
-    text: bytes, *, originator: PartyId, now_ms: int, defaults: Mapping[str, Any] | None = None
+    text: bytes,
+    *,
+    originator: PartyId,
+    now_ms: int,
+    defaults: Mapping[str, Any] | None = None,
+    communities: Communities | None = None,
 ) -> ParsedLabel:
     """Return the label that `text` is, with fresh salts; the originator's own id in `to` is dropped.
+
+    A community without an epoch means one of `communities`, at the epoch that these name.
 
     Raises:
         BadLabel: with the line, what was expected, and the nearest known word.
     """
-    return _label(parse_yaml(text, limit=LABEL_BYTES, error=BadLabel), originator, now_ms, defaults)
+    node = parse_yaml(text, limit=LABEL_BYTES, error=BadLabel)
+    return _label(node, originator, now_ms, defaults or {}, communities or {})
 
 
 def label_from_mapping(
-    data: Mapping[str, Any], *, originator: PartyId, now_ms: int, defaults: Mapping[str, Any] | None = None
+    data: Mapping[str, Any],
+    *,
+    originator: PartyId,
+    now_ms: int,
+    defaults: Mapping[str, Any] | None = None,
+    communities: Communities | None = None,
 ) -> ParsedLabel:
     """Return the same of plain data, as from a report's handling or a sensor's default.
 
     Raises:
         BadLabel: with the path, what was expected, and the nearest known word.
     """
-    return _label(node_of(data, error=BadLabel), originator, now_ms, defaults)
+    return _label(node_of(data, error=BadLabel), originator, now_ms, defaults or {}, communities or {})
 
 
-def _label(node: Node, originator: PartyId, now_ms: int, defaults: Mapping[str, Any] | None) -> ParsedLabel:
-    fields, defaulted = _with_defaults(node, defaults or {})
+def _label(
+    node: Node, originator: PartyId, now_ms: int, defaults: Mapping[str, Any], communities: Communities
+) -> ParsedLabel:
+    fields, defaulted = _with_defaults(node, defaults)
     for name in REQUIRED:
         fields.need(name)
     tlp = member(Tlp)(fields.need("tlp"))
-    release = release_of(fields.need("release"), originator, random_bytes(ID_BYTES))
+    release = release_of(fields.need("release"), originator, random_bytes(ID_BYTES), communities)
     onward = _onward(fields, tlp, narrowed="onward" in defaulted)
     actions, instructions = _actions(fields)
     time = fields.read("time", times(now_ms), Times())

@@ -325,6 +325,43 @@ class KeptAgreement:
     published: bool
 
 
+class EpochState(StrEnum):
+    """How far this node is with an epoch; whether it is in force is the directory's word."""
+
+    HELD = "held"
+    """Another partner's community."""
+    PENDING = "pending"
+    """Own: its memberships are on their way, and the relay does not know of it."""
+    ANNOUNCED = "announced"
+    """Own: the relay has taken its notice."""
+    ENDING = "ending"
+    """Own: the community is to end with it, and the relay does not know that yet."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEpoch:
+    """An epoch of a community as it is stored; `statement` are the signed bytes of the membership."""
+
+    shown: bytes
+    community: bytes
+    epoch: int
+    owner: str
+    state: EpochState
+    stored_ms: int
+    statement: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NamingItem:
+    """An own current report that names a community, and the epoch for whose members it was last addressed."""
+
+    item: bytes
+    epoch: int
+    lane: int
+    authored_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class OwnBundle:
     """A bundle of prekeys that this node made; `bundle` are Signed bytes."""

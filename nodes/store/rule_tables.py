@@ -42,3 +42,33 @@ recall = Table(
 )
 """Who was asked to withdraw an item of ours, and when it confirmed that. `statement` is the signed retraction where
 only some were asked; a withdrawal from all stands in `retraction`."""
+
+# -- communities -------------------------------------------------------------------------------------------------------
+
+community_epoch = Table(
+    "community_epoch",
+    metadata,
+    data("shown", key=True),
+    data("community"),
+    number("epoch"),
+    party("owner"),
+    word("state", length=16),
+    number("stored_ms"),
+    data("statement"),
+    Index("ix_community_epoch_community", "community", "epoch"),
+)
+"""Epochs of communities of which this party is a member, by what the directory shows of them. `statement` is the signed
+membership: it holds name, purpose and, where this party may see it, the roster."""
+
+community_delivery = Table("community_delivery", metadata, data("item", key=True), data("shown"))
+"""Memberships of own communities on their way: an epoch is announced when they are with the relay."""
+
+community_item = Table(
+    "community_item",
+    metadata,
+    data("community", key=True),
+    data("item", key=True),
+    number("epoch"),
+    Index("ix_community_item_epoch", "community", "epoch"),
+)
+"""Own reports that name a community, and the epoch for whose members they were last addressed."""

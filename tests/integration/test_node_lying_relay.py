@@ -153,7 +153,7 @@ async def test_a_sender_that_was_shown_another_directory_is_noticed_by_its_recip
 
         def elsewhere(snapshot: Snapshot) -> bool:
             roots = [root if size < 2 else bytes(32) for size, root in enumerate(snapshot.roots)]
-            return honest(Snapshot(snapshot.directory, roots, snapshot.views, snapshot.bundles))
+            return honest(replace(snapshot, roots=roots))
 
         # Also what is replayed from now on: prekeys of the others may still be on their way.
         trust._replace = elsewhere  # type: ignore[method-assign]

@@ -23,6 +23,7 @@ from exchange.runtime.secrets import private_dir
 from exchange.v1 import relay_service_pb2 as pb
 from nodes.app import RELAY_INFO, Node, running
 from nodes.author import AuthoredReport, Desk, author
+from nodes.communities import targets
 from nodes.config import NodeConfig, Timing
 from nodes.keystore import NodeKeys
 from nodes.outbox import Accepted, push_digest
@@ -188,7 +189,8 @@ async def until(holds: Callable[[], bool | Awaitable[bool]], what: str) -> None:
 def authored(node: Node, label: bytes, **root: object) -> AuthoredReport:
     """Return a report that is ready to be signed by this node."""
     partners = [record.party for record in node.core.trust.now.directory.parties()]
-    desk = Desk(node.core.me, partners, {})
+    communities = targets(node.core.trust.rules_now(), node.core.me, now_ms())
+    desk = Desk(node.core.me, partners, {}, communities)
     return author(a_report(**root), label, desk=desk, now_ms=now_ms())
 
 

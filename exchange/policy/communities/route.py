@@ -84,21 +84,43 @@ def _usable(target: CommunityTarget, item: Item, sender: PartyId, rules: Rules, 
     active = _in_force(target, known)
     if isinstance(active, Reason):
         return _fail(active, name)
-    if _over(active, rules, at_ms):
-        return _fail(Reason.COMMUNITY_ENDED, name)
     newer = [each.held for each in known if each.held is not None and each.epoch > active.head.epoch]
-    if any(sender not in each.head.publishers for each in (active, *newer)):
-        return _fail(Reason.NOT_A_PUBLISHER, name)
+    closed = _closed(active, newer, sender, rules, at_ms)
+    if closed is not None:
+        return _fail(closed, name)
     if item.label is None or not active.head.terms.covers(item.label):
         return _fail(Reason.COMMUNITY_SCOPE, name)
     return _Usable(target.epoch, active, newer)
+
+
+def publishable(rules: Rules, sender: PartyId, at_ms: int) -> dict[bytes, HeldEpoch]:
+    """Return the communities that a sender may address now, by id, each with the epoch in force."""
+    found = {}
+    for name, known in rules.communities.items():
+        active = _active(known)
+        newer = [each.held for each in known if active and each.held and each.epoch > active.head.epoch]
+        if active is not None and _closed(active, newer, sender, rules, at_ms) is None:
+            found[name] = active
+    return found
+
+
+def _closed(active: HeldEpoch, newer: Sequence[HeldEpoch], sender: PartyId, rules: Rules, at_ms: int) -> Reason | None:
+    """Return why a sender may not address a community whatever the report; None when it may."""
+    if _over(active, rules, at_ms):
+        return Reason.COMMUNITY_ENDED
+    publishes = all(sender in each.head.publishers for each in (active, *newer))
+    return None if publishes else Reason.NOT_A_PUBLISHER
+
+
+def _active(known: Sequence[EpochInForce]) -> HeldEpoch | None:
+    return next((each.held for each in reversed(known) if each.status is AgreementStatus.ACTIVE), None)
 
 
 def _in_force(target: CommunityTarget, known: Sequence[EpochInForce]) -> HeldEpoch | Reason:
     """Return the epoch in force of a community that is known here at the epoch that the target names, or why none."""
     if all(each.epoch != target.epoch for each in known):
         return Reason.COMMUNITY_UNKNOWN
-    active = next((each.held for each in reversed(known) if each.status is AgreementStatus.ACTIVE), None)
+    active = _active(known)
     if active is not None:
         return active if target.epoch <= active.head.epoch else Reason.COMMUNITY_NOT_YET
     ended = any(each.status is not None for each in known)

@@ -220,7 +220,11 @@ def test_a_label_that_is_written_out_reads_back() -> None:
         ("release: {to: [xb]}", "release.to[0]: 'xb' is not a partner id", "two capital letters"),
         ("release: {to: [XB, XB]}", "release.to[1]: the same addressee stands here twice", ""),
         ("release: {to: [{community: 00, epoch: 1}]}", "is not 16 bytes in hexadecimal", "32 digits"),
-        ("release: {to: [{community: 00000000000000000000000000000000}]}", "release.to[0].epoch is missing", ""),
+        (
+            "release: {to: [{community: 00000000000000000000000000000000}]}",
+            "is no community to publish in now",
+            "concord community list",
+        ),
         ("release: {to: [{epoch: 1}]}", "an addressee is a partner, a community or an agreement", ""),
         ("release: {to: [XB], display_only: [XC]}", "release.display_only: it names a partner that", "adds nobody"),
         ("release: {to: [XB], exept: [XC]}", "unknown field 'release.exept'", "did you mean 'except'?"),
@@ -294,3 +298,15 @@ def test_a_file_that_is_no_label_is_refused(data: bytes, said: str, place: str) 
 def test_a_flood_of_parts_is_refused() -> None:
     error = refused(LEAST + "about: [" + "A," * 15_000 + "]\n")
     assert "the limit" in str(error) or "too many parts" in str(error)
+
+
+@pytest.mark.parametrize("name", ["Road watch", "01" * 16])
+def test_a_community_without_an_epoch_means_the_one_in_force(name: str) -> None:
+    road = CommunityTarget(bytes([1]) * 16, 3)
+    text = LEAST.replace("[XB]", f"[{{community: {name}}}]").encode()
+    known = {"Road watch": road, road.id.hex(): road}
+    assert parse_label(text, originator=XA, now_ms=NOW, communities=known).release.to == (Target(community=road),)
+    plain = {**yaml.safe_load(LEAST), "release": {"to": [{"community": name}]}}
+    assert label_from_mapping(plain, originator=XA, now_ms=NOW, communities=known).release.to[0].community == road
+    with pytest.raises(BadLabel, match="no community to publish in now"):
+        parse_label(text, originator=XA, now_ms=NOW)
