@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup      ## six partners exchange real reports on this machine, in about a minute
+demo: setup      ## eight partners exchange real reports on this machine, in about a minute
 	$(BIN)/concord demo
 
 test: setup      ## run the tests (T=path, K=expression)

@@ -15,7 +15,6 @@ from nodes.demo import cast
 from nodes.demo.exchange import Exchange
 from nodes.demo.stage import Proven
 from nodes.node_client import connect
-from nodes.stix import read_report, without_audience
 from nodes.v1 import node_service_pb2 as pb
 
 DAY_MS = 86_400_000
@@ -101,7 +100,7 @@ def alert_with_guidance(exchange: Exchange) -> Proven:
         exchange.push("XA", name)
         _all_receipted(exchange, name, audience)
     shown = exchange.shown("XO", name)
-    content = signed_content(name)
+    content = exchange.signed(name)
     expect(shown is not None and shown.content == content, "every byte of the alert arrived, Urdu too")
     return Proven(
         "the originator's exact bytes arrive", f"{len(content):,} bytes in English, Chinese and Urdu, the same at XO"
@@ -121,9 +120,9 @@ def sensor_pushes(exchange: Exchange) -> Proven:
     with connect(home) as node:
         sensor = node.AddSensor(pb.AddSensorRequest(scope=scope))
     content, label = cast.report(name)
-    everyone = {"XV", "XO", "XH", "XT", "XN"}
+    everyone = set(cast.PLAYERS) - {"XA"}
     with (
-        exchange.stage.step("a sensor at XA pushes indicators twice; all five partners store one copy"),
+        exchange.stage.step("a sensor at XA pushes indicators twice; all seven partners store one copy"),
         SensorClient(sensor.address, ca=sensor.ca_certificate.encode(), token=sensor.token) as client,
     ):
         first, second = client.push(content, label=label), client.push(content, label=label)
@@ -135,7 +134,7 @@ def sensor_pushes(exchange: Exchange) -> Proven:
     expect(refused != "", "the sensor may not push an alert")
     exchange.stage.tell(f"the sensor tries an alert: {refused}", mark="✓")
     return Proven(
-        "machines push by themselves", "two pushes of one sensor made one copy at five partners; its alert was refused"
+        "machines push by themselves", "two pushes of one sensor made one copy at seven partners; its alert was refused"
     )
 
 
@@ -187,12 +186,6 @@ ACTS: tuple[tuple[str, Callable[[Exchange], Proven]], ...] = (
     ("A directory is enough", spool_pushes),
     ("A retraction goes out", retraction_goes_out),
 )
-
-
-def signed_content(name: str) -> bytes:
-    """Return the bytes of a scenario as they are signed: without its audience."""
-    content = cast.report(name)[0]
-    return without_audience(read_report(content), content)
 
 
 def _all_receipted(exchange: Exchange, name: str, audience: Collection[str]) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 SCENARIOS = HERE / "scenarios"
 PROPS = HERE / "props"
-AGREEMENTS = (HERE / "agreements" / "indus-corridor.yaml", HERE / "agreements" / "dasu-road.yaml")
+AGREEMENTS = tuple(
+    HERE / "agreements" / f"{name}.yaml" for name in ("indus-corridor", "dasu-road", "niger-river", "regional-lessons")
+)
 
 EXCHANGE = "demo.concord.example"
 COUNCIL = "XA"
 """The party whose root founds the exchange: one council member suffices for a demonstration."""
 
-PLAYERS = ("XA", "XV", "XO", "XH", "XT", "XN")
+PLAYERS = ("XA", "XV", "XO", "XH", "XM", "XN", "XQ", "XT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def scenarios() -> dict[str, Any]:
 
 
 def players() -> tuple[Player, ...]:
-    """Return the six partners, as the scenarios describe them."""
+    """Return the eight partners, as the scenarios describe them."""
     told = scenarios()
     return tuple(
         Player(party, told["partners"][party]["agency"], told["partners"][party]["role"], told["ceilings"][party])

@@ -18,7 +18,7 @@ from nodes.demo.processes import Processes
 from nodes.demo.stage import Proven, Stage
 
 app = typer.Typer(
-    help="Six partners exchange real reports on this machine, in about a minute.", invoke_without_command=True
+    help="Eight partners exchange real reports on this machine, in about a minute.", invoke_without_command=True
 )
 
 MARKER = ".concord-demo"
@@ -34,7 +34,7 @@ def demo(
     home: DemoHome = DEFAULT,
     stop_after: Annotated[bool, typer.Option("--stop", help="Stop everything at the end.")] = False,
 ) -> None:
-    """Play the demo: found an exchange, let six partners join, sign agreements, exchange reports, prove it.
+    """Play the demo: found an exchange, let eight partners join, sign agreements, exchange reports, prove it.
 
     It leaves the exchange running and says how to look around and how to stop it. Running it again starts anew.
 
@@ -86,9 +86,9 @@ def _play(exchange: Exchange) -> list[Proven]:
     for player in cast.players():
         with stage.step(f"{player.party}, {player.name}: invited, compared, admitted; its node starts"):
             enrol.join(home, player, processes, fingerprint)
-    with stage.step("all six nodes are connected and hold each other's prekeys"):
+    with stage.step("all eight nodes are connected and hold each other's prekeys"):
         until_ready(exchange)
-    with stage.step("every party's root signs both agreements; they come into force"):
+    with stage.step("every party's root signs its agreements; they come into force"):
         enrol.sign_agreements(home)
         until_in_force(exchange)
     shown = []

@@ -1,7 +1,7 @@
-"""Found the exchange and let six partners join, with the commands that people use.
+"""Found the exchange and let eight partners join, with the commands that people use.
 
 Each root lies in a home of its own, as if on its own offline machine; files go from home to home as they would
-by courier. The commands run in this process, which saves the start of sixty; relay and nodes are processes.
+by courier. The commands run in this process, which saves the start of eighty; relay and nodes are processes.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from nodes.demo.cast import AGREEMENTS, COUNCIL, EXCHANGE, Player
 from nodes.demo.processes import Processes
 
 MEMORY = ("--memory-mib", "64")
-"""The floor of the keystore: a demonstration unlocks fourteen of them."""
+"""The floor of the keystore: a demonstration unlocks eighteen of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def join(home: Home, player: Player, processes: Processes, fingerprint: str) -> 
 
 
 def sign_agreements(home: Home) -> list[str]:
-    """Let every party sign both agreements; return their titles. The last signature puts each into force."""
+    """Let every party sign every agreement; return their titles. The last signature puts each into force."""
     return [sign_agreement(home, text) for text in AGREEMENTS]
 
 

@@ -1,4 +1,4 @@
-"""The running exchange, as the demo's acts see it: push at one node, wait, look at another."""
+"""The running exchange, as the demo's acts and the scenarios' tests see it: push at one node, wait, look at another."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from nodes.demo.enrol import Home
 from nodes.demo.processes import Processes
 from nodes.demo.stage import Stage
 from nodes.node_client import connect
+from nodes.stix import read_report, without_audience
 from nodes.v1 import node_service_pb2 as pb
 
 WAIT_S = 20.0
@@ -20,11 +21,14 @@ SETTLED = frozenset({"receipted", "refused", "denied", "retracted", "purged"})
 
 @dataclass(slots=True)
 class Exchange:
-    """Six nodes and what was pushed so far."""
+    """Eight nodes and what was pushed so far."""
 
     home: Home
     processes: Processes
     stage: Stage
+    patience_s: float = WAIT_S
+    written: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Reports and labels by name that stand in none of the demo's files."""
     items: dict[str, str] = field(default_factory=dict)
     """Item of each scenario that was pushed."""
     senders: dict[str, str] = field(default_factory=dict)
@@ -33,7 +37,7 @@ class Exchange:
     def who_gets(self, party: str, name: str) -> list[pb.PartnerDecision]:
         """Return the dry run of a scenario's report at `party`."""
         with connect(self.home.node(party)) as node:
-            return list(node.WhoGets(pb.WhoGetsRequest(report=_file(name))).decisions)
+            return list(node.WhoGets(pb.WhoGetsRequest(report=self.file(name))).decisions)
 
     def check(self, party: str, content: bytes, label: bytes) -> None:
         """Check a report at `party`; raises what the node raises."""
@@ -44,9 +48,23 @@ class Exchange:
         """Push a scenario's report at `party` and return its item."""
         with connect(self.home.node(party)) as node:
             supersedes = self.items[corrects] if corrects else ""
-            reply = node.PushReport(pb.PushReportRequest(report=_file(name), supersedes=supersedes))
+            reply = node.PushReport(pb.PushReportRequest(report=self.file(name), supersedes=supersedes))
         self.remember(name, party, reply.item)
         return reply.item
+
+    def report(self, name: str) -> tuple[bytes, bytes]:
+        """Return the bytes of a report and of its label."""
+        return self.written.get(name) or cast.report(name)
+
+    def signed(self, name: str) -> bytes:
+        """Return the bytes of a report as they are signed: without its audience."""
+        content, _ = self.report(name)
+        return without_audience(read_report(content), content)
+
+    def file(self, name: str) -> pb.ReportFile:
+        """Return a report and its label as the node's socket takes them."""
+        content, label = self.report(name)
+        return pb.ReportFile(content=content, label_yaml=label)
 
     def remember(self, name: str, party: str, item: str) -> None:
         """Note which item a scenario became."""
@@ -88,17 +106,20 @@ class Exchange:
 
     def until(self, done: Callable[[], bool], what: str) -> None:
         """Wait until `done` answers yes, and keep the screen fresh meanwhile."""
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + self.patience_s
         while not done():
             self.stage.go_on()
             if time.monotonic() > deadline:
-                raise Unavailable(f"{what}: not there after {WAIT_S:.0f} seconds", hint="look at the nodes' log files")
+                waited = f"not there after {self.patience_s:.0f} seconds"
+                raise Unavailable(f"{what}: {waited}", hint="look at the nodes' log files")
             self.refresh()
             time.sleep(POLL_S)
         self.refresh()
 
     def refresh(self, parties: Sequence[str] = cast.PLAYERS) -> None:
-        """Read every node's figures for the screen."""
+        """Read every node's figures for the screen, if somebody sees it."""
+        if self.stage.live is None:
+            return
         for party in parties:
             line = self.stage.lines[party]
             status = self.status(party)
@@ -116,11 +137,6 @@ class Exchange:
                 return node.GetStatus(pb.GetStatusRequest())
         except Unavailable:
             return None
-
-
-def _file(name: str) -> pb.ReportFile:
-    content, label = cast.report(name)
-    return pb.ReportFile(content=content, label_yaml=label)
 
 
 def until_ready(exchange: Exchange) -> None:

@@ -92,7 +92,7 @@ def one_directory(disks: Disks) -> Proven:
     if len(prefixes) != 1 or any(directory.ignored for directory in replayed):
         raise VerificationFailed("the nodes do not hold the same directory")
     root = replayed[0].root().hex()[:16]
-    return Proven("who is who: six nodes replay one directory", f"{shortest} signed entries, root {root}…")
+    return Proven("who is who: eight nodes replay one directory", f"{shortest} signed entries, root {root}…")
 
 
 def sealed_before_it_left(disks: Disks) -> Proven:

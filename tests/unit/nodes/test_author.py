@@ -14,7 +14,7 @@ from nodes.stix import EXTENSION
 from tests.support.reports import LABEL, TLP_RED, a_report, with_handling
 
 NOW = 1_700_000_000_000
-PARTNERS = frozenset(PartyId(party) for party in ("XA", "XV", "XO", "XH", "XT", "XN"))
+PARTNERS = frozenset(PartyId(party) for party in ("XA", "XV", "XO", "XH", "XM", "XN", "XQ", "XT"))
 DESK = Desk(me=PartyId("XA"), partners=PARTNERS, defaults={})
 SCENARIOS = Path(__file__).resolve().parents[3] / "nodes/demo/scenarios"
 
