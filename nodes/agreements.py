@@ -1,11 +1,14 @@
 """Agreements of this party: verify what partners and the relay hand over, keep it, publish it when it is complete.
 
-A view counts once every one of its parties' roots has signed it, and its commitment stands in the directory. The text
-is kept beside it for people; that the view follows from the text is checked whenever a text is taken in.
+A view counts once the root of every founder has signed it and its commitment stands in the directory. What accessions
+and notices make of it is derived here, one after the other (exchange/policy/changes): each must be signed by the root
+of the party that it speaks for, and the directory must show the commitment that this node comes to. The text is kept
+beside it for people; that the view follows from the text is checked whenever a text is taken in.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from sqlalchemy import Connection
 
@@ -13,12 +16,16 @@ from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import Signed, verified_signers
 from exchange.directory.fold import Directory
+from exchange.directory.state import KeyUse
 from exchange.errors import BadAgreement, ExchangeError, NotAllowed, Unavailable, VerificationFailed
 from exchange.limits import MIB
 from exchange.names import PartyId
 from exchange.policy.agreement import commitment
+from exchange.policy.changes.codec import CHANGE_BYTES
+from exchange.policy.changes.course import Course, after, begin
+from exchange.policy.changes.model import AgreementNotice, Change
+from exchange.policy.changes.verify import open_change
 from exchange.policy.codec import decode_view
-from exchange.policy.terms import EnforcementView
 from exchange.receipts.codec import decode_agreement_text, encode_agreement_text
 from exchange.receipts.model import AgreementText
 from exchange.runtime.database import Database
@@ -26,9 +33,9 @@ from exchange.runtime.logs import get_logger
 from nodes import alarms
 from nodes.agreement_file import AgreementFile, understood
 from nodes.alarms import Alarms
-from nodes.relay_port import Relay
-from nodes.store import trust as store
-from nodes.store.rows import KeptAgreement
+from nodes.relay_port import AgreementPart, Relay
+from nodes.store import agreements as store
+from nodes.store.rows import ACCESSION, ANNOUNCED, KeptAgreement, KeptChange
 from nodes.trust import Trust
 
 VIEW_BYTES = 2 * MIB
@@ -45,9 +52,23 @@ class Taken:
     kept: KeptAgreement
     file: AgreementFile
     missing: tuple[PartyId, ...]
-    """Parties whose root has not signed."""
+    """Founders whose root has not signed."""
     changed: bool
     """Whether this brought signatures that were not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """An agreement as signed, or as one more change left it."""
+
+    course: Course
+    change: Change | None = None
+    statement: bytes = b""
+    payload: bytes = b""
+    before: bytes = b""
+    """Commitment that the change replaced."""
+    since: int = 0
+    """Index of the directory entry that shows what the change made of it."""
 
 
 class Agreements:
@@ -62,54 +83,142 @@ class Agreements:
         self._alarms = alarms_
         self._me = me
         self._clock = clock
+        self._courses: dict[bytes, Course] = {}
         self._log = get_logger(__name__)
 
+    @property
+    def courses(self) -> Mapping[bytes, Course]:
+        """Agreements that the directory shows, by commitment of the view as its founders signed it."""
+        return self._courses
+
     async def load(self) -> None:
-        """Take up the complete ones that are stored."""
+        """Take up the complete ones that are stored, with their changes."""
         kept = await self._database.read(store.agreements)
-        self._believe([decode_signed(each.view, limit=VIEW_BYTES, what="a stored view") for each in kept])
+        changes: dict[bytes, list[bytes]] = {}
+        for change in await self._database.read(store.changes):
+            if change.place != ANNOUNCED:
+                changes.setdefault(change.commitment, []).append(change.statement)
+        for each in kept:
+            part = AgreementPart(each.commitment, each.view, 0, changes.get(each.commitment, []))
+            steps, error = self._follow(part)
+            if error is not None:
+                self._log.debug("agreement.not-yet", reason=error.reason)
+            self._believe(steps)
 
     async def fetch(self, relay: Relay) -> None:
-        """Ask the relay for views that are not known here; one that does not hold raises an alarm."""
-        while views := await relay.fetch_agreements(list(self._trust.now.views)):
-            before = len(self._trust.now.views)
-            for data in views:
-                await self._take_view(data)
-            if len(self._trust.now.views) == before:
+        """Ask the relay for what is new of agreements; what does not hold raises an alarm."""
+        while parts := await relay.fetch_agreements({each: held.count for each, held in self._courses.items()}):
+            news = [await self._take_part(part) for part in parts]
+            if not any(news):
                 return
 
-    async def _take_view(self, data: bytes) -> None:
-        try:
-            signed = decode_signed(data, limit=VIEW_BYTES, what="an enforcement view")
-            view = self._complete(signed)
-        except Unavailable:
-            return  # its commitment is a directory entry that comes next
-        except ExchangeError as error:
+    async def _take_part(self, part: AgreementPart) -> bool:
+        """Keep what holds of a part; say whether it brought anything."""
+        steps, error = self._follow(part)
+        # One whose commitment is a directory entry that comes next is no error.
+        if error is not None and not isinstance(error, Unavailable):
             await self._alarms.raise_(alarms.AGREEMENT, "relay", f"the relay's view of an agreement: {error}")
-            return
-        await self._keep_view(signed, view)
-        self._believe([signed])
+        if steps:
+            await self._database.write(lambda connection: self._keep(connection, part, steps))
+            self._believe(steps)
+        return bool(steps)
+
+    def _follow(self, part: AgreementPart) -> tuple[list[_Step], ExchangeError | None]:
+        """Return what is new and holds, in order, and what stopped it."""
+        steps: list[_Step] = []
+        try:
+            for step in self._steps(part):
+                steps.append(step)  # noqa: PERF402 - what came before an error counts
+        except ExchangeError as error:
+            return steps, error
+        return steps, None
+
+    def _steps(self, part: AgreementPart) -> Iterator[_Step]:
+        course = self._courses.get(part.commitment)
+        if course is None:
+            course = self._begun(part)
+            yield _Step(course)
+        for number, data in enumerate(part.changes, part.first):
+            if number > course.count:
+                raise BadAgreement("accessions or notices are missing")
+            if number == course.count:
+                step = self._changed(course, data)
+                course = step.course
+                yield step
+
+    def _begun(self, part: AgreementPart) -> Course:
+        """Return an agreement that every founder has signed, and that the directory commits to."""
+        signed = decode_signed(part.view, limit=VIEW_BYTES, what="an enforcement view")
+        course = begin(decode_view(signed.payload))
+        directory = self._trust.now.directory
+        if course.signed.exchange != directory.exchange or course.ref.commitment != part.commitment:
+            raise BadAgreement("a view of another exchange, or another one than was named")
+        if not course.concerns(self._me):
+            raise BadAgreement("a view of other parties")
+        # Signed under the roots of that time: a party that is expelled later ends it for nobody else.
+        since = directory.agreement_since(part.commitment)
+        if missing(signed, course.signed.parties, directory, at_size=since):
+            raise VerificationFailed("a view that not every party has signed")
+        if since is None:
+            raise Unavailable("the directory shows no commitment to this view yet")
+        return course
+
+    def _changed(self, course: Course, data: bytes) -> _Step:
+        """Return what a change makes of an agreement, when the directory commits to just that."""
+        directory = self._trust.now.directory
+        signed = decode_signed(data, limit=CHANGE_BYTES, what="an accession or a notice")
+        change = open_change(signed, roots_of(directory), exchange=directory.exchange)
+        changed = after(course, change, signed.payload)
+        since = directory.agreement_since(changed.now_ref.commitment)
+        if since is None:
+            raise Unavailable("the directory shows no commitment to this change yet")
+        if directory.root_key(change.party, signed.signatures[0].key_id, at_size=since) is None:
+            raise VerificationFailed(f"the root of {change.party} did not stand when its statement was logged")
+        return _Step(changed, change, data, signed.payload, course.now_ref.commitment, since)
+
+    def _keep(self, connection: Connection, part: AgreementPart, steps: Sequence[_Step]) -> None:
+        """Store a view that is new here, and changes at their places."""
+        now_ms, changes = self._clock(), []
+        for step in steps:
+            if step.change is None:
+                ref, kept = step.course.ref, store.agreement_of(connection, part.commitment)
+                fresh = KeptAgreement(ref.commitment, ref.id, ref.version, b"", part.view, now_ms, published=True)
+                merged = replace(kept, view=part.view, published=True) if kept else fresh
+                store.put_agreement(connection, merged)
+            else:
+                place = step.course.count - 1
+                changes.append(kept_change(step.change, step.statement, step.payload, place=place, now_ms=now_ms))
+        store.place_changes(connection, changes)
+
+    def _believe(self, steps: Sequence[_Step]) -> None:
+        """Give what holds to the decisions."""
+        views, replaced = {}, {}
+        for step in steps:
+            self._courses[step.course.ref.commitment] = step.course
+            if step.before:
+                replaced[step.before] = step.since
+            if step.course.now.knows(self._me):
+                views[step.course.now_ref.commitment] = step.course.now
+        if views:
+            self._trust.add_views(views, replaced)
 
     async def take(self, text: AgreementText) -> Taken:
         """Take in an agreement with the signatures that it has, joined with those known here.
 
         Raises:
             BadAgreement: the view does not follow from the text.
-            NotAllowed: this party is none of its parties.
+            NotAllowed: this party is none of its parties, and may not accede.
             VerificationFailed: a signature does not hold, or is by nobody who is a party.
         """
         file = understood(text)
-        if self._me not in file.view.parties:
-            raise NotAllowed(f"{self._me} is not a party of this agreement")
+        if not begin(file.view).concerns(self._me):
+            raise NotAllowed(f"{self._me} is not a party of this agreement, and may not accede to it")
         for signed, name in ((text.agreement, AGREEMENT_TYPE), (text.view, VIEW_TYPE)):
             strangers = signers(signed, name, self._trust.now.directory) - set(file.view.parties)
             if strangers:
                 raise VerificationFailed(f"signed by {', '.join(sorted(strangers))}, who are no parties of it")
         digest = commitment(text.view.payload, file.view.salt)
-        taken = await self._database.write(lambda connection: self._merge(connection, digest, file))
-        if not taken.missing:
-            self._believe([taken.file.signed.view])
-        return taken
+        return await self._database.write(lambda connection: self._merge(connection, digest, file))
 
     async def published(self, digest: bytes) -> None:
         """Note that the relay has taken a view."""
@@ -132,9 +241,10 @@ class Agreements:
     def _merge(self, connection: Connection, digest: bytes, file: AgreementFile) -> Taken:
         kept = store.agreement_of(connection, digest)
         text = file.signed
-        if kept is not None and kept.text:
-            known = decode_agreement_text(kept.text)
-            text = AgreementText(joined(known.agreement, text.agreement), joined(known.view, text.view))
+        if kept is not None:
+            known = decode_agreement_text(kept.text).agreement if kept.text else text.agreement
+            view = decode_signed(kept.view, limit=VIEW_BYTES, what="a stored view")
+            text = AgreementText(joined(known, text.agreement), joined(view, text.view))
         encoded = encode_agreement_text(text)
         merged = KeptAgreement(
             commitment=digest,
@@ -152,46 +262,32 @@ class Agreements:
         lacking = self.missing(text.view, file.view.parties) or self.missing(text.agreement, file.view.parties)
         return Taken(merged, whole, lacking, changed)
 
-    async def _keep_view(self, signed: Signed, view: EnforcementView) -> None:
-        digest = commitment(signed.payload, view.salt)
 
-        def write(connection: Connection) -> None:
-            kept = store.agreement_of(connection, digest)
-            fresh = KeptAgreement(
-                digest, view.agreement_id, view.version, b"", encode_signed(signed), self._clock(), published=True
-            )
-            store.put_agreement(connection, replace(kept, view=fresh.view, published=True) if kept else fresh)
+def kept_change(change: Change, statement: bytes, payload: bytes, *, place: int, now_ms: int) -> KeptChange:
+    """Return a change as it is stored."""
+    return KeptChange(
+        hash=sha256(payload).digest(),
+        commitment=change.agreement.commitment,
+        place=place,
+        party=change.party,
+        action=int(change.action) if isinstance(change, AgreementNotice) else ACCESSION,
+        at_ms=change.at_ms,
+        stored_ms=now_ms,
+        acknowledged_ms=0,
+        statement=statement,
+    )
 
-        await self._database.write(write)
 
-    def _complete(self, signed: Signed) -> EnforcementView:
-        """Return a view that every party has signed, this one among them, and that the directory commits to."""
-        view = decode_view(signed.payload)
-        directory = self._trust.now.directory
-        if view.exchange != directory.exchange or self._me not in view.parties:
-            raise BadAgreement("a view of another exchange, or of other parties")
-        if view.changes_sha256:
-            raise BadAgreement("what accessions and notices make of an agreement is derived, not signed")
-        # Signed under the roots of that time: a party that is expelled later ends it for nobody else.
-        since = directory.agreement_since(commitment(signed.payload, view.salt))
-        if missing(signed, view.parties, directory, at_size=since):
-            raise VerificationFailed("a view that not every party has signed")
-        if since is None:
-            raise Unavailable("the directory shows no commitment to this view yet")
-        return view
+def roots_of(directory: Directory) -> Callable[[bytes], tuple[PartyId, PublicKey] | None]:
+    """Return the lookup of party roots that the directory ever showed; when one stood is for the caller to judge."""
 
-    def _believe(self, views: Sequence[Signed]) -> None:
-        """Give those that hold to the decisions; what the directory does not commit to is held back until it does."""
-        held = {}
-        for signed in views:
-            try:
-                view = self._complete(signed)
-            except ExchangeError as error:
-                self._log.debug("agreement.not-yet", reason=error.reason)
-                continue
-            held[commitment(signed.payload, view.salt)] = view
-        if held.keys() - self._trust.now.views.keys():
-            self._trust.add_views(held)
+    def root_of(key_id: bytes) -> tuple[PartyId, PublicKey] | None:
+        record = directory.key_record(key_id)
+        if record is None or record.use is not KeyUse.ROOT or record.public is None:
+            return None
+        return record.party, record.public
+
+    return root_of
 
 
 def signers(signed: Signed, name: str, directory: Directory, *, at_size: int | None = None) -> frozenset[PartyId]:

@@ -69,7 +69,8 @@ class Publishing:
                     await self._agreements.published(kept.commitment)
                 continue
             signed = decode_signed(kept.view, limit=VIEW_BYTES, what="a stored view")
-            if self._agreements.missing(signed, decode_view(signed.payload).parties):
+            founders = decode_view(signed.payload).parties
+            if core.me not in founders or self._agreements.missing(signed, founders):
                 continue
             index = await self._relay.publish_agreement(encode_signed(signed))
             await self._agreements.published(kept.commitment)

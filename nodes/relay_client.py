@@ -5,7 +5,7 @@ with Unavailable when the relay goes; the callers open them anew.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -24,7 +24,7 @@ from exchange.v1 import envelope_pb2
 from exchange.v1 import relay_service_pb2 as pb
 from exchange.v1.relay_service_pb2_grpc import RelayServiceStub
 from nodes.keystore import NodeKeys
-from nodes.relay_port import Answered, Delivered, DirectoryFrame, Frame, Log, Outcome, Waiting
+from nodes.relay_port import AgreementPart, Answered, Delivered, DirectoryFrame, Frame, Log, Outcome, Waiting
 
 if TYPE_CHECKING:
     from exchange.v1.relay_service_pb2_grpc import RelayServiceAsyncStub
@@ -147,10 +147,16 @@ class RelayClient:
         request = pb.PublishAgreementRequest(view=view)
         return (await _call(self._stub().PublishAgreement(request, timeout=CALL_S))).index
 
-    async def fetch_agreements(self, known: Sequence[bytes]) -> Sequence[bytes]:
-        """Return the signed views of this party's agreements but those known."""
-        request = pb.FetchAgreementsRequest(known=known)
-        return list((await _call(self._stub().FetchAgreements(request, timeout=CALL_S))).views)
+    async def change_agreement(self, change: bytes) -> int:
+        """Hand over an accession or a notice of this party."""
+        request = pb.ChangeAgreementRequest(change=change)
+        return (await _call(self._stub().ChangeAgreement(request, timeout=CALL_S))).index
+
+    async def fetch_agreements(self, known: Mapping[bytes, int]) -> Sequence[AgreementPart]:
+        """Return what is new of this party's agreements."""
+        have = [pb.KnownAgreement(commitment=each, changes=changes) for each, changes in known.items()]
+        answer = await _call(self._stub().FetchAgreements(pb.FetchAgreementsRequest(known=have), timeout=CALL_S))
+        return [AgreementPart(each.commitment, each.view, each.first, tuple(each.changes)) for each in answer.parts]
 
     async def publish_community(self, notice: bytes) -> int:
         """Announce an epoch of an own community, or its end."""

@@ -4,7 +4,7 @@ Every method raises our errors only: Unavailable and RateLimited are worth tryin
 Nothing that the relay returns is verified here.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
@@ -70,6 +70,20 @@ class DirectoryFrame:
     checkpoint: str
 
 
+@dataclass(frozen=True, slots=True)
+class AgreementPart:
+    """An agreement of this party, or what is new of it."""
+
+    commitment: bytes
+    """Of the view as its founders signed it."""
+    view: bytes = field(repr=False)
+    """Signed; empty when it is known here."""
+    first: int
+    """Number of the first change, from 0."""
+    changes: Sequence[bytes] = field(repr=False)
+    """Signed accessions and notices, in the order in which they were logged."""
+
+
 class Relay(Protocol):
     """The relay as one node sees it. Repeating any call is safe."""
 
@@ -96,8 +110,11 @@ class Relay(Protocol):
     async def publish_agreement(self, view: bytes) -> int:
         """Hand over a view that all parties signed; return the index of its commitment."""
 
-    async def fetch_agreements(self, known: Sequence[bytes]) -> Sequence[bytes]:
-        """Return the signed views of this party's agreements but those of these commitments, at most 4,096."""
+    async def change_agreement(self, change: bytes) -> int:
+        """Hand over an accession or a notice of this party; return the index of what it made of the agreement."""
+
+    async def fetch_agreements(self, known: Mapping[bytes, int]) -> Sequence[AgreementPart]:
+        """Return what is new of this party's agreements; `known` counts the changes held here, of 4,096 at most."""
 
     async def publish_community(self, notice: bytes) -> int:
         """Announce an epoch of an own community, or its end; return the index of the entry that shows it."""

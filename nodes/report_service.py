@@ -18,7 +18,7 @@ from nodes.core import Core
 from nodes.desk import Authoring, Draft
 from nodes.outbox import Outbox
 from nodes.shelf import Listed, Shelf, Shown, Story
-from nodes.store import trust as store
+from nodes.store import agreements as store
 from nodes.store.rows import Direction
 from nodes.v1 import node_service_pb2 as pb
 from nodes.waiting import failures

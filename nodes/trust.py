@@ -57,6 +57,8 @@ class Snapshot:
     """Verified bundles of prekeys, by payload hash."""
     communities: Mapping[bytes, tuple[HeldEpoch, ...]] = field(default_factory=dict)
     """Verified epochs of the communities of which this party is a member, by the community's id."""
+    replaced: Mapping[bytes, int] = field(default_factory=dict)
+    """Entries from which an accession or a notice has put another view in the place of one, by its commitment."""
     _rules: dict[int, Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -100,10 +102,14 @@ class Snapshot:
     def _make_rules(self, at_size: int) -> Rules:
         agreements = []
         for commitment, view in self.views.items():
-            status = self.directory.agreement_status(commitment, at_size=at_size)
-            if status is not None:
+            shown = self.directory.agreement_status(commitment, at_size=at_size)
+            if shown is not None:
+                # Whatever the relay says of it: what a party has narrowed is over.
+                over = self.replaced.get(commitment, at_size) < at_size
+                status = AgreementStatus.TERMINATED if over else AgreementStatus(shown)
                 ref = AgreementRef(view.agreement_id, view.version, commitment)
-                agreements.append(AgreementInForce(ref, view, AgreementStatus(status)))
+                since = self.directory.agreement_since(commitment) or 0
+                agreements.append(AgreementInForce(ref, view, status, since))
         standings: dict[PartyId, Standing] = {}
         for record in self.directory.parties():
             status_then = record.status_at(at_size)
@@ -249,10 +255,10 @@ class Trust:
 
     # -- what else belongs to a snapshot -------------------------------------------------------------------------------
 
-    def add_views(self, views: Mapping[bytes, EnforcementView]) -> None:
-        """Take in verified views of agreements, by commitment."""
-        snapshot = self.now
-        self._replace(replace(snapshot, views={**snapshot.views, **views}))
+    def add_views(self, views: Mapping[bytes, EnforcementView], replaced: Mapping[bytes, int]) -> None:
+        """Take in verified views of agreements, by commitment, and from which entry on others stand in their place."""
+        now = self.now
+        self._replace(replace(now, views={**now.views, **views}, replaced={**now.replaced, **replaced}))
 
     def add_epochs(self, epochs: Iterable[HeldEpoch]) -> None:
         """Take in verified epochs of communities; one that is there already changes nothing."""

@@ -25,12 +25,13 @@ class Audience:
         self.parties: set[PartyId] = set()
         self.suspended: dict[PartyId, bytes] = {}
         for found in rules.agreements.values() if ids else ():
-            if found.ref.id in ids and sender in found.view.parties:
+            members = (*found.view.parties, *found.view.suspended)
+            if found.ref.id in ids and sender in members:
                 against = [finding.reason for finding in in_force(found, rules.exchange, at_ms)]
-                if not against:
+                if not against and sender in found.view.parties:
                     self.parties.update(found.view.parties)
-                elif against == [Reason.AGREEMENT_SUSPENDED]:
-                    self.suspended.update(dict.fromkeys(found.view.parties, found.ref.id))
+                if not against or against == [Reason.AGREEMENT_SUSPENDED]:
+                    self.suspended.update(dict.fromkeys(members, found.ref.id))
 
     def findings(self, recipient: PartyId) -> Findings:
         """Step 3 at the sender: exclusion always wins, and an empty release reaches nobody."""

@@ -52,6 +52,7 @@ from exchange.policy.steps import (
     Facts,
     Findings,
     Judged,
+    absence,
     facts_of_label,
     facts_of_relay_label,
     in_force,
@@ -190,13 +191,25 @@ class _Case:
         known = self.nearest.get((id(held), ids))  # rules keeps every one of them alive
         if known is not None:
             return known
-        shared = [found for found in held if self.sender in found.view.parties]
+        shared = [found for found in held if self.sender in found.view.parties and not self._replaced(found, recipient)]
+        if not shared:
+            return None, (self._no_agreement(recipient),), None
         candidates = [found for found in shared if _rests_on(found, ids)]
-        nearest = self._first(candidates, recipient) if candidates or not shared else _another(shared[0])
-        if not self.needs_consent and not any(term.recipients for found in candidates for term in found.view.terms):
+        nearest = self._first(candidates, recipient) if candidates else _another(shared[0])
+        if not self.needs_consent and not any(
+            found.ref.id in self.rules.versions or any(term.recipients for term in found.view.terms) for found in shared
+        ):
             # Nothing here depends on the recipient: all who hold the same agreements share it.
             self.nearest[id(held), ids] = nearest
         return nearest
+
+    def _no_agreement(self, recipient: PartyId) -> Finding:
+        """Say that sender and recipient have no agreement, or that one of both suspended or left the one they had."""
+        for party in (recipient, self.sender):
+            for found in self.rules.former.get(party, ()):
+                if found.view.knows(self.sender) and found.view.knows(recipient):
+                    return absence(found, self.sender, recipient)
+        return _fail(Step.AGREEMENT, Reason.NO_AGREEMENT)
 
     def _first(self, candidates: Sequence[AgreementInForce], recipient: PartyId) -> Nearest:
         """Return the first of these that permits, or the nearest."""
@@ -222,8 +235,10 @@ class _Case:
         """Return the failures of step 2 under one agreement, and its first term that permits, or the nearest."""
         ref, parties = agreement.ref, agreement.view.parties
         if self.sender not in parties or recipient not in parties:
-            return (Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NOT_A_PARTY, ref.id),), None
+            return (absence(agreement, self.sender, recipient),), None
         findings = self._in_force(agreement)
+        if self._replaced(agreement, recipient):
+            findings = (*findings, Finding(Step.AGREEMENT, Outcome.FAIL, Reason.AGREEMENT_REPLACED, ref.id))
         if self.facts is None:
             return findings, None
         nearest: Judged | None = None
@@ -240,6 +255,16 @@ class _Case:
         if nearest is None:
             return (*findings, Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NO_TERM, ref.id)), None
         return findings, nearest
+
+    def _replaced(self, agreement: AgreementInForce, recipient: PartyId) -> bool:
+        """Say whether both partners have joined a newer version that has begun, be it that one left it since."""
+        return any(
+            newer.ref.version > agreement.ref.version
+            and newer.view.valid_from_ms <= self.at_ms
+            and newer.view.knows(self.sender)
+            and newer.view.knows(recipient)
+            for newer in self.rules.versions.get(agreement.ref.id, ())
+        )
 
     def _in_force(self, agreement: AgreementInForce) -> Findings:
         key = agreement.ref.commitment

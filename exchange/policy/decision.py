@@ -4,7 +4,7 @@ Every reason has a stable code. A finding says what one step found; a step that 
 Specification: docs/spec/policy.md.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum, auto
 
@@ -89,6 +89,7 @@ class Reason(StrEnum):
     AGREEMENT_OF_ANOTHER_EXCHANGE = auto()
     AGREEMENT_SUSPENDED = auto()
     AGREEMENT_TERMINATED = auto()
+    AGREEMENT_REPLACED = auto()
     AGREEMENT_NOT_YET = auto()
     AGREEMENT_LAPSED = auto()
     NOT_A_PARTY = auto()
@@ -333,6 +334,8 @@ class AgreementInForce:
     ref: AgreementRef
     view: EnforcementView
     status: AgreementStatus
+    since: int = 0
+    """Index of the directory entry that first showed it: of several views of one version, the latest counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +347,12 @@ class Rules:
     """By commitment, in order of id and version."""
     standings: Mapping[PartyId, Standing]
     by_party: Mapping[PartyId, tuple[AgreementInForce, ...]]
-    """The same agreements by each of their parties; partners that hold the same ones share one tuple."""
+    """Those that are not ended or changed since, by each of their parties; partners that hold the same ones share one
+    tuple. One who has suspended or left an agreement does not hold it."""
+    former: Mapping[PartyId, tuple[AgreementInForce, ...]] = field(default_factory=dict)
+    """The same agreements by each who has suspended or left them."""
+    versions: Mapping[bytes, tuple[AgreementInForce, ...]] = field(default_factory=dict)
+    """By id, where several versions are known: between partners of a newer one an older one permits nothing."""
     as_of_ms: int | None = None
     """When the dates of agreements are judged: the relay's received_ms at a recipient, else `now_ms` itself."""
     communities: Mapping[bytes, tuple[EpochInForce, ...]] = field(default_factory=dict)
@@ -361,21 +369,44 @@ class Rules:
         communities: Mapping[bytes, Iterable[EpochInForce]] | None = None,
     ) -> "Rules":
         """Put the agreements in the order in which a sender tries them, and epochs in theirs."""
-        ordered = sorted(agreements, key=lambda found: (found.ref.id, found.ref.version))
-        by_party: dict[PartyId, list[AgreementInForce]] = {}
+        ordered = sorted(agreements, key=lambda found: (found.ref.id, found.ref.version, found.since))
+        by_id: dict[bytes, list[AgreementInForce]] = {}
         for found in ordered:
-            for party in found.view.parties:
-                by_party.setdefault(party, []).append(found)
+            by_id.setdefault(found.ref.id, []).append(found)
+        current = [found for held in by_id.values() for found in _current(held)]
         return cls(
             exchange=exchange,
             agreements={found.ref.commitment: found for found in ordered},
             standings=standings,
-            by_party=_shared(by_party),
+            by_party=_shared(_by(current, lambda view: view.parties)),
             as_of_ms=as_of_ms,
             communities={
                 name: tuple(sorted(epochs, key=lambda each: each.epoch)) for name, epochs in (communities or {}).items()
             },
+            former=_shared(_by(current, lambda view: (*view.suspended, *view.left))),
+            versions=_versions(by_id),
         )
+
+
+def _current(held: Sequence[AgreementInForce]) -> Sequence[AgreementInForce]:
+    """Return those views of one agreement that have not ended; the last one when all have, to say so."""
+    return [found for found in held if found.status is not AgreementStatus.TERMINATED] or held[-1:]
+
+
+def _versions(by_id: Mapping[bytes, Sequence[AgreementInForce]]) -> dict[bytes, tuple[AgreementInForce, ...]]:
+    """Return the last view of each version, which knows everybody that an earlier one knew, where there are several."""
+    last = {name: {found.ref.version: found for found in held} for name, held in by_id.items()}
+    return {name: tuple(versions.values()) for name, versions in last.items() if len(versions) > 1}
+
+
+def _by(
+    agreements: Iterable[AgreementInForce], parties: Callable[[EnforcementView], Iterable[PartyId]]
+) -> dict[PartyId, list[AgreementInForce]]:
+    found_by: dict[PartyId, list[AgreementInForce]] = {}
+    for found in agreements:
+        for party in parties(found.view):
+            found_by.setdefault(party, []).append(found)
+    return found_by
 
 
 def _shared(held: Mapping[PartyId, Sequence[AgreementInForce]]) -> dict[PartyId, tuple[AgreementInForce, ...]]:

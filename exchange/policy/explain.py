@@ -27,6 +27,7 @@ _SENTENCES = {
     Reason.AGREEMENT_OF_ANOTHER_EXCHANGE: "The agreement belongs to another exchange.",
     Reason.AGREEMENT_SUSPENDED: "The agreement is suspended.",
     Reason.AGREEMENT_TERMINATED: "The agreement was terminated.",
+    Reason.AGREEMENT_REPLACED: "Sender and recipient have joined a newer version of the agreement.",
     Reason.AGREEMENT_NOT_YET: "The agreement is not in force yet.",
     Reason.AGREEMENT_LAPSED: "The agreement has lapsed.",
     Reason.NOT_A_PARTY: "The sender or the recipient is not a party of the agreement that the slot cites.",

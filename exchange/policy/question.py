@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from exchange.names import PartyId
 from exchange.policy.communities.model import EpochInForce, parse_via
 from exchange.policy.decide import decide
-from exchange.policy.decision import Decision, Item, Role, Rules
+from exchange.policy.decision import AgreementInForce, Decision, Item, Role, Rules
+from exchange.policy.terms import AgreementStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +46,36 @@ def relevant(question: Question) -> Question:
     communities = {name: [_for(pair, each) for each in rules.communities.get(name, ())] for name in sorted(named)}
     owners = {each.held.head.owner for epochs in communities.values() for each in epochs if each.held is not None}
     if question.role is Role.SENDER:
-        ids = {target.agreement for target in targets}
-        cited = [each for each in rules.agreements.values() if pair <= set(each.view.parties) or each.ref.id in ids]
+        cited = _candidates(rules, pair, {target.agreement for target in targets if target.agreement is not None})
     else:
         basis = item.slot.basis if item.slot is not None else None
         found = rules.agreements.get(basis.commitment) if basis is not None else None
         cited = [] if found is None else [found]
+    newer = [each for found in cited for each in rules.versions.get(found.ref.id, ()) if _know(each, pair)]
     return replace(
         question,
         rules=Rules.of(
             rules.exchange,
-            cited,
+            {each.ref.commitment: each for each in (*cited, *newer)}.values(),
             {party: standing for party, standing in rules.standings.items() if party in pair | owners},
             as_of_ms=rules.as_of_ms,
             communities={name: epochs for name, epochs in communities.items() if epochs},
         ),
     )
+
+
+def _candidates(rules: Rules, pair: set[PartyId], ids: set[bytes]) -> list[AgreementInForce]:
+    """Return the agreements that a sender may try for this recipient, and those that the release addresses by id."""
+    held = [each for party in sorted(pair) for by in (rules.by_party, rules.former) for each in by.get(party, ())]
+    addressed = [each for each in rules.agreements.values() if each.ref.id in ids]
+    return [
+        *(each for each in held if _know(each, pair)),
+        *(each for each in addressed if each.status is not AgreementStatus.TERMINATED),
+    ]
+
+
+def _know(agreement: AgreementInForce, pair: set[PartyId]) -> bool:
+    return all(agreement.view.knows(party) for party in pair)
 
 
 def _for(pair: set[PartyId], known: EpochInForce) -> EpochInForce:

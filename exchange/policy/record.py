@@ -118,7 +118,8 @@ def _rules(rules: Rules) -> Plain:
         "exchange": rules.exchange,
         "as_of_ms": rules.as_of_ms,
         "agreements": [
-            {"view": encode_view(found.view).hex(), "status": int(found.status)} for found in rules.agreements.values()
+            {"view": encode_view(found.view).hex(), "status": int(found.status), "since": found.since}
+            for found in rules.agreements.values()
         ],
         "standings": {
             party: {"membership": standing.membership.value, "ceiling": int(standing.ceiling)}
@@ -236,9 +237,9 @@ def _read_rules(entry: Entry) -> Rules:
 
 
 def _read_agreement(entry: Entry) -> AgreementInForce:
-    found = entry.fields("view", "status")
+    found = entry.fields("view", "status", "since")
     view = decode_view(found["view"].data())
-    return AgreementInForce(ref_of(view), view, _numbered(AgreementStatus, found["status"]))
+    return AgreementInForce(ref_of(view), view, _numbered(AgreementStatus, found["status"]), found["since"].number())
 
 
 def _read_standing(entry: Entry) -> Standing:

@@ -35,6 +35,7 @@ _REMEDIES = {
     Reason.AGREEMENT_OF_ANOTHER_EXCHANGE: "draft it for this exchange: concord agreement draft",
     Reason.AGREEMENT_SUSPENDED: _ABOUT_THE_AGREEMENT,
     Reason.AGREEMENT_TERMINATED: "it does not come back: agree anew",
+    Reason.AGREEMENT_REPLACED: "nothing: the node cites the newer version",
     Reason.AGREEMENT_NOT_YET: "wait until it is in force",
     Reason.AGREEMENT_LAPSED: "renew it: a next version with later dates, signed by every party",
     Reason.NOT_A_PARTY: _ENVELOPE,

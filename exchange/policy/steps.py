@@ -134,6 +134,19 @@ def in_force(agreement: AgreementInForce, exchange: str, at_ms: int) -> Findings
     return tuple(Finding(Step.AGREEMENT, Outcome.FAIL, reason, ref.id) for reason, holds in wrong if holds)
 
 
+def absence(agreement: AgreementInForce, sender: PartyId, recipient: PartyId) -> Finding:
+    """Say why an agreement does not hold between two partners of whom one is none of its parties."""
+    view, ref = agreement.view, agreement.ref
+    for reason, gone in (
+        (Reason.AGREEMENT_TERMINATED, view.left),
+        (Reason.AGREEMENT_SUSPENDED, view.suspended),
+    ):
+        who = [party for party in (sender, recipient) if party in gone]
+        if who and view.knows(sender) and view.knows(recipient):
+            return Finding(Step.AGREEMENT, Outcome.FAIL, reason, ref.id, what=", ".join(who))
+    return Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NOT_A_PARTY, ref.id)
+
+
 def judge(facts: Facts, item: Item, agreement: bytes, term: Term) -> Judged:
     """Return what steps 4, 5, 6 and 9 find under one term of the agreement with this id."""
     seen = facts.label is not None

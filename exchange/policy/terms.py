@@ -108,6 +108,10 @@ class EnforcementView:
         """Everybody who is or was a party, and so may know of it."""
         return tuple(sorted({*self.parties, *self.suspended, *self.left}))
 
+    def knows(self, party: PartyId) -> bool:
+        """Say whether somebody is or was a party."""
+        return party in self.parties or party in self.suspended or party in self.left
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:

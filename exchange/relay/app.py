@@ -13,13 +13,11 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from exchange.crypto import x509
-from exchange.crypto.codec import decode_signed
 from exchange.errors import ConfigurationError
 from exchange.limits import JOIN_BYTES, KIB
 from exchange.names import ExchangeName, exchange_name
-from exchange.policy.agreement import EnforcementView
-from exchange.policy.codec import decode_view
 from exchange.relay.accept import Recorder
+from exchange.relay.agreements import Agreements
 from exchange.relay.cache import SealedCache
 from exchange.relay.checkpoints import Checkpoints
 from exchange.relay.communities import Communities
@@ -27,7 +25,7 @@ from exchange.relay.config import RelaySettings
 from exchange.relay.counters import Counters
 from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
-from exchange.relay.enrol import VIEW_BYTES, Enrolment
+from exchange.relay.enrol import Enrolment
 from exchange.relay.home import RelayHome, RelaySecrets
 from exchange.relay.intake import Intake
 from exchange.relay.logs import LogReader
@@ -95,6 +93,7 @@ class _Relay:
     deliveries: Deliveries
     enrolment: Enrolment
     communities: Communities
+    agreements: Agreements
     retention: Retention
     counters: Counters
 
@@ -149,7 +148,7 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
     home, settings, secrets, clock = given.home, given.settings, given.secrets, given.clock
     exchange = exchange_name(settings.exchange)
     sequencer, bells, cache = Sequencer(), Bells(), SealedCache(settings.cache_bytes)
-    directory = LiveDirectory(database, sequencer, clock, _stored_view)
+    directory = LiveDirectory(database, sequencer, clock)
     limits = settings.limits
     return _Relay(
         exchange=exchange,
@@ -168,7 +167,8 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
             clock=clock,
         ),
         deliveries=Deliveries(database, SqlMailboxes, bells, cache, window_most=limits.window_bytes),
-        enrolment=Enrolment(database, directory, secrets.promise, private_dir(home.requests), clock),
+        enrolment=Enrolment(database, directory, private_dir(home.requests), clock),
+        agreements=Agreements(database, directory, secrets.promise, clock),
         communities=Communities(directory, secrets.promise, clock),
         retention=Retention(database, sequencer, clock, counters.deleted),
         counters=counters,
@@ -231,6 +231,7 @@ def _partners_server(relay: _Relay, given: _Given, authorities: PartnerAuthoriti
         relay.deliveries,
         relay.enrolment,
         relay.communities,
+        relay.agreements,
         relay.directory,
         relay.checkpoints,
         LogReader(relay.database),
@@ -294,7 +295,3 @@ async def _keep_working(stack: AsyncExitStack, relay: _Relay, drain: Drain) -> N
 
 def _with_port(address: str, port: int) -> str:
     return f"{address.rpartition(':')[0]}:{port}"
-
-
-def _stored_view(data: bytes) -> EnforcementView:
-    return decode_view(decode_signed(data, limit=VIEW_BYTES, what="a stored view").payload)

@@ -19,10 +19,11 @@ from exchange.directory.state import Status
 from exchange.errors import ConfigurationError, InternalError
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import PartyId
-from exchange.policy.agreement import AgreementRef, AgreementStatus, EnforcementView
+from exchange.policy.agreement import AgreementRef, AgreementStatus
 from exchange.policy.communities.model import EpochInForce
 from exchange.policy.decision import AgreementInForce, Membership, Rules, Standing
 from exchange.policy.model import Tlp
+from exchange.relay.agreement_state import AgreementState
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.registry import ShownEpoch, SqlRegistry
@@ -43,8 +44,8 @@ class Snapshot:
     directory: Directory
     """Nobody changes it."""
     rules: Rules
-    views: Mapping[bytes, EnforcementView]
-    """Of every agreement that was ever published, by commitment."""
+    agreements: AgreementState
+    """Every agreement that was ever published."""
     communities: Mapping[bytes, tuple[ShownEpoch, ...]]
     """Every epoch that was ever announced, ascending, by the community's id."""
 
@@ -61,18 +62,11 @@ class Snapshot:
 class LiveDirectory:
     """Holds the newest snapshot and appends to the directory log. For one event loop."""
 
-    def __init__(
-        self,
-        database: Database,
-        sequencer: Sequencer,
-        clock: Callable[[], int],
-        decode: Callable[[bytes], EnforcementView],
-    ) -> None:
-        """`decode` reads the stored bytes of a signed view, which was verified before it was stored."""
+    def __init__(self, database: Database, sequencer: Sequencer, clock: Callable[[], int]) -> None:
+        """Read and append by `database`."""
         self._database = database
         self._sequencer = sequencer
         self._clock = clock
-        self._decode = decode
         self._snapshot: Snapshot | None = None
         self._lock = asyncio.Lock()
         self._log = get_logger(__name__)
@@ -99,7 +93,7 @@ class LiveDirectory:
             )
         elif stored[0] != genesis_entry:
             raise ConfigurationError("the store was founded with another genesis", hint="put back genesis.signed")
-        self._snapshot = _snapshot(directory, {}, {})
+        self._snapshot = _snapshot(directory, AgreementState(), {})
         await self.catch_up()
 
     async def catch_up(self) -> None:
@@ -155,54 +149,47 @@ class LiveDirectory:
         return indexes
 
     async def _catch_up(self) -> None:
-        """Apply the stored entries that are not applied yet, and read the views again."""
-        directory = self.now.directory.fork()
+        """Apply the stored entries that are not applied yet, with the views and changes that they show."""
+        before = self.now
+        directory = before.directory.fork()
         while entries := await self._entries(directory.size, LOAD_ENTRIES):
             for entry in entries:
                 applied = directory.apply(entry, directory.size)
                 if not isinstance(applied, Applied):
                     self._log.error("a directory entry is ignored", index=applied.index, why=applied.reason)
-        views = dict(self.now.views)
-        stored = await self._database.read(lambda connection: SqlRegistry(connection).views(but=frozenset(views)))
-        views |= {commitment: self._decode(view) for commitment, view in stored.items()}
-        communities = await self._communities(directory.size)
-        if directory.size != self.now.size or len(views) != len(self.now.views) or directory.size == 1:
-            self._snapshot = _snapshot(directory, views, communities)
+        if directory.size == before.size:
+            return
 
-    async def _communities(self, size: int) -> dict[bytes, tuple[ShownEpoch, ...]]:
-        """Return the communities as of a size, together with what the entries show that are not applied yet."""
-        start = self.now.size
-        new = await self._database.read(lambda connection: SqlRegistry(connection).epochs(start=start))
-        communities = dict(self.now.communities)
-        for each in new:
-            if each.number < size:
-                communities[each.community] = (*communities.get(each.community, ()), each)
-        return communities
+        def shown(connection: Connection) -> tuple[AgreementState, list[ShownEpoch]]:
+            registry = SqlRegistry(connection)
+            agreements = before.agreements.grown(registry.views_since(before.size), registry.changes_since(before.size))
+            return agreements, registry.epochs(start=before.size)
+
+        agreements, epochs = await self._database.read(shown)
+        communities = dict(before.communities)
+        for each in epochs:
+            communities[each.community] = (*communities.get(each.community, ()), each)
+        self._snapshot = _snapshot(directory, agreements, communities)
 
     async def _entries(self, start: int, count: int) -> list[bytes]:
         return await self._database.read(lambda connection: SqlLogs(connection).entries(Log.DIRECTORY, start, count))
 
 
 def _snapshot(
-    directory: Directory,
-    views: Mapping[bytes, EnforcementView],
-    communities: Mapping[bytes, tuple[ShownEpoch, ...]],
+    directory: Directory, agreements: AgreementState, communities: Mapping[bytes, tuple[ShownEpoch, ...]]
 ) -> Snapshot:
-    return Snapshot(directory, rules_of(directory, views, communities), views, communities)
+    return Snapshot(directory, rules_of(directory, agreements, communities), agreements, communities)
 
 
-def rules_of(
-    directory: Directory,
-    views: Mapping[bytes, EnforcementView],
-    communities: Mapping[bytes, tuple[ShownEpoch, ...]],
-) -> Rules:
+def rules_of(directory: Directory, state: AgreementState, communities: Mapping[bytes, tuple[ShownEpoch, ...]]) -> Rules:
     """Return the signed inputs of decisions, as of the directory's size."""
     agreements = []
-    for commitment, view in views.items():
+    for commitment, view in state.views.items():
         status = directory.agreement_status(commitment, at_size=directory.size)
         if status is not None:
             ref = AgreementRef(view.agreement_id, view.version, commitment)
-            agreements.append(AgreementInForce(ref, view, AgreementStatus(status)))
+            since = directory.agreement_since(commitment) or 0
+            agreements.append(AgreementInForce(ref, view, AgreementStatus(status), since))
     standings = {
         record.party: Standing(Membership(record.status.value), Tlp(record.ceiling)) for record in directory.parties()
     }

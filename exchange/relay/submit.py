@@ -146,7 +146,7 @@ def _denied(verified: Verified, leaf: VerifiedLeaf, decision: Decision, snapshot
     about_sender = [reason for reason in reasons if reason in _SENDER_REASONS]
     if about_sender:
         return Refused(verified.envelope_hash, about_sender[0], STEP_DECIDE, final=True, detail=detail)
-    view = snapshot.views.get(leaf.leaf.basis.commitment) if leaf.leaf.basis else None
+    view = snapshot.agreements.views.get(leaf.leaf.basis.commitment) if leaf.leaf.basis else None
     if view is None or sender not in view.parties or not reasons or _RECIPIENT_REASONS.intersection(reasons):
         return _not_deliverable(verified, detail)
     return Refused(

@@ -26,15 +26,15 @@ from exchange.v1 import envelope_pb2 as exchange_dot_v1_dot_envelope__pb2
 from exchange.v1 import signing_pb2 as exchange_dot_v1_dot_signing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65xchange/v1/relay_service.proto\x12\x0b\x65xchange.v1\x1a\x1a\x65xchange/v1/envelope.proto\x1a\x19\x65xchange/v1/signing.proto\"3\n\rSubmitRequest\x12\r\n\x05\x66rame\x18\x01 \x01(\x04\x12\x13\n\x0bsubmissions\x18\x02 \x03(\x0c\"G\n\x07Outcome\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Signed\x12\x17\n\x0f\x64\x65\x63ision_record\x18\x02 \x01(\x0c\"G\n\x0eSubmitResponse\x12\r\n\x05\x66rame\x18\x01 \x01(\x04\x12&\n\x08outcomes\x18\x02 \x03(\x0b\x32\x14.exchange.v1.Outcome\";\n\x06\x43ursor\x12\x1f\n\x04lane\x18\x01 \x01(\x0e\x32\x11.exchange.v1.Lane\x12\x10\n\x08position\x18\x02 \x01(\x04\"Q\n\x0e\x44\x65liverRequest\x12)\n\x0c\x61\x63knowledged\x18\x01 \x03(\x0b\x32\x13.exchange.v1.Cursor\x12\x14\n\x0cwindow_bytes\x18\x02 \x01(\r\"N\n\x07Waiting\x12\x1f\n\x04lane\x18\x01 \x01(\x0e\x32\x11.exchange.v1.Lane\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x10\n\x08\x64\x65livery\x18\x03 \x01(\x0c\"H\n\x0f\x44\x65liverResponse\x12%\n\x07waiting\x18\x01 \x03(\x0b\x32\x14.exchange.v1.Waiting\x12\x0e\n\x06now_ms\x18\x02 \x01(\x04\"\'\n\x16\x46ollowDirectoryRequest\x12\r\n\x05start\x18\x01 \x01(\x04\"M\n\x17\x46ollowDirectoryResponse\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\",\n\x17PublishStatementRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\")\n\x18PublishStatementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\":\n\x15PublishPrekeysRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\x0c\x12\x11\n\tstatement\x18\x02 \x01(\x0c\"\'\n\x16PublishPrekeysResponse\x12\r\n\x05index\x18\x01 \x01(\x04\",\n\x13\x46\x65tchPrekeysRequest\x12\x15\n\rbundle_sha256\x18\x01 \x03(\x0c\"\'\n\x14\x46\x65tchPrekeysResponse\x12\x0f\n\x07\x62undles\x18\x01 \x03(\x0c\"\'\n\x17PublishAgreementRequest\x12\x0c\n\x04view\x18\x01 \x01(\x0c\")\n\x18PublishAgreementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"\'\n\x16\x46\x65tchAgreementsRequest\x12\r\n\x05known\x18\x01 \x03(\x0c\"(\n\x17\x46\x65tchAgreementsResponse\x12\r\n\x05views\x18\x01 \x03(\x0c\")\n\x17PublishCommunityRequest\x12\x0e\n\x06notice\x18\x01 \x01(\x0c\")\n\x18PublishCommunityResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"5\n\x14GetCheckpointRequest\x12\x1d\n\x03log\x18\x01 \x01(\x0e\x32\x10.exchange.v1.Log\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"V\n\x18GetInclusionProofRequest\x12\x1d\n\x03log\x18\x01 \x01(\x0e\x32\x10.exchange.v1.Log\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\"8\n\x19GetInclusionProofResponse\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\x0c\n\x04path\x18\x02 \x03(\x0c\"_\n\x1aGetConsistencyProofRequest\x12\x1d\n\x03log\x18\x01 \x01(\x0e\x32\x10.exchange.v1.Log\x12\x10\n\x08old_size\x18\x02 \x01(\x04\x12\x10\n\x08new_size\x18\x03 \x01(\x04\"+\n\x1bGetConsistencyProofResponse\x12\x0c\n\x04path\x18\x01 \x03(\x0c\"M\n\x0eReadLogRequest\x12\x1d\n\x03log\x18\x01 \x01(\x0e\x32\x10.exchange.v1.Log\x12\r\n\x05start\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"\"\n\x0fReadLogResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c*>\n\x03Log\x12\x13\n\x0fLOG_UNSPECIFIED\x10\x00\x12\x11\n\rLOG_DIRECTORY\x10\x01\x12\x0f\n\x0bLOG_TRAFFIC\x10\x02\x32\x9c\t\n\x0cRelayService\x12\x45\n\x06Submit\x12\x1a.exchange.v1.SubmitRequest\x1a\x1b.exchange.v1.SubmitResponse(\x01\x30\x01\x12H\n\x07\x44\x65liver\x12\x1b.exchange.v1.DeliverRequest\x1a\x1c.exchange.v1.DeliverResponse(\x01\x30\x01\x12^\n\x0f\x46ollowDirectory\x12#.exchange.v1.FollowDirectoryRequest\x1a$.exchange.v1.FollowDirectoryResponse0\x01\x12_\n\x10PublishStatement\x12$.exchange.v1.PublishStatementRequest\x1a%.exchange.v1.PublishStatementResponse\x12Y\n\x0ePublishPrekeys\x12\".exchange.v1.PublishPrekeysRequest\x1a#.exchange.v1.PublishPrekeysResponse\x12S\n\x0c\x46\x65tchPrekeys\x12 .exchange.v1.FetchPrekeysRequest\x1a!.exchange.v1.FetchPrekeysResponse\x12_\n\x10PublishAgreement\x12$.exchange.v1.PublishAgreementRequest\x1a%.exchange.v1.PublishAgreementResponse\x12\\\n\x0f\x46\x65tchAgreements\x12#.exchange.v1.FetchAgreementsRequest\x1a$.exchange.v1.FetchAgreementsResponse\x12_\n\x10PublishCommunity\x12$.exchange.v1.PublishCommunityRequest\x1a%.exchange.v1.PublishCommunityResponse\x12V\n\rGetCheckpoint\x12!.exchange.v1.GetCheckpointRequest\x1a\".exchange.v1.GetCheckpointResponse\x12\x62\n\x11GetInclusionProof\x12%.exchange.v1.GetInclusionProofRequest\x1a&.exchange.v1.GetInclusionProofResponse\x12h\n\x13GetConsistencyProof\x12\'.exchange.v1.GetConsistencyProofRequest\x1a(.exchange.v1.GetConsistencyProofResponse\x12\x44\n\x07ReadLog\x12\x1b.exchange.v1.ReadLogRequest\x1a\x1c.exchange.v1.ReadLogResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65xchange/v1/relay_service.proto\x12\x0b\x65xchange.v1\x1a\x1a\x65xchange/v1/envelope.proto\x1a\x19\x65xchange/v1/signing.proto\"3\n\rSubmitRequest\x12\r\n\x05\x66rame\x18\x01 \x01(\x04\x12\x13\n\x0bsubmissions\x18\x02 \x03(\x0c\"G\n\x07Outcome\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Signed\x12\x17\n\x0f\x64\x65\x63ision_record\x18\x02 \x01(\x0c\"G\n\x0eSubmitResponse\x12\r\n\x05\x66rame\x18\x01 \x01(\x04\x12&\n\x08outcomes\x18\x02 \x03(\x0b\x32\x14.exchange.v1.Outcome\";\n\x06\x43ursor\x12\x1f\n\x04lane\x18\x01 \x01(\x0e\x32\x11.exchange.v1.Lane\x12\x10\n\x08position\x18\x02 \x01(\x04\"Q\n\x0e\x44\x65liverRequest\x12)\n\x0c\x61\x63knowledged\x18\x01 \x03(\x0b\x32\x13.exchange.v1.Cursor\x12\x14\n\x0cwindow_bytes\x18\x02 \x01(\r\"N\n\x07Waiting\x12\x1f\n\x04lane\x18\x01 \x01(\x0e\x32\x11.exchange.v1.Lane\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x10\n\x08\x64\x65livery\x18\x03 \x01(\x0c\"H\n\x0f\x44\x65liverResponse\x12%\n\x07waiting\x18\x01 \x03(\x0b\x32\x14.exchange.v1.Waiting\x12\x0e\n\x06now_ms\x18\x02 \x01(\x04\"\'\n\x16\x46ollowDirectoryRequest\x12\r\n\x05start\x18\x01 \x01(\x04\"M\n\x17\x46ollowDirectoryResponse\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\",\n\x17PublishStatementRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\")\n\x18PublishStatementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\":\n\x15PublishPrekeysRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\x0c\x12\x11\n\tstatement\x18\x02 \x01(\x0c\"\'\n\x16PublishPrekeysResponse\x12\r\n\x05index\x18\x01 \x01(\x04\",\n\x13\x46\x65tchPrekeysRequest\x12\x15\n\rbundle_sha256\x18\x01 \x03(\x0c\"\'\n\x14\x46\x65tchPrekeysResponse\x12\x0f\n\x07\x62undles\x18\x01 \x03(\x0c\"\'\n\x17PublishAgreementRequest\x12\x0c\n\x04view\x18\x01 \x01(\x0c\")\n\x18PublishAgreementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"(\n\x16\x43hangeAgreementRequest\x12\x0e\n\x06\x63hange\x18\x01 \x01(\x0c\"(\n\x17\x43hangeAgreementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"5\n\x0eKnownAgreement\x12\x12\n\ncommitment\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63hanges\x18\x02 \x01(\r\"J\n\x16\x46\x65tchAgreementsRequest\x12*\n\x05known\x18\x02 \x03(\x0b\x32\x1b.exchange.v1.KnownAgreementJ\x04\x08\x01\x10\x02\"Q\n\rAgreementPart\x12\x12\n\ncommitment\x18\x01 \x01(\x0c\x12\x0c\n\x04view\x18\x02 \x01(\x0c\x12\r\n\x05\x66irst\x18\x03 \x01(\r\x12\x0f\n\x07\x63hanges\x18\x04 \x03(\x0c\"J\n\x17\x46\x65tchAgreementsResponse\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.exchange.v1.AgreementPartJ\x04\x08\x01\x10\x02\")\n\x17PublishCommunityRequest\x12\x0e\n\x06notice\x18\x01 \x01(\x0c\")\n\x18PublishCommunityResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"5\n\x14GetCheckpointRequest\x12\x1d\n\x03log\x18\x01 \x01(\x0e\x32\x10.exchange.v1.Log\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"V\n\x18GetInclusionProofRequest\x12\x1d\n\x03log\x18\x01 \x01(\x0e\x32\x10.exchange.v1.Log\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\"8\n\x19GetInclusionProofResponse\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\x0c\n\x04path\x18\x02 \x03(\x0c\"_\n\x1aGetConsistencyProofRequest\x12\x1d\n\x03log\x18\x01 \x01(\x0e\x32\x10.exchange.v1.Log\x12\x10\n\x08old_size\x18\x02 \x01(\x04\x12\x10\n\x08new_size\x18\x03 \x01(\x04\"+\n\x1bGetConsistencyProofResponse\x12\x0c\n\x04path\x18\x01 \x03(\x0c\"M\n\x0eReadLogRequest\x12\x1d\n\x03log\x18\x01 \x01(\x0e\x32\x10.exchange.v1.Log\x12\r\n\x05start\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"\"\n\x0fReadLogResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c*>\n\x03Log\x12\x13\n\x0fLOG_UNSPECIFIED\x10\x00\x12\x11\n\rLOG_DIRECTORY\x10\x01\x12\x0f\n\x0bLOG_TRAFFIC\x10\x02\x32\xfa\t\n\x0cRelayService\x12\x45\n\x06Submit\x12\x1a.exchange.v1.SubmitRequest\x1a\x1b.exchange.v1.SubmitResponse(\x01\x30\x01\x12H\n\x07\x44\x65liver\x12\x1b.exchange.v1.DeliverRequest\x1a\x1c.exchange.v1.DeliverResponse(\x01\x30\x01\x12^\n\x0f\x46ollowDirectory\x12#.exchange.v1.FollowDirectoryRequest\x1a$.exchange.v1.FollowDirectoryResponse0\x01\x12_\n\x10PublishStatement\x12$.exchange.v1.PublishStatementRequest\x1a%.exchange.v1.PublishStatementResponse\x12Y\n\x0ePublishPrekeys\x12\".exchange.v1.PublishPrekeysRequest\x1a#.exchange.v1.PublishPrekeysResponse\x12S\n\x0c\x46\x65tchPrekeys\x12 .exchange.v1.FetchPrekeysRequest\x1a!.exchange.v1.FetchPrekeysResponse\x12_\n\x10PublishAgreement\x12$.exchange.v1.PublishAgreementRequest\x1a%.exchange.v1.PublishAgreementResponse\x12\\\n\x0f\x43hangeAgreement\x12#.exchange.v1.ChangeAgreementRequest\x1a$.exchange.v1.ChangeAgreementResponse\x12\\\n\x0f\x46\x65tchAgreements\x12#.exchange.v1.FetchAgreementsRequest\x1a$.exchange.v1.FetchAgreementsResponse\x12_\n\x10PublishCommunity\x12$.exchange.v1.PublishCommunityRequest\x1a%.exchange.v1.PublishCommunityResponse\x12V\n\rGetCheckpoint\x12!.exchange.v1.GetCheckpointRequest\x1a\".exchange.v1.GetCheckpointResponse\x12\x62\n\x11GetInclusionProof\x12%.exchange.v1.GetInclusionProofRequest\x1a&.exchange.v1.GetInclusionProofResponse\x12h\n\x13GetConsistencyProof\x12\'.exchange.v1.GetConsistencyProofRequest\x1a(.exchange.v1.GetConsistencyProofResponse\x12\x44\n\x07ReadLog\x12\x1b.exchange.v1.ReadLogRequest\x1a\x1c.exchange.v1.ReadLogResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'exchange.v1.relay_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOG']._serialized_start=1753
-  _globals['_LOG']._serialized_end=1815
+  _globals['_LOG']._serialized_start=2044
+  _globals['_LOG']._serialized_end=2106
   _globals['_SUBMITREQUEST']._serialized_start=103
   _globals['_SUBMITREQUEST']._serialized_end=154
   _globals['_OUTCOME']._serialized_start=156
@@ -69,30 +69,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHAGREEMENTREQUEST']._serialized_end=1036
   _globals['_PUBLISHAGREEMENTRESPONSE']._serialized_start=1038
   _globals['_PUBLISHAGREEMENTRESPONSE']._serialized_end=1079
-  _globals['_FETCHAGREEMENTSREQUEST']._serialized_start=1081
-  _globals['_FETCHAGREEMENTSREQUEST']._serialized_end=1120
-  _globals['_FETCHAGREEMENTSRESPONSE']._serialized_start=1122
-  _globals['_FETCHAGREEMENTSRESPONSE']._serialized_end=1162
-  _globals['_PUBLISHCOMMUNITYREQUEST']._serialized_start=1164
-  _globals['_PUBLISHCOMMUNITYREQUEST']._serialized_end=1205
-  _globals['_PUBLISHCOMMUNITYRESPONSE']._serialized_start=1207
-  _globals['_PUBLISHCOMMUNITYRESPONSE']._serialized_end=1248
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1250
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1303
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1305
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1348
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=1350
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=1436
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=1438
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=1494
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=1496
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1591
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1593
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1636
-  _globals['_READLOGREQUEST']._serialized_start=1638
-  _globals['_READLOGREQUEST']._serialized_end=1715
-  _globals['_READLOGRESPONSE']._serialized_start=1717
-  _globals['_READLOGRESPONSE']._serialized_end=1751
-  _globals['_RELAYSERVICE']._serialized_start=1818
-  _globals['_RELAYSERVICE']._serialized_end=2998
+  _globals['_CHANGEAGREEMENTREQUEST']._serialized_start=1081
+  _globals['_CHANGEAGREEMENTREQUEST']._serialized_end=1121
+  _globals['_CHANGEAGREEMENTRESPONSE']._serialized_start=1123
+  _globals['_CHANGEAGREEMENTRESPONSE']._serialized_end=1163
+  _globals['_KNOWNAGREEMENT']._serialized_start=1165
+  _globals['_KNOWNAGREEMENT']._serialized_end=1218
+  _globals['_FETCHAGREEMENTSREQUEST']._serialized_start=1220
+  _globals['_FETCHAGREEMENTSREQUEST']._serialized_end=1294
+  _globals['_AGREEMENTPART']._serialized_start=1296
+  _globals['_AGREEMENTPART']._serialized_end=1377
+  _globals['_FETCHAGREEMENTSRESPONSE']._serialized_start=1379
+  _globals['_FETCHAGREEMENTSRESPONSE']._serialized_end=1453
+  _globals['_PUBLISHCOMMUNITYREQUEST']._serialized_start=1455
+  _globals['_PUBLISHCOMMUNITYREQUEST']._serialized_end=1496
+  _globals['_PUBLISHCOMMUNITYRESPONSE']._serialized_start=1498
+  _globals['_PUBLISHCOMMUNITYRESPONSE']._serialized_end=1539
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1541
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1594
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1596
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1639
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=1641
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=1727
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=1729
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=1785
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=1787
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1882
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1884
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1927
+  _globals['_READLOGREQUEST']._serialized_start=1929
+  _globals['_READLOGREQUEST']._serialized_end=2006
+  _globals['_READLOGRESPONSE']._serialized_start=2008
+  _globals['_READLOGRESPONSE']._serialized_end=2042
+  _globals['_RELAYSERVICE']._serialized_start=2109
+  _globals['_RELAYSERVICE']._serialized_end=3383
 # @@protoc_insertion_point(module_scope)

@@ -480,20 +480,90 @@ class PublishAgreementResponse(_message.Message):
 Global___PublishAgreementResponse: _TypeAlias = PublishAgreementResponse  # noqa: Y015
 
 @_typing.final
+class ChangeAgreementRequest(_message.Message):
+    """An accession or a notice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    change: _builtins.bytes
+    """Signed bytes of an Accession or AgreementNotice."""
+    def __init__(
+        self,
+        *,
+        change: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeAgreementRequest: _TypeAlias = ChangeAgreementRequest  # noqa: Y015
+
+@_typing.final
+class ChangeAgreementResponse(_message.Message):
+    """Where the commitment to what it makes of the agreement stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Index in the directory log."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeAgreementResponse: _TypeAlias = ChangeAgreementResponse  # noqa: Y015
+
+@_typing.final
+class KnownAgreement(_message.Message):
+    """What the caller has of one agreement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    commitment: _builtins.bytes
+    """Commitment of the view as its founders signed it."""
+    changes: _builtins.int
+    """Accessions and notices that the caller has, from the first on."""
+    def __init__(
+        self,
+        *,
+        commitment: _builtins.bytes = ...,
+        changes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "commitment", b"commitment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KnownAgreement: _TypeAlias = KnownAgreement  # noqa: Y015
+
+@_typing.final
 class FetchAgreementsRequest(_message.Message):
-    """The views of the caller."""
+    """The agreements of the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     KNOWN_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def known(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Commitments whose views the caller has; at most 4,096. They are left out of the answer."""
+    def known(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownAgreement]:
+        """What the caller has; at most 4,096. It is left out of the answer."""
 
     def __init__(
         self,
         *,
-        known: _abc.Iterable[_builtins.bytes] | None = ...,
+        known: _abc.Iterable[Global___KnownAgreement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -504,24 +574,60 @@ class FetchAgreementsRequest(_message.Message):
 Global___FetchAgreementsRequest: _TypeAlias = FetchAgreementsRequest  # noqa: Y015
 
 @_typing.final
-class FetchAgreementsResponse(_message.Message):
-    """The views."""
+class AgreementPart(_message.Message):
+    """An agreement, or what is new of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    VIEWS_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    commitment: _builtins.bytes
+    """Commitment of the view as its founders signed it."""
+    view: _builtins.bytes
+    """Signed bytes of that view; empty when the caller has it."""
+    first: _builtins.int
+    """Number of the first change that follows, from 0."""
     @_builtins.property
-    def views(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Signed bytes, as many as fit in 4 MiB: repeat with these as known until none comes."""
+    def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Signed bytes of accessions and notices, in the order in which they were logged."""
 
     def __init__(
         self,
         *,
-        views: _abc.Iterable[_builtins.bytes] | None = ...,
+        commitment: _builtins.bytes = ...,
+        view: _builtins.bytes = ...,
+        first: _builtins.int = ...,
+        changes: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "commitment", b"commitment", "first", b"first", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgreementPart: _TypeAlias = AgreementPart  # noqa: Y015
+
+@_typing.final
+class FetchAgreementsResponse(_message.Message):
+    """The agreements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgreementPart]:
+        """As many as fit in 4 MiB: repeat with these as known until none comes."""
+
+    def __init__(
+        self,
+        *,
+        parts: _abc.Iterable[Global___AgreementPart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -70,6 +70,11 @@ class RelayServiceStub:
                 request_serializer=exchange_dot_v1_dot_relay__service__pb2.PublishAgreementRequest.SerializeToString,
                 response_deserializer=exchange_dot_v1_dot_relay__service__pb2.PublishAgreementResponse.FromString,
                 _registered_method=True)
+        self.ChangeAgreement = channel.unary_unary(
+                '/exchange.v1.RelayService/ChangeAgreement',
+                request_serializer=exchange_dot_v1_dot_relay__service__pb2.ChangeAgreementRequest.SerializeToString,
+                response_deserializer=exchange_dot_v1_dot_relay__service__pb2.ChangeAgreementResponse.FromString,
+                _registered_method=True)
         self.FetchAgreements = channel.unary_unary(
                 '/exchange.v1.RelayService/FetchAgreements',
                 request_serializer=exchange_dot_v1_dot_relay__service__pb2.FetchAgreementsRequest.SerializeToString,
@@ -155,8 +160,15 @@ class RelayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangeAgreement(self, request, context):
+        """Hand over an accession or a notice of the caller; the relay logs what it makes of the agreement.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchAgreements(self, request, context):
-        """The enforcement views to which the caller is a party.
+        """The enforcement views to which the caller is a party, with their accessions and notices.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -234,6 +246,11 @@ def add_RelayServiceServicer_to_server(servicer, server):
                     servicer.PublishAgreement,
                     request_deserializer=exchange_dot_v1_dot_relay__service__pb2.PublishAgreementRequest.FromString,
                     response_serializer=exchange_dot_v1_dot_relay__service__pb2.PublishAgreementResponse.SerializeToString,
+            ),
+            'ChangeAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeAgreement,
+                    request_deserializer=exchange_dot_v1_dot_relay__service__pb2.ChangeAgreementRequest.FromString,
+                    response_serializer=exchange_dot_v1_dot_relay__service__pb2.ChangeAgreementResponse.SerializeToString,
             ),
             'FetchAgreements': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchAgreements,
@@ -456,6 +473,33 @@ class RelayService:
             '/exchange.v1.RelayService/PublishAgreement',
             exchange_dot_v1_dot_relay__service__pb2.PublishAgreementRequest.SerializeToString,
             exchange_dot_v1_dot_relay__service__pb2.PublishAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exchange.v1.RelayService/ChangeAgreement',
+            exchange_dot_v1_dot_relay__service__pb2.ChangeAgreementRequest.SerializeToString,
+            exchange_dot_v1_dot_relay__service__pb2.ChangeAgreementResponse.FromString,
             options,
             channel_credentials,
             insecure,

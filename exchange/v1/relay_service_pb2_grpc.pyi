@@ -47,8 +47,10 @@ class RelayServiceStub:
     """Fetch the newest bundle of each partner."""
     PublishAgreement: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.PublishAgreementRequest, _relay_service_pb2.PublishAgreementResponse]
     """Hand over an enforcement view that every party signed; the relay logs its commitment."""
+    ChangeAgreement: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.ChangeAgreementRequest, _relay_service_pb2.ChangeAgreementResponse]
+    """Hand over an accession or a notice of the caller; the relay logs what it makes of the agreement."""
     FetchAgreements: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.FetchAgreementsRequest, _relay_service_pb2.FetchAgreementsResponse]
-    """The enforcement views to which the caller is a party."""
+    """The enforcement views to which the caller is a party, with their accessions and notices."""
     PublishCommunity: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.PublishCommunityRequest, _relay_service_pb2.PublishCommunityResponse]
     """Announce a new epoch of a community that the caller owns, or its end; the relay logs the epoch's commitment."""
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.GetCheckpointRequest, _relay_service_pb2.GetCheckpointResponse]
@@ -79,8 +81,10 @@ class RelayServiceAsyncStub(RelayServiceStub):
     """Fetch the newest bundle of each partner."""
     PublishAgreement: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.PublishAgreementRequest, _relay_service_pb2.PublishAgreementResponse]  # type: ignore[assignment]
     """Hand over an enforcement view that every party signed; the relay logs its commitment."""
+    ChangeAgreement: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.ChangeAgreementRequest, _relay_service_pb2.ChangeAgreementResponse]  # type: ignore[assignment]
+    """Hand over an accession or a notice of the caller; the relay logs what it makes of the agreement."""
     FetchAgreements: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.FetchAgreementsRequest, _relay_service_pb2.FetchAgreementsResponse]  # type: ignore[assignment]
-    """The enforcement views to which the caller is a party."""
+    """The enforcement views to which the caller is a party, with their accessions and notices."""
     PublishCommunity: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.PublishCommunityRequest, _relay_service_pb2.PublishCommunityResponse]  # type: ignore[assignment]
     """Announce a new epoch of a community that the caller owns, or its end; the relay logs the epoch's commitment."""
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.GetCheckpointRequest, _relay_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
@@ -152,12 +156,20 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Hand over an enforcement view that every party signed; the relay logs its commitment."""
 
     @_abc_1.abstractmethod
+    def ChangeAgreement(
+        self,
+        request: _relay_service_pb2.ChangeAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_service_pb2.ChangeAgreementResponse, _abc.Awaitable[_relay_service_pb2.ChangeAgreementResponse]]:
+        """Hand over an accession or a notice of the caller; the relay logs what it makes of the agreement."""
+
+    @_abc_1.abstractmethod
     def FetchAgreements(
         self,
         request: _relay_service_pb2.FetchAgreementsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_relay_service_pb2.FetchAgreementsResponse, _abc.Awaitable[_relay_service_pb2.FetchAgreementsResponse]]:
-        """The enforcement views to which the caller is a party."""
+        """The enforcement views to which the caller is a party, with their accessions and notices."""
 
     @_abc_1.abstractmethod
     def PublishCommunity(

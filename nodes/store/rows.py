@@ -362,6 +362,33 @@ class NamingItem:
     authored_ms: int
 
 
+ANNOUNCED = -1
+"""Place of a change that the directory does not show yet."""
+
+ACCESSION = 0
+"""Action of a change that is an accession; a notice has its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptChange:
+    """An accession or a notice, by the hash of its payload."""
+
+    hash: bytes
+    commitment: bytes
+    """Of the view as its founders signed it."""
+    place: int
+    """From 0, in the order in which the directory shows them; ANNOUNCED until it does."""
+    party: str
+    action: int
+    """ACCESSION, or a NoticeAction."""
+    at_ms: int
+    stored_ms: int
+    acknowledged_ms: int
+    """When an operator here has acknowledged it; 0 while nobody has."""
+    statement: bytes
+    """Signed bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnBundle:
     """A bundle of prekeys that this node made; `bundle` are Signed bytes."""

@@ -72,3 +72,34 @@ community_item = Table(
     Index("ix_community_item_epoch", "community", "epoch"),
 )
 """Own reports that name a community, and the epoch for whose members they were last addressed."""
+
+# -- agreements: what happened after the signatures --------------------------------------------------------------------
+
+agreement_change = Table(
+    "agreement_change",
+    metadata,
+    data("hash", key=True),
+    data("commitment"),
+    number("place"),
+    party("party"),
+    small("action"),
+    number("at_ms"),
+    number("stored_ms"),
+    number("acknowledged_ms"),
+    data("statement"),
+    Index("ix_agreement_change_commitment", "commitment", "place"),
+)
+"""Accessions and notices, by the hash of their payload; `commitment` is of the view as its founders signed it.
+
+`place` counts from 0 in the order in which the directory shows them; -1 until it does.
+"""
+
+notice_acknowledgement = Table(
+    "notice_acknowledgement",
+    metadata,
+    data("notice", key=True),
+    party("party", key=True),
+    number("at_ms"),
+    data("statement"),
+)
+"""Who has acknowledged a notice of this party."""

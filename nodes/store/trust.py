@@ -1,4 +1,4 @@
-"""The mirrored directory, checkpoints, prekey bundles and agreements, on an open transaction."""
+"""The mirrored directory, checkpoints and prekey bundles, on an open transaction."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -6,12 +6,11 @@ from dataclasses import asdict
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from nodes.store import tables
-from nodes.store.rows import KeptAgreement, OwnBundle
+from nodes.store.rows import OwnBundle
 from nodes.store.upsert import insert_or_keep, insert_or_replace
 
 _entry = tables.directory_entry.c
 _bundle = tables.prekey_bundle.c
-_agreement = tables.agreement.c
 
 
 def directory_entries(connection: Connection, *, start: int, limit: int) -> list[bytes]:
@@ -75,20 +74,3 @@ def own_bundles(connection: Connection) -> list[OwnBundle]:
 def bundle_published(connection: Connection, hash_: bytes) -> None:
     """Note that the directory names a bundle of this node."""
     connection.execute(update(tables.own_bundle).where(tables.own_bundle.c.hash == hash_).values(published=True))
-
-
-def put_agreement(connection: Connection, agreement: KeptAgreement) -> None:
-    """Keep an agreement in its newest state of signatures."""
-    insert_or_replace(connection, tables.agreement, [asdict(agreement)])
-
-
-def agreements(connection: Connection) -> list[KeptAgreement]:
-    """Return every agreement of this party that is known here."""
-    wanted = select(tables.agreement).order_by(_agreement.agreement_id, _agreement.version)
-    return [KeptAgreement(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
-
-
-def agreement_of(connection: Connection, commitment: bytes) -> KeptAgreement | None:
-    """Return one agreement by its commitment."""
-    found = connection.execute(select(tables.agreement).where(_agreement.commitment == commitment)).one_or_none()
-    return None if found is None else KeptAgreement(**dict(found._mapping))  # noqa: SLF001

@@ -16,7 +16,7 @@ from exchange.receipts.streams import STREAM_START, next_running_hash
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import differences, upgrade
 from nodes.app import MIGRATIONS
-from nodes.store import alarms, receiving, reports, sending, trust
+from nodes.store import agreements, alarms, receiving, reports, sending, trust
 from nodes.store.columns import metadata
 from nodes.store.rows import (
     Addressee,
@@ -458,14 +458,14 @@ def test_bundles_checkpoints_and_agreements_come_back_as_they_were(database: Dat
         trust.add_bundle(connection, hash_=name("b"), party="XV", first_day=100, bundle=b"signed")
         trust.set_checkpoint(connection, 1, 5, "five", NOW)
         trust.set_checkpoint(connection, 1, 7, "seven", NOW)
-        trust.put_agreement(connection, agreement)
-        trust.put_agreement(connection, replace(agreement, text=b"text"))
+        agreements.put_agreement(connection, agreement)
+        agreements.put_agreement(connection, replace(agreement, text=b"text"))
 
     database.write_now(store)
     assert database.read_now(trust.own_bundles) == [replace(own, published=True)]
     assert database.read_now(trust.bundles) == {name("b"): b"signed"}
     assert database.read_now(lambda c: trust.checkpoint_of(c, 1)) == (7, "seven")
-    assert database.read_now(trust.agreements) == [replace(agreement, text=b"text")]
+    assert database.read_now(agreements.agreements) == [replace(agreement, text=b"text")]
     database.write_now(lambda c: trust.drop_bundles(c, [name("b")]))
     assert database.read_now(trust.bundles) == {}
 

@@ -299,9 +299,26 @@ def test_bundles_are_found_by_hash_until_they_are_dropped(database: Database) ->
 def test_a_view_is_kept_as_it_came_first(database: Database) -> None:
     for number, view in ((7, b"first"), (8, b"second")):
         database.write_now(lambda c, n=number, v=view: SqlRegistry(c).put_view(b"x", n, v))  # type: ignore[misc]
-    assert database.read_now(lambda c: SqlRegistry(c).views()) == {b"x": b"first"}
+    assert database.read_now(lambda c: SqlRegistry(c).views_since(7)) == [b"first"]
     assert database.read_now(lambda c: SqlRegistry(c).view_number(b"x")) == 7
-    assert database.read_now(lambda c: SqlRegistry(c).views(but={b"x"})) == {}
+    assert database.read_now(lambda c: SqlRegistry(c).views_since(8)) == []
+
+
+def test_changes_are_kept_in_the_order_of_the_log_and_a_repeat_changes_nothing(database: Database) -> None:
+    rows = (
+        (11, b"h1", b"x", b"one"),
+        (13, b"h2", b"x", b"two"),
+        (15, b"h3", b"y", b"three"),
+        (11, b"h1", b"x", b"again"),
+    )
+    for row in rows:
+        database.write_now(lambda c, r=row: SqlRegistry(c).put_change(*r))  # type: ignore[misc]
+    assert database.read_now(lambda c: SqlRegistry(c).changes_since(0)) == [b"one", b"two", b"three"]
+    assert database.read_now(lambda c: SqlRegistry(c).changes_since(12)) == [b"two", b"three"]
+    assert database.read_now(lambda c: SqlRegistry(c).changes_of(b"x", first=0, limit=1)) == [b"one"]
+    assert database.read_now(lambda c: SqlRegistry(c).changes_of(b"x", first=1, limit=9)) == [b"two"]
+    assert database.read_now(lambda c: SqlRegistry(c).change_number(b"h2")) == 13
+    assert database.read_now(lambda c: SqlRegistry(c).change_number(b"h9")) is None
 
 
 def test_a_join_request_is_kept_as_it_came_first(database: Database) -> None:

@@ -13,7 +13,6 @@ from exchange.directory import ceremony
 from exchange.errors import BadStatement, ConfigurationError, StorageFull
 from exchange.merkle import leaf_hash, root_of
 from exchange.names import party_id
-from exchange.policy.agreement import EnforcementView
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.checkpoints import Checkpoints
 from exchange.relay.directory import LiveDirectory
@@ -70,29 +69,25 @@ async def test_a_note_survives_a_restart_and_a_store_that_differs_from_it_is_ref
             await Checkpoints(database, EXCHANGE, key).load()
 
 
-def no_views(data: bytes) -> EnforcementView:
-    raise AssertionError("there are none")
-
-
 async def test_the_directory_is_replayed_from_the_store(tmp_path: Path) -> None:
     exchange = an_exchange(("XA", "XV"))
     async with a_store(tmp_path) as database:
-        live = LiveDirectory(database, Sequencer(), lambda: NOON, no_views)
+        live = LiveDirectory(database, Sequencer(), lambda: NOON)
         await live.load(exchange.entries[0])
         assert await live.append(exchange.entries[1:]) == list(range(1, len(exchange.entries)))
         assert live.now.directory.root() == exchange.directory.root()
-        again = LiveDirectory(database, Sequencer(), lambda: NOON, no_views)
+        again = LiveDirectory(database, Sequencer(), lambda: NOON)
         await again.load(exchange.entries[0])
         assert again.now.directory.root() == exchange.directory.root()
         with pytest.raises(ConfigurationError):
-            await LiveDirectory(database, Sequencer(), lambda: NOON, no_views).load(an_exchange(()).entries[0])
+            await LiveDirectory(database, Sequencer(), lambda: NOON).load(an_exchange(()).entries[0])
 
 
 async def test_statements_come_in_all_or_nothing_and_once(tmp_path: Path) -> None:
     exchange = an_exchange(("XA",))
     invitation = encode_signed(an_invitation("XV", exchange.council_key))
     async with a_store(tmp_path) as database:
-        live = LiveDirectory(database, Sequencer(), lambda: NOON, no_views)
+        live = LiveDirectory(database, Sequencer(), lambda: NOON)
         await live.load(exchange.entries[0])
         await live.append(exchange.entries[1:])
         size, before = live.now.size, live.now
@@ -114,7 +109,7 @@ async def test_statements_come_in_all_or_nothing_and_once(tmp_path: Path) -> Non
 async def test_a_store_that_fails_leaves_the_directory_as_it_was(tmp_path: Path) -> None:
     exchange = an_exchange(("XA",))
     async with a_store(tmp_path) as database:
-        live = LiveDirectory(database, Sequencer(), lambda: NOON, no_views)
+        live = LiveDirectory(database, Sequencer(), lambda: NOON)
         await live.load(exchange.entries[0])
 
         def fails(connection: Connection, indexes: object) -> None:
@@ -132,7 +127,7 @@ async def test_what_the_store_has_more_is_taken_in_before_the_next_append(tmp_pa
     exchange = an_exchange(("XA",))
     async with a_store(tmp_path) as database:
         sequencer = Sequencer()
-        live = LiveDirectory(database, sequencer, lambda: NOON, no_views)
+        live = LiveDirectory(database, sequencer, lambda: NOON)
         await live.load(exchange.entries[0])
         await database.write(lambda c: sequencer.append(SqlLogs(c), Log.DIRECTORY, exchange.entries[1:3]))
         await live.append(exchange.entries[3:])
@@ -142,7 +137,7 @@ async def test_what_the_store_has_more_is_taken_in_before_the_next_append(tmp_pa
 async def test_a_caller_that_hangs_up_does_not_leave_the_directory_behind_the_store(tmp_path: Path) -> None:
     exchange = an_exchange(("XA",))
     async with a_store(tmp_path) as database:
-        live = LiveDirectory(database, Sequencer(), lambda: NOON, no_views)
+        live = LiveDirectory(database, Sequencer(), lambda: NOON)
         await live.load(exchange.entries[0])
         task = asyncio.create_task(live.append(exchange.entries[1:]))
         await asyncio.sleep(0)

@@ -615,7 +615,7 @@ async def test_an_agreement_needs_the_root_of_every_party_and_shows_itself_to_it
         assert (await stub.PublishAgreement(request, timeout=CALL_S)).index == index
         for name, expected in (("XA", [encode_signed(whole)]), ("XV", [encode_signed(whole)]), ("XO", [])):
             answer = await world.partners[name].stub.FetchAgreements(pb.FetchAgreementsRequest(), timeout=CALL_S)
-            assert list(answer.views) == expected
+            assert [part.view for part in answer.parts] == expected
 
 
 async def test_nobody_takes_a_version_under_an_agreement_of_others_but_an_older_one_is_no_way_back() -> None:

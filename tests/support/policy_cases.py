@@ -154,6 +154,15 @@ def _agreements() -> Iterator[Case]:
     for role in ALL:
         for name, reason, agreement in states:
             yield case(f"agreement {name}", role, reason, given=rules(agreement))
+        for name, reason, given in _changed():
+            yield case(f"agreement {name}", role, reason, given=given)
+        cited = R.AGREEMENT_REPLACED
+        newer, later, others, left = _versions()
+        yield case("a newer version of both", role, R.NO_TERM if role is SENDER else cited, given=newer)
+        yield case("a newer version that has not begun", role, given=later)
+        yield case("a newer version of others", role, given=others)
+        gone = R.AGREEMENT_TERMINATED if role is SENDER else cited
+        yield case("a newer version that one of both has left", role, gone, given=left)
         late = rules(an_agreement(valid_until_ms=NOW), as_of_ms=NOW - 1)
         yield case("agreement in force when the relay received it", role, given=late)
     yield case("no agreement with the recipient", SENDER, R.NO_AGREEMENT, recipient=XD, release=a_release(XD))
@@ -177,6 +186,33 @@ def _agreements() -> Iterator[Case]:
         yield case("an agreement of others", role, R.NOT_A_PARTY, recipient=XD)
         second = rules(an_agreement(a_term(ceiling=Tlp.GREEN)), an_agreement(number=2))
         yield case("only the agreement that is cited counts", role, R.TLP_ABOVE_AGREEMENT, given=second)
+
+
+def _changed() -> Iterator[tuple[str, Reason, Rules]]:
+    """Agreements that notices have changed."""
+    digest = bytes([7]) * 32
+    for who, others in ((XA, (XB, XC)), (XB, (XA, XC))):
+        suspended = an_agreement(parties=others, suspended=(who,), changes_sha256=digest)
+        yield f"that {who} suspended", R.AGREEMENT_SUSPENDED, rules(suspended)
+        left = an_agreement(parties=others, left=(who,), changes_sha256=digest)
+        yield f"that {who} left", R.AGREEMENT_TERMINATED, rules(left)
+    both = an_agreement(parties=(XC,), suspended=(XA,), left=(XB,), changes_sha256=digest)
+    yield "that one suspended and the other left", R.AGREEMENT_TERMINATED, rules(both)
+
+
+def _versions() -> tuple[Rules, Rules, Rules, Rules]:
+    """Rules in which a second version is in force beside the first, which is the one that is cited."""
+
+    def beside(**differs: Any) -> Rules:
+        return rules(an_agreement(), an_agreement(a_term(senders=(XA,), recipients=(XA,)), version=2, **differs))
+
+    both = (XA, XB)
+    return (
+        beside(parties=both),
+        beside(parties=both, valid_from_ms=NOW + 1),
+        beside(parties=(XA, XC)),
+        beside(parties=(XA, XC), left=(XB,), changes_sha256=bytes([7]) * 32),
+    )
 
 
 _NOWHERE = AgreementRef(bytes(16), 1, bytes(32))
@@ -207,6 +243,12 @@ def _audience() -> Iterator[Case]:
     party = a_release(to=(Target(agreement=bytes([2]) * 16),))
     yield case("the parties of a lapsed agreement", SENDER, R.NOT_IN_AUDIENCE, release=party, given=lapsed)
     held = rules(an_agreement(), an_agreement(number=2, status=AgreementStatus.SUSPENDED))
+    own = rules(
+        an_agreement(), an_agreement(number=2, parties=(XA, XC), suspended=(XB,), changes_sha256=bytes([7]) * 32)
+    )
+    yield case("a party that has suspended it", SENDER, R.AGREEMENT_SUSPENDED, release=party, given=own)
+    gone = rules(an_agreement(), an_agreement(number=2, parties=(XA, XC), left=(XB,), changes_sha256=bytes([7]) * 32))
+    yield case("a party that has left it", SENDER, R.NOT_IN_AUDIENCE, release=party, given=gone)
     yield case("the parties of a suspended agreement", SENDER, R.AGREEMENT_SUSPENDED, release=party, given=held)
     via = the_slot(rules(), via="aa" * 16)
     yield case("by way of a community that nobody knows", RECIPIENT, R.COMMUNITY_UNKNOWN, slot=via)

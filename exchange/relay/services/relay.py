@@ -9,6 +9,7 @@ from exchange.envelope.model import Lane
 from exchange.errors import BadInput, MalformedInput, TooLarge, Unavailable
 from exchange.limits import FRAME_BYTES, FRAME_ITEMS
 from exchange.names import hash_bytes
+from exchange.relay.agreements import Agreements
 from exchange.relay.checkpoints import Checkpoints
 from exchange.relay.communities import Communities
 from exchange.relay.counters import Counters
@@ -41,6 +42,7 @@ class UseCases:
     deliveries: Deliveries
     enrolment: Enrolment
     communities: Communities
+    agreements: Agreements
     directory: LiveDirectory
     checkpoints: Checkpoints
     logs: LogReader
@@ -195,17 +197,32 @@ class RelayService(RelayServiceServicer):
     ) -> pb.PublishAgreementResponse:
         """Keep a view and append its commitment."""
         with self._peers.call(context) as party:
-            index = await self._use.enrolment.publish_agreement(party, request.view)
+            index = await self._use.agreements.publish(party, request.view)
             await self._use.checkpoints.refresh(Log.DIRECTORY)
             return pb.PublishAgreementResponse(index=index)
+
+    async def ChangeAgreement(  # noqa: N802
+        self, request: pb.ChangeAgreementRequest, context: Context
+    ) -> pb.ChangeAgreementResponse:
+        """Keep an accession or a notice and append what it makes of the agreement."""
+        with self._peers.call(context) as party:
+            index = await self._use.agreements.change(party, request.change)
+            await self._use.checkpoints.refresh(Log.DIRECTORY)
+            return pb.ChangeAgreementResponse(index=index)
 
     async def FetchAgreements(  # noqa: N802
         self, request: pb.FetchAgreementsRequest, context: Context
     ) -> pb.FetchAgreementsResponse:
-        """Return the caller's views."""
+        """Return what is new to the caller of its agreements."""
         with self._peers.call(context) as party:
-            known = frozenset(_hashes(request.known, KNOWN_VIEWS, "commitment"))
-            return pb.FetchAgreementsResponse(views=await self._use.enrolment.agreements(party, known))
+            _hashes((each.commitment for each in request.known), KNOWN_VIEWS, "commitment")
+            known = {each.commitment: each.changes for each in request.known}
+            return pb.FetchAgreementsResponse(
+                parts=[
+                    pb.AgreementPart(commitment=each.commitment, view=each.view, first=each.first, changes=each.changes)
+                    for each in await self._use.agreements.parts(party, known)
+                ]
+            )
 
     async def PublishCommunity(  # noqa: N802
         self, request: pb.PublishCommunityRequest, context: Context

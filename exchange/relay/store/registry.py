@@ -1,6 +1,6 @@
-"""Prekey bundles, enforcement views, epochs of communities and join requests on SQL."""
+"""Prekey bundles, enforcement views with their changes, epochs of communities and join requests on SQL."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
@@ -55,16 +55,42 @@ class SqlRegistry:
         view = tables.agreement_view.c
         return self._connection.execute(select(view.number).where(view.commitment == commitment)).scalar_one_or_none()
 
-    def views(self, *, but: Collection[bytes] = ()) -> dict[bytes, bytes]:
-        """Return signed views by commitment, all that are not among `but`."""
+    def views_since(self, number: int) -> list[bytes]:
+        """Return signed views that directory entry `number` or a later one shows, in their order."""
         view = tables.agreement_view.c
-        missing = set(self._connection.execute(select(view.commitment)).scalars()).difference(but)
-        return {commitment: found for commitment in missing if (found := self.view(commitment)) is not None}
+        return list(
+            self._connection.execute(select(view.view).where(view.number >= number).order_by(view.number)).scalars()
+        )
 
     def view(self, commitment: bytes) -> bytes | None:
         """Return one signed view."""
         view = tables.agreement_view.c
         return self._connection.execute(select(view.view).where(view.commitment == commitment)).scalar_one_or_none()
+
+    def put_change(self, number: int, hash_: bytes, commitment: bytes, change: bytes) -> None:
+        """Keep a signed accession or notice, shown by directory entry `number`; a repeat changes nothing.
+
+        `hash_` is of its payload, `commitment` of the view as the founders signed it.
+        """
+        row = {"number": number, "hash": hash_, "commitment": commitment, "change": change}
+        insert_or_keep(self._connection, tables.agreement_change, [row])
+
+    def change_number(self, hash_: bytes) -> int | None:
+        """Return the index of the directory entry that shows what a change made of its agreement."""
+        change = tables.agreement_change.c
+        return self._connection.execute(select(change.number).where(change.hash == hash_)).scalar_one_or_none()
+
+    def changes_since(self, number: int) -> list[bytes]:
+        """Return signed changes that directory entry `number` or a later one shows, in their order."""
+        change = tables.agreement_change.c
+        wanted = select(change.change).where(change.number >= number).order_by(change.number)
+        return list(self._connection.execute(wanted).scalars())
+
+    def changes_of(self, commitment: bytes, *, first: int, limit: int) -> list[bytes]:
+        """Return signed changes of one agreement in their order, from number `first` (of 0) on."""
+        change = tables.agreement_change.c
+        wanted = select(change.change).where(change.commitment == commitment).order_by(change.number)
+        return list(self._connection.execute(wanted.offset(first).limit(limit)).scalars())
 
     def add_epoch(self, epoch: ShownEpoch, notice: bytes) -> None:
         """Keep an epoch with its owner's signed notice; one that is there already fails the transaction."""

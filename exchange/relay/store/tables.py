@@ -186,6 +186,21 @@ community = Table(
     Index("ix_community_number", "number"),
 )
 """Every epoch of every community that was announced, and the index of the directory entry that shows it. No roster."""
+agreement_change = Table(
+    "agreement_change",
+    metadata,
+    _number("number", key=True),
+    _data("hash"),
+    _data("commitment"),
+    _data("change"),
+    UniqueConstraint("hash"),
+    Index("ix_agreement_change_commitment", "commitment", "number"),
+)
+"""Signed accessions and notices in the order in which they were logged.
+
+`number` is the directory entry that shows what it made of its agreement, `hash` is of its payload, `commitment` of the
+view as the founders signed it.
+"""
 
 join_request = Table("join_request", metadata, _party("party", key=True), _data("request"), _number("at_ms"))
 """The request under which each party joined."""

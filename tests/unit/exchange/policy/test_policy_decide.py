@@ -55,7 +55,7 @@ from tests.support.policy_cases import cases
 CASES = list(cases())
 
 STEP_1_2 = {reason for reason in Reason if list(Reason).index(reason) <= list(Reason).index(Reason.NO_TERM)}
-ONLY_WHEN_CITED = {Reason.AGREEMENT_NOT_CITED, Reason.NOT_A_PARTY}
+ONLY_WHEN_CITED = {Reason.AGREEMENT_NOT_CITED, Reason.AGREEMENT_REPLACED, Reason.NOT_A_PARTY}
 GIVEN_BY = {
     Role.SENDER: set(Reason) - ONLY_WHEN_CITED - {Reason.AUDIENCE_NOT_PROVEN, Reason.NOBODY_MAY_READ},
     Role.RELAY: (STEP_1_2 - {Reason.RETRACTED, Reason.NOT_YET, Reason.NO_AGREEMENT})

@@ -37,7 +37,7 @@ def test_what_is_written_down_is_what_was_asked_and_its_part_gives_the_same_answ
 def test_every_input_and_every_part_of_the_answer_is_written_down() -> None:
     written = plain_question(USUAL)
     assert set(written["item"]) == {field.name for field in fields(Item)}
-    assert set(written["rules"]) | {"by_party"} == {field.name for field in fields(Rules)}
+    assert set(written["rules"]) | {"by_party", "former", "versions"} == {field.name for field in fields(Rules)}
     assert set(plain_decision(USUAL.answer())) == {field.name for field in fields(Decision)}
 
 

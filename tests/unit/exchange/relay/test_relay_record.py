@@ -15,9 +15,11 @@ from exchange.envelope.seal import Sealed
 from exchange.errors import StorageFull
 from exchange.merkle import leaf_hash, root_of
 from exchange.policy.agreement import AgreementRef, commitment
+from exchange.policy.changes.course import begin
 from exchange.policy.codec import encode_view
 from exchange.receipts.verify import open_promise
 from exchange.relay.accept import Frame, Permitted, Recorded, Recorder, Refused
+from exchange.relay.agreement_state import AgreementState
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.directory import Snapshot, rules_of
 from exchange.relay.sequencer import Log, Sequencer
@@ -51,9 +53,9 @@ class Bench:
         )
         self.exchange.add(commit)
         self.basis = AgreementRef(view.agreement_id, view.version, shown)
-        views = {shown: view}
+        agreements = AgreementState({shown: begin(view)}, {shown: view})
         directory = self.exchange.directory
-        self.snapshot = Snapshot(directory, rules_of(directory, views, {}), views, {})
+        self.snapshot = Snapshot(directory, rules_of(directory, agreements, {}), agreements, {})
         self.sequencer = Sequencer()
         self.recorder = Recorder(EXCHANGE, self.exchange.promise, self.sequencer)
         self.judge = Judge(
