@@ -54,6 +54,13 @@ def sensor_name(text: str) -> str:
     return text
 
 
+def operator_name(text: str) -> str:
+    """Return `text` if it can name an operator, or raise BadName."""
+    if len(text) > SENSOR_MAX or not _SENSOR.fullmatch(text):
+        raise BadName(f"{text[:80]!r} is not an operator's name", hint="lower-case letters, digits and dashes")
+    return text
+
+
 def hash_bytes(value: bytes, what: str) -> bytes:
     """Return `value` if it has the length of a SHA-256 hash, or raise BadName naming `what`."""
     if len(value) != HASH_BYTES:

@@ -48,6 +48,8 @@ from nodes.narrowing import Narrowing
 from nodes.node_client import SOCKET
 from nodes.node_service import NodeService, StatusMethods
 from nodes.obligations import Obligations
+from nodes.operator_service import OperatorMethods
+from nodes.operators import Operators
 from nodes.outbox import Outbox
 from nodes.partner_service import PartnerMethods
 from nodes.prekeys import Prekeys
@@ -106,6 +108,7 @@ class Node:
     publishing: Publishing
     shelf: Shelf
     sensors: Sensors
+    operators: Operators
     authoring: Authoring
     receipts: Receipts
     streams: Streams
@@ -229,6 +232,9 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         publishing=publishing,
         shelf=shelf,
         sensors=sensors,
+        operators=Operators(
+            core.database, exchange=core.exchange, party=core.me, terms=config.readers.terms(), clock=core.clock
+        ),
         authoring=Authoring(core, outbox, shelf, sensors, defaults=load_defaults(config.label_defaults, home)),
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),
@@ -257,6 +263,7 @@ def _each(*calls: Callable[[], None]) -> None:
 
 
 async def _load(node: Node) -> None:
+    await node.operators.load()
     await node.obligations.recover()
     await node.sync.load()
     await node.agreements.load()
@@ -336,12 +343,15 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
         service = NodeService(
             ReportMethods(core, node.authoring, node.outbox, node.shelf),
             PartnerMethods(core, node.agreements, node.publishing, node.relay),
-            StatusMethods(core, node.prekeys, node.relay, home=node.home, started_ms=node.started_ms),
+            StatusMethods(core, node.prekeys, node.relay, node.operators, home=node.home, started_ms=node.started_ms),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
+            operators=OperatorMethods(node.operators),
         )
-        people = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=True), Gate()], options=local_options())
+        people = grpc.aio.server(
+            interceptors=[ErrorInterceptor(detailed=True), Gate(node.operators)], options=local_options()
+        )
         add_NodeServiceServicer_to_server(service, people)
         bind_socket(people, node.home / SOCKET, lock)
         await people.start()

@@ -49,11 +49,21 @@ def the_owner() -> Caller:
     return Caller(OWNER, frozenset(Role), Tlp.RED, is_owner=True)
 
 
-def caller_of(context: object) -> Caller:
-    """Return who makes this call; InternalError when it did not come through the gate."""
+def nobody() -> Caller:
+    """Return the caller of what needs no session."""
+    return Caller("", frozenset(), Tlp.CLEAR)
+
+
+def admitted_of(context: object) -> Admitted:
+    """Return a call with its caller; InternalError when it did not come through the gate."""
     if not isinstance(context, Admitted):
         raise InternalError("a call that did not pass the gate")
-    return context.caller
+    return context
+
+
+def caller_of(context: object) -> Caller:
+    """Return who makes this call; InternalError when it did not come through the gate."""
+    return admitted_of(context).caller
 
 
 def check_ceiling(caller: Caller, tlp: Tlp) -> None:

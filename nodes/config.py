@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from exchange.names import exchange_name, party_id
+from exchange.policy.readers import ReaderTerms
 from exchange.runtime.config import Section, Settings, load_config
 
 FILE = "node.toml"
@@ -49,6 +50,22 @@ class Timing(Section):
     drain_s: float = Field(default=10.0, gt=0, description="A stopping node finishes what is under way within this.")
 
 
+class ReaderSettings(Section):
+    """The words with which this party describes its readers."""
+
+    scales: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Clearance scales, levels from the lowest up: `{national = ["restricted", "secret"]}`.',
+    )
+    attributes: tuple[str, ...] = Field(
+        default=(), description="Attributes that operators can hold; a label that asks for another denies."
+    )
+
+    def terms(self) -> ReaderTerms:
+        """Return them as the rules take them; raises MalformedInput when they say nothing clear."""
+        return ReaderTerms(self.scales, frozenset(self.attributes))
+
+
 class NodeConfig(Settings):
     """One node."""
 
@@ -81,6 +98,7 @@ class NodeConfig(Settings):
     )
     log_json: bool = Field(default=True, description="Logs as JSON lines; coloured lines otherwise.")
     disk_least_mib: int = Field(default=200, ge=0, description="Less free space than this is a finding of the doctor.")
+    readers: ReaderSettings = Field(default_factory=ReaderSettings, description="Clearances and attributes.")
     timing: Timing = Field(default_factory=Timing, description="Intervals.")
 
     @field_validator("party")
@@ -92,6 +110,12 @@ class NodeConfig(Settings):
     @classmethod
     def _exchange(cls, value: str) -> str:
         return exchange_name(value)
+
+    @field_validator("readers")
+    @classmethod
+    def _readers(cls, value: ReaderSettings) -> ReaderSettings:
+        value.terms()
+        return value
 
     def database_url(self, home: Path) -> str:
         """Return where reports are kept."""

@@ -195,11 +195,20 @@ def _alarms(running: Running) -> Iterator[Finding]:
         yield Finding("warning", "quarantine", f"{running.quarantined:,} deliveries failed a check", hint)
 
 
+def _operators(running: Running) -> Iterator[Finding]:
+    if running.open_mode:
+        hint = "concord operator init, then: concord operator add NAME --key operator.pub --role administrator"
+        yield Finding("warning", "operators", "none: whoever reaches the socket may do everything", hint)
+    else:
+        yield Finding("ok", "operators", "every call needs a session")
+
+
 _LOOKS: tuple[Callable[[Running], Iterator[Finding]], ...] = (
     _membership,
     _link,
     _clock,
     _prekeys,
     _certificates,
+    _operators,
     _alarms,
 )

@@ -21,6 +21,7 @@ class Running:
     transport_until_ms: int
     node_cert_until_ms: int
     alarms: tuple[str, ...]
+    open_mode: bool
 
 
 def ask(home: Path) -> Running:
@@ -38,4 +39,5 @@ def ask(home: Path) -> Running:
         transport_until_ms=answer.transport_until_ms,
         node_cert_until_ms=answer.node_cert_until_ms,
         alarms=tuple(answer.alarms),
+        open_mode=answer.open_mode,
     )

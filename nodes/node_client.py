@@ -3,6 +3,7 @@
     with connect(home) as node:
         reply = node.GetStatus(pb.GetStatusRequest())
 
+Every call presents the session of the operator who is logged in, if there is one (nodes/session.py).
 Errors are ours again when they leave the block, with detail and hint: the socket is only its owner's.
 """
 
@@ -17,6 +18,9 @@ import grpc
 from exchange.errors import ExchangeError, Unavailable
 from exchange.runtime.grpc_options import local_options
 from exchange.runtime.interceptors import from_rpc_error, was_answered
+from nodes.bearer import HEADER, PREFIX
+from nodes.session import operator_home as usual_home
+from nodes.session import session_token
 from nodes.v1.node_service_pb2_grpc import NodeServiceStub
 
 SOCKET = Path("run") / "node.sock"
@@ -25,8 +29,10 @@ STREAM_S = 3_600.0
 
 
 @contextmanager
-def connect(home: Path) -> Iterator[NodeServiceStub]:
+def connect(home: Path, *, operator_home: Path | None = None) -> Iterator[NodeServiceStub]:
     """Speak with the node that runs in `home`. Every call has a deadline.
+
+    `operator_home` holds the session; the one that the environment names, else the usual one, when left out.
 
     Raises:
         Unavailable: no node runs there.
@@ -37,7 +43,7 @@ def connect(home: Path) -> Iterator[NodeServiceStub]:
         raise _not_running(home)
     with grpc.insecure_channel(f"unix:{path}", options=local_options()) as channel:
         try:
-            yield NodeServiceStub(grpc.intercept_channel(channel, _Deadlines()))
+            yield NodeServiceStub(grpc.intercept_channel(channel, _Calls(session_token(operator_home or usual_home()))))
         except grpc.RpcError as error:
             raise _ours(error, home) from error
 
@@ -64,17 +70,25 @@ class _Details(grpc.ClientCallDetails):
     compression: Any
 
 
-class _Deadlines(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
-    """Gives every call a deadline: a node that hangs must not hang its operator. Any: every method passes here."""
+class _Calls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Gives every call its session, and a deadline: a node that hangs must not hang its operator.
+
+    Any: every method passes here.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
 
     def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         """Give a single answer a minute."""
-        return continuation(_with_deadline(details, CALL_S), request)
+        return continuation(self._with(details, CALL_S), request)
 
     def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         """Give a stream an hour."""
-        return continuation(_with_deadline(details, STREAM_S), request)
+        return continuation(self._with(details, STREAM_S), request)
 
-
-def _with_deadline(details: Any, seconds: float) -> _Details:
-    return _Details(details.method, seconds, details.metadata, details.credentials, details.wait_for_ready, None)
+    def _with(self, details: Any, seconds: float) -> _Details:
+        metadata = [*(details.metadata or ())]
+        if self._token:
+            metadata.append((HEADER, f"{PREFIX}{self._token}"))
+        return _Details(details.method, seconds, metadata, details.credentials, details.wait_for_ready, None)

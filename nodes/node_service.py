@@ -13,16 +13,18 @@ import grpc.aio
 
 from exchange.envelope.model import Lane
 from nodes.auditor import Auditor
-from nodes.caller import caller_of
+from nodes.caller import admitted_of, caller_of
 from nodes.core import Core
 from nodes.figures import gather
 from nodes.holding_service import HoldingMethods
+from nodes.operator_service import OperatorMethods
+from nodes.operators import Operators
 from nodes.partner_service import PartnerMethods
 from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods
-from nodes.v1 import holding_pb2
+from nodes.v1 import holding_pb2, operator_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
 
@@ -33,8 +35,18 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class StatusMethods:
     """How the node is, as NodeService has it."""
 
-    def __init__(self, core: Core, prekeys: Prekeys, relay: RelayClient, *, home: Path, started_ms: int) -> None:
+    def __init__(
+        self,
+        core: Core,
+        prekeys: Prekeys,
+        relay: RelayClient,
+        operators: Operators,
+        *,
+        home: Path,
+        started_ms: int,
+    ) -> None:
         """Ask these parts."""
+        self._operators = operators
         self._core = core
         self._prekeys = prekeys
         self._relay = relay
@@ -76,6 +88,7 @@ class StatusMethods:
             reviews_due=counts.reviews_due,
             alarms=[alarm.text for alarm in counts.alarms],
             overdue=counts.overdue,
+            open_mode=self._operators.is_open,
         )
 
 
@@ -91,6 +104,7 @@ class NodeService(NodeServiceServicer):
         auditor: Auditor,
         *,
         holding: HoldingMethods,
+        operators: OperatorMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -99,6 +113,7 @@ class NodeService(NodeServiceServicer):
         self._sensors = sensors
         self._auditor = auditor
         self._holding = holding
+        self._operators = operators
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -171,6 +186,46 @@ class NodeService(NodeServiceServicer):
                 result=progress.result,
                 detail=progress.detail,
             )
+
+    # -- operators -----------------------------------------------------------------------------------------------------
+
+    async def GetChallenge(
+        self, request: operator_pb2.GetChallengeRequest, context: Context
+    ) -> operator_pb2.GetChallengeResponse:
+        """Give an operator something to sign."""
+        return await self._operators.challenge()
+
+    async def Login(self, request: operator_pb2.LoginRequest, context: Context) -> operator_pb2.LoginResponse:
+        """Begin a session."""
+        return await self._operators.login(request)
+
+    async def Logout(self, request: operator_pb2.LogoutRequest, context: Context) -> operator_pb2.LogoutResponse:
+        """End the session of this call."""
+        return await self._operators.logout(admitted_of(context))
+
+    async def AddOperator(
+        self, request: operator_pb2.AddOperatorRequest, context: Context
+    ) -> operator_pb2.AddOperatorResponse:
+        """Admit an operator."""
+        return await self._operators.add(request, caller=caller_of(context))
+
+    async def ListOperators(
+        self, request: operator_pb2.ListOperatorsRequest, context: Context
+    ) -> operator_pb2.ListOperatorsResponse:
+        """List operators."""
+        return await self._operators.list_()
+
+    async def RevokeOperator(
+        self, request: operator_pb2.RevokeOperatorRequest, context: Context
+    ) -> operator_pb2.RevokeOperatorResponse:
+        """Refuse an operator from now on."""
+        return await self._operators.revoke(request, caller=caller_of(context))
+
+    async def ListAudit(
+        self, request: operator_pb2.ListAuditRequest, context: Context
+    ) -> operator_pb2.ListAuditResponse:
+        """List the audit."""
+        return await self._operators.audit(request)
 
     # -- reports in this node's keeping --------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ READERS = frozenset({Role.AUTHOR, Role.RELEASER, Role.SECURITY_OFFICER, Role.AUD
 WATCHERS = frozenset({Role.SECURITY_OFFICER, Role.AUDITOR, Role.ADMINISTRATOR})
 ALL = frozenset(Role)
 
-ANYBODY = frozenset({"GetStatus"})
+ANYBODY = frozenset({"GetStatus", "GetChallenge", "Login"})
 """Methods that need no session."""
 
 MAY: dict[str, frozenset[Role]] = {
@@ -68,6 +68,12 @@ MAY: dict[str, frozenset[Role]] = {
     "AddSensor": ADMINISTRATORS,
     "ListSensors": WATCHERS,
     "RevokeSensor": ADMINISTRATORS | OFFICERS,
+    # operators
+    "Logout": ALL,
+    "AddOperator": ADMINISTRATORS,
+    "ListOperators": WATCHERS,
+    "RevokeOperator": ADMINISTRATORS,
+    "ListAudit": WATCHERS,
 }
 """Roles that may call each method of NodeService, of which a caller needs one."""
 

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import grpc.aio
 
 from exchange.crypto.x509 import issue_leaf, party_uri, pem_of
-from exchange.errors import BadInput, ConfigurationError, NotAuthenticated
+from exchange.errors import BadInput, ConfigurationError
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.tls import NEUTRAL_NAME, Identity
+from nodes.bearer import bearer_token
 from nodes.core import Core
 from nodes.desk import Authoring
 from nodes.sensors import Scope, Sensor, Sensors, permit
@@ -20,8 +21,6 @@ from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import SensorServiceServicer
 
 LEAF_HOURS = 24
-TOKEN_CHARS = 128
-_BEARER = "Bearer "
 
 # Any: a context has the types of its method's messages, and no method here uses them.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -37,18 +36,11 @@ class SensorService(SensorServiceServicer):
 
     async def Push(self, request: pb.PushRequest, context: Context) -> pb.PushResponse:
         """Push one report within the sensor's scope; returns when it is durable."""
-        scope = await self._sensors.admit(_token(context))
+        scope = await self._sensors.admit(bearer_token(context))
         accepted = await self._authoring.push_from(
             scope, request.report.content, request.report.label_yaml, key=request.idempotency_key
         )
         return pb.PushResponse(item=accepted.item.hex(), repeated_push=accepted.repeated)
-
-
-def _token(context: Context) -> str:
-    values = [str(value) for name, value in context.invocation_metadata() or () if name == "authorization"]
-    if len(values) != 1 or not values[0].startswith(_BEARER) or len(values[0]) > TOKEN_CHARS:
-        raise NotAuthenticated("a sensor presents one bearer token")
-    return values[0].removeprefix(_BEARER)
 
 
 def sensor_identity(core: Core, address: str) -> Identity:

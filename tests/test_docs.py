@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from nodes.admin.main import MOUNTED, NOUNS, _commands
+from tests.support.role_table import PAGE, role_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -30,6 +31,8 @@ READS = {
     ("agreement", "check"),
     ("agreement", "list"),
     ("agreement", "show"),
+    ("operator", "list"),
+    ("operator", "audit"),
     ("sensor", "list"),
     ("key", "list"),
     ("log", "verify"),
@@ -90,12 +93,17 @@ def test_commands_of_the_design_exist() -> None:
         "report": "new check who-gets push list show trace correct retract",
         "partner": "list show fingerprint",
         "agreement": "draft check sign list show",
+        "operator": "init add list revoke login logout audit",
         "sensor": "add list revoke",
         "key": "list",
         "log": "verify",
     }
     missing = [(noun, verb) for noun, verbs in wanted.items() for verb in verbs.split() if (noun, verb) not in COMMANDS]
     assert not missing
+
+
+def test_the_guide_shows_the_table_of_roles() -> None:
+    assert role_table() in PAGE.read_text(), "write it anew: python -m tests.support.role_table"
 
 
 def test_every_module_that_the_entry_points_name_loads() -> None:

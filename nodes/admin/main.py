@@ -19,8 +19,9 @@ import typer.exceptions
 from exchange.errors import ExchangeError
 from nodes.admin.exit_codes import BUG, CONFIGURATION, INTERRUPTED, UNAVAILABLE, USAGE, exit_code
 from nodes.admin.output import complain
+from nodes.session import HOME_VARIABLE
 
-NOUNS = ("root", "node", "report", "partner", "agreement", "sensor", "key", "log")
+NOUNS = ("root", "node", "report", "partner", "agreement", "operator", "sensor", "key", "log")
 """Nouns of this package, nodes/admin/NOUN.py, in the order in which a newcomer needs them."""
 
 MOUNTED = ("demo", "relay")
@@ -52,8 +53,17 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+def _operator_home(value: Path | None) -> None:
+    if value is not None:
+        # Where every command finds it, as if the user had set it.
+        os.environ[HOME_VARIABLE] = str(value)
+
+
 def _options(
     _: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and stop."),
+    __: Path | None = typer.Option(
+        None, "--operator-home", callback=_operator_home, help="Where your session is.", envvar=HOME_VARIABLE
+    ),
 ) -> None:
     """Hold the options that stand before the noun."""
 
@@ -72,11 +82,16 @@ def program(arguments: list[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         callback=_options,
     )
-    named = next((word for word in arguments if not word.startswith("-")), None)
+    named = next((word for at, word in enumerate(arguments) if _is_noun(arguments, at)), None)
     every = (*MOUNTED, *NOUNS)
     for noun in (named,) if named in every else every:
         app.add_typer(_commands(noun), name=noun)
     return app
+
+
+def _is_noun(arguments: list[str], at: int) -> bool:
+    """Whether this argument stands where the noun does: it is no option, and no option's value."""
+    return not arguments[at].startswith("-") and arguments[at - 1 : at] != ["--operator-home"]
 
 
 def _commands(noun: str) -> typer.Typer:

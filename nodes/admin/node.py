@@ -129,6 +129,9 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
             "waiting": ", ".join(f"{lane.lane} {lane.outbox:,}" for lane in reply.lanes) or "nothing",
             "reviews due": f"{reply.reviews_due:,}",
             "overdue": f"{reply.overdue:,}" + (", see: concord report overdue" if reply.overdue else ""),
+            "operators": "none: whoever reaches the socket may do everything"
+            if reply.open_mode
+            else "every call needs a session",
             "disk free": output.size(reply.disk_free_bytes),
             "running since": output.when(reply.started_ms),
         }

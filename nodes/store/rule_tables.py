@@ -5,7 +5,49 @@ What stands in clear here is listed in docs/spec/node-store.md.
 
 from sqlalchemy import Boolean, Column, Index, Table
 
-from nodes.store.columns import data, metadata, number, party, small, word
+from nodes.store.columns import data, metadata, number, party, small, text, word
+
+# -- operators ---------------------------------------------------------------------------------------------------------
+
+operator = Table(
+    "operator",
+    metadata,
+    word("name", key=True),
+    data("pseudonym"),
+    data("key"),
+    data("key_id"),
+    text("profile"),
+    number("until_ms"),
+    number("added_ms"),
+    word("added_by"),
+    number("revoked_ms"),
+    number("login_ms"),
+    Index("ix_operator_key_id", "key_id"),
+)
+"""People at this node's socket: public key, and in `profile` what they may do. Revoked ones stay."""
+
+session = Table(
+    "session",
+    metadata,
+    data("digest", key=True),
+    word("operator"),
+    number("started_ms"),
+    number("until_ms"),
+    Index("ix_session_operator", "operator"),
+)
+"""Who is logged in: a digest of each token, never the token."""
+
+audit = Table(
+    "audit",
+    metadata,
+    number("number", key=True),
+    number("at_ms"),
+    word("operator"),
+    word("action"),
+    text("subject"),
+    text("detail"),
+)
+"""Changes of operators and calls that were refused. Rows are added and never changed."""
 
 # -- obligations: what left by export ----------------------------------------------------------------------------------
 

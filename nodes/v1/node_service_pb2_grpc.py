@@ -5,6 +5,7 @@ import warnings
 
 from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
+from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -115,6 +116,41 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/VerifyLog',
                 request_serializer=nodes_dot_v1_dot_node__service__pb2.VerifyLogRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_node__service__pb2.VerifyLogResponse.FromString,
+                _registered_method=True)
+        self.GetChallenge = channel.unary_unary(
+                '/nodes.v1.NodeService/GetChallenge',
+                request_serializer=nodes_dot_v1_dot_operator__pb2.GetChallengeRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_operator__pb2.GetChallengeResponse.FromString,
+                _registered_method=True)
+        self.Login = channel.unary_unary(
+                '/nodes.v1.NodeService/Login',
+                request_serializer=nodes_dot_v1_dot_operator__pb2.LoginRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_operator__pb2.LoginResponse.FromString,
+                _registered_method=True)
+        self.Logout = channel.unary_unary(
+                '/nodes.v1.NodeService/Logout',
+                request_serializer=nodes_dot_v1_dot_operator__pb2.LogoutRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_operator__pb2.LogoutResponse.FromString,
+                _registered_method=True)
+        self.AddOperator = channel.unary_unary(
+                '/nodes.v1.NodeService/AddOperator',
+                request_serializer=nodes_dot_v1_dot_operator__pb2.AddOperatorRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_operator__pb2.AddOperatorResponse.FromString,
+                _registered_method=True)
+        self.ListOperators = channel.unary_unary(
+                '/nodes.v1.NodeService/ListOperators',
+                request_serializer=nodes_dot_v1_dot_operator__pb2.ListOperatorsRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_operator__pb2.ListOperatorsResponse.FromString,
+                _registered_method=True)
+        self.RevokeOperator = channel.unary_unary(
+                '/nodes.v1.NodeService/RevokeOperator',
+                request_serializer=nodes_dot_v1_dot_operator__pb2.RevokeOperatorRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_operator__pb2.RevokeOperatorResponse.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/nodes.v1.NodeService/ListAudit',
+                request_serializer=nodes_dot_v1_dot_operator__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_operator__pb2.ListAuditResponse.FromString,
                 _registered_method=True)
         self.ExportReport = channel.unary_unary(
                 '/nodes.v1.NodeService/ExportReport',
@@ -254,6 +290,57 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetChallenge(self, request, context):
+        """-- operators --
+
+        A challenge for an operator to sign. Needs no session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Login(self, request, context):
+        """Begin a session with a signed challenge. Needs no session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Logout(self, request, context):
+        """End the session that makes this call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddOperator(self, request, context):
+        """Admit an operator. The first, an administrator, closes the node to everybody without a session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperators(self, request, context):
+        """Operators and what they may do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeOperator(self, request, context):
+        """Refuse an operator from now on, and end every session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """Changes of operators, logins, and calls that were refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportReport(self, request, context):
         """-- reports in this node's keeping --
 
@@ -366,6 +453,41 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.VerifyLog,
                     request_deserializer=nodes_dot_v1_dot_node__service__pb2.VerifyLogRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_node__service__pb2.VerifyLogResponse.SerializeToString,
+            ),
+            'GetChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChallenge,
+                    request_deserializer=nodes_dot_v1_dot_operator__pb2.GetChallengeRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_operator__pb2.GetChallengeResponse.SerializeToString,
+            ),
+            'Login': grpc.unary_unary_rpc_method_handler(
+                    servicer.Login,
+                    request_deserializer=nodes_dot_v1_dot_operator__pb2.LoginRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_operator__pb2.LoginResponse.SerializeToString,
+            ),
+            'Logout': grpc.unary_unary_rpc_method_handler(
+                    servicer.Logout,
+                    request_deserializer=nodes_dot_v1_dot_operator__pb2.LogoutRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_operator__pb2.LogoutResponse.SerializeToString,
+            ),
+            'AddOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddOperator,
+                    request_deserializer=nodes_dot_v1_dot_operator__pb2.AddOperatorRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_operator__pb2.AddOperatorResponse.SerializeToString,
+            ),
+            'ListOperators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperators,
+                    request_deserializer=nodes_dot_v1_dot_operator__pb2.ListOperatorsRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_operator__pb2.ListOperatorsResponse.SerializeToString,
+            ),
+            'RevokeOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeOperator,
+                    request_deserializer=nodes_dot_v1_dot_operator__pb2.RevokeOperatorRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_operator__pb2.RevokeOperatorResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=nodes_dot_v1_dot_operator__pb2.ListAuditRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_operator__pb2.ListAuditResponse.SerializeToString,
             ),
             'ExportReport': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportReport,
@@ -821,6 +943,195 @@ class NodeService:
             '/nodes.v1.NodeService/VerifyLog',
             nodes_dot_v1_dot_node__service__pb2.VerifyLogRequest.SerializeToString,
             nodes_dot_v1_dot_node__service__pb2.VerifyLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/GetChallenge',
+            nodes_dot_v1_dot_operator__pb2.GetChallengeRequest.SerializeToString,
+            nodes_dot_v1_dot_operator__pb2.GetChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Login(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/Login',
+            nodes_dot_v1_dot_operator__pb2.LoginRequest.SerializeToString,
+            nodes_dot_v1_dot_operator__pb2.LoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Logout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/Logout',
+            nodes_dot_v1_dot_operator__pb2.LogoutRequest.SerializeToString,
+            nodes_dot_v1_dot_operator__pb2.LogoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/AddOperator',
+            nodes_dot_v1_dot_operator__pb2.AddOperatorRequest.SerializeToString,
+            nodes_dot_v1_dot_operator__pb2.AddOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ListOperators',
+            nodes_dot_v1_dot_operator__pb2.ListOperatorsRequest.SerializeToString,
+            nodes_dot_v1_dot_operator__pb2.ListOperatorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/RevokeOperator',
+            nodes_dot_v1_dot_operator__pb2.RevokeOperatorRequest.SerializeToString,
+            nodes_dot_v1_dot_operator__pb2.RevokeOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ListAudit',
+            nodes_dot_v1_dot_operator__pb2.ListAuditRequest.SerializeToString,
+            nodes_dot_v1_dot_operator__pb2.ListAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
+from nodes.v1 import operator_pb2 as _operator_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -66,6 +67,23 @@ class NodeServiceStub:
     """Keys of this node and their validity; never a secret."""
     VerifyLog: _grpc.UnaryStreamMultiCallable[_node_service_pb2.VerifyLogRequest, _node_service_pb2.VerifyLogResponse]
     """Check both logs of the relay and everything that this node was promised; reports as it goes."""
+    GetChallenge: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetChallengeRequest, _operator_pb2.GetChallengeResponse]
+    """-- operators --
+
+    A challenge for an operator to sign. Needs no session.
+    """
+    Login: _grpc.UnaryUnaryMultiCallable[_operator_pb2.LoginRequest, _operator_pb2.LoginResponse]
+    """Begin a session with a signed challenge. Needs no session."""
+    Logout: _grpc.UnaryUnaryMultiCallable[_operator_pb2.LogoutRequest, _operator_pb2.LogoutResponse]
+    """End the session that makes this call."""
+    AddOperator: _grpc.UnaryUnaryMultiCallable[_operator_pb2.AddOperatorRequest, _operator_pb2.AddOperatorResponse]
+    """Admit an operator. The first, an administrator, closes the node to everybody without a session."""
+    ListOperators: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListOperatorsRequest, _operator_pb2.ListOperatorsResponse]
+    """Operators and what they may do."""
+    RevokeOperator: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeOperatorRequest, _operator_pb2.RevokeOperatorResponse]
+    """Refuse an operator from now on, and end every session."""
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListAuditRequest, _operator_pb2.ListAuditResponse]
+    """Changes of operators, logins, and calls that were refused."""
     ExportReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.ExportReportRequest, _holding_pb2.ExportReportResponse]
     """-- reports in this node's keeping --
 
@@ -115,6 +133,23 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Keys of this node and their validity; never a secret."""
     VerifyLog: _aio.UnaryStreamMultiCallable[_node_service_pb2.VerifyLogRequest, _node_service_pb2.VerifyLogResponse]  # type: ignore[assignment]
     """Check both logs of the relay and everything that this node was promised; reports as it goes."""
+    GetChallenge: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetChallengeRequest, _operator_pb2.GetChallengeResponse]  # type: ignore[assignment]
+    """-- operators --
+
+    A challenge for an operator to sign. Needs no session.
+    """
+    Login: _aio.UnaryUnaryMultiCallable[_operator_pb2.LoginRequest, _operator_pb2.LoginResponse]  # type: ignore[assignment]
+    """Begin a session with a signed challenge. Needs no session."""
+    Logout: _aio.UnaryUnaryMultiCallable[_operator_pb2.LogoutRequest, _operator_pb2.LogoutResponse]  # type: ignore[assignment]
+    """End the session that makes this call."""
+    AddOperator: _aio.UnaryUnaryMultiCallable[_operator_pb2.AddOperatorRequest, _operator_pb2.AddOperatorResponse]  # type: ignore[assignment]
+    """Admit an operator. The first, an administrator, closes the node to everybody without a session."""
+    ListOperators: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListOperatorsRequest, _operator_pb2.ListOperatorsResponse]  # type: ignore[assignment]
+    """Operators and what they may do."""
+    RevokeOperator: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeOperatorRequest, _operator_pb2.RevokeOperatorResponse]  # type: ignore[assignment]
+    """Refuse an operator from now on, and end every session."""
+    ListAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListAuditRequest, _operator_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """Changes of operators, logins, and calls that were refused."""
     ExportReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.ExportReportRequest, _holding_pb2.ExportReportResponse]  # type: ignore[assignment]
     """-- reports in this node's keeping --
 
@@ -257,6 +292,65 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_node_service_pb2.VerifyLogResponse], _abc.AsyncIterator[_node_service_pb2.VerifyLogResponse]]:
         """Check both logs of the relay and everything that this node was promised; reports as it goes."""
+
+    @_abc_1.abstractmethod
+    def GetChallenge(
+        self,
+        request: _operator_pb2.GetChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.GetChallengeResponse, _abc.Awaitable[_operator_pb2.GetChallengeResponse]]:
+        """-- operators --
+
+        A challenge for an operator to sign. Needs no session.
+        """
+
+    @_abc_1.abstractmethod
+    def Login(
+        self,
+        request: _operator_pb2.LoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.LoginResponse, _abc.Awaitable[_operator_pb2.LoginResponse]]:
+        """Begin a session with a signed challenge. Needs no session."""
+
+    @_abc_1.abstractmethod
+    def Logout(
+        self,
+        request: _operator_pb2.LogoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.LogoutResponse, _abc.Awaitable[_operator_pb2.LogoutResponse]]:
+        """End the session that makes this call."""
+
+    @_abc_1.abstractmethod
+    def AddOperator(
+        self,
+        request: _operator_pb2.AddOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.AddOperatorResponse, _abc.Awaitable[_operator_pb2.AddOperatorResponse]]:
+        """Admit an operator. The first, an administrator, closes the node to everybody without a session."""
+
+    @_abc_1.abstractmethod
+    def ListOperators(
+        self,
+        request: _operator_pb2.ListOperatorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListOperatorsResponse, _abc.Awaitable[_operator_pb2.ListOperatorsResponse]]:
+        """Operators and what they may do."""
+
+    @_abc_1.abstractmethod
+    def RevokeOperator(
+        self,
+        request: _operator_pb2.RevokeOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RevokeOperatorResponse, _abc.Awaitable[_operator_pb2.RevokeOperatorResponse]]:
+        """Refuse an operator from now on, and end every session."""
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _operator_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListAuditResponse, _abc.Awaitable[_operator_pb2.ListAuditResponse]]:
+        """Changes of operators, logins, and calls that were refused."""
 
     @_abc_1.abstractmethod
     def ExportReport(

@@ -4,10 +4,9 @@ from itertools import combinations
 
 import pytest
 
-from exchange.errors import BadInput, BadName, InternalError, NotAllowed, PolicyDenied
+from exchange.errors import BadInput, BadName, InternalError, PolicyDenied
 from exchange.policy.model import Tlp
 from nodes.caller import Caller, caller_of, check_ceiling, the_owner
-from nodes.gate import Gate
 from nodes.roles import ANYBODY, EXCLUSIVE, MAY, Role, compatible, may_call, role
 from nodes.v1.node_service_pb2 import DESCRIPTOR
 
@@ -68,11 +67,6 @@ def test_a_ceiling_holds_for_what_lies_above_it_only() -> None:
     with pytest.raises(PolicyDenied, match="ada may push and release up to TLP:AMBER"):
         check_ceiling(caller, Tlp.AMBER_STRICT)
     check_ceiling(the_owner(), Tlp.RED)
-
-
-async def test_the_gate_refuses_what_the_table_does_not_know() -> None:
-    with pytest.raises(NotAllowed):
-        await Gate().admit("DropEverything")
 
 
 def test_a_call_that_did_not_pass_the_gate_has_no_caller() -> None:

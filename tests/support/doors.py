@@ -1,0 +1,25 @@
+"""A node of node_world with its doors open, so that tests ask it as the commands do."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from exchange.runtime.lifecycle import Drain, HomeLock
+from nodes.app import Node, open_doors
+
+
+@asynccontextmanager
+async def open_socket(node: Node, **config: Any) -> AsyncIterator[Node]:
+    """Open a node's doors in a home with a path as short as a socket needs; Any: settings of the node."""
+    home = Path(tempfile.mkdtemp(prefix="door-"))
+    try:
+        moved = replace(node, home=home, config=node.config.model_copy(update=config))
+        with HomeLock(home) as lock:
+            async with open_doors(moved, lock, Drain()):
+                yield moved
+    finally:
+        shutil.rmtree(home)
