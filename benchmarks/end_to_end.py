@@ -26,6 +26,7 @@ from nodes.demo import enrol
 from nodes.demo.cast import COUNCIL, Player
 from nodes.demo.enrol import Home
 from nodes.demo.processes import Processes
+from nodes.guard import Unusual
 from nodes.node_client import connect
 from nodes.stix import EXTENSION
 from nodes.v1 import node_service_pb2 as pb
@@ -82,7 +83,12 @@ class Field:
         """Push reports at the sender, one after the other over one connection."""
         with connect(self.home.node(COUNCIL)) as node:
             for content in contents:
-                node.PushReport(pb.PushReportRequest(report=pb.ReportFile(content=content, label_yaml=LABEL)))
+                node.PushReport(_request(content))
+
+
+def _request(content: bytes) -> pb.PushReportRequest:
+    report = pb.ReportFile(content=content, label_yaml=LABEL)
+    return pb.PushReportRequest(report=report, confirmed=list(Unusual))
 
 
 @contextmanager
@@ -166,7 +172,7 @@ def latencies(made: Field, *, rate: float, seconds: float, size: int) -> list[fl
     with connect(made.home.node(COUNCIL)) as node:
         for number in range(int(rate * seconds)):
             time.sleep(max(0.0, start + number / rate - time.monotonic()))
-            request = pb.PushReportRequest(report=pb.ReportFile(content=a_report(size), label_yaml=LABEL))
+            request = _request(a_report(size))
             pushed = time.time()
             items.append((node.PushReport(request).item, pushed * 1000))
         total = len(items) * len(made.recipients)

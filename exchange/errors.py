@@ -14,7 +14,8 @@ ExchangeError
 │   ├── BadEnvelope           carries the number of the check that failed
 │   └── BadStatement          a directory statement that does not hold where it stands
 ├── PolicyDenied              the sharing rules refuse
-│   └── MarkNotCarried        a marking that another scheme cannot say without widening it
+│   ├── MarkNotCarried        a marking that another scheme cannot say without widening it
+│   └── NeedsConfirmation     a person must confirm first what is unusual
 ├── NotAuthenticated          nobody we know, or not over a channel that we accept
 ├── NotAllowed                known, but not for this
 ├── NotFound
@@ -150,6 +151,13 @@ class MarkNotCarried(PolicyDenied):
 
     reason = "MARK_NOT_CARRIED"
     public = "A marking cannot be carried over without widening it."
+
+
+class NeedsConfirmation(PolicyDenied):
+    """A person must confirm first what is unusual about a release."""
+
+    reason = "NEEDS_CONFIRMATION"
+    public = "A person must confirm this first."
 
 
 class NotAuthenticated(ExchangeError):

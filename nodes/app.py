@@ -235,7 +235,9 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         operators=Operators(
             core.database, exchange=core.exchange, party=core.me, terms=config.readers.terms(), clock=core.clock
         ),
-        authoring=Authoring(core, outbox, shelf, sensors, defaults=load_defaults(config.label_defaults, home)),
+        authoring=Authoring(
+            core, outbox, shelf, sensors, defaults=load_defaults(config.label_defaults, home), rules=config.release
+        ),
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),
         obligations=obligations,

@@ -4,19 +4,20 @@
 2. Its label is found: the label that was given, else the bundle's own handling, else the sensor's default. What the
    label leaves out, the node's label defaults may fill in. Without a label it is refused.
 3. The label must fit the content: not weaker than any marking in it, and naming every place that it is about.
-4. The audience must be partners that the directory knows, and communities in which this node may publish now.
+4. The audience must be partners that the directory knows, and communities in which this node may publish now. The
+   node's own rule may raise the approvals that it takes.
 5. The audience is taken out of the content: recipients must not learn it. From here on the bytes never change.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exchange.crypto.random import random_bytes
 from exchange.envelope.model import REPORT_MEDIA_TYPE, Lane
 from exchange.errors import BadLabel, BadReport
 from exchange.names import ID_BYTES, PartyId
-from exchange.policy.model import CommunityTarget, Label, Release
+from exchange.policy.model import CommunityTarget, Label, Release, Tlp
 from exchange.policy.text import ParsedLabel, label_from_mapping, parse_label
 from nodes.handling import label_of_handling
 from nodes.stix import LANE_BY_PRECEDENCE, StixReport, read_report, without_audience
@@ -62,6 +63,8 @@ class Desk:
     """Label fields that this node fills in when a label leaves them out."""
     communities: Mapping[str, CommunityTarget] = field(default_factory=dict)
     """Communities in which this node may publish, by name and by id, each at the epoch in force."""
+    approvals: Mapping[Tlp, int] = field(default_factory=dict)
+    """Approvals that this node asks for at least."""
 
 
 def author(
@@ -87,6 +90,7 @@ def author(
     _fits(report, parsed.label)
     # 4. The audience is known.
     _known(parsed.release, desk)
+    label = _with_approvals(parsed.label, desk)
     if previous is not None:
         _replaces(report, previous)
     return AuthoredReport(
@@ -97,12 +101,12 @@ def author(
         media_type=REPORT_MEDIA_TYPE,
         # 5. The audience leaves the content.
         content=without_audience(report, content),
-        label=parsed.label,
+        label=label,
         release=parsed.release,
         lane=_lane(parsed, report),
         thread_id=previous.thread_id if previous else random_bytes(ID_BYTES),
         supersedes=previous.item_hash if previous else b"",
-        warnings=_warnings(report, parsed.release),
+        warnings=_warnings(report, label, parsed.release),
     )
 
 
@@ -175,8 +179,14 @@ def _lane(parsed: ParsedLabel, report: StixReport) -> Lane:
     return Lane[word.upper()]
 
 
-def _warnings(report: StixReport, release: Release) -> tuple[str, ...]:
+def _with_approvals(label: Label, desk: Desk) -> Label:
+    return replace(label, approvals=max(label.approvals, desk.approvals.get(label.tlp, 0)))
+
+
+def _warnings(report: StixReport, label: Label, release: Release) -> tuple[str, ...]:
     warnings = []
+    if label.approvals:
+        warnings.append(f"it waits until {label.approvals} others have approved it: concord report pending")
     if not release.to:
         warnings.append("the audience is empty: this report reaches nobody")
     if report.unresolved:

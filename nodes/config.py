@@ -7,7 +7,9 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from exchange.errors import BadInput
 from exchange.names import exchange_name, party_id
+from exchange.policy.model import APPROVALS_MAX, Tlp
 from exchange.policy.readers import ReaderTerms
 from exchange.runtime.config import Section, Settings, load_config
 
@@ -66,6 +68,41 @@ class ReaderSettings(Section):
         return ReaderTerms(self.scales, frozenset(self.attributes))
 
 
+class ReleaseRules(Section):
+    """What this node asks for before a report is released, besides labels and agreements."""
+
+    approvals: dict[str, int] = Field(
+        default_factory=dict,
+        description="Approvals by others than the author that a label gets at least, by TLP: `{red = 1, "
+        '"amber+strict" = 1}`.',
+    )
+    wide_audience: int = Field(
+        default=20,
+        ge=1,
+        description="More recipients than this are confirmed by a person; a sensor may not reach them.",
+    )
+
+    @field_validator("approvals")
+    @classmethod
+    def _approvals(cls, value: dict[str, int]) -> dict[str, int]:
+        for word, number in value.items():
+            _tlp(word)
+            if not 0 <= number <= APPROVALS_MAX:
+                raise BadInput(f"release.approvals: 0 to {APPROVALS_MAX} approvals, not {number}")
+        return value
+
+    def approvals_by_tlp(self) -> dict[Tlp, int]:
+        """Return the approvals by traffic light."""
+        return {_tlp(word): number for word, number in self.approvals.items()}
+
+
+def _tlp(word: str) -> Tlp:
+    known = {tlp.word: tlp for tlp in Tlp}
+    if word not in known:
+        raise BadInput(f"release.approvals: {word[:40]!r} is no traffic light", hint=f"one of {', '.join(known)}")
+    return known[word]
+
+
 class NodeConfig(Settings):
     """One node."""
 
@@ -99,6 +136,7 @@ class NodeConfig(Settings):
     log_json: bool = Field(default=True, description="Logs as JSON lines; coloured lines otherwise.")
     disk_least_mib: int = Field(default=200, ge=0, description="Less free space than this is a finding of the doctor.")
     readers: ReaderSettings = Field(default_factory=ReaderSettings, description="Clearances and attributes.")
+    release: ReleaseRules = Field(default_factory=ReleaseRules, description="What release asks for.")
     timing: Timing = Field(default_factory=Timing, description="Intervals.")
 
     @field_validator("party")

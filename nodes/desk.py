@@ -3,25 +3,33 @@
 A push is durable when it returns. Repeating it with the same key, or the same content and label, returns its item.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from exchange.errors import BadLabel, ConfigurationError, Conflict, ExchangeError, NotAllowed, NotFound
 from exchange.limits import LABEL_BYTES
+from exchange.names import PartyId
+from exchange.policy.decision import Decision
 from exchange.policy.model import CommunityTarget, Label
 from exchange.policy.strict_yaml import Node as YamlNode
 from exchange.policy.strict_yaml import parse_yaml
 from exchange.policy.text import parse_label
 from nodes.author import AuthoredReport, Desk, Previous, author
+from nodes.caller import Caller, check_ceiling
 from nodes.communities import targets
+from nodes.config import ReleaseRules
 from nodes.core import Core
-from nodes.outbox import Accepted, Outbox, push_digest
-from nodes.sensors import Scope, Sensors, permit
+from nodes.guard import PAST_REPORTS, Hint, History, Past, Unusual, check_confirmed, look
+from nodes.outbox import Accepted, Author, Outbox, getting, push_digest
+from nodes.sensors import Scope, Sensors, permit, permit_audience
 from nodes.shelf import Shelf
 from nodes.stix import read_report
+from nodes.store import history as store
 from nodes.store import reports
 
 
@@ -35,18 +43,36 @@ class Draft:
     """An item, a prefix or a STIX id; empty for a new report."""
 
 
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Who would get a report, and what a person should look at."""
+
+    authored: AuthoredReport
+    decisions: Sequence[tuple[PartyId, Decision]]
+    hints: Sequence[Hint]
+
+
 class Authoring:
     """The author's step of one node, and what follows it."""
 
     def __init__(
-        self, core: Core, outbox: Outbox, shelf: Shelf, sensors: Sensors, *, defaults: Mapping[str, Any]
+        self,
+        core: Core,
+        outbox: Outbox,
+        shelf: Shelf,
+        sensors: Sensors,
+        *,
+        defaults: Mapping[str, Any],
+        rules: ReleaseRules | None = None,
     ) -> None:
-        """`defaults` are label fields that this node fills in."""
+        """`defaults` are label fields that this node fills in, `rules` what it asks for before release."""
         self._core = core
         self._outbox = outbox
         self._shelf = shelf
         self._sensors = sensors
         self._defaults = defaults
+        self._rules = rules or ReleaseRules()
+        self._approvals = self._rules.approvals_by_tlp()
 
     async def check(self, draft: Draft, *, sensor_label: bytes = b"") -> AuthoredReport:
         """Return what would be signed; nothing is stored. Raises BadInput in words for the author."""
@@ -56,7 +82,7 @@ class Authoring:
         return author(
             draft.content,
             draft.label,
-            desk=Desk(core.me, partners, self._defaults, self._communities()),
+            desk=Desk(core.me, partners, self._defaults, self._communities(), self._approvals),
             now_ms=core.clock(),
             sensor_label=sensor_label,
             previous=previous,
@@ -77,19 +103,38 @@ class Authoring:
         core = self._core
         return targets(core.trust.rules_now(), core.me, core.clock())
 
-    async def rehearse(self, draft: Draft) -> AuthoredReport:
-        """Return what a push of this draft would sign; nothing is stored. Raises as `check`."""
-        return await self._checked(draft, _digest(draft))
+    async def look(self, draft: Draft) -> DryRun:
+        """Return what a push of this draft would sign, who would get it, and what is unusual; nothing is stored."""
+        return await self._look(await self._checked(draft, _digest(draft)))
 
-    async def push(self, draft: Draft, *, key: str = "", purge_left_out: bool = False) -> Accepted:
-        """Sign a person's report and place it in the outbox; `purge_left_out` as for Outbox.accept.
+    async def push(
+        self,
+        draft: Draft,
+        *,
+        caller: Caller,
+        key: str = "",
+        confirmed: Collection[str] = (),
+        purge_left_out: bool = False,
+    ) -> Accepted:
+        """Sign a person's report and place it in the outbox.
+
+        `confirmed` are codes of what is unusual (nodes/guard.py); `purge_left_out` as for Outbox.accept.
 
         Raises:
+            PolicyDenied: above the caller's ceiling.
+            NeedsConfirmation: something is unusual that is not among `confirmed`.
             Conflict: the key was used for other content.
         """
         digest = _digest(draft, key)
         authored = await self._checked(draft, digest)
-        accepted = await self._outbox.accept(authored, digest, purge_left_out=purge_left_out)
+        check_ceiling(caller, authored.label.tlp)
+        unusual: list[Unusual] = []
+        if await self._outbox.pushed_before(digest) is None:
+            hints = (await self._look(authored)).hints
+            check_confirmed(hints, confirmed)
+            unusual = [hint.code for hint in hints]
+        by = Author(caller.name, unusual)
+        accepted = await self._outbox.accept(authored, digest, by=by, purge_left_out=purge_left_out)
         return await self._same(authored, accepted)
 
     async def push_from(self, scope: Scope, content: bytes, label: bytes, *, key: str = "") -> Accepted:
@@ -105,8 +150,10 @@ class Authoring:
             authored = await self.check(Draft(content, label), sensor_label=scope.default_label)
             permit(scope, authored.label)
             if await self._outbox.pushed_before(digest) is None:
+                permit_audience(scope, getting(self._outbox.decide(authored)), self._rules.wide_audience)
                 self._sensors.spend(scope)
-            accepted = await self._same(authored, await self._outbox.accept(authored, digest))
+            by = Author(f"sensor/{scope.name}")
+            accepted = await self._same(authored, await self._outbox.accept(authored, digest, by=by))
         except ExchangeError as error:
             if not error.retryable:
                 await self._sensors.count(scope, accepted=False)
@@ -114,6 +161,18 @@ class Authoring:
         if not accepted.repeated:
             await self._sensors.count(scope, accepted=True)
         return accepted
+
+    async def _look(self, authored: AuthoredReport) -> DryRun:
+        decisions = self._outbox.decide(authored)
+        history = await self._core.database.read(partial(_history, kind=authored.kind))
+        hints = look(
+            authored.label,
+            authored.release,
+            sorted(getting(decisions)),
+            history,
+            wide_audience=self._rules.wide_audience,
+        )
+        return DryRun(authored, decisions, hints)
 
     async def _same(self, authored: AuthoredReport, accepted: Accepted) -> Accepted:
         """Return `accepted`, unless it repeats a push of something else: that would lose this report silently."""
@@ -148,6 +207,11 @@ class Authoring:
 
 def _digest(draft: Draft, key: str = "") -> bytes:
     return push_digest(key, draft.content, draft.label + draft.supersedes.encode())
+
+
+def _history(connection: Connection, kind: str) -> History:
+    recent = store.recent_of_kind(connection, kind, limit=PAST_REPORTS)
+    return History(store.partners_reached(connection), [Past(*each) for each in recent])
 
 
 def load_defaults(path: str, home: Path) -> dict[str, Any]:

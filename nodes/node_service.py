@@ -129,7 +129,7 @@ class NodeService(NodeServiceServicer):
 
     async def PushReport(self, request: pb.PushReportRequest, context: Context) -> pb.PushReportResponse:
         """Sign a report and place it in the outbox."""
-        return await self._reports.push(request)
+        return await self._reports.push(request, caller=caller_of(context))
 
     async def ListReports(self, request: pb.ListReportsRequest, context: Context) -> pb.ListReportsResponse:
         """List reports."""

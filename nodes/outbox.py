@@ -32,7 +32,7 @@ from nodes.communities import epochs_addressed
 from nodes.core import Core
 from nodes.narrowing import Narrowed, left_out, prepare
 from nodes.narrowing import apply as narrow
-from nodes.store import communities, reports
+from nodes.store import approvals, communities, reports
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
 from nodes.waiting import after_denial, failures, told
 
@@ -41,6 +41,15 @@ _CONTENT_LABEL = b"concord/v1/node/push-content\x00"
 
 _ADDRESSED = frozenset({Reason.EXCLUDED, Reason.AGREEMENT_SUSPENDED})
 """Reasons in the audience's step of a partner that the release speaks of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who pushes: an operator's name, `sensor/NAME`, or empty when nobody is told."""
+
+    name: str = ""
+    confirmed: Sequence[str] = ()
+    """Codes of what was unusual and confirmed (nodes/guard.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +107,13 @@ class Outbox:
         """Return the item of an earlier push with this digest."""
         return await self._core.database.read(lambda connection: reports.pushed_before(connection, digest))
 
-    async def accept(self, authored: AuthoredReport, digest: bytes, *, purge_left_out: bool = False) -> Accepted:
+    async def accept(
+        self, authored: AuthoredReport, digest: bytes, *, by: Author | None = None, purge_left_out: bool = False
+    ) -> Accepted:
         """Return once the signed report is durable in the outbox; a repeat with the same digest changes nothing.
 
-        Whom a correction leaves out is asked to withdraw what it holds, or to destroy it (nodes/narrowing.py).
+        `by` is kept with it: nobody approves what he wrote. Whom a correction leaves out is asked to withdraw what it
+        holds, or to destroy it (nodes/narrowing.py).
 
         Raises:
             Conflict: it replaces a version that is not the newest of its thread, or not this node's.
@@ -127,8 +139,8 @@ class Outbox:
         narrowed = None
         if authored.supersedes:
             narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
-        store = partial(_store, digest=digest, report=report, audience=audience, narrowed=narrowed, named=named)
-        if not await core.database.write(store):
+        new = _New(digest, report, audience, narrowed, named, by or Author())
+        if not await core.database.write(partial(_store, new=new)):
             return await self._late_repeat(digest, decisions)
         self._wake()
         return Accepted(item, decisions, repeated=False)
@@ -211,36 +223,44 @@ def addressee(report: Report, authored: AuthoredReport, party: PartyId, decision
     return replace(row, due_ms=0) if row.on_change else row
 
 
-def getting(decisions: Iterable[tuple[PartyId, Decision]]) -> set[str]:
-    """Return who gets a report, now or later."""
+def getting(decisions: Iterable[tuple[PartyId, Decision]]) -> set[PartyId]:
+    """Return who gets a report, now or once nothing stands against it any more."""
     return {party for party, decision in decisions if decision.permit or decision.waits}
 
 
-def _store(
-    connection: Connection,
-    *,
-    digest: bytes,
-    report: Report,
-    audience: Sequence[Addressee],
-    narrowed: Narrowed | None,
-    named: Mapping[bytes, int],
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class _New:
+    """What one push stores."""
+
+    digest: bytes
+    report: Report
+    audience: Sequence[Addressee]
+    narrowed: Narrowed | None
+    named: Mapping[bytes, int]
+    by: Author
+
+
+def _store(connection: Connection, new: _New) -> bool:
     """Store a new report; False when another push with this digest was stored first, and nothing is then."""
-    if reports.pushed_before(connection, digest) is not None:
+    if reports.pushed_before(connection, new.digest) is not None:
         return False
-    if narrowed is not None:
-        narrow(connection, narrowed, report.thread, report.originator, report.stored_ms)
+    report, audience, by = new.report, new.audience, new.by
+    if new.narrowed is not None:
+        narrow(connection, new.narrowed, report.thread, report.originator, report.stored_ms)
     reports.add_report(connection, report)
     reports.settle_thread(connection, report.thread, report.originator)
     reports.add_addressees(connection, audience)
-    communities.add_item(connection, report.item, named)
-    reports.remember_push(connection, digest, report.item, report.stored_ms)
+    communities.add_item(connection, report.item, new.named)
+    reports.remember_push(connection, new.digest, report.item, report.stored_ms)
+    approvals.set_author(connection, report.item, by.name)
+    confirmed = f"{by.name} confirmed {', '.join(by.confirmed)}"
     denied = [each for each in audience if each.state is Reach.DENIED]
     waiting = [each for each in audience if each.state is Reach.WAITING and each.why]
     reports.add_events(
         connection,
         [
             Event(report.item, report.stored_ms, "signed", detail=f"for {len(audience) - len(denied)} recipients"),
+            *([Event(report.item, report.stored_ms, "confirmed", detail=confirmed)] if by.confirmed else []),
             *(Event(report.item, report.stored_ms, "denied", each.recipient, each.why) for each in denied),
             *(Event(report.item, report.stored_ms, "waiting", each.recipient, told(each.why)) for each in waiting),
         ],

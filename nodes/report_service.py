@@ -14,6 +14,7 @@ from exchange.policy.model import Tlp
 from exchange.receipts.codec import decode_agreement_text
 from exchange.receipts.model import RetractionAction
 from exchange.runtime.database import Database
+from nodes.caller import Caller
 from nodes.core import Core
 from nodes.desk import Authoring, Draft
 from nodes.outbox import Outbox
@@ -21,6 +22,7 @@ from nodes.shelf import Listed, Shelf, Shown, Story
 from nodes.store import agreements as store
 from nodes.store.rows import Direction
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.approval_pb2 import Hint
 from nodes.waiting import failures
 from nodes.withdrawing import withdraw
 
@@ -47,19 +49,25 @@ class ReportMethods:
 
     async def who_gets(self, request: pb.WhoGetsRequest) -> pb.WhoGetsResponse:
         """Decide for every partner; nothing is stored."""
-        authored = await self._authoring.rehearse(_draft(request.report, request.supersedes))
-        decisions = self._outbox.decide(authored)
+        dry_run = await self._authoring.look(_draft(request.report, request.supersedes))
         return pb.WhoGetsResponse(
-            decisions=await self._decisions(decisions),
-            title=authored.title,
-            tlp=authored.label.tlp.word,
-            left_out=await self._outbox.left_out(authored, decisions),
+            decisions=await self._decisions(dry_run.decisions),
+            title=dry_run.authored.title,
+            tlp=dry_run.authored.label.tlp.word,
+            left_out=await self._outbox.left_out(dry_run.authored, dry_run.decisions),
+            hints=[Hint(code=hint.code, text=hint.text) for hint in dry_run.hints],
         )
 
-    async def push(self, request: pb.PushReportRequest) -> pb.PushReportResponse:
+    async def push(self, request: pb.PushReportRequest, *, caller: Caller) -> pb.PushReportResponse:
         """Sign and place in the outbox."""
         draft = _draft(request.report, request.supersedes)
-        accepted = await self._authoring.push(draft, key=request.idempotency_key, purge_left_out=request.purge_left_out)
+        accepted = await self._authoring.push(
+            draft,
+            caller=caller,
+            key=request.idempotency_key,
+            confirmed=request.confirmed,
+            purge_left_out=request.purge_left_out,
+        )
         return pb.PushReportResponse(
             item=accepted.item.hex(),
             decisions=await self._decisions(accepted.decisions),

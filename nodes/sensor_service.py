@@ -111,6 +111,7 @@ def _scope(message: pb.SensorScope) -> Scope:
         per_hour=message.per_hour,
         default_label=message.default_label_yaml,
         until_ms=message.until_ms,
+        recipients_most=message.recipients_most,
     )
 
 
@@ -124,6 +125,7 @@ def _sensor(sensor: Sensor) -> pb.Sensor:
             per_hour=scope.per_hour,
             default_label_yaml=scope.default_label,
             until_ms=scope.until_ms,
+            recipients_most=scope.recipients_most,
         ),
         status=sensor.status,
         pushed=sensor.pushed,

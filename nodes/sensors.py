@@ -1,13 +1,13 @@
 """Sensors: who may push to this node by machine, and how much.
 
 A sensor proves itself by a bearer token of which the node keeps only a digest. Its scope is a ceiling: categories,
-a TLP, reports an hour. Whatever lies outside is refused whole. A missing, unknown, expired and revoked token get the
-same answer.
+a TLP, reports an hour, recipients of one report: nobody asks a machine whether something unusual was meant. Whatever
+lies outside is refused whole. A missing, unknown, expired and revoked token get the same answer.
 """
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from exchange.crypto.random import token, token_digest
 from exchange.errors import BadInput, Conflict, NotAuthenticated, NotFound, PolicyDenied, RateLimited
+from exchange.limits import RECIPIENTS
 from exchange.names import sensor_name
 from exchange.policy.model import Category, Label, Tlp
 from exchange.runtime.clock import now_ms
@@ -46,6 +47,8 @@ class Scope:
     default_label: bytes
     """Label (YAML) of reports that bring none; may be empty."""
     until_ms: int
+    recipients_most: int = 0
+    """Recipients that a report may reach; 0 means as many as are usual for the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,16 @@ def permit(scope: Scope, label: Label) -> None:
         )
 
 
+def permit_audience(scope: Scope, recipients: Collection[str], usual: int) -> None:
+    """Return when no more are reached than the scope permits: nobody can ask a machine whether that was meant."""
+    most = scope.recipients_most or usual
+    if len(recipients) > most:
+        raise PolicyDenied(
+            f"{scope.name} may reach {most} recipients, not {len(recipients)}",
+            hint="narrow the release, or widen the sensor's scope: concord sensor add --recipients",
+        )
+
+
 def _put(connection: sa.Connection, row: SensorRow) -> None:
     found = sensor_by_name(connection, row.name)
     if found is not None and _status(found) == "active":
@@ -146,6 +159,8 @@ def _check(scope: Scope) -> None:
         raise BadInput("a sensor needs at least one category", hint="--category cyber_indicator")
     if not 1 <= scope.per_hour <= PER_HOUR_MAX:
         raise BadInput(f"{scope.per_hour} reports an hour", hint=f"1 to {PER_HOUR_MAX:,}")
+    if not 0 <= scope.recipients_most <= RECIPIENTS:
+        raise BadInput(f"{scope.recipients_most} recipients", hint=f"1 to {RECIPIENTS}, or 0 for as many as are usual")
     if not now_ms() < scope.until_ms <= now_ms() + (DAYS_MAX + 1) * DAY_MS:
         raise BadInput("the token's end is not within the next days", hint=f"1 to {DAYS_MAX} days from now")
 
@@ -163,6 +178,7 @@ def _encode(scope: Scope) -> bytes:
             "ceiling": scope.ceiling.word,
             "per_hour": scope.per_hour,
             "default_label": scope.default_label.decode(),
+            "recipients_most": scope.recipients_most,
         }
     )
 
@@ -176,4 +192,5 @@ def _decode(row: SensorRow) -> Scope:
         per_hour=stored["per_hour"],
         default_label=stored["default_label"].encode(),
         until_ms=row.until_ms,
+        recipients_most=stored.get("recipients_most", 0),
     )

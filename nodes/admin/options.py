@@ -15,6 +15,10 @@ DEFAULT_HOME = Path("~/.concord/node").expanduser()
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option("--accept", help="Accept this unusual thing without being asked; repeat it for more."),
+]
 
 PassphraseFile = Annotated[
     Path | None,

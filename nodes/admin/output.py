@@ -42,6 +42,11 @@ def complain(what: str, *, place: str = "", hint: str = "") -> None:
         say(f"hint: {hint}")
 
 
+def can_ask() -> bool:
+    """Say whether somebody is there to be asked."""
+    return sys.stdin.isatty()
+
+
 def ask(question: str, *, yes: bool, refusal: str) -> None:
     """Ask on the terminal, and go on only with a yes.
 
@@ -51,7 +56,7 @@ def ask(question: str, *, yes: bool, refusal: str) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise BadInput("nobody is there to ask", hint="add --yes to go on without asking")
     if not typer.confirm(question, err=True):
         raise NotAllowed(refusal)

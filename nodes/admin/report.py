@@ -1,6 +1,7 @@
 """`concord report`: write, check, push and follow reports. Every command asks the running node."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,13 @@ from exchange.policy.use import Obstacle
 from exchange.runtime.secrets import write_private
 from nodes import templates
 from nodes.admin import output
-from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, Yes
+from nodes.admin.options import DEFAULT_HOME, Accept, Json, NodeHome, Yes
 from nodes.admin.plain import plain
 from nodes.admin.views import PROVES, decisions_table, findings_list, report_row, trace_view
 from nodes.node_client import connect
 from nodes.reportfile import read_report_file
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.approval_pb2 import Hint
 from nodes.v1.holding_pb2 import (
     ExportReportRequest,
     KeepReportRequest,
@@ -75,7 +77,7 @@ def check(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT_HO
 
 @app.command("who-gets")
 def who_gets(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Show every partner, yes or no, with the clause. Nothing is stored or sent.
+    """Show every partner, yes or no, with the clause, and what is unusual. Nothing is stored or sent.
 
     Example: concord report who-gets roadblock.json
     """
@@ -94,16 +96,19 @@ def push(
     label: LabelPath = None,
     home: NodeHome = DEFAULT_HOME,
     yes: Yes = False,
+    accept: Accept = None,
     as_json: Json = False,
     key: Annotated[str, typer.Option("--key", help="Idempotency key; a repeat returns the first answer.")] = "",
 ) -> None:
     """Show who gets a report, ask, then sign it and send it.
 
-    Returns when the signed report is durable in the outbox; the node sends it as soon as the relay can be reached.
+    Whatever is unusual about it is asked about one by one; --yes does not answer that, --accept does. Returns when the
+    signed report is durable in the outbox; the node sends it as soon as the relay can be reached.
 
-    Example: concord report push roadblock.json --yes
+    Example: concord report push roadblock.json --yes --accept FIRST_TIME_TO_PARTNER
     """
-    _push(pb.PushReportRequest(report=_file(file, label), idempotency_key=key), home, yes=yes, as_json=as_json)
+    request = pb.PushReportRequest(report=_file(file, label), idempotency_key=key, confirmed=accept or [])
+    _push(request, home, yes=yes, as_json=as_json)
 
 
 @app.command()
@@ -114,6 +119,7 @@ def correct(
     purge: Annotated[bool, typer.Option("--purge", help="Ask whom it leaves out to destroy what they hold.")] = False,
     home: NodeHome = DEFAULT_HOME,
     yes: Yes = False,
+    accept: Accept = None,
     as_json: Json = False,
 ) -> None:
     """Replace a report that this node sent: same STIX id, later `modified`.
@@ -122,18 +128,28 @@ def correct(
 
     Example: concord report correct 3f9a1c roadblock-v2.json
     """
-    request = pb.PushReportRequest(report=_file(file, label), supersedes=report, purge_left_out=purge)
+    request = pb.PushReportRequest(
+        report=_file(file, label), supersedes=report, purge_left_out=purge, confirmed=accept or []
+    )
     with connect(home) as node:
         # Before anything is asked; and no id at all must not make it a new report.
         node.ShowReport(pb.ShowReportRequest(id=report))
     _push(request, home, yes=yes, as_json=as_json)
 
 
+def _confirm(hints: Iterable[Hint], request: pb.PushReportRequest) -> None:
+    """Ask about each unusual thing that was not accepted beforehand; where nobody can answer, the node refuses."""
+    for hint in hints:
+        if hint.code not in request.confirmed and output.can_ask():
+            output.ask(f"{hint.text}. Is that meant?", yes=False, refusal="nothing was sent")
+            request.confirmed.append(hint.code)
+
+
 def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool) -> None:
     with connect(home) as node:
         dry_run = node.WhoGets(pb.WhoGetsRequest(report=request.report, supersedes=request.supersedes))
-        if not as_json:
-            decisions_table(dry_run, to_stderr=True)
+        decisions_table(dry_run, to_stderr=True)
+        _confirm(dry_run.hints, request)
         reached = sum(decision.permit for decision in dry_run.decisions)
         question = f"send it to {reached} of {len(dry_run.decisions)} partners?"
         output.ask(question, yes=yes, refusal="nothing was sent")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from exchange.limits import LABEL_BYTES
+from exchange.limits import LABEL_BYTES, RECIPIENTS
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.clock import now_ms
 from nodes.admin import output
@@ -27,6 +27,9 @@ def add(
     category: Annotated[list[str], typer.Option("--category", help="May push this category; repeat it for more.")],
     ceiling: Annotated[str, typer.Option(help="Strictest TLP that it may push.")] = "green",
     per_hour: Annotated[int, typer.Option(min=1, max=100_000, help="Reports an hour.")] = 60,
+    recipients: Annotated[
+        int, typer.Option(min=0, max=RECIPIENTS, help="Recipients of one report; 0 for as many as are usual here.")
+    ] = 0,
     days: Annotated[int, typer.Option(min=1, max=90, help="Days until the token ends.")] = 90,
     default_label: Annotated[Path | None, typer.Option(help="Label for reports that bring none.")] = None,
     ca_out: Annotated[Path | None, typer.Option("--ca", help="Write the CA that the sensor must pin here.")] = None,
@@ -45,6 +48,7 @@ def add(
         per_hour=per_hour,
         default_label_yaml=read_bounded(default_label, LABEL_BYTES, "label") if default_label else b"",
         until_ms=now_ms() + days * DAY_MS,
+        recipients_most=recipients,
     )
     with connect(home) as node:
         reply = node.AddSensor(pb.AddSensorRequest(scope=scope))
@@ -84,6 +88,7 @@ def list_sensors(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
             ", ".join(s.scope.categories),
             s.scope.ceiling.upper(),
             str(s.scope.per_hour),
+            str(s.scope.recipients_most or "usual"),
             f"{s.pushed:,}",
             f"{s.refused:,}",
             output.when(s.last_ms),
@@ -91,7 +96,18 @@ def list_sensors(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         )
         for s in sensors
     ]
-    columns = ("sensor", "status", "categories", "ceiling", "an hour", "pushed", "refused", "last", "until")
+    columns = (
+        "sensor",
+        "status",
+        "categories",
+        "ceiling",
+        "an hour",
+        "recipients",
+        "pushed",
+        "refused",
+        "last",
+        "until",
+    )
     output.table(columns, rows, empty="no sensors")
 
 

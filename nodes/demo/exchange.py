@@ -48,7 +48,10 @@ class Exchange:
         """Push a scenario's report at `party` and return its item."""
         with connect(self.home.node(party)) as node:
             supersedes = self.items[corrects] if corrects else ""
-            reply = node.PushReport(pb.PushReportRequest(report=self.file(name), supersedes=supersedes))
+            dry_run = node.WhoGets(pb.WhoGetsRequest(report=self.file(name), supersedes=supersedes))
+            confirmed = [hint.code for hint in dry_run.hints]
+            request = pb.PushReportRequest(report=self.file(name), supersedes=supersedes, confirmed=confirmed)
+            reply = node.PushReport(request)
         self.remember(name, party, reply.item)
         return reply.item
 

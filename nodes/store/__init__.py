@@ -11,6 +11,8 @@ rows         what the functions return
 reports      reports, who gets them, their story, retractions, idempotency keys
 sending      sealed envelopes, sequence numbers, control statements, promises
 receiving    envelopes received, cursors, receipts, quarantine
+approvals    who wrote a report and who approved it
+history      what was sent before, for comparison
 trust        the mirrored directory, checkpoints, prekey bundles, agreements
 alarms       what an operator must look at
 recalls      who was asked to withdraw something of ours, and who confirmed

@@ -49,6 +49,11 @@ audit = Table(
 )
 """Changes of operators and calls that were refused. Rows are added and never changed."""
 
+# -- approvals ---------------------------------------------------------------------------------------------------------
+
+authorship = Table("authorship", metadata, data("item", key=True), word("name", length=128))
+"""Who pushed each report of this node: an operator, or `sensor/NAME`. Nobody approves what he wrote."""
+
 # -- obligations: what left by export ----------------------------------------------------------------------------------
 
 export = Table(

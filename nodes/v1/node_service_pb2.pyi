@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from nodes.v1 import approval_pb2 as _approval_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -429,6 +430,7 @@ class WhoGetsResponse(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     TLP_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
+    HINTS_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Title of the report."""
     tlp: _builtins.str
@@ -441,6 +443,10 @@ class WhoGetsResponse(_message.Message):
     def left_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Partners that hold a version before, do not get this one, and will be asked to withdraw what they hold."""
 
+    @_builtins.property
+    def hints(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.Hint]:
+        """What is unusual about it; a push must confirm each code."""
+
     def __init__(
         self,
         *,
@@ -448,10 +454,11 @@ class WhoGetsResponse(_message.Message):
         title: _builtins.str = ...,
         tlp: _builtins.str = ...,
         left_out: _abc.Iterable[_builtins.str] | None = ...,
+        hints: _abc.Iterable[_approval_pb2.Hint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "left_out", b"left_out", "title", b"title", "tlp", b"tlp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "hints", b"hints", "left_out", b"left_out", "title", b"title", "tlp", b"tlp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,6 +474,7 @@ class PushReportRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     PURGE_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Repeats with the same key return the first answer; SHA-256 of content and label when empty."""
     supersedes: _builtins.str
@@ -477,6 +485,10 @@ class PushReportRequest(_message.Message):
     def report(self) -> Global___ReportFile:
         """The files."""
 
+    @_builtins.property
+    def confirmed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of what is unusual and was accepted by a person."""
+
     def __init__(
         self,
         *,
@@ -484,10 +496,11 @@ class PushReportRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         supersedes: _builtins.str = ...,
         purge_left_out: _builtins.bool = ...,
+        confirmed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "purge_left_out", b"purge_left_out", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "idempotency_key", b"idempotency_key", "purge_left_out", b"purge_left_out", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1221,6 +1234,7 @@ class SensorScope(_message.Message):
     PER_HOUR_FIELD_NUMBER: _builtins.int
     DEFAULT_LABEL_YAML_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_MOST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Letters, digits and dashes."""
     ceiling: _builtins.str
@@ -1231,6 +1245,8 @@ class SensorScope(_message.Message):
     """Label used when a report brings none, YAML; may be empty."""
     until_ms: _builtins.int
     """Token ends."""
+    recipients_most: _builtins.int
+    """Recipients that a report may reach; 0 means as many as are usual for the node (`release.wide_audience`)."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Categories that it may push."""
@@ -1244,10 +1260,11 @@ class SensorScope(_message.Message):
         per_hour: _builtins.int = ...,
         default_label_yaml: _builtins.bytes = ...,
         until_ms: _builtins.int = ...,
+        recipients_most: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "ceiling", b"ceiling", "default_label_yaml", b"default_label_yaml", "name", b"name", "per_hour", b"per_hour", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "ceiling", b"ceiling", "default_label_yaml", b"default_label_yaml", "name", b"name", "per_hour", b"per_hour", "recipients_most", b"recipients_most", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

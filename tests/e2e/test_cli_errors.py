@@ -30,6 +30,7 @@ release: {to: [XV]}
 personal_data: none
 basis: {kind: mou, citation: "Liaison protocol, clause 1"}
 """
+ACCEPT = ("--accept", "FIRST_TIME_TO_PARTNER")
 MEMORY = ("--memory-mib", "64")
 
 
@@ -305,6 +306,14 @@ def test_without_a_label_or_an_answer_nothing_is_sent(asks: Callable[..., tuple[
 
 
 @pytest.mark.processes
+def test_yes_does_not_answer_for_what_is_unusual(asks: Callable[..., tuple[int, str]]) -> None:
+    code, words = asks("report", "push", "good.json", "--yes")
+    assert (code, "--accept FIRST_TIME_TO_PARTNER" in words) == (DENIED, True), words
+    code, words = asks("report", "push", "good.json", "--yes", "--accept", "WHATEVER")
+    assert (code, "'WHATEVER' is nothing to confirm" in words) == (USAGE, True), words
+
+
+@pytest.mark.processes
 def test_an_answer_of_no_sends_nothing(exchange: SmallExchange, asks: Callable[..., tuple[int, str]]) -> None:
     ours, theirs = pty.openpty()
     os.write(ours, b"n\n")
@@ -331,7 +340,7 @@ def test_only_its_originator_corrects_or_withdraws_a_report(
     exchange: SmallExchange, asks: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(a_bundle()).encode())))
-    assert asks("report", "push", "-", "--label", "good.label.yaml", "--yes")[0] == OK
+    assert asks("report", "push", "-", "--label", "good.label.yaml", "--yes", *ACCEPT)[0] == OK
     (sent,) = json.loads(concord("report", "list", "--home", exchange.xa, "--json").out)
     again, words = asks("report", "push", "good.json", "--yes")
     assert (again, "pushed before" in words) == (OK, True), words

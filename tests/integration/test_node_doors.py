@@ -31,6 +31,7 @@ from nodes.app import Node, open_doors
 from nodes.client import SensorClient
 from nodes.client import push as push_once
 from nodes.doctor import diagnose
+from nodes.guard import Unusual
 from nodes.keystore import save_keys
 from nodes.node_client import connect
 from nodes.sensor_service import _host
@@ -80,8 +81,8 @@ async def test_an_operator_checks_pushes_lists_shows_and_traces_a_report() -> No
         decided = await ask(home, "WhoGets", pb.WhoGetsRequest(report=a_file("XV")))
         assert [(each.partner, each.permit, each.clause) for each in decided.decisions] == [("XV", True, "art-4")]
         assert await ask(home, "ListReports", pb.ListReportsRequest()) == pb.ListReportsResponse()
-        first = await ask(home, "PushReport", pb.PushReportRequest(report=a_file("XV")))
-        again = await ask(home, "PushReport", pb.PushReportRequest(report=a_file("XV")))
+        first = await ask(home, "PushReport", pb.PushReportRequest(confirmed=list(Unusual), report=a_file("XV")))
+        again = await ask(home, "PushReport", pb.PushReportRequest(confirmed=list(Unusual), report=a_file("XV")))
         assert (again.item, first.repeated_push, again.repeated_push) == (first.item, False, True)
         await receipted(running["XA"], bytes.fromhex(first.item), "XV")
         shown = await ask(home, "ShowReport", pb.ShowReportRequest(id=first.item[:8]))
@@ -94,9 +95,9 @@ async def test_an_operator_checks_pushes_lists_shows_and_traces_a_report() -> No
 
 async def test_a_correction_and_a_retraction_go_through_the_socket() -> None:
     async with doors() as (_, home, running):
-        first = await ask(home, "PushReport", pb.PushReportRequest(report=a_file("XV")))
+        first = await ask(home, "PushReport", pb.PushReportRequest(confirmed=list(Unusual), report=a_file("XV")))
         later = a_file("XV", modified="2021-07-14T08:00:00.000Z")
-        request = pb.PushReportRequest(report=later, supersedes=first.item[:10])
+        request = pb.PushReportRequest(confirmed=list(Unusual), report=later, supersedes=first.item[:10])
         second = await ask(home, "PushReport", request)
         assert (await ask(home, "PushReport", request)).item == second.item
         await receipted(running["XA"], bytes.fromhex(second.item), "XV")
@@ -110,9 +111,15 @@ async def test_a_correction_and_a_retraction_go_through_the_socket() -> None:
 async def test_a_key_that_was_used_for_another_report_is_refused() -> None:
     async with doors() as (_, home, _):
         for number in range(2):
-            again = await ask(home, "PushReport", pb.PushReportRequest(report=a_file("XV"), idempotency_key="one"))
+            again = await ask(
+                home,
+                "PushReport",
+                pb.PushReportRequest(confirmed=list(Unusual), report=a_file("XV"), idempotency_key="one"),
+            )
             assert again.repeated_push is bool(number)
-        other = pb.PushReportRequest(report=a_file("XV", name="Another matter"), idempotency_key="one")
+        other = pb.PushReportRequest(
+            confirmed=list(Unusual), report=a_file("XV", name="Another matter"), idempotency_key="one"
+        )
         with pytest.raises(Conflict):
             await ask(home, "PushReport", other)
 
