@@ -34,6 +34,7 @@ from nodes.alarms import Alarms
 from nodes.announcing import Announcing
 from nodes.auditor import Auditor
 from nodes.communities import Communities
+from nodes.community_service import CommunityMethods
 from nodes.config import NodeConfig, load
 from nodes.convening import Convening
 from nodes.core import Core
@@ -228,6 +229,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
             on_urgent=receipts.hurry,
             on_purge=obligations.hurry,
             on_agreement=publishing.hurry,
+            on_again=sender.wake,
         ),
         publishing=publishing,
         shelf=shelf,
@@ -348,6 +350,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             StatusMethods(core, node.prekeys, node.relay, node.operators, home=node.home, started_ms=node.started_ms),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
+            communities=CommunityMethods(core, node.groups.convening),
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
         )

@@ -17,6 +17,7 @@ from exchange.crypto.codec import encode_signed
 from exchange.envelope.model import Lane
 from exchange.errors import ExchangeError
 from exchange.policy.communities.model import HeldEpoch
+from exchange.policy.decision import Reason
 from exchange.policy.holding import Holding
 from exchange.receipts.model import ReceiptBatch, ReceiptStatus, Retraction, RetractionAction, StreamHead
 from nodes import alarms, receipts, streams, vault
@@ -47,6 +48,8 @@ class Effects:
     """A retraction asked for destruction."""
     urgent: bool = False
     """A flash report waits for its receipt."""
+    again: bool = False
+    """An own report waits to be sent once more."""
     receipts: list[QueuedReceipt] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -267,6 +270,7 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
     sender = good.opened.core.sender
     match good.control:
         case ReceiptBatch() as batch:
+            effects.again |= any(line.reason == Reason.COMMUNITY_UNKNOWN for line in batch.lines)
             effects.alarms += receipts.apply(
                 connection, batch, statement=encode_signed(good.opened.statement), now_ms=now_ms
             )

@@ -14,6 +14,7 @@ import grpc.aio
 from exchange.envelope.model import Lane
 from nodes.auditor import Auditor
 from nodes.caller import admitted_of, caller_of
+from nodes.community_service import CommunityMethods
 from nodes.core import Core
 from nodes.figures import gather
 from nodes.holding_service import HoldingMethods
@@ -24,7 +25,7 @@ from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods
-from nodes.v1 import holding_pb2, operator_pb2
+from nodes.v1 import community_pb2, holding_pb2, operator_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
 
@@ -105,6 +106,7 @@ class NodeService(NodeServiceServicer):
         *,
         holding: HoldingMethods,
         operators: OperatorMethods,
+        communities: CommunityMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -114,6 +116,7 @@ class NodeService(NodeServiceServicer):
         self._auditor = auditor
         self._holding = holding
         self._operators = operators
+        self._communities = communities
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -158,6 +161,36 @@ class NodeService(NodeServiceServicer):
     async def ImportAgreement(self, request: pb.ImportAgreementRequest, context: Context) -> pb.ImportAgreementResponse:
         """Take in an agreement."""
         return await self._partners.import_agreement(request)
+
+    async def CreateCommunity(
+        self, request: community_pb2.CreateCommunityRequest, context: Context
+    ) -> community_pb2.CreateCommunityResponse:
+        """Make a community."""
+        return await self._communities.create(request)
+
+    async def ChangeCommunity(
+        self, request: community_pb2.ChangeCommunityRequest, context: Context
+    ) -> community_pb2.ChangeCommunityResponse:
+        """Add and remove members."""
+        return await self._communities.change(request)
+
+    async def EndCommunity(
+        self, request: community_pb2.EndCommunityRequest, context: Context
+    ) -> community_pb2.EndCommunityResponse:
+        """End a community."""
+        return await self._communities.end(request)
+
+    async def ListCommunities(
+        self, request: community_pb2.ListCommunitiesRequest, context: Context
+    ) -> community_pb2.ListCommunitiesResponse:
+        """List communities."""
+        return await self._communities.list_()
+
+    async def ShowCommunity(
+        self, request: community_pb2.ShowCommunityRequest, context: Context
+    ) -> community_pb2.ShowCommunityResponse:
+        """Show one community."""
+        return await self._communities.show(request)
 
     async def AddSensor(self, request: pb.AddSensorRequest, context: Context) -> pb.AddSensorResponse:
         """Let a sensor push."""

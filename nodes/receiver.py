@@ -56,8 +56,11 @@ class Receiver:
         on_urgent: Callable[[], None],
         on_purge: Callable[[], None],
         on_agreement: Callable[[], None],
+        on_again: Callable[[], None],
     ) -> None:
-        """Whom to tell: a flash report waits for its receipt, a report is to be destroyed, an agreement came."""
+        """Whom to tell: a flash report waits for its receipt, a report is to be destroyed, an agreement came, an own
+        report waits to be sent once more.
+        """
         self._core = core
         self._relay = relay
         self._agreements = agreements
@@ -65,6 +68,7 @@ class Receiver:
         self._on_urgent = on_urgent
         self._on_purge = on_purge
         self._on_agreement = on_agreement
+        self._on_again = on_again
         self._backoff = core.backoff()
         self._cursors: dict[int, Cursor] = {}
         self._highest = (-1, 0)
@@ -126,6 +130,8 @@ class Receiver:
             self._on_urgent()
         if effects.purge:
             self._on_purge()
+        if effects.again:
+            self._on_again()
         return effects
 
     async def _judge(self, waiting: Sequence[Waiting]) -> list[Good | Bad]:

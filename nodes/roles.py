@@ -64,6 +64,12 @@ MAY: dict[str, frozenset[Role]] = {
     "ImportAgreement": OFFICERS,
     "ListKeys": ALL,
     "VerifyLog": WATCHERS,
+    # communities
+    "CreateCommunity": OFFICERS,
+    "ChangeCommunity": OFFICERS,
+    "EndCommunity": OFFICERS,
+    "ListCommunities": ALL,
+    "ShowCommunity": ALL,
     # sensors
     "AddSensor": ADMINISTRATORS,
     "ListSensors": WATCHERS,

@@ -93,6 +93,7 @@ def test_commands_of_the_design_exist() -> None:
         "report": "new check who-gets push list show trace correct retract",
         "partner": "list show fingerprint",
         "agreement": "draft check sign list show",
+        "community": "create add remove end list show",
         "operator": "init add list revoke login logout audit",
         "sensor": "add list revoke",
         "key": "list",

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from nodes.v1 import community_pb2 as nodes_dot_v1_dot_community__pb2
 from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
@@ -91,6 +92,31 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/ImportAgreement',
                 request_serializer=nodes_dot_v1_dot_node__service__pb2.ImportAgreementRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_node__service__pb2.ImportAgreementResponse.FromString,
+                _registered_method=True)
+        self.CreateCommunity = channel.unary_unary(
+                '/nodes.v1.NodeService/CreateCommunity',
+                request_serializer=nodes_dot_v1_dot_community__pb2.CreateCommunityRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_community__pb2.CreateCommunityResponse.FromString,
+                _registered_method=True)
+        self.ChangeCommunity = channel.unary_unary(
+                '/nodes.v1.NodeService/ChangeCommunity',
+                request_serializer=nodes_dot_v1_dot_community__pb2.ChangeCommunityRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_community__pb2.ChangeCommunityResponse.FromString,
+                _registered_method=True)
+        self.EndCommunity = channel.unary_unary(
+                '/nodes.v1.NodeService/EndCommunity',
+                request_serializer=nodes_dot_v1_dot_community__pb2.EndCommunityRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_community__pb2.EndCommunityResponse.FromString,
+                _registered_method=True)
+        self.ListCommunities = channel.unary_unary(
+                '/nodes.v1.NodeService/ListCommunities',
+                request_serializer=nodes_dot_v1_dot_community__pb2.ListCommunitiesRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_community__pb2.ListCommunitiesResponse.FromString,
+                _registered_method=True)
+        self.ShowCommunity = channel.unary_unary(
+                '/nodes.v1.NodeService/ShowCommunity',
+                request_serializer=nodes_dot_v1_dot_community__pb2.ShowCommunityRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_community__pb2.ShowCommunityResponse.FromString,
                 _registered_method=True)
         self.AddSensor = channel.unary_unary(
                 '/nodes.v1.NodeService/AddSensor',
@@ -250,6 +276,42 @@ class NodeServiceServicer:
 
     def ImportAgreement(self, request, context):
         """Take in an agreement with the signatures that it has; pass it on, and publish it when complete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateCommunity(self, request, context):
+        """-- communities --
+        Make a community that this party owns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeCommunity(self, request, context):
+        """Add and remove members of an own community: a new epoch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndCommunity(self, request, context):
+        """End an own community.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCommunities(self, request, context):
+        """Communities of which this party is a member.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowCommunity(self, request, context):
+        """One community, with all that this node may know of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -428,6 +490,31 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ImportAgreement,
                     request_deserializer=nodes_dot_v1_dot_node__service__pb2.ImportAgreementRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_node__service__pb2.ImportAgreementResponse.SerializeToString,
+            ),
+            'CreateCommunity': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCommunity,
+                    request_deserializer=nodes_dot_v1_dot_community__pb2.CreateCommunityRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_community__pb2.CreateCommunityResponse.SerializeToString,
+            ),
+            'ChangeCommunity': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeCommunity,
+                    request_deserializer=nodes_dot_v1_dot_community__pb2.ChangeCommunityRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_community__pb2.ChangeCommunityResponse.SerializeToString,
+            ),
+            'EndCommunity': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndCommunity,
+                    request_deserializer=nodes_dot_v1_dot_community__pb2.EndCommunityRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_community__pb2.EndCommunityResponse.SerializeToString,
+            ),
+            'ListCommunities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCommunities,
+                    request_deserializer=nodes_dot_v1_dot_community__pb2.ListCommunitiesRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_community__pb2.ListCommunitiesResponse.SerializeToString,
+            ),
+            'ShowCommunity': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowCommunity,
+                    request_deserializer=nodes_dot_v1_dot_community__pb2.ShowCommunityRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_community__pb2.ShowCommunityResponse.SerializeToString,
             ),
             'AddSensor': grpc.unary_unary_rpc_method_handler(
                     servicer.AddSensor,
@@ -808,6 +895,141 @@ class NodeService:
             '/nodes.v1.NodeService/ImportAgreement',
             nodes_dot_v1_dot_node__service__pb2.ImportAgreementRequest.SerializeToString,
             nodes_dot_v1_dot_node__service__pb2.ImportAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateCommunity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/CreateCommunity',
+            nodes_dot_v1_dot_community__pb2.CreateCommunityRequest.SerializeToString,
+            nodes_dot_v1_dot_community__pb2.CreateCommunityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeCommunity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ChangeCommunity',
+            nodes_dot_v1_dot_community__pb2.ChangeCommunityRequest.SerializeToString,
+            nodes_dot_v1_dot_community__pb2.ChangeCommunityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndCommunity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/EndCommunity',
+            nodes_dot_v1_dot_community__pb2.EndCommunityRequest.SerializeToString,
+            nodes_dot_v1_dot_community__pb2.EndCommunityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCommunities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ListCommunities',
+            nodes_dot_v1_dot_community__pb2.ListCommunitiesRequest.SerializeToString,
+            nodes_dot_v1_dot_community__pb2.ListCommunitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowCommunity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ShowCommunity',
+            nodes_dot_v1_dot_community__pb2.ShowCommunityRequest.SerializeToString,
+            nodes_dot_v1_dot_community__pb2.ShowCommunityResponse.FromString,
             options,
             channel_credentials,
             insecure,

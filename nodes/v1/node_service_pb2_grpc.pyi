@@ -5,6 +5,7 @@ What the CLI, sensors and the console ask of a node. Specification: docs/spec/no
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from nodes.v1 import community_pb2 as _community_pb2
 from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
@@ -57,6 +58,18 @@ class NodeServiceStub:
     """Agreements to which this node is a party."""
     ImportAgreement: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ImportAgreementRequest, _node_service_pb2.ImportAgreementResponse]
     """Take in an agreement with the signatures that it has; pass it on, and publish it when complete."""
+    CreateCommunity: _grpc.UnaryUnaryMultiCallable[_community_pb2.CreateCommunityRequest, _community_pb2.CreateCommunityResponse]
+    """-- communities --
+    Make a community that this party owns.
+    """
+    ChangeCommunity: _grpc.UnaryUnaryMultiCallable[_community_pb2.ChangeCommunityRequest, _community_pb2.ChangeCommunityResponse]
+    """Add and remove members of an own community: a new epoch."""
+    EndCommunity: _grpc.UnaryUnaryMultiCallable[_community_pb2.EndCommunityRequest, _community_pb2.EndCommunityResponse]
+    """End an own community."""
+    ListCommunities: _grpc.UnaryUnaryMultiCallable[_community_pb2.ListCommunitiesRequest, _community_pb2.ListCommunitiesResponse]
+    """Communities of which this party is a member."""
+    ShowCommunity: _grpc.UnaryUnaryMultiCallable[_community_pb2.ShowCommunityRequest, _community_pb2.ShowCommunityResponse]
+    """One community, with all that this node may know of it."""
     AddSensor: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.AddSensorRequest, _node_service_pb2.AddSensorResponse]
     """Let a sensor push."""
     ListSensors: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ListSensorsRequest, _node_service_pb2.ListSensorsResponse]
@@ -123,6 +136,18 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Agreements to which this node is a party."""
     ImportAgreement: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ImportAgreementRequest, _node_service_pb2.ImportAgreementResponse]  # type: ignore[assignment]
     """Take in an agreement with the signatures that it has; pass it on, and publish it when complete."""
+    CreateCommunity: _aio.UnaryUnaryMultiCallable[_community_pb2.CreateCommunityRequest, _community_pb2.CreateCommunityResponse]  # type: ignore[assignment]
+    """-- communities --
+    Make a community that this party owns.
+    """
+    ChangeCommunity: _aio.UnaryUnaryMultiCallable[_community_pb2.ChangeCommunityRequest, _community_pb2.ChangeCommunityResponse]  # type: ignore[assignment]
+    """Add and remove members of an own community: a new epoch."""
+    EndCommunity: _aio.UnaryUnaryMultiCallable[_community_pb2.EndCommunityRequest, _community_pb2.EndCommunityResponse]  # type: ignore[assignment]
+    """End an own community."""
+    ListCommunities: _aio.UnaryUnaryMultiCallable[_community_pb2.ListCommunitiesRequest, _community_pb2.ListCommunitiesResponse]  # type: ignore[assignment]
+    """Communities of which this party is a member."""
+    ShowCommunity: _aio.UnaryUnaryMultiCallable[_community_pb2.ShowCommunityRequest, _community_pb2.ShowCommunityResponse]  # type: ignore[assignment]
+    """One community, with all that this node may know of it."""
     AddSensor: _aio.UnaryUnaryMultiCallable[_node_service_pb2.AddSensorRequest, _node_service_pb2.AddSensorResponse]  # type: ignore[assignment]
     """Let a sensor push."""
     ListSensors: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ListSensorsRequest, _node_service_pb2.ListSensorsResponse]  # type: ignore[assignment]
@@ -252,6 +277,48 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_service_pb2.ImportAgreementResponse, _abc.Awaitable[_node_service_pb2.ImportAgreementResponse]]:
         """Take in an agreement with the signatures that it has; pass it on, and publish it when complete."""
+
+    @_abc_1.abstractmethod
+    def CreateCommunity(
+        self,
+        request: _community_pb2.CreateCommunityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_community_pb2.CreateCommunityResponse, _abc.Awaitable[_community_pb2.CreateCommunityResponse]]:
+        """-- communities --
+        Make a community that this party owns.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangeCommunity(
+        self,
+        request: _community_pb2.ChangeCommunityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_community_pb2.ChangeCommunityResponse, _abc.Awaitable[_community_pb2.ChangeCommunityResponse]]:
+        """Add and remove members of an own community: a new epoch."""
+
+    @_abc_1.abstractmethod
+    def EndCommunity(
+        self,
+        request: _community_pb2.EndCommunityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_community_pb2.EndCommunityResponse, _abc.Awaitable[_community_pb2.EndCommunityResponse]]:
+        """End an own community."""
+
+    @_abc_1.abstractmethod
+    def ListCommunities(
+        self,
+        request: _community_pb2.ListCommunitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_community_pb2.ListCommunitiesResponse, _abc.Awaitable[_community_pb2.ListCommunitiesResponse]]:
+        """Communities of which this party is a member."""
+
+    @_abc_1.abstractmethod
+    def ShowCommunity(
+        self,
+        request: _community_pb2.ShowCommunityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_community_pb2.ShowCommunityResponse, _abc.Awaitable[_community_pb2.ShowCommunityResponse]]:
+        """One community, with all that this node may know of it."""
 
     @_abc_1.abstractmethod
     def AddSensor(
