@@ -15,6 +15,16 @@ STEPS = "exchange/policy/steps.py"
 DECIDE = "exchange/policy/decide.py"
 AUDIENCE = "exchange/policy/audience.py"
 BINDING = "exchange/policy/binding.py"
+ONWARD = "exchange/policy/onward.py"
+ROUTE = "exchange/policy/communities/route.py"
+COMMUNITY = "exchange/policy/communities/verify.py"
+COMMUNITY_TESTS = f"{POLICY}/test_policy_communities.py"
+USE = "exchange/policy/use.py"
+USE_TESTS = f"{POLICY}/test_policy_use.py"
+READERS = "exchange/policy/readers.py"
+READER_TESTS = f"{POLICY}/test_policy_readers.py"
+APPROVALS = "exchange/approvals/verify.py"
+APPROVAL_TESTS = "tests/unit/exchange/approvals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +32,7 @@ class Mutant:
     """One check removed."""
 
     field: str
-    """Of the coverage tables: `label.tlp`, `release.to`, `term.ceiling`, `view.parties`, `agreement.text`."""
+    """Of the coverage tables: `label.tlp`, `community.history`, `agreement.ceiling`; or another thing that is kept."""
     where: str
     """Who loses it: everyone, sender, relay, recipient, export, reader."""
     file: str
@@ -59,19 +69,31 @@ VALIDITY = [
 ]
 
 AGREEMENT = [
-    without("view.exchange", "everyone", STEPS, "view.exchange != exchange", "False"),
+    without("agreement.left", "everyone", STEPS, "        (Reason.AGREEMENT_TERMINATED, view.left),\n", ""),
+    without("agreement.suspended", "everyone", STEPS, "        (Reason.AGREEMENT_SUSPENDED, view.suspended),\n", ""),
+    without("agreement.exchange", "everyone", STEPS, "agreement.exchange != exchange", "False"),
     without(
-        "view.agreement_id", "everyone", STEPS, "(view.agreement_id, view.version) != (ref.id, ref.version)", "False"
+        "agreement.agreement_id",
+        "everyone",
+        STEPS,
+        "(view.agreement_id, view.version) != (ref.id, ref.version)",
+        "False",
     ),
-    without("view.valid", "everyone", STEPS, "at_ms < view.valid_from_ms", "False"),
-    without("view.valid", "everyone", STEPS, "0 < view.valid_until_ms <= at_ms", "False"),
-    without("view.status", "everyone", STEPS, "agreement.status is AgreementStatus.SUSPENDED", "False"),
-    without("view.status", "everyone", STEPS, "agreement.status is AgreementStatus.TERMINATED", "False"),
+    without("agreement.valid", "everyone", STEPS, "at_ms < view.valid_from_ms", "False"),
+    without("agreement.valid", "everyone", STEPS, "0 < view.valid_until_ms <= at_ms", "False"),
+    without("agreement.status", "everyone", STEPS, "agreement.status is AgreementStatus.SUSPENDED", "False"),
+    without("agreement.status", "everyone", STEPS, "agreement.status is AgreementStatus.TERMINATED", "False"),
     without(
-        "view.parties", "everyone", DECIDE, "if self.sender not in parties or recipient not in parties:", "if False:"
+        "agreement.parties",
+        "everyone",
+        DECIDE,
+        "if self.sender not in parties or recipient not in parties:",
+        "if False:",
     ),
-    without("term.senders", "everyone", DECIDE, "(term.senders and self.sender not in term.senders) or ", ""),
-    without("term.recipients", "everyone", DECIDE, "term.recipients and recipient not in term.recipients", "False"),
+    without("agreement.senders", "everyone", DECIDE, "(term.senders and self.sender not in term.senders) or ", ""),
+    without(
+        "agreement.recipients", "everyone", DECIDE, "agreement.recipients and recipient not in term.recipients", "False"
+    ),
     without("slot.basis", "everyone", DECIDE, "if found is None or found.ref != basis:", "if found is None:"),
     without(
         "standing",
@@ -90,17 +112,17 @@ AGREEMENT = [
 ]
 
 CONTENT = [
-    without("term.denied_categories", "everyone", STEPS, "    if denied:\n", "    if False:\n"),
-    without("term.categories", "everyone", STEPS, "    if beyond:\n", "    if False:\n"),
-    without("term.purposes", "everyone", STEPS, "if facts.purposes.isdisjoint(term.purposes):", "if False:"),
-    without("term.about", "everyone", STEPS, "elif outside:", "elif False:"),
+    without("agreement.denied_categories", "everyone", STEPS, "    if denied:\n", "    if False:\n"),
+    without("agreement.categories", "everyone", STEPS, "    if beyond:\n", "    if False:\n"),
+    without("agreement.purposes", "everyone", STEPS, "if facts.purposes.isdisjoint(term.purposes):", "if False:"),
+    without("agreement.about", "everyone", STEPS, "elif outside:", "elif False:"),
     without("label.about", "everyone", STEPS, "if not facts.label.about:", "if False:"),
     without(
-        "term.use_in", "everyone", STEPS, "if common_places(facts.label.use_in, term.use_in) is None:", "if False:"
+        "agreement.use_in", "everyone", STEPS, "if common_places(facts.label.use_in, term.use_in) is None:", "if False:"
     ),
-    without("term.ceiling", "everyone", STEPS, "if facts.tlp > term.ceiling:", "if False:"),
+    without("agreement.ceiling", "everyone", STEPS, "if facts.tlp > term.ceiling:", "if False:"),
     without("standing.ceiling", "everyone", DECIDE, "self.facts.tlp > standing.ceiling", "False"),
-    without("term.national", "everyone", STEPS, "    if not known:\n", "    if False:\n"),
+    without("agreement.national", "everyone", STEPS, "    if not known:\n", "    if False:\n"),
     without(
         "label.national",
         "everyone",
@@ -108,7 +130,9 @@ CONTENT = [
         "not any(national.classification in ceiling.classifications for ceiling in known)",
         "False",
     ),
-    without("term.personal_data", "everyone", STEPS, "facts.personal_data and term.personal_data < allowed", "False"),
+    without(
+        "agreement.personal_data", "everyone", STEPS, "facts.personal_data and term.personal_data < allowed", "False"
+    ),
     without("label.personal_data", "everyone", STEPS, "PersonalDataRule.PSEUDONYMOUS if facts.pseudonymous else ", ""),
     without(
         "label.personal_data",
@@ -117,7 +141,7 @@ CONTENT = [
         "label.personal_data.present or label.personal_data.special,",
         "False,",
     ),
-    without("term.special_categories", "everyone", STEPS, "if not term.special_categories:", "if False:"),
+    without("agreement.special_categories", "everyone", STEPS, "if not term.special_categories:", "if False:"),
     without(
         "label.purposes",
         "everyone",
@@ -125,7 +149,7 @@ CONTENT = [
         "if Purpose.PROTECT_LIFE not in facts.purposes.intersection(term.purposes):",
         "if False:",
     ),
-    without("term.approvals", "everyone", STEPS, "max(term.approvals, ", "max(0, "),
+    without("agreement.approvals", "everyone", STEPS, "max(term.approvals, ", "max(0, "),
     without("label.approvals", "everyone", STEPS, "facts.label.approvals if facts.label else 0", "0"),
 ]
 
@@ -143,10 +167,14 @@ RELEASE = [
 ]
 
 OBLIGATIONS = [
-    without("label.actions", "recipient", STEPS, "min(label.actions, term.actions_max)", "term.actions_max", STRICTER),
-    without("term.actions_max", "recipient", STEPS, "min(label.actions, term.actions_max)", "label.actions", STRICTER),
     without(
-        "term.evidence_use",
+        "label.actions", "recipient", STEPS, "min(label.actions, term.actions_max)", "agreement.actions_max", STRICTER
+    ),
+    without(
+        "agreement.actions_max", "recipient", STEPS, "min(label.actions, term.actions_max)", "label.actions", STRICTER
+    ),
+    without(
+        "agreement.evidence_use",
         "recipient",
         STEPS,
         "min(label.evidence_use, term.evidence_use)",
@@ -158,11 +186,11 @@ OBLIGATIONS = [
         "recipient",
         STEPS,
         "min(label.evidence_use, term.evidence_use)",
-        "term.evidence_use",
+        "agreement.evidence_use",
         STRICTER,
     ),
     without(
-        "term.onward_default",
+        "agreement.onward_default",
         "recipient",
         STEPS,
         "min(label.onward, term.onward_default)",
@@ -174,11 +202,11 @@ OBLIGATIONS = [
         "recipient",
         STEPS,
         "min(label.onward, term.onward_default)",
-        "term.onward_default",
+        "agreement.onward_default",
         STRICTER,
     ),
     without(
-        "term.onward_hops",
+        "agreement.onward_hops",
         "recipient",
         STEPS,
         "_least_set(label.max_hops, term.onward_hops)",
@@ -190,11 +218,11 @@ OBLIGATIONS = [
         "recipient",
         STEPS,
         "_least_set(label.retention_days, term.retention_max_days)",
-        "term.retention_max_days",
+        "agreement.retention_max_days",
         STRICTER,
     ),
     without(
-        "term.retention_max",
+        "agreement.retention_max",
         "recipient",
         STEPS,
         "_least_set(label.retention_days, term.retention_max_days)",
@@ -207,7 +235,9 @@ OBLIGATIONS = [
     without("label.readers", "recipient", STEPS, "readers=label.readers,", "readers=None,", STRICTER),
     without("label.readers", "recipient", STEPS, "return label.tlp is Tlp.RED and", "return False and", STRICTER),
     without("release.display_only", "sender", DECIDE, "recipient in release.display_only", "False", STRICTER),
-    without("slot.display_only", "recipient", DECIDE, "slot.display_only if slot else", "False if slot else", STRICTER),
+    without(
+        "release.display_only", "recipient", DECIDE, "slot.display_only if slot else", "False if slot else", STRICTER
+    ),
 ]
 
 BOUND = [
@@ -268,4 +298,227 @@ DECIDERS = [
     ),
 ]
 
-MUTANTS = [*VALIDITY, *AGREEMENT, *CONTENT, *RELEASE, *OBLIGATIONS, *BOUND, *DECIDERS]
+CONSENT = [
+    without("label.onward", "everyone", ONWARD, "if label.onward is OnwardRule.NONE:", "if False:"),
+    without("label.originators", "everyone", ONWARD, "if party != sender]", "if party != sender][:1]"),
+    without(
+        "label.originators",
+        "everyone",
+        ONWARD,
+        "(consent.originator, consent.holder) == (originator, sender)",
+        "consent.holder == sender",
+    ),
+    without(
+        "consent.holder",
+        "everyone",
+        ONWARD,
+        "(consent.originator, consent.holder) == (originator, sender)",
+        "consent.originator == originator",
+    ),
+    without("label.derived_from", "everyone", ONWARD, "{item.item_hash, *label.derived_from}", "{item.item_hash}"),
+    without("consent.item", "everyone", ONWARD, " and consent.item in items:", ":"),
+    without("consent.to", "everyone", ONWARD, "lambda consent: consent.recipient == recipient", "lambda _: True"),
+    without("consent.until", "everyone", ONWARD, "lambda consent: at_ms < consent.until_ms", "lambda _: True"),
+    without("label.max_hops", "everyone", ONWARD, "lambda consent: 1 <= consent.hop <= hops", "lambda _: True"),
+    without(
+        "agreement.onward_hops", "everyone", ONWARD, "min(label.max_hops, term.onward_hops) if", "label.max_hops if"
+    ),
+    without(
+        "consent.any",
+        "relay",
+        DECIDE,
+        "PASSED[Step.ONWARD] if self.item.grant_hashes else (missing,)",
+        "PASSED[Step.ONWARD]",
+    ),
+    without("label.originators", "recipient", BINDING, "if consent_needed(label, sender):", "if False:", CODEC),
+]
+
+COMMUNITIES = [
+    without("community.agreement_id", "everyone", DECIDE, "return not ids or agreement.ref.id in ids", "return True"),
+    without("community.epoch", "sender", ROUTE, "if all(each.epoch != target.epoch for each in known):", "if False:"),
+    without(
+        "community.epoch",
+        "sender",
+        ROUTE,
+        "return active if target.epoch <= active.head.epoch else Reason.COMMUNITY_NOT_YET",
+        "return active",
+    ),
+    without(
+        "community.status",
+        "relay",
+        ROUTE,
+        "if any(each.status is AgreementStatus.ACTIVE for each in _named(slot.via, rules)):",
+        "if True:",
+    ),
+    without(
+        "community.status",
+        "recipient",
+        ROUTE,
+        "next((each.held for each in found if each.status is AgreementStatus.ACTIVE), None)",
+        "found[-1].held",
+    ),
+    without("community.valid_until", "everyone", ROUTE, "0 < until <= at_ms or", ""),
+    without(
+        "community.owner", "everyone", ROUTE, " or owner is None or owner.membership is not Membership.ADMITTED", ""
+    ),
+    without(
+        "community.publishers",
+        "sender",
+        ROUTE,
+        "if any(sender not in each.head.publishers for each in (active, *newer)):",
+        "if False:",
+    ),
+    without("community.publishers", "recipient", ROUTE, "if sender not in held.head.publishers:", "if False:"),
+    without(
+        "community.categories",
+        "sender",
+        ROUTE,
+        "if item.label is None or not active.head.terms.covers(item.label):",
+        "if False:",
+    ),
+    without(
+        "community.categories",
+        "recipient",
+        ROUTE,
+        "if item.label is None or not held.head.terms.covers(item.label):",
+        "if False:",
+    ),
+    without("community.members_root", "recipient", ROUTE, "if recipient not in held.members:", "if False:"),
+    without(
+        "community.history", "sender", ROUTE, "self.active.members[recipient].since_epoch <= self.named or", "True or"
+    ),
+    without("community.visibility", "member", COMMUNITY, "    if not sees:\n", "    if False:\n", COMMUNITY_TESTS),
+    without("community.owner", "member", COMMUNITY, "if head.owner != owner:", "if False:", COMMUNITY_TESTS),
+    without("community.exchange", "member", COMMUNITY, "if head.exchange != exchange:", "if False:", COMMUNITY_TESTS),
+    without("community.members_root", "member", COMMUNITY, "if mine.party != me:", "if False:", COMMUNITY_TESTS),
+    without("community.owner", "relay", COMMUNITY, "if notice.owner != owner:", "if False:", COMMUNITY_TESTS),
+]
+
+EXPORT = [
+    without("label.purposes", "export", USE, "if use.purpose not in must.purposes:", "if False:", USE_TESTS),
+    without("label.actions", "export", USE, "if use.action > must.actions:", "if False:", USE_TESTS),
+    without("agreement.actions_max", "export", USE, "if use.action > must.actions:", "if False:", USE_TESTS),
+    without("label.use_in", "export", USE, "if must.use_in and not use.place:", "if False:", USE_TESTS),
+    without(
+        "label.use_in", "export", USE, "elif must.use_in and use.place not in must.use_in:", "elif False:", USE_TESTS
+    ),
+    without("label.evidence_use", "export", USE, "if must.evidence_use is EvidenceUse.NO:", "if False:", USE_TESTS),
+    without(
+        "label.evidence_use",
+        "export",
+        USE,
+        "elif must.evidence_use is EvidenceUse.WITH_CONSENT and not granted:",
+        "elif False:",
+        USE_TESTS,
+    ),
+    without("release.display_only", "export", USE, "if must.display_only:", "if False:", USE_TESTS),
+    without("label.readers", "export", USE, "if must.nobody_may_read:", "if False:", USE_TESTS),
+    without("label.embargo_until", "export", USE, "if now_ms < must.embargo_until_ms:", "if False:", USE_TESTS),
+    without("retraction", "export", USE, "    if withdrawn:\n", "    if False:\n", USE_TESTS),
+    without("label.retention", "export", USE, "if 0 < must.purge_at_ms <= now_ms:", "if False:", USE_TESTS),
+]
+
+READING = [
+    without(
+        "label.readers",
+        "reader",
+        READERS,
+        "        if tlp is Tlp.RED:\n            yield",
+        "        if False:\n            yield",
+        READER_TESTS,
+    ),
+    without(
+        "label.readers",
+        "reader",
+        READERS,
+        "if not rule.names_anyone:\n        yield",
+        "if False:\n        yield",
+        READER_TESTS,
+    ),
+    without(
+        "label.readers", "reader", READERS, "yield from _clearance(rule, reader, terms.scales)", "pass", READER_TESTS
+    ),
+    without(
+        "label.readers",
+        "reader",
+        READERS,
+        "    for attribute in rule.all_of:",
+        "    for attribute in ():",
+        READER_TESTS,
+    ),
+    without("label.readers", "reader", READERS, "    for group in rule.any_of:", "    for group in ():", READER_TESTS),
+    without(
+        "label.readers",
+        "reader",
+        READERS,
+        "if rule.named and reader.name not in rule.named:",
+        "if False:",
+        READER_TESTS,
+    ),
+    without(
+        "label.readers",
+        "reader",
+        READERS,
+        "elif levels.index(held) < levels.index(needed):",
+        "elif False:",
+        READER_TESTS,
+    ),
+]
+
+APPROVING = [
+    without(
+        "label.approvals",
+        "recipient",
+        APPROVALS,
+        "_expect(OperatorRole.RELEASER in cert.roles,",
+        "_expect(True,",
+        APPROVAL_TESTS,
+    ),
+    without(
+        "label.approvals",
+        "recipient",
+        APPROVALS,
+        "_expect(approval.item_hash == item_hash,",
+        "_expect(True,",
+        APPROVAL_TESTS,
+    ),
+    without(
+        "label.approvals",
+        "recipient",
+        APPROVALS,
+        "_expect(cert.not_before_ms <= approval.at_ms < cert.not_after_ms,",
+        "_expect(True,",
+        APPROVAL_TESTS,
+    ),
+    without(
+        "agreement.approvals",
+        "recipient",
+        APPROVALS,
+        "if len(different) != len(approved):",
+        "if False:",
+        APPROVAL_TESTS,
+    ),
+    without(
+        "agreement.approvals",
+        "recipient",
+        APPROVALS,
+        "_expect((cert.exchange, cert.party) == (exchange, party),",
+        "_expect(True,",
+        APPROVAL_TESTS,
+    ),
+]
+
+MUTANTS = [
+    *VALIDITY,
+    *AGREEMENT,
+    *CONTENT,
+    *RELEASE,
+    *OBLIGATIONS,
+    *BOUND,
+    *CONSENT,
+    *COMMUNITIES,
+    *EXPORT,
+    *READING,
+    *APPROVING,
+    *DECIDERS,
+]

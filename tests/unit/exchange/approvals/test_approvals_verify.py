@@ -78,6 +78,9 @@ def given(**changes: Any) -> ApprovalProof:
 
 WRONG: dict[str, Callable[[], ApprovalProof]] = {
     "another party's certificate": lambda: rebuilt(party="XV"),
+    "another party's certificate and approval": lambda: ApprovalProof(
+        signed_cert(a_cert(party="XV")), signed_approval(an_approval(party="XV"), operator_key("rana"))
+    ),
     "a certificate of another exchange": lambda: rebuilt(exchange=EXERCISE),
     "a certificate signed for another exchange": lambda: replace(
         a_proof(), cert=signed_cert(a_cert(), context=EXERCISE)

@@ -264,7 +264,13 @@ def _head_by_another() -> Signed:
 
 
 def _of_another_owner() -> Signed:
-    return signed_membership(OWNER, replace(a_head(ROSTER), owner=XB, publishers=(XA, XB)), ROSTER, XB)
+    roster = a_roster((XA, XB), dict.fromkeys((XA, XB, XC), 1))
+    return signed_membership(OWNER, a_head(roster, owner=XB), roster, XB)
+
+
+def _of_another_exchange_under_our_name() -> Signed:
+    head = sign(OWNER, HEAD, encode_head(a_head(ROSTER, exchange=ExchangeName("other.example"))), context=EXCHANGE)
+    return sign(OWNER, MEMBERSHIP, encode_membership(membership_of(head, ROSTER, XB, whole=False)), context=EXCHANGE)
 
 
 def _publisher_in_the_head_only() -> Signed:
@@ -297,6 +303,7 @@ def _from_the_future() -> Signed:
             BadSignature,
         ),
         (_of_another_owner, VerificationFailed),
+        (_of_another_exchange_under_our_name, VerificationFailed),
         (lambda: signed_membership(OWNER, a_head(ROSTER), ROSTER, XC), VerificationFailed),
         (lambda: signed_membership(OWNER, a_head(ROSTER), ROSTER, XB, whole=True), VerificationFailed),
         (lambda: signed_membership(OWNER, a_head(ROSTER, **OPEN), ROSTER, XB, whole=False), VerificationFailed),
@@ -312,6 +319,7 @@ def _from_the_future() -> Signed:
         "head signed by another",
         "another exchange",
         "another owner",
+        "another exchange, signed for ours",
         "another's seat",
         "a roster that it may not see",
         "no roster",
