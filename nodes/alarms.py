@@ -1,6 +1,6 @@
 """Raise and close what an operator must look at. An alarm is stored before anything goes on, and logged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
@@ -31,6 +31,9 @@ COMMUNITY = "community"
 PREKEYS = "prekeys"
 """The directory names prekeys of this party that this node did not make, or own prekeys run out."""
 
+CONSENT = "consent"
+"""A partner waits for an operator's answer: it asks to pass on what this party originated."""
+
 DIRECTORY_ENTRY = "directory-entry"
 """The relay admitted an entry that does not hold where it stands."""
 
@@ -49,6 +52,12 @@ class Alarms:
         alarm = Alarm(kind, subject, self._clock(), text)
         if await self._database.write(lambda connection: store.raise_alarm(connection, alarm)):
             self._log.error("alarm", kind=kind, subject=subject, text=text)
+
+    async def close_others(self, kind: str, subjects: Collection[str]) -> None:
+        """Close the open alarms of a kind that are about none of these."""
+        for each in await self._database.read(store.open_alarms):
+            if each.kind == kind and each.subject not in subjects:
+                await self.close(kind, each.subject)
 
     async def close(self, kind: str, subject: str) -> None:
         """Close an alarm whose cause is gone."""

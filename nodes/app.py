@@ -32,10 +32,12 @@ from exchange.runtime.tls import server_credentials
 from nodes.agreements import Agreements
 from nodes.alarms import Alarms
 from nodes.announcing import Announcing
+from nodes.asking import Asking
 from nodes.auditor import Auditor
 from nodes.communities import Communities
 from nodes.community_service import CommunityMethods
 from nodes.config import NodeConfig, load
+from nodes.consenting import Consenting
 from nodes.convening import Convening
 from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
@@ -108,6 +110,8 @@ class Node:
     receiver: Receiver
     publishing: Publishing
     shelf: Shelf
+    asking: Asking
+    consenting: Consenting
     sensors: Sensors
     operators: Operators
     authoring: Authoring
@@ -211,6 +215,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
     outbox, shelf, sensors = Outbox(core, wake=sender.wake), Shelf(core), Sensors(core.database)
     obligations = Obligations(core, on_receipts=receipts.hurry)
+    consenting = Consenting(core, wake=sender.wake)
     return Node(
         home=home,
         config=config,
@@ -229,10 +234,13 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
             on_urgent=receipts.hurry,
             on_purge=obligations.hurry,
             on_agreement=publishing.hurry,
-            on_again=sender.wake,
+            on_consent=consenting.hurry,
+            on_waiting=sender.wake,
         ),
         publishing=publishing,
         shelf=shelf,
+        asking=Asking(core, shelf, wake=sender.wake),
+        consenting=consenting,
         sensors=sensors,
         operators=Operators(
             core.database, exchange=core.exchange, party=core.me, terms=config.readers.terms(), clock=core.clock
@@ -290,6 +298,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.publishing.run,
         node.groups.announcing.run,
         node.groups.history.run,
+        node.consenting.run,
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [

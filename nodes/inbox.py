@@ -13,15 +13,18 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
+from exchange.consent.model import ConsentGrant, ConsentRequest
 from exchange.crypto.codec import encode_signed
 from exchange.envelope.model import Lane
 from exchange.errors import ExchangeError
+from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.policy.decision import Reason
 from exchange.policy.holding import Holding
 from exchange.receipts.model import ReceiptBatch, ReceiptStatus, Retraction, RetractionAction, StreamHead
-from nodes import alarms, receipts, streams, vault
+from nodes import alarms, consenting, passing, receipts, streams, vault
 from nodes.opening import Bad, Good
+from nodes.passing import end_passing_on
 from nodes.stix import read_report
 from nodes.store import receiving, reports, sending
 from nodes.store.rows import (
@@ -48,8 +51,10 @@ class Effects:
     """A retraction asked for destruction."""
     urgent: bool = False
     """A flash report waits for its receipt."""
-    again: bool = False
-    """An own report waits to be sent once more."""
+    consent: bool = False
+    """A partner asks for consent."""
+    waiting: bool = False
+    """Something waits to be sealed: an own report once more, or what is to be passed on."""
     receipts: list[QueuedReceipt] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -270,7 +275,7 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
     sender = good.opened.core.sender
     match good.control:
         case ReceiptBatch() as batch:
-            effects.again |= any(line.reason == Reason.COMMUNITY_UNKNOWN for line in batch.lines)
+            effects.waiting |= any(line.reason == Reason.COMMUNITY_UNKNOWN for line in batch.lines)
             effects.alarms += receipts.apply(
                 connection, batch, statement=encode_signed(good.opened.statement), now_ms=now_ms
             )
@@ -281,9 +286,22 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
         case HeldEpoch():
             # Taken in before anything of this frame was judged (nodes/receiver.py).
             effects.events.append(Event(good.opened.item_hash, now_ms, "community", sender))
+        case ConsentRequest() as request:
+            asked = consenting.hear_request(connection, request, good.opened.statement, me=_me(good), now_ms=now_ms)
+            effects.alarms += asked
+            effects.consent |= not asked
+        case ConsentGrant() as grant:
+            heard = passing.hear_grant(connection, grant, good.opened.statement, me=_me(good), now_ms=now_ms)
+            effects.alarms += heard.alarms
+            effects.waiting |= heard.passes_on
         case _:
             # An agreement text was taken in before this transaction (nodes/receiver.py).
             effects.events.append(Event(good.opened.item_hash, now_ms, "agreement", sender))
+
+
+def _me(good: Good) -> PartyId:
+    # A slot that is not this node's own is not opened (step 4).
+    return good.opened.leaf.recipient
 
 
 def _apply_retraction(
@@ -310,13 +328,18 @@ def _apply_retraction(
         return
     detail = f"{retraction.reason_code}: {retraction.text}" if retraction.text else retraction.reason_code
     effects.events.append(Event(item, now_ms, "retracted", originator, detail, good.opened.envelope_hash))
+    if report is not None:
+        end_passing_on(connection, item)
     if report is not None and report.state is not ItemState.PURGED:
         reports.set_state(connection, item, ItemState.WITHDRAWN)
         if retraction.action is RetractionAction.PURGE:
             reports.purge_soon(connection, item, now_ms)
             effects.purge = True
     envelope = receiving.envelope_of_item(connection, item, originator) or good.opened.envelope_hash
-    line = QueuedReceipt(originator, envelope, item, int(ReceiptStatus.RETRACTED), now_ms, urgent=True)
+    # Where nothing of it is left, or ever came, nothing remains to be destroyed.
+    gone = (report is None or report.state is ItemState.PURGED) and retraction.action is RetractionAction.PURGE
+    status = ReceiptStatus.PURGED if gone else ReceiptStatus.RETRACTED
+    line = QueuedReceipt(originator, envelope, item, int(status), now_ms, urgent=True)
     effects.receipts.append(line)
     effects.urgent = True
 

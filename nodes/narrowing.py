@@ -25,13 +25,17 @@ from exchange.receipts.verify import RETRACTION
 from exchange.runtime.logs import get_logger
 from nodes.core import Core
 from nodes.receipts import add_control
-from nodes.store import recalls, reports
+from nodes.store import consent, recalls, reports
 from nodes.store.rows import Addressee, Event, ItemState, Reach, Recall
 
 REASON = "over-shared"
 
-REACHED = frozenset({Reach.SEALED, Reach.PROMISED, Reach.RECEIPTED, Reach.REFUSED})
+REACHED = frozenset({Reach.SEALED, Reach.PROMISED, Reach.RECEIPTED, Reach.REFUSED, Reach.ONWARD})
 """Recipients in these states may hold the report. One that refused it may still have it from another partner."""
+
+
+_NOT_SENT = frozenset({Reach.WAITING, Reach.ONWARD})
+"""Of a report in these states no envelope of ours was sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ def _rows(connection: Connection, item: bytes, states: Collection[Reach]) -> lis
     return [
         row
         for row in rows
-        if row.kind == EnvelopeKind.REPORT and row.state in states and (row.envelope or row.state is Reach.WAITING)
+        if row.kind == EnvelopeKind.REPORT and row.state in states and (row.envelope or row.state in _NOT_SENT)
     ]
 
 
@@ -154,8 +158,10 @@ def _ask_all(connection: Connection, signed: Mapping[bytes, tuple[Retraction, Si
 
 def _ask(connection: Connection, retraction: Retraction, signed: Signed, partners: Sequence[str], now_ms: int) -> None:
     item = retraction.item_hash
+    onward = {each.recipient for each in consent.onward_of(connection, item)}
+    statement, action = encode_signed(signed), int(retraction.action)
     asked = [
-        Recall(item, partner, int(retraction.action), REASON, now_ms, statement=encode_signed(signed))
+        Recall(item, partner, action, REASON, now_ms, onward=partner in onward, statement=statement)
         for partner in partners
     ]
     changed = [each.partner for each in recalls.ask(connection, asked)]

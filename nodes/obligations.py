@@ -94,10 +94,22 @@ def _store(connection: Connection, purged: Sequence[Report], now_ms: int) -> Non
     for report in purged:
         reports.forget_content(connection, report.item)
     reports.add_events(connection, [Event(report.item, now_ms, "purged") for report in purged])
-    lines = []
-    for report in purged:
-        envelope = receiving.envelope_of_item(connection, report.item, report.sender)
-        if report.direction is Direction.RECEIVED and envelope is not None:
-            status = int(ReceiptStatus.PURGED)
-            lines.append(QueuedReceipt(report.sender, envelope, report.item, status, now_ms))
+    lines = [
+        QueuedReceipt(party, envelope, report.item, int(ReceiptStatus.PURGED), now_ms)
+        for report in purged
+        if report.direction is Direction.RECEIVED
+        for party, envelope in _owed(connection, report).items()
+    ]
     receiving.queue_receipts(connection, lines)
+
+
+def _owed(connection: Connection, report: Report) -> dict[str, bytes]:
+    """Return who is told that a received report is destroyed, and in answer to which envelope.
+
+    That is the partner that it came from, and its originator too when it asked for that: of what was passed on, the two
+    differ.
+    """
+    came = receiving.envelope_of_item(connection, report.item, report.sender)
+    asked = reports.withdrawal_of(connection, report.item, report.originator)
+    owed = {report.originator: asked.envelope} if asked is not None else {}
+    return owed | ({report.sender: came} if came is not None else {})

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from exchange.consent.verify import open_consents
+from exchange.consent.model import ConsentGrant, ConsentRequest
+from exchange.consent.verify import CONSENT_GRANT, CONSENT_REQUEST, open_consents, open_grant, open_request
 from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, payload_type
 from exchange.crypto.xwing import XWingKey
 from exchange.envelope.binding import envelope_hash
@@ -51,7 +52,7 @@ STEP_STATEMENT = 8
 STEP_DECIDE = 9
 STEP_HEAD = 10
 
-Control = ReceiptBatch | Retraction | StreamHead | AgreementText | HeldEpoch
+Control = ReceiptBatch | Retraction | StreamHead | AgreementText | HeldEpoch | ConsentRequest | ConsentGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,12 +293,24 @@ def _read_membership(opened: Opened, lookup: KeyLookup, ground: Ground) -> HeldE
     )
 
 
+def _read_consent_request(opened: Opened, lookup: KeyLookup, ground: Ground) -> ConsentRequest:
+    return open_request(opened.statement, lookup, exchange=ground.exchange, asker=opened.core.sender, seen=ground.seen)
+
+
+def _read_consent_grant(opened: Opened, lookup: KeyLookup, ground: Ground) -> ConsentGrant:
+    return open_grant(
+        opened.statement, lookup, exchange=ground.exchange, originator=opened.core.sender, seen=ground.seen
+    )
+
+
 _READERS: Mapping[str, Callable[[Opened, KeyLookup, Ground], Control]] = {
     payload_type(RECEIPTS): _read_receipts,
     payload_type(RETRACTION): _read_retraction,
     payload_type(STREAM_HEAD): _read_stream_head,
     payload_type(AGREEMENT_TEXT): _read_agreement_text,
     payload_type(MEMBERSHIP): _read_membership,
+    payload_type(CONSENT_REQUEST): _read_consent_request,
+    payload_type(CONSENT_GRANT): _read_consent_grant,
 }
 
 

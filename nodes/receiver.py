@@ -56,10 +56,11 @@ class Receiver:
         on_urgent: Callable[[], None],
         on_purge: Callable[[], None],
         on_agreement: Callable[[], None],
-        on_again: Callable[[], None],
+        on_consent: Callable[[], None],
+        on_waiting: Callable[[], None],
     ) -> None:
-        """Whom to tell: a flash report waits for its receipt, a report is to be destroyed, an agreement came, an own
-        report waits to be sent once more.
+        """Whom to tell: a flash report waits for its receipt, a report is to be destroyed, an agreement came, a partner
+        asks for consent, something waits to be sealed.
         """
         self._core = core
         self._relay = relay
@@ -68,7 +69,8 @@ class Receiver:
         self._on_urgent = on_urgent
         self._on_purge = on_purge
         self._on_agreement = on_agreement
-        self._on_again = on_again
+        self._on_consent = on_consent
+        self._on_waiting = on_waiting
         self._backoff = core.backoff()
         self._cursors: dict[int, Cursor] = {}
         self._highest = (-1, 0)
@@ -130,8 +132,10 @@ class Receiver:
             self._on_urgent()
         if effects.purge:
             self._on_purge()
-        if effects.again:
-            self._on_again()
+        if effects.consent:
+            self._on_consent()
+        if effects.waiting:
+            self._on_waiting()
         return effects
 
     async def _judge(self, waiting: Sequence[Waiting]) -> list[Good | Bad]:

@@ -21,6 +21,7 @@ from exchange.errors import BadInput
 from exchange.limits import BATCH_STATEMENTS, ENVELOPE_LIFE_MS, RECIPIENTS
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.binding import relay_label
+from exchange.policy.consent import Consent
 from exchange.policy.decide import decide
 from exchange.policy.decision import Decision, Item, Role, Rules
 from exchange.policy.model import Label, OnExpiry, RelayLabel, Release
@@ -45,11 +46,15 @@ class Job:
     statement: Signed = field(repr=False)
     due: Sequence[Addressee]
     label: Label | None = None
-    """None for control statements, as the three below."""
+    """None for control statements, as what is below."""
     label_bytes: bytes = field(default=b"", repr=False)
     release: Release | None = None
     withdrawn: bool = False
     authored_ms: int = 0
+    consents: tuple[Consent, ...] = ()
+    """Verified grants to this party, where others originated it."""
+    grants: Mapping[bytes, Signed] = field(default_factory=dict, repr=False)
+    """Their statements, by the hash that names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,15 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
 
 
 def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
-    item = Item(label=job.label, release=job.release, intact=True, retracted=job.withdrawn, authored_ms=job.authored_ms)
+    item = Item(
+        label=job.label,
+        release=job.release,
+        intact=True,
+        retracted=job.withdrawn,
+        authored_ms=job.authored_ms,
+        item_hash=job.item,
+        consents=job.consents,
+    )
     return decide(item, sender=ground.me, recipient=party, rules=ground.rules, now_ms=ground.now_ms, role=Role.SENDER)
 
 
@@ -174,7 +187,7 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
         kind=job.kind,
         label=label,
         directory=ground.snapshot.head,
-        body=Body(job.statement),
+        body=Body(job.statement, grants=_grants(job, chosen)),
         recipients=[
             Recipient(
                 party=PartyId(each.row.recipient),
@@ -191,6 +204,12 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
     # Numbers are taken only by what was prepared.
     last.update({(recipient, int(job.lane)): seq for recipient, seq in numbers.items()})
     return _Draft(job, prepared, chosen, numbers)
+
+
+def _grants(job: Job, chosen: Sequence[_Chosen]) -> tuple[Signed, ...]:
+    """Return the grants that the recipients' decisions rest on."""
+    used = {hash_ for each in chosen if each.decision for hash_ in each.decision.grants}
+    return tuple(job.grants[hash_] for hash_ in sorted(used))
 
 
 def _label(job: Job, ground: Ground) -> tuple[RelayLabel, int]:

@@ -19,14 +19,16 @@ from exchange.crypto.signed import VerifiedRoots
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import BadInput, Conflict, ExchangeError, VerificationFailed
 from exchange.limits import FRAME_BYTES, FRAME_ITEMS, MIB
+from exchange.names import PartyId
 from exchange.runtime.logs import get_logger
 from nodes import alarms, vault
 from nodes.answers import Answer, Promised, read_answer, record
 from nodes.core import Core
+from nodes.passing import grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.sealing import Ground, Job, Round, seal_round
 from nodes.store import reports, sending
-from nodes.store.rows import Addressee, ItemState, Outgoing, Reach
+from nodes.store.rows import Addressee, Direction, ItemState, Outgoing, Reach
 from nodes.trust import Snapshot
 
 AHEAD = 64
@@ -163,7 +165,7 @@ class Sender:
         groups = await core.database.read(partial(reports.to_seal, now_ms=now_ms, items=room))
         items = [group[0].item for group in groups if group[0].kind == EnvelopeKind.REPORT]
         keys = await core.keybox.keys(items)
-        read = partial(_read_jobs, groups=groups, keys=keys, stream=core.keys.stream)
+        read = partial(_read_jobs, groups=groups, keys=keys, stream=core.keys.stream, me=core.me, now_ms=now_ms)
         return await core.database.read(read)
 
     # -- submitting ----------------------------------------------------------------------------------------------------
@@ -253,12 +255,18 @@ class Sender:
 
 
 def _read_jobs(
-    connection: Connection, groups: Sequence[Sequence[Addressee]], keys: Mapping[bytes, bytes], stream: int
+    connection: Connection,
+    groups: Sequence[Sequence[Addressee]],
+    keys: Mapping[bytes, bytes],
+    *,
+    stream: int,
+    me: PartyId,
+    now_ms: int,
 ) -> _Due:
     jobs, broken = [], []
     for group in groups:
         try:
-            job, state, why = _job(connection, group, keys), Reach.PURGED, "the report is gone"
+            job, state, why = _job(connection, group, keys, me=me, now_ms=now_ms), Reach.PURGED, "the report is gone"
         except (BadInput, VerificationFailed) as error:
             # One damaged record must not hold up the others.
             job, state, why = None, Reach.REFUSED, f"it cannot be opened here: {error}"
@@ -269,7 +277,9 @@ def _read_jobs(
     return _Due(jobs, sending.last_numbers(connection, stream), broken)
 
 
-def _job(connection: Connection, group: Sequence[Addressee], keys: Mapping[bytes, bytes]) -> Job | None:
+def _job(
+    connection: Connection, group: Sequence[Addressee], keys: Mapping[bytes, bytes], *, me: PartyId, now_ms: int
+) -> Job | None:
     first = group[0]
     if first.kind == EnvelopeKind.CONTROL:
         control = sending.control_of(connection, first.item)
@@ -281,6 +291,8 @@ def _job(connection: Connection, group: Sequence[Addressee], keys: Mapping[bytes
     if report is None or report.state is ItemState.PURGED or first.item not in keys:
         return None
     opened = vault.open_report(keys[first.item], first.item, report.record)
+    consents, grants = grants_for(connection, me=me, item=first.item, label=opened.label, now_ms=now_ms)
+    passed_on = release_to([PartyId(row.recipient) for row in group])
     return Job(
         item=first.item,
         kind=EnvelopeKind.REPORT,
@@ -289,7 +301,9 @@ def _job(connection: Connection, group: Sequence[Addressee], keys: Mapping[bytes
         due=group,
         label=opened.label,
         label_bytes=opened.statement.label,
-        release=opened.release,
+        release=passed_on if report.direction is Direction.RECEIVED else opened.release,
+        consents=consents,
+        grants=grants,
         withdrawn=report.state is ItemState.WITHDRAWN,
         authored_ms=report.authored_ms,
     )

@@ -165,6 +165,6 @@ def _receipted(connection: Connection, items: Sequence[bytes]) -> dict[bytes, tu
     counts = {}
     for item in items:
         rows = reports.addressees_of(connection, item)
-        reaching = [row for row in rows if row.state is not Reach.DENIED]
+        reaching = [row for row in rows if row.state not in (Reach.DENIED, Reach.ONWARD)]
         counts[item] = (sum(1 for row in reaching if row.receipted_ms), len(reaching))
     return counts

@@ -23,8 +23,9 @@ from exchange.receipts.model import Retraction, RetractionAction
 from exchange.receipts.verify import RETRACTION
 from nodes.core import Core
 from nodes.narrowing import REACHED
+from nodes.passing import end_passing_on
 from nodes.receipts import add_control
-from nodes.store import recalls, reports
+from nodes.store import consent, recalls, reports
 from nodes.store.rows import Direction, Event, ItemState, Reach, Recall, Report, Withdrawal
 
 
@@ -91,7 +92,10 @@ def _store_all(connection: Connection, pairs: Sequence[tuple[Retraction, Signed]
 def _store(connection: Connection, retraction: Retraction, signed: Signed, now_ms: int) -> tuple[str, ...]:
     item = retraction.item_hash
     rows = [row for row in reports.addressees_of(connection, item) if row.kind == EnvelopeKind.REPORT]
-    reached = tuple(row.recipient for row in rows if row.state in {*REACHED, Reach.RETRACTED} and row.envelope)
+    sent = {row.recipient for row in rows if row.state in {*REACHED, Reach.RETRACTED} and row.envelope}
+    # Whom a grant of ours lets have it, whatever its holder does, and did.
+    onward = {each.recipient for each in consent.onward_of(connection, item)} - sent
+    reached = tuple(sorted(sent | onward))
     withdrawal = Withdrawal(
         item=item,
         originator=retraction.originator,
@@ -104,12 +108,14 @@ def _store(connection: Connection, retraction: Retraction, signed: Signed, now_m
     )
     if not reports.add_withdrawal(connection, withdrawal):
         return reached
-    waiting = [row.recipient for row in rows if row.state is Reach.WAITING]
-    reports.change_addressees(connection, item, waiting, state=Reach.RETRACTED, why="retracted before it was sent")
+    end_passing_on(connection, item)
     reports.set_state(connection, item, ItemState.WITHDRAWN)
     detail = f"{retraction.reason_code}: {retraction.text}" if retraction.text else retraction.reason_code
     reports.add_events(connection, [Event(item, now_ms, "retracted", retraction.originator, detail)])
-    asked = [Recall(item, each, int(retraction.action), retraction.reason_code, now_ms) for each in reached]
+    asked = [
+        Recall(item, each, int(retraction.action), retraction.reason_code, now_ms, onward=each in onward)
+        for each in reached
+    ]
     changed = [each.partner for each in recalls.ask(connection, asked)]
     if changed:
         add_control(connection, signed, changed, lane=Lane.FLASH, now_ms=now_ms)

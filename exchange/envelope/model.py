@@ -23,7 +23,17 @@ ENVELOPE_TYPE = "envelope"
 REPORT_TYPE = "report"
 """Payload type name of a ReportStatement."""
 
-CONTROL_TYPES = frozenset({"receipts", "retraction", "stream-head", "agreement-text", "community-membership"})
+CONTROL_TYPES = frozenset(
+    {
+        "receipts",
+        "retraction",
+        "stream-head",
+        "agreement-text",
+        "community-membership",
+        "consent-request",
+        "consent-grant",
+    }
+)
 """Payload type names that a control envelope may carry."""
 
 REPORT_KINDS = frozenset(

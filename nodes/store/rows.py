@@ -38,6 +38,8 @@ class Reach(StrEnum):
     """By our own decision."""
     RETRACTED = "retracted"
     PURGED = "purged"
+    ONWARD = "onward"
+    """By our consent another partner may pass it on to this one: it may have it."""
 
 
 class SlotState(StrEnum):

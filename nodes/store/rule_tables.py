@@ -150,3 +150,64 @@ notice_acknowledgement = Table(
     data("statement"),
 )
 """Who has acknowledged a notice of this party."""
+
+# -- consent -----------------------------------------------------------------------------------------------------------
+
+consent_request = Table(
+    "consent_request",
+    metadata,
+    data("hash", key=True),
+    Column("ours", Boolean, nullable=False),
+    data("item"),
+    party("asker"),
+    number("at_ms"),
+    number("until_ms"),
+    number("stored_ms"),
+    word("state", length=16),
+    Column("pass_on", Boolean, nullable=False),
+    data("statement"),
+    Index("ix_consent_request_item", "item"),
+    Index("ix_consent_request_asker", "asker", "state"),
+)
+"""Requests for consent, asked here and asked of this partner; `hash` is that of the signed payload."""
+
+consent_answer = Table(
+    "consent_answer",
+    metadata,
+    data("request", key=True),
+    party("originator", key=True),
+    party("recipient", key=True),
+    word("state", length=16),
+    data("grant"),
+    number("answered_ms"),
+)
+"""Where a request stands, for each originator and each partner that it names; `grant` is the hash of the answer."""
+
+consent_grant = Table(
+    "consent_grant",
+    metadata,
+    data("hash", key=True),
+    data("request"),
+    data("item"),
+    party("originator"),
+    party("holder"),
+    number("until_ms"),
+    Column("granted", Boolean, nullable=False),
+    number("stored_ms"),
+    data("statement"),
+    Index("ix_consent_grant_item", "item", "holder"),
+)
+"""Signed answers, given and received: grants, which travel with the item, and refusals. Evidence: grants are kept."""
+
+onward = Table(
+    "onward",
+    metadata,
+    data("item", key=True),
+    party("recipient", key=True),
+    party("holder", key=True),
+    small("hop"),
+    data("grant"),
+    number("until_ms"),
+    number("at_ms"),
+)
+"""At the originator: whom its grants let have an item, from whom, and how many hops away."""
