@@ -67,6 +67,7 @@ from nodes.sensors import Scope, Sensors
 from nodes.shelf import Shelf
 from nodes.signer import Signer
 from nodes.spool import Spool
+from nodes.statement_service import StatementMethods
 from nodes.streams import Streams
 from nodes.sync import Sync
 from nodes.trust import Trust
@@ -362,6 +363,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             communities=CommunityMethods(core, node.groups.convening),
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
+            statements=StatementMethods(core, node.relay),
         )
         people = grpc.aio.server(
             interceptors=[ErrorInterceptor(detailed=True), Gate(node.operators)], options=local_options()

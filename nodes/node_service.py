@@ -25,7 +25,8 @@ from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods
-from nodes.v1 import community_pb2, holding_pb2, operator_pb2
+from nodes.statement_service import StatementMethods
+from nodes.v1 import community_pb2, holding_pb2, operator_pb2, statement_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
 
@@ -107,6 +108,7 @@ class NodeService(NodeServiceServicer):
         holding: HoldingMethods,
         operators: OperatorMethods,
         communities: CommunityMethods,
+        statements: StatementMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -117,6 +119,7 @@ class NodeService(NodeServiceServicer):
         self._holding = holding
         self._operators = operators
         self._communities = communities
+        self._statements = statements
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -285,3 +288,15 @@ class NodeService(NodeServiceServicer):
     ) -> holding_pb2.PurgeReportResponse:
         """Destroy a report here."""
         return await self._holding.purge(request, caller=caller_of(context))
+
+    async def DraftStatement(
+        self, request: statement_pb2.DraftStatementRequest, context: Context
+    ) -> statement_pb2.DraftStatementResponse:
+        """Draft a statement that suspends or ends something."""
+        return await self._statements.draft(request)
+
+    async def PublishStatement(
+        self, request: statement_pb2.PublishStatementRequest, context: Context
+    ) -> statement_pb2.PublishStatementResponse:
+        """Hand a signed statement to the relay."""
+        return await self._statements.publish(request)

@@ -70,6 +70,9 @@ MAY: dict[str, frozenset[Role]] = {
     "EndCommunity": OFFICERS,
     "ListCommunities": ALL,
     "ShowCommunity": ALL,
+    # statements on standing and keys
+    "DraftStatement": OFFICERS,
+    "PublishStatement": OFFICERS,
     # sensors
     "AddSensor": ADMINISTRATORS,
     "ListSensors": WATCHERS,

@@ -40,6 +40,7 @@ from nodes.ceremony import (
     write_node_credentials,
 )
 from nodes.root_home import Root, admission_path, known_relay, read_text, remember_relay
+from nodes.statement_file import REQUEST, STATEMENT, StatementTask, task_of
 
 DAY_MS = 24 * 60 * 60 * 1000
 _GROUPS_TYPED = (0, -1)
@@ -97,14 +98,16 @@ class NodeTask:
         return write_node_credentials(certify(self.request, root, now_ms))
 
 
-def read_task(text: str) -> GenesisTask | NodeTask:
+def read_task(text: str) -> GenesisTask | NodeTask | StatementTask:
     """Return what a file asks a root to sign.
 
     Raises:
         MalformedInput, BadName, TooLarge: nothing that a root signs.
         BadSignature: a genesis with a signature that does not hold.
     """
-    kind, data = read_armour(text, {GENESIS_REQUEST, GENESIS, NODE_REQUEST})
+    kind, data = read_armour(text, {GENESIS_REQUEST, GENESIS, NODE_REQUEST, REQUEST, STATEMENT})
+    if kind in (REQUEST, STATEMENT):
+        return task_of(kind, data)
     if kind == NODE_REQUEST:
         return NodeTask(node_request_from(data))
     if kind == GENESIS_REQUEST:

@@ -91,12 +91,12 @@ def test_commands_of_the_design_exist() -> None:
         "relay": "init serve status",
         "node": "init join serve status doctor",
         "report": "new check who-gets push list show trace correct retract",
-        "partner": "list show fingerprint",
+        "partner": "list show fingerprint suspend expel publish",
         "agreement": "draft check sign list show",
         "community": "create add remove end list show",
         "operator": "init add list revoke login logout audit",
         "sensor": "add list revoke",
-        "key": "list",
+        "key": "list revoke",
         "log": "verify",
     }
     missing = [(noun, verb) for noun, verbs in wanted.items() for verb in verbs.split() if (noun, verb) not in COMMANDS]

@@ -1,6 +1,7 @@
 """Making the statements of a directory in use: agreements, revocations, suspensions, expulsions.
 
-Pure; each returns one signed statement. Counted ones take their place, (seq, prev), from Directory.next_seq_prev.
+Pure. A draft is a statement that roots have yet to sign; the others are signed. Counted ones take their place,
+(seq, prev), from Directory.next_seq_prev.
 Specification: docs/spec/directory.md.
 """
 
@@ -32,6 +33,36 @@ def make_agreement_commit(
     return sign_statement(AgreementCommit(fields, commitment, status), promise_key)
 
 
+def draft_revocation(
+    *,
+    exchange: ExchangeName,
+    issuer: str,
+    party: PartyId,
+    key_id: bytes,
+    reason: RevocationReason,
+    compromised_since_ms: int = 0,
+    now_ms: int,
+) -> Revocation:
+    """Return the end of a key, for the party's root or the council to sign; it needs no place.
+
+    `key_id` of a transport CA is its ca_key_hash. `compromised_since_ms` goes with COMPROMISED only.
+    """
+    fields = common(exchange, issuer, ANY_PLACE, now_ms=now_ms)
+    return Revocation(fields, party, key_id, reason, compromised_since_ms)
+
+
+def draft_suspension(
+    *, exchange: ExchangeName, place: tuple[int, bytes], party: PartyId, suspended: bool, now_ms: int
+) -> Suspension:
+    """Return the suspension of a member, or its end, for the council to sign."""
+    return Suspension(common(exchange, COUNCIL, place, now_ms=now_ms), party, suspended)
+
+
+def draft_expulsion(*, exchange: ExchangeName, place: tuple[int, bytes], party: PartyId, now_ms: int) -> Expulsion:
+    """Return the expulsion of a party, for the council to sign."""
+    return Expulsion(common(exchange, COUNCIL, place, now_ms=now_ms), party)
+
+
 def make_revocation(
     *,
     exchange: ExchangeName,
@@ -43,12 +74,17 @@ def make_revocation(
     now_ms: int,
     key: CompositeKey,
 ) -> Signed:
-    """Return the end of a key, by the party's root or with one council signature; it needs no place.
-
-    `key_id` of a transport CA is its ca_key_hash. `compromised_since_ms` goes with COMPROMISED only.
-    """
-    fields = common(exchange, issuer, ANY_PLACE, now_ms=now_ms)
-    return sign_statement(Revocation(fields, party, key_id, reason, compromised_since_ms), key)
+    """Return `draft_revocation` with one signature."""
+    drafted = draft_revocation(
+        exchange=exchange,
+        issuer=issuer,
+        party=party,
+        key_id=key_id,
+        reason=reason,
+        compromised_since_ms=compromised_since_ms,
+        now_ms=now_ms,
+    )
+    return sign_statement(drafted, key)
 
 
 def make_suspension(
@@ -61,12 +97,12 @@ def make_suspension(
     council_key: CompositeKey,
 ) -> Signed:
     """Return the suspension of a member, or its end, with one council signature."""
-    fields = common(exchange, COUNCIL, place, now_ms=now_ms)
-    return sign_statement(Suspension(fields, party, suspended), council_key)
+    drafted = draft_suspension(exchange=exchange, place=place, party=party, suspended=suspended, now_ms=now_ms)
+    return sign_statement(drafted, council_key)
 
 
 def make_expulsion(
     *, exchange: ExchangeName, place: tuple[int, bytes], party: PartyId, now_ms: int, council_key: CompositeKey
 ) -> Signed:
     """Return the expulsion of a party, with one council signature."""
-    return sign_statement(Expulsion(common(exchange, COUNCIL, place, now_ms=now_ms), party), council_key)
+    return sign_statement(draft_expulsion(exchange=exchange, place=place, party=party, now_ms=now_ms), council_key)

@@ -170,7 +170,7 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
         enrolment=Enrolment(database, directory, private_dir(home.requests), clock),
         agreements=Agreements(database, directory, secrets.promise, clock),
         communities=Communities(directory, secrets.promise, clock),
-        retention=Retention(database, sequencer, clock, counters.deleted),
+        retention=Retention(database, sequencer, clock, counters.deleted, directory=lambda: directory.now.directory),
         counters=counters,
     )
 

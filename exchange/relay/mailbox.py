@@ -121,6 +121,12 @@ class MailboxStore(Protocol):
         A repeat frees nothing.
         """
 
+    def drop(self, recipient: PartyId, *, kind: int) -> int:
+        """Free everything of one kind that waits, as if it had been acknowledged, and return how many rows went.
+
+        Cursors stay. A repeat drops nothing.
+        """
+
     def cursors(self, recipient: PartyId) -> Mapping[Lane, int]:
         """Return the highest position acknowledged in each lane that has one."""
 

@@ -1,15 +1,22 @@
 """`concord partner`: who is in the exchange, as the directory knows it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from exchange.crypto.codec import encode_signed
 from exchange.errors import NotFound
 from nodes.admin import output
+from nodes.admin.drafting import Out, write_draft
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
 from nodes.admin.plain import plain
 from nodes.node_client import connect
+from nodes.reportfile import naming
+from nodes.root_home import read_text
+from nodes.statement_file import read_statement
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.statement_pb2 import DraftStatementRequest, PublishStatementRequest
 
 app = typer.Typer(help="Who is in the exchange, as the directory knows it.", no_args_is_help=True)
 
@@ -72,6 +79,53 @@ def fingerprint(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Js
         return
     output.data(found.fingerprint)
     output.say("read it to the other side; every group must match what they see with the same command")
+
+
+@app.command()
+def suspend(
+    party: PartyArgument,
+    out: Out,
+    home: NodeHome = DEFAULT_HOME,
+    lift: Annotated[bool, typer.Option("--lift", help="End a suspension.")] = False,
+) -> None:
+    """Draft a partner's suspension for the council to sign. A suspended partner gets retractions and sends receipts.
+
+    Nothing changes before the council's roots have signed it and a node has published it.
+
+    Example: concord partner suspend XT --out XT.suspension
+    """
+    _draft(DraftStatementRequest(deed="lift" if lift else "suspend", party=party), out, home)
+
+
+@app.command()
+def expel(party: PartyArgument, out: Out, home: NodeHome = DEFAULT_HOME) -> None:
+    """Draft a partner's expulsion for the council to sign. It is for good: the id is never used again.
+
+    Example: concord partner expel XT --out XT.expulsion
+    """
+    _draft(DraftStatementRequest(deed="expel", party=party), out, home)
+
+
+@app.command()
+def publish(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Signed statement.")],
+    home: NodeHome = DEFAULT_HOME,
+) -> None:
+    """Hand a signed suspension, expulsion or revocation to the relay. Repeating it is safe.
+
+    Example: concord partner publish XT.suspension.signed
+    """
+    with naming(file):
+        statement = encode_signed(read_statement(read_text(file)))
+    with connect(home) as node:
+        index = node.PublishStatement(PublishStatementRequest(statement=statement)).index
+    output.data(str(index))
+    output.say(f"it stands: entry {index} of the directory; every node that is connected knows it within seconds")
+
+
+def _draft(request: DraftStatementRequest, out: Path, home: Path) -> None:
+    write_draft(request, out, home)
+    output.say(f"let the council sign it: concord root sign {out}")
 
 
 def _partners(home: NodeHome) -> list[pb.Partner]:

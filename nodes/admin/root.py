@@ -63,14 +63,16 @@ def init(
 
 @app.command()
 def sign(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Genesis or node request.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Genesis, node request, or a statement on a partner.")],
     home: HomeOption = DEFAULT_ROOT_HOME,
     out: Annotated[Path | None, typer.Option("--out", help="Where to write; FILE.signed when left out.")] = None,
     yes: Yes = False,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
 ) -> None:
-    """Sign a genesis as a council root, or the request of this party's node.
+    """Sign a genesis or a statement on a partner as a council root, or the request of this party's node.
+
+    What needs more than one signature goes from root to root: sign what the root before has signed.
 
     Example: concord root sign node.request --home xv-root --out xv.credentials
     """

@@ -139,6 +139,16 @@ def sign_agreement(home: Home, text: Path) -> str:
     return terms.title
 
 
+def by_council(home: Home, *words: str) -> None:
+    """Let the council's node draft a statement with this command, its root sign it, and the node publish it."""
+    node, root = ("--home", home.node(COUNCIL)), ("--home", home.root(COUNCIL), *home.passphrase)
+    drafted = home.path / "files" / f"{token()}.statement"
+    signed = drafted.with_suffix(".signed")
+    command(*words, "--out", drafted, *node)
+    command("root", "sign", drafted, "--out", signed, "--yes", *root)
+    command("partner", "publish", signed, *node)
+
+
 def _answers(noun: str, home: Path) -> bool:
     return _run(noun, "status", "--home", home, "--json")[0] == 0
 

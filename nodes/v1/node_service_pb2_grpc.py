@@ -7,6 +7,7 @@ from nodes.v1 import community_pb2 as nodes_dot_v1_dot_community__pb2
 from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
+from nodes.v1 import statement_pb2 as nodes_dot_v1_dot_statement__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -197,6 +198,16 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/PurgeReport',
                 request_serializer=nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.FromString,
+                _registered_method=True)
+        self.DraftStatement = channel.unary_unary(
+                '/nodes.v1.NodeService/DraftStatement',
+                request_serializer=nodes_dot_v1_dot_statement__pb2.DraftStatementRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_statement__pb2.DraftStatementResponse.FromString,
+                _registered_method=True)
+        self.PublishStatement = channel.unary_unary(
+                '/nodes.v1.NodeService/PublishStatement',
+                request_serializer=nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.FromString,
                 _registered_method=True)
 
 
@@ -433,6 +444,22 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DraftStatement(self, request, context):
+        """-- statements on standing and keys --
+
+        Draft a statement that suspends or ends something, for roots to sign.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishStatement(self, request, context):
+        """Hand a signed statement to the relay; returns when it stands in the directory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -595,6 +622,16 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.PurgeReport,
                     request_deserializer=nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.SerializeToString,
+            ),
+            'DraftStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.DraftStatement,
+                    request_deserializer=nodes_dot_v1_dot_statement__pb2.DraftStatementRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_statement__pb2.DraftStatementResponse.SerializeToString,
+            ),
+            'PublishStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishStatement,
+                    request_deserializer=nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1462,6 +1499,60 @@ class NodeService:
             '/nodes.v1.NodeService/PurgeReport',
             nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.SerializeToString,
             nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DraftStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/DraftStatement',
+            nodes_dot_v1_dot_statement__pb2.DraftStatementRequest.SerializeToString,
+            nodes_dot_v1_dot_statement__pb2.DraftStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/PublishStatement',
+            nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.SerializeToString,
+            nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from nodes.v1 import community_pb2 as _community_pb2
 from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
+from nodes.v1 import statement_pb2 as _statement_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -108,6 +109,13 @@ class NodeServiceStub:
     """Keep a report whose review or expiry asks a person."""
     PurgeReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.PurgeReportRequest, _holding_pb2.PurgeReportResponse]
     """Destroy a report in this node."""
+    DraftStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.DraftStatementRequest, _statement_pb2.DraftStatementResponse]
+    """-- statements on standing and keys --
+
+    Draft a statement that suspends or ends something, for roots to sign.
+    """
+    PublishStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.PublishStatementRequest, _statement_pb2.PublishStatementResponse]
+    """Hand a signed statement to the relay; returns when it stands in the directory."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -186,6 +194,13 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Keep a report whose review or expiry asks a person."""
     PurgeReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.PurgeReportRequest, _holding_pb2.PurgeReportResponse]  # type: ignore[assignment]
     """Destroy a report in this node."""
+    DraftStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.DraftStatementRequest, _statement_pb2.DraftStatementResponse]  # type: ignore[assignment]
+    """-- statements on standing and keys --
+
+    Draft a statement that suspends or ends something, for roots to sign.
+    """
+    PublishStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.PublishStatementRequest, _statement_pb2.PublishStatementResponse]  # type: ignore[assignment]
+    """Hand a signed statement to the relay; returns when it stands in the directory."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of one node, over a Unix socket in a directory that only its owner can enter."""
@@ -453,6 +468,25 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_holding_pb2.PurgeReportResponse, _abc.Awaitable[_holding_pb2.PurgeReportResponse]]:
         """Destroy a report in this node."""
+
+    @_abc_1.abstractmethod
+    def DraftStatement(
+        self,
+        request: _statement_pb2.DraftStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statement_pb2.DraftStatementResponse, _abc.Awaitable[_statement_pb2.DraftStatementResponse]]:
+        """-- statements on standing and keys --
+
+        Draft a statement that suspends or ends something, for roots to sign.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishStatement(
+        self,
+        request: _statement_pb2.PublishStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statement_pb2.PublishStatementResponse, _abc.Awaitable[_statement_pb2.PublishStatementResponse]]:
+        """Hand a signed statement to the relay; returns when it stands in the directory."""
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

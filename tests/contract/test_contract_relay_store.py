@@ -144,6 +144,18 @@ def test_only_the_acknowledged_kind_is_freed(database: Database) -> None:
     assert positions(database, XV) == [1]
 
 
+def test_what_is_dropped_is_of_one_kind_and_party_and_lets_the_ciphertext_go_with_the_others(
+    database: Database,
+) -> None:
+    store(database, an_envelope(1, XV, XO), an_envelope(2, XV), an_envelope(3, XV, kind=int(EnvelopeKind.CONTROL)))
+    for count in (2, 0):
+        assert database.write_now(lambda c: SqlMailboxes(c).drop(XV, kind=EnvelopeKind.REPORT)) == count
+    assert positions(database, XV) == [3]
+    assert positions(database, XO) == [1]
+    assert ask(database, lambda boxes: boxes.cursors(XV)) == {}
+    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == [an_envelope(2, XV).hash]
+
+
 def test_a_ciphertext_goes_when_its_last_recipient_has_it_and_its_answer_stays(database: Database) -> None:
     envelope = an_envelope(1, XV, XO)
     store(database, envelope)

@@ -31,7 +31,7 @@ from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
 from exchange.runtime.migrate import upgrade
 from exchange.tlog.entry import EntryKind, decode_entry
-from tests.support.directory_builders import EXCHANGE, ed25519
+from tests.support.directory_builders import EXCHANGE, a_directory, ed25519
 from tests.support.envelope_builders import a_sealed, verified
 
 XA, XV = PartyId("XA"), PartyId("XV")
@@ -54,7 +54,7 @@ def acknowledge(connection: Connection, position: int) -> object:
 
 def sweep(connection: Connection, database: Database) -> object:
     counter = Counter("crash", "Not read.", registry=None)
-    return Retention(database, Sequencer(), lambda: NOW, counter)._batch(connection)
+    return Retention(database, Sequencer(), lambda: NOW, counter, directory=a_directory)._batch(connection)
 
 
 def append(connection: Connection, entry: bytes) -> object:

@@ -13,7 +13,7 @@ from exchange.errors import BadReport, NotAllowed, PolicyDenied
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.clock import now_ms
 from nodes.client import SensorClient
-from nodes.demo import cast, proofs
+from nodes.demo import cast, enrol, proofs
 from nodes.demo.exchange import Exchange
 from tests.support.scenarios import (
     a_sensor,
@@ -21,6 +21,8 @@ from tests.support.scenarios import (
     delivered,
     full,
     held,
+    reaches,
+    standing,
     state,
     the_eight,
     told,
@@ -166,20 +168,28 @@ def test_s07_a_feed_pushes_twice_and_makes_one_copy_and_a_sighting_comes_back(ex
 
 
 def test_s08_a_withdrawn_report_is_hidden_everywhere_and_never_shows_where_it_comes_late(exchange: Exchange) -> None:
-    name = "s08-retraction"
-    exchange.push("XO", name)
-    delivered(exchange, name, "XA", "XV", "XT")
+    name, holders = "s08-retraction", {"XA", "XV", "XT"}
     late = vary(exchange, "s08-late", name, lane="routine")
+    assert set(told(name)) == holders
+    exchange.push("XO", name)
+    delivered(exchange, name, *holders)
     with pytest.raises(NotAllowed):
         exchange.retract("XA", name, "It was wrong.")
     with away(exchange, "XT"):
         exchange.push("XO", late)
         until_stands(exchange, late, "promised", "XT")
+        # XT is suspended since: it gets the retractions all the same.
+        enrol.by_council(exchange.home, "partner", "suspend", "XT")
+        exchange.until(lambda: standing(exchange, "XO", "XT") == "suspended", "XO knows it")
         for each in (name, late):
-            assert set(exchange.retract("XO", each, "Source withdrew the report.")) == {"XA", "XV", "XT"}
+            assert set(exchange.retract("XO", each, "Source withdrew the report.")) == holders
     for each in (name, late):
-        until_stands(exchange, each, "retracted", "XA", "XV", "XT")
-        for party in ("XA", "XV", "XT"):
+        until_stands(exchange, each, "retracted", *holders)
+    assert exchange.shown("XT", late) is None
+    enrol.by_council(exchange.home, "partner", "suspend", "XT", "--lift")
+    exchange.until(lambda: exchange.shown("XT", late) is not None, "what waited for XT")
+    for each in (name, late):
+        for party in holders:
             shown = exchange.shown(party, each)
             assert shown is not None and shown.summary.state == "withdrawn" and not shown.content
             assert shown.retraction == "source-withdrawn: Source withdrew the report."
@@ -203,3 +213,35 @@ def test_s10_who_was_away_during_a_drill_gets_all_of_it_once_and_in_order(exchan
         delivered(exchange, name, "XV", "XN", "XO")
     items = [exchange.items[end], exchange.items[begin]]
     assert [report.item for report in held(exchange, "XO") if report.item in items] == items
+
+
+def test_s12_a_suspended_member_gets_retractions_alone_and_one_whose_key_is_revoked_gets_nothing(
+    exchange: Exchange,
+) -> None:
+    before, after = (vary(exchange, name, "s12-liaison-note") for name in ("s12-before", "s12-after"))
+    known, queued = (vary(exchange, name, "s04-gwadar-alert") for name in ("s12-known", "s12-queued"))
+    exchange.push("XT", before)
+    delivered(exchange, before, "XA", "XV")
+    exchange.push("XA", known)
+    delivered(exchange, known, *full("s04-gwadar-alert"))
+    with away(exchange, "XT"):
+        exchange.push("XA", queued)
+        until_stands(exchange, queued, "promised", "XT")
+        enrol.by_council(exchange.home, "partner", "suspend", "XT")
+        cut_off = time.monotonic()
+        others = set(cast.PLAYERS) - {"XT"}
+        exchange.until(lambda: {standing(exchange, party, "XT") for party in others} == {"suspended"}, "it is known")
+        assert time.monotonic() < cut_off + 60
+    exchange.until(lambda: standing(exchange, "XT", "XT") == "suspended", "XT knows it")
+    exchange.push("XT", after)
+    exchange.retract("XA", known, "It was for the members of then.")
+    until_stands(exchange, known, "retracted", *full("s04-gwadar-alert"))
+    enrol.by_council(exchange.home, "key", "revoke", "statement", "--party", "XT", "--reason", "compromised")
+    exchange.until(lambda: "copies dropped" in (exchange.home.relay / "log").read_text(), "what waits to be dropped")
+    assert state(exchange, queued, "XT") == "promised"
+    assert exchange.shown("XT", queued) is None
+    assert reaches(exchange, after, "waiting") == {"XA", "XV"}
+    for party in ("XA", "XV"):
+        assert exchange.shown(party, after) is None
+        shown = exchange.shown(party, before)
+        assert shown is not None and shown.summary.state == "current" and shown.content == exchange.signed(before)

@@ -98,9 +98,10 @@ def _files() -> Iterator[tuple[str, tuple[bytes, bytes]]]:
 
 
 def vary(exchange: Exchange, name: str, like: str, **changes: str) -> str:
-    """Let `name` be the report `like` under a label in which these lines differ; return `name`."""
+    """Let `name` be the report `like`, once more, under a label in which these lines differ; return `name`."""
     content, label = exchange.report(like)
-    lines = label.decode().splitlines()
+    # A push of the same content and label would be a repeat.
+    lines = [f"# {name}", *label.decode().splitlines()]
     for key, value in changes.items():
         (at,) = [number for number, line in enumerate(lines) if line.startswith(f"{key}:")]
         lines[at] = f"{key}: {value}"
@@ -140,3 +141,10 @@ def reaches(exchange: Exchange, name: str, wanted: str) -> set[str]:
 def until_stands(exchange: Exchange, name: str, wanted: str, *parties: str) -> None:
     """Wait until a report stands in this state with exactly these recipients."""
     exchange.until(lambda: reaches(exchange, name, wanted) == set(parties), f"{name}: {wanted} at {parties}")
+
+
+def standing(exchange: Exchange, party: str, other: str) -> str:
+    """Return how a partner stands, as another one's node knows it."""
+    with connect(exchange.home.node(party)) as node:
+        partners = node.ListPartners(pb.ListPartnersRequest()).partners
+    return next(partner.status for partner in partners if partner.party == other)

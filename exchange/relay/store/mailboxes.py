@@ -137,7 +137,7 @@ class SqlMailboxes:
 
     def acknowledge(self, recipient: PartyId, lane: Lane, position: int, *, kind: int | None = None) -> int:
         """Free everything up to `position` and return how many rows went."""
-        mailbox, held = tables.mailbox.c, tables.held.c
+        mailbox = tables.mailbox.c
         mine: list[ColumnElement[bool]] = [
             mailbox.recipient == recipient,
             mailbox.lane == int(lane),
@@ -145,13 +145,23 @@ class SqlMailboxes:
         ]
         if kind is not None:
             mine.append(mailbox.kind == kind)
-        freed = select(mailbox.position).where(*mine)
-        self._connection.execute(update(tables.held).where(held.id.in_(freed)).values(remaining=held.remaining - 1))
-        count = self._connection.execute(delete(tables.mailbox).where(*mine)).rowcount
+        count = self._free(mine)
         if position > self.cursors(recipient).get(lane, 0):
             row = {"recipient": recipient, "lane": int(lane), "position": position}
             insert_or_replace(self._connection, tables.cursor, [row])
         return count
+
+    def drop(self, recipient: PartyId, *, kind: int) -> int:
+        """Free everything of one kind that waits and return how many rows went."""
+        mailbox = tables.mailbox.c
+        return self._free([mailbox.recipient == recipient, mailbox.kind == kind])
+
+    def _free(self, mine: Sequence[ColumnElement[bool]]) -> int:
+        """Delete these rows of one mailbox; their envelopes have a recipient less to wait for."""
+        held = tables.held.c
+        freed = select(tables.mailbox.c.position).where(*mine)
+        self._connection.execute(update(tables.held).where(held.id.in_(freed)).values(remaining=held.remaining - 1))
+        return self._connection.execute(delete(tables.mailbox).where(*mine)).rowcount
 
     def cursors(self, recipient: PartyId) -> Mapping[Lane, int]:
         """Return the highest position acknowledged in each lane that has one."""

@@ -1,0 +1,121 @@
+"""Files with a statement that ends or suspends something: a suspension or its end, an expulsion, a key's revocation.
+
+    partner suspend|expel, key revoke   STATEMENT REQUEST   drafted by a node, which knows its place in the directory
+    root sign                           STATEMENT           with as many signatures as it has so far
+    partner publish                                         to the relay, by any node
+
+What a file claims is judged by the directory's rules, at the node that publishes it and at the relay.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from exchange.crypto.codec import decode_signed, encode_signed
+from exchange.crypto.signed import Signed, add_signature, sign
+from exchange.directory.codec import decode, name_of, statement_name
+from exchange.directory.statements import Expulsion, Revocation, RevocationReason, Suspension
+from exchange.errors import MalformedInput, NotAllowed
+from exchange.limits import STATEMENT_BYTES
+from exchange.names import COUNCIL
+from exchange.runtime.armour import read_armour, write_armour
+from exchange.runtime.json_record import decode_record, encode_record, from_base64, to_base64
+from nodes.root_home import Root
+
+REQUEST = "STATEMENT REQUEST"
+STATEMENT = "STATEMENT"
+
+Ending = Suspension | Expulsion | Revocation
+"""What may stand in such a file."""
+
+_FIELDS: dict[str, type] = {"type": str, "payload": str}
+
+
+@dataclass(frozen=True, slots=True)
+class StatementTask:
+    """A statement, with the signatures that it has so far."""
+
+    payload: bytes
+    statement: Ending
+    signed: Signed | None
+
+    def words(self) -> list[str]:
+        """Return what is to be signed, a line each."""
+        common, has = self.statement.common, len(self.signed.signatures) if self.signed else 0
+        place = f"number {common.seq}" if common.seq else "any"
+        return [
+            f"{_deed(self.statement)} in the exchange {common.exchange}",
+            f"  in the name of  {common.issuer}",
+            f"  place           {place}",
+            f"  drafted         {_date(common.not_before_ms)}",
+            f"  signatures      {has} so far",
+        ]
+
+    def sign(self, root: Root, _now_ms: int) -> str:
+        """Return the text of the statement with this root's signature.
+
+        Raises:
+            NotAllowed: it is in the name of another party.
+            MalformedInput: this root has signed it.
+        """
+        common = self.statement.common
+        if common.issuer not in (COUNCIL, root.party):
+            raise NotAllowed(f"it is in the name of {common.issuer}; this root is {root.party}'s")
+        if self.signed is not None:
+            return write_statement(add_signature(self.signed, root.key, context=common.exchange))
+        return write_statement(sign(root.key, name_of(self.statement), self.payload, context=common.exchange))
+
+
+def write_request(type_: str, payload: bytes) -> str:
+    """Return the text of a file with a statement that nobody has signed."""
+    return write_armour(REQUEST, encode_record({"type": type_, "payload": to_base64(payload)}))
+
+
+def write_statement(signed: Signed) -> str:
+    """Return the text of a file with a signed statement."""
+    return write_armour(STATEMENT, encode_signed(signed))
+
+
+def read_statement(text: str) -> Signed:
+    """Return the signed statement of a file; raises MalformedInput or TooLarge for anything else."""
+    return _signed(read_armour(text, {STATEMENT})[1])
+
+
+def task_of(kind: str, data: bytes) -> StatementTask:
+    """Return what is to be signed of a file of either kind, without its armour.
+
+    Raises:
+        MalformedInput, BadName, TooLarge: no statement that belongs into such a file.
+    """
+    if kind == STATEMENT:
+        signed = _signed(data)
+        return StatementTask(signed.payload, _read(statement_name(signed.payload_type), signed.payload), signed)
+    fields = decode_record(data, _FIELDS, what="the statement request")
+    payload = from_base64(fields["payload"], what="the statement")
+    return StatementTask(payload, _read(fields["type"], payload), None)
+
+
+def _read(name: str, payload: bytes) -> Ending:
+    statement = decode(name, payload)
+    if not isinstance(statement, Suspension | Expulsion | Revocation):
+        raise MalformedInput(f"a {name[:40]} statement is not signed this way")
+    return statement
+
+
+def _signed(data: bytes) -> Signed:
+    return decode_signed(data, limit=STATEMENT_BYTES, what="the statement")
+
+
+def _deed(statement: Ending) -> str:
+    match statement:
+        case Suspension(suspended=suspended):
+            return f"suspension of {statement.party}" if suspended else f"end of the suspension of {statement.party}"
+        case Expulsion():
+            return f"EXPULSION of {statement.party}, for good,"
+        case Revocation(reason=reason):
+            since = f" since {_date(statement.compromised_since_ms)}" if reason is RevocationReason.COMPROMISED else ""
+            key = statement.key_id.hex()
+            return f"revocation of a key of {statement.party} ({key}), {reason.name.lower()}{since},"
+
+
+def _date(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
