@@ -10,7 +10,7 @@ from functools import partial
 
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
-from exchange.errors import Conflict, ExchangeError
+from exchange.errors import ExchangeError
 from exchange.names import ID_BYTES
 from exchange.policy.communities.codec import encode_head, encode_notice
 from exchange.policy.communities.model import CommunityHead, CommunityNotice, head_commitment
@@ -67,13 +67,18 @@ class Announcing:
         return bool(held_up)
 
     async def _announced(self, kept: KeptEpoch) -> bool:
-        """Announce an epoch, or an end, if it is time; say whether the relay knows of it now."""
+        """Announce an epoch, or an end, if it is time; say whether the relay knows of it now.
+
+        What the relay refuses holds up its own community alone.
+        """
         core = self._core
         if kept.state is EpochState.PENDING and not await self._ready(kept):
             return False
         try:
             await self._announce(kept)
-        except Conflict as error:
+        except ExchangeError as error:
+            if error.retryable:
+                raise
             text = f"the relay refuses epoch {kept.epoch} of a community of ours: {error}"
             await core.alarms.raise_(alarms.COMMUNITY, _subject(kept), text)
             return False

@@ -236,7 +236,8 @@ class Trust:
             await self._alarms.raise_(
                 alarms.DIRECTORY_ENTRY, str(each.index), f"directory entry {each.index} is ignored: {each.reason}"
             )
-        return self._replace(grown) if entries else False
+        # Views, bundles and epochs may have come while the entries were replayed.
+        return self._replace(replace(self.now, directory=grown.directory, roots=grown.roots)) if entries else False
 
     async def _store(self, start: int, entries: Sequence[bytes], size: int, note: str) -> None:
         now_ms = self._clock()

@@ -356,7 +356,7 @@ class RecipientLeaf(_message.Message):
     pair_seq: _builtins.int
     """Sequence per (sender, recipient, stream, lane), from 1."""
     via: _builtins.str
-    """Community through which the recipient is in the audience; empty when it is named."""
+    """Community by way of which the recipient is in the audience, as HEX@EPOCH; empty when it is addressed itself."""
     display_only: _builtins.bool
     """The recipient may show the report and not keep it."""
     share_commitment: _builtins.bytes

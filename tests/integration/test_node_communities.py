@@ -5,6 +5,7 @@ from exchange.policy.communities.model import HeldEpoch, History, Visibility
 from exchange.policy.communities.route import publishable
 from exchange.runtime.clock import now_ms
 from nodes.app import Node
+from nodes.community_service import CommunityMethods
 from nodes.store.rows import Reach
 from tests.support.convening import change, convene, known, publish, terms
 from tests.support.node_world import (
@@ -216,8 +217,12 @@ async def test_an_expelled_member_is_no_member_at_once() -> None:
         await receipted(owner, item, "XV")
         row = await reach(owner, item, "XO")
         assert row is not None and row.state is Reach.DENIED
+        methods = CommunityMethods(owner.core, owner.groups.convening)
+        (listed,) = (await methods.list_()).communities
+        assert list(listed.warnings) == ["XO is expelled and gets nothing: concord community remove takes it out"]
         second = await change(owner, held, remove=["XO"])
         assert set(second.members) == {"XA", "XV"}
+        assert list((await methods.list_()).communities[0].warnings) == []
 
 
 async def test_an_item_may_name_several_communities_and_partners() -> None:

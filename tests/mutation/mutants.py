@@ -18,6 +18,10 @@ BINDING = "exchange/policy/binding.py"
 ONWARD = "exchange/policy/onward.py"
 ROUTE = "exchange/policy/communities/route.py"
 COMMUNITY = "exchange/policy/communities/verify.py"
+COMMUNITY_MODEL = "exchange/policy/communities/model.py"
+ROSTER = "exchange/policy/communities/roster.py"
+RELAY_COMMUNITIES = "exchange/relay/communities.py"
+RELAY_COMMUNITY_TESTS = "tests/integration/test_relay_communities.py"
 COMMUNITY_TESTS = f"{POLICY}/test_policy_communities.py"
 USE = "exchange/policy/use.py"
 USE_TESTS = f"{POLICY}/test_policy_use.py"
@@ -365,8 +369,8 @@ COMMUNITIES = [
         "community.publishers",
         "sender",
         ROUTE,
-        "if any(sender not in each.head.publishers for each in (active, *newer)):",
-        "if False:",
+        "publishes = all(sender in each.head.publishers for each in (active, *newer))",
+        "publishes = True",
     ),
     without("community.publishers", "recipient", ROUTE, "if sender not in held.head.publishers:", "if False:"),
     without(
@@ -392,6 +396,71 @@ COMMUNITIES = [
     without("community.exchange", "member", COMMUNITY, "if head.exchange != exchange:", "if False:", COMMUNITY_TESTS),
     without("community.members_root", "member", COMMUNITY, "if mine.party != me:", "if False:", COMMUNITY_TESTS),
     without("community.owner", "relay", COMMUNITY, "if notice.owner != owner:", "if False:", COMMUNITY_TESTS),
+]
+
+ROSTERS = [
+    without("community.members", "sender", ROUTE, "recipient in self.active.members and all(", "all("),
+    without("community.members", "sender", ROUTE, " and all(recipient in each.members for each in self.newer)", ""),
+    without("community.about", "everyone", COMMUNITY_MODEL, "return categories and places", "return categories"),
+    without("community.about", "everyone", COMMUNITY_MODEL, "(bool(label.about) and set", "(set"),
+    without("community.categories", "everyone", COMMUNITY_MODEL, "return categories and places", "return places"),
+    without(
+        "community.history", "sender", ROUTE, "if each.has(recipient) and each.lets_in(", "if each.has(recipient) or ("
+    ),
+    without("community.history", "sender", ROUTE, " and authored_ms >= terms.history_from_ms", ""),
+    without("community.visibility", "member", COMMUNITY, "        if sees:\n", "        if False:\n", COMMUNITY_TESTS),
+    without(
+        "community.members_root",
+        "member",
+        ROSTER,
+        "if tree_of(roster).root != head.members_root:",
+        "if False:",
+        COMMUNITY_TESTS,
+    ),
+    without(
+        "community.publishers", "member", ROSTER, "if publishers != head.publishers:", "if False:", COMMUNITY_TESTS
+    ),
+    without(
+        "community.role",
+        "member",
+        ROSTER,
+        "if (member.role is MemberRole.PUBLISHER) != (member.party in head.publishers):",
+        "if False:",
+        COMMUNITY_TESTS,
+    ),
+    without(
+        "community.since_epoch", "member", ROSTER, "if member.since_epoch > head.epoch:", "if False:", COMMUNITY_TESTS
+    ),
+    without(
+        "community.members", "member", ROSTER, " and head.members != len(members):", " and False:", COMMUNITY_TESTS
+    ),
+    without(
+        "community.status",
+        "relay",
+        COMMUNITY_MODEL,
+        'sha256(_SHOWN_LABEL + community + epoch.to_bytes(8, "big") + commitment).digest()',
+        "commitment",
+        RELAY_COMMUNITY_TESTS,
+        "touches_no_agreement",
+    ),
+    without(
+        "community.epoch",
+        "relay",
+        RELAY_COMMUNITIES,
+        "if notice.epoch != last + 1:",
+        "if False:",
+        RELAY_COMMUNITY_TESTS,
+        "gap",
+    ),
+    without(
+        "community.status",
+        "relay",
+        RELAY_COMMUNITIES,
+        "if epochs and _ended(snapshot, epochs):",
+        "if False:",
+        RELAY_COMMUNITY_TESTS,
+        "ended_stays",
+    ),
 ]
 
 EXPORT = [
@@ -517,6 +586,7 @@ MUTANTS = [
     *BOUND,
     *CONSENT,
     *COMMUNITIES,
+    *ROSTERS,
     *EXPORT,
     *READING,
     *APPROVING,

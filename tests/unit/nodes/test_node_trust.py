@@ -20,6 +20,7 @@ from nodes.app import MIGRATIONS
 from nodes.relay_port import DirectoryFrame
 from nodes.store import alarms, trust
 from nodes.trust import Trust
+from tests.support.communities import an_epoch
 from tests.support.directory_builders import EXCHANGE, NOON, Exchange, a_council, an_exchange, ed25519
 
 
@@ -147,3 +148,16 @@ async def test_rules_are_as_of_the_size_that_is_asked_for(tmp_path: Path) -> Non
         assert now.standings[party_id("XV")].membership.value == "admitted"
         assert then.standings[party_id("XV")].membership.value == "joining"
         assert party_id("XV") not in mirror.now.rules_at(2).standings
+
+
+async def test_what_comes_while_entries_are_replayed_is_not_lost(tmp_path: Path) -> None:
+    exchange = an_exchange(("XA", "XV"))
+    held = an_epoch().held
+    assert held is not None
+    async with a_trust(tmp_path, exchange) as (mirror, _):
+        taking = asyncio.create_task(mirror.take(frame(exchange)))
+        await asyncio.sleep(0)
+        mirror.add_epochs([held])
+        assert await taking
+        assert mirror.now.size == len(exchange.entries)
+        assert mirror.now.communities == {held.head.community_id: (held,)}

@@ -273,9 +273,16 @@ def _of_another_exchange_under_our_name() -> Signed:
     return sign(OWNER, MEMBERSHIP, encode_membership(membership_of(head, ROSTER, XB, whole=False)), context=EXCHANGE)
 
 
+def _hiding_somebody_from_a_publisher() -> Signed:
+    roster = a_roster((XA, XB), {XA: 1, XB: 1, XC: 1})
+    membership = decode_membership(signed_membership(OWNER, a_head(roster), roster, XB).payload)
+    fewer = replace(roster, seats=tuple(seat for seat in roster.seats if seat.member.party != XC))
+    return sign(OWNER, MEMBERSHIP, encode_membership(replace(membership, roster=fewer)), context=EXCHANGE)
+
+
 def _publisher_in_the_head_only() -> Signed:
     head = replace(a_head(ROSTER), publishers=(XA, XB))
-    return signed_membership(OWNER, head, ROSTER, XB, whole=True)
+    return signed_membership(OWNER, head, ROSTER, XB, whole=False)
 
 
 def _wrong_count() -> Signed:
@@ -309,6 +316,7 @@ def _from_the_future() -> Signed:
         (lambda: signed_membership(OWNER, a_head(ROSTER, **OPEN), ROSTER, XB, whole=False), VerificationFailed),
         (_other_roster, VerificationFailed),
         (_hiding_somebody, VerificationFailed),
+        (_hiding_somebody_from_a_publisher, VerificationFailed),
         (_publisher_in_the_head_only, VerificationFailed),
         (_wrong_count, VerificationFailed),
         (_sits_elsewhere, VerificationFailed),
@@ -325,6 +333,7 @@ def _from_the_future() -> Signed:
         "no roster",
         "another roster",
         "somebody is hidden",
+        "somebody is hidden from a publisher",
         "publishers differ",
         "count differs",
         "another place",
