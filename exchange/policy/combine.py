@@ -59,18 +59,8 @@ class Source:
     """Under which it is held, when it was received: the stricter of its label and the agreement that it came under."""
 
 
-@dataclass(frozen=True, slots=True)
-class Readers:
-    """Who may read it inside a partner. An empty `named` is nobody; None does not ask for names."""
-
-    clearances: frozenset[tuple[str, str]] = frozenset()
-    """Scale and level; two of them cannot be compared here, so no label can say both."""
-    all_of: frozenset[str] = frozenset()
-    any_of: frozenset[tuple[str, ...]] = frozenset()
-    named: frozenset[str] | None = None
-
-
-NOBODY = Readers(named=frozenset())
+Rule = tuple[Tlp, ReaderRule | None]
+"""A source's light and reader rule, as readers.merge_readers takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +101,8 @@ class Combination:
     gradings: frozenset[Grading]
     root_sources: frozenset[bytes]
     derived_from: frozenset[bytes]
-    readers: Readers
+    readers: frozenset[Rule]
+    """Every rule that a source sets, and RED without one; readers.py merges them."""
     approvals: int
     to: frozenset[Target] | None
     """None: no source's audience is known here. Empty: nobody."""
@@ -173,7 +164,7 @@ def limits_of(label: Label, release: Release | None) -> Combination:
         gradings=_optional(label.grading),
         root_sources=frozenset(label.root_sources),
         derived_from=frozenset(label.derived_from),
-        readers=_readers_of(label),
+        readers=_rules(label.tlp, label.readers),
         approvals=label.approvals,
         to=frozenset(release.to) if release else None,
         except_=frozenset(release.except_ if release else ()),
@@ -194,7 +185,7 @@ def _limits(source: Source) -> Combination:
     if duties.display_only:
         raise BadLabel("a source is held for display only", hint="nothing may be made of it; ask its originator")
     held = limits_of(_held(label, duties), source.release)
-    return replace(held, readers=_readers(held.readers, _rule(duties.readers)))
+    return replace(held, readers=held.readers | _rules(label.tlp, duties.readers))
 
 
 def _held(label: Label, duties: Obligations) -> Label:
@@ -228,30 +219,11 @@ def _duties(duty: Duty) -> frozenset[Duty]:
     return frozenset({duty} - {Duty.MAY})
 
 
-def _readers_of(label: Label) -> Readers:
-    """TLP:RED without a rule names readers, and names none."""
-    if label.readers is None and label.tlp is Tlp.RED:
-        return NOBODY
-    return _rule(label.readers)
-
-
-def _rule(rule: ReaderRule | None) -> Readers:
+def _rules(tlp: Tlp, rule: ReaderRule | None) -> frozenset[Rule]:
+    """Return what a label says of readers: nothing, a rule, or with RED alone that nobody may read it."""
     if rule is None:
-        return Readers()
-    return Readers(
-        clearances=frozenset({(rule.clearance_scale, rule.clearance_level)} - {("", "")}),
-        all_of=frozenset(rule.all_of),
-        any_of=frozenset(rule.any_of),
-        named=frozenset(rule.named) or None,
-    )
-
-
-def _readers(one: Readers, other: Readers) -> Readers:
-    """Every condition of both; names only that both name."""
-    named = _common(one.named, other.named)
-    if named is not None and not named:
-        return NOBODY
-    return Readers(one.clearances | other.clearances, one.all_of | other.all_of, one.any_of | other.any_of, named)
+        return frozenset({(Tlp.RED, None)}) if tlp is Tlp.RED else frozenset()
+    return frozenset({(Tlp.CLEAR, rule)})
 
 
 def _personal_data(one: PersonalData, other: PersonalData) -> PersonalData:
@@ -337,7 +309,7 @@ RULES: Mapping[str, Callable[[Any, Any], Any]] = {  # Any: every field has a typ
     "gradings": or_,
     "root_sources": or_,
     "derived_from": or_,
-    "readers": _readers,
+    "readers": or_,
     "approvals": max,
     "to": _audience,
     "except_": or_,

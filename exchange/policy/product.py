@@ -13,7 +13,7 @@ from exchange.errors import BadLabel, MalformedInput
 from exchange.names import ID_BYTES
 from exchange.policy.binding import release_sha256
 from exchange.policy.codec import encode_label, encode_release
-from exchange.policy.combine import NOBODY, Combination, Readers, limits_of, meet, named_in
+from exchange.policy.combine import Combination, limits_of, meet, named_in
 from exchange.policy.fields import instant_text
 from exchange.policy.label_yaml import label_to_mapping
 from exchange.policy.model import (
@@ -27,9 +27,12 @@ from exchange.policy.model import (
     ReaderRule,
     Release,
     Target,
-    Tlp,
     Vocabulary,
 )
+from exchange.policy.readers import Scales, merge_readers
+
+NO_SCALES: Scales = {}
+"""Nothing is known of clearances: two different ones cannot be compared."""
 
 UNBOUND = bytes(32)
 """Stands for the hash of a release while its author has not written it."""
@@ -44,7 +47,9 @@ class Wider:
     allowed: str
 
 
-def label_of(combination: Combination, *, basis: LegalBasis | None = None) -> tuple[Label, Release]:
+def label_of(
+    combination: Combination, *, basis: LegalBasis | None = None, scales: Scales = NO_SCALES
+) -> tuple[Label, Release]:
     """Return the label and release that say exactly what the sources allow, with fresh salts.
 
     `basis` is needed when the sources rest on different ones: no rule says on which their product may be shared.
@@ -52,25 +57,25 @@ def label_of(combination: Combination, *, basis: LegalBasis | None = None) -> tu
     Raises:
         BadLabel: no label can say it; the audience of no source is known here; or no basis.
     """
-    check(combination)
+    check(combination, scales=scales)
     if combination.to is None:
         raise BadLabel("the audience of no source is known here", place="release", hint="add   release:")
     release = _release(combination, combination.to)
     digest = release_sha256(_bytes(encode_release, release), release.salt)
-    label = replace(_label(combination, basis), release_sha256=digest)
+    label = replace(_label(combination, basis, scales), release_sha256=digest)
     _bytes(encode_label, label)
     return label, release
 
 
-def defaults_of(combination: Combination) -> dict[str, Any]:
+def defaults_of(combination: Combination, *, scales: Scales = NO_SCALES) -> dict[str, Any]:
     """Return the same in plain form, for the parser of labels: what only the author can say is left out.
 
     Raises:
         BadLabel: no label can say it.
     """
-    check(combination)
+    check(combination, scales=scales)
     stated = next(iter(combination.bases))
-    plain = label_to_mapping(_label(combination, stated), _release(combination, combination.to or frozenset()))
+    plain = label_to_mapping(_label(combination, stated, scales), _release(combination, combination.to or frozenset()))
     if combination.to is None:
         del plain["release"]
     if len(combination.bases) > 1:
@@ -78,13 +83,13 @@ def defaults_of(combination: Combination) -> dict[str, Any]:
     return plain
 
 
-def check(combination: Combination) -> None:
-    """Refuse what no label can say, naming everything.
+def check(combination: Combination, *, scales: Scales = NO_SCALES) -> None:
+    """Refuse what no label can say, naming everything; `scales` are those by which this party compares clearances.
 
     Raises:
         BadLabel: the sources cannot go into one report.
     """
-    wrong = list(_impossible(combination))
+    wrong = list(_impossible(combination, scales))
     if wrong:
         raise BadLabel(
             f"the sources cannot go into one report: {'; '.join(wrong)}",
@@ -93,7 +98,7 @@ def check(combination: Combination) -> None:
         )
 
 
-def wider(label: Label, release: Release, *, than: Combination) -> tuple[Wider, ...]:
+def wider(label: Label, release: Release, *, than: Combination, scales: Scales = NO_SCALES) -> tuple[Wider, ...]:
     """Return every field in which a label is wider than the sources of its report allow; none when it is not.
 
     A field is wider when combining it with the sources would change it. Basis and grading are the author's own.
@@ -105,7 +110,13 @@ def wider(label: Label, release: Release, *, than: Combination) -> tuple[Wider, 
         for field, (name, form) in COMPARED.items()
         if getattr(given, field) != getattr(both, field)
     ]
-    return (*found, *_marking(label, than), *_embargo(given, than), *_audience(release, than))
+    return (
+        *found,
+        *_marking(label, than),
+        *_readers(label, given, than, scales),
+        *_embargo(given, than),
+        *_audience(release, than),
+    )
 
 
 COMPARED = {
@@ -133,7 +144,6 @@ COMPARED = {
     "handling": ("handling", "all of"),
     "root_sources": ("provenance.root_sources", "all of"),
     "derived_from": ("provenance.derived_from", "all of"),
-    "readers": ("readers", "at least"),
     "approvals": ("approvals", "at least"),
     "to": ("release.to", "only"),
     "pre_authorised": ("release.pre_authorised", "only"),
@@ -141,7 +151,7 @@ COMPARED = {
 """Fields that are compared as they are: their name in a label, and how what is allowed reads."""
 
 
-def _impossible(c: Combination) -> Iterator[str]:
+def _impossible(c: Combination, scales: Scales) -> Iterator[str]:
     if not c.purposes:
         yield "they have no purpose in common"
     if c.use_in is not None and not c.use_in:
@@ -152,13 +162,13 @@ def _impossible(c: Combination) -> Iterator[str]:
     for name, duties in (("notify_affected", c.notify_affected), ("attribution", c.attribution)):
         if len(duties) > 1:
             yield f"{name}: one says must and another must_not"
-    if len(c.readers.clearances) > 1:
-        yield "they ask readers for clearances that cannot be compared here"
-    if c.readers == NOBODY and c.tlp is not Tlp.RED:
-        yield "they have no named reader in common"
+    try:
+        merge_readers(c.readers, scales=scales)
+    except BadLabel as error:
+        yield str(error)
 
 
-def _label(c: Combination, basis: LegalBasis | None) -> Label:
+def _label(c: Combination, basis: LegalBasis | None, scales: Scales) -> Label:
     """Return the label, without the hash of its release."""
     if basis is None and len(c.bases) > 1:
         raise BadLabel("the sources rest on different legal bases", place="basis", hint="add   basis:")
@@ -193,7 +203,7 @@ def _label(c: Combination, basis: LegalBasis | None) -> Label:
         grading=next(iter(c.gradings)) if len(c.gradings) == 1 else None,
         root_sources=_sorted(c.root_sources),
         derived_from=_sorted(c.derived_from),
-        readers=_rule(c.readers),
+        readers=merge_readers(c.readers, scales=scales),
         approvals=c.approvals,
     )
 
@@ -208,15 +218,6 @@ def _national(c: Combination) -> NationalMarking | None:
 
 def _duty(duties: frozenset[Duty]) -> Duty:
     return next(iter(duties), Duty.MAY)
-
-
-def _rule(readers: Readers) -> ReaderRule | None:
-    """Return the rule; none with TLP:RED is nobody."""
-    if readers in (NOBODY, Readers()):
-        return None
-    scale, level = next(iter(readers.clearances), ("", ""))
-    named = _sorted(readers.named or ())
-    return ReaderRule(scale, level, _sorted(readers.all_of), _sorted(readers.any_of), named)
 
 
 def _not_before(c: Combination) -> int:
@@ -250,6 +251,17 @@ def _marking(label: Label, than: Combination) -> Iterator[Wider]:
         same = (given.policy_id, given.classification) == (asked.policy_id, asked.classification)
         if not same or not set(asked.caveats) <= set(given.caveats):
             yield Wider("national", words(label.national), f"exactly {words(asked)}")
+
+
+def _readers(label: Label, given: Combination, than: Combination, scales: Scales) -> Iterator[Wider]:
+    """Whoever may read the product may read every source."""
+    try:
+        both = merge_readers(given.readers | than.readers, scales=scales)
+    except BadLabel as error:
+        yield Wider("readers", words(label.readers), str(error))
+        return
+    if both != label.readers:
+        yield Wider("readers", words(label.readers), f"at least {words(both)}")
 
 
 def _embargo(given: Combination, than: Combination) -> Iterator[Wider]:
@@ -294,11 +306,14 @@ def _of_personal_data(data: PersonalData) -> str:
     return " ".join(["present", *marks, *(subject.word for subject in data.subjects)]) if data.present else "none"
 
 
-def _of_readers(readers: Readers) -> str:
-    if readers == NOBODY:
-        return "nobody"
-    told = {"clearance": readers.clearances, "all_of": readers.all_of, "any_of": readers.any_of, "named": readers.named}
-    return "; ".join(f"{name} {words(value)}" for name, value in told.items() if value) or "anybody"
+def _of_rule(rule: ReaderRule) -> str:
+    told = {
+        "clearance": f"{rule.clearance_scale} {rule.clearance_level}".strip(),
+        "all_of": words(rule.all_of) if rule.all_of else "",
+        "any_of": " and ".join(" or ".join(group) for group in rule.any_of),
+        "named": words(rule.named) if rule.named else "",
+    }
+    return "; ".join(f"{name} {value}" for name, value in told.items() if value)
 
 
 def _of_marking(marking: NationalMarking | EquivalentMarking) -> str:
@@ -321,7 +336,7 @@ _FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], str]], ...] = (
     (bytes, lambda value: value.hex()[:12]),
     ((frozenset, tuple), _of_set),
     (PersonalData, _of_personal_data),
-    (Readers, _of_readers),
+    (ReaderRule, _of_rule),
     ((NationalMarking, EquivalentMarking), _of_marking),
     (Handling, lambda value: value.code),
     (Target, _of_target),

@@ -7,7 +7,7 @@ import pytest
 
 from exchange.errors import BadLabel
 from exchange.names import PartyId
-from exchange.policy.combine import NOBODY, RULES, Combination, Source, combine
+from exchange.policy.combine import RULES, Combination, Source, combine
 from exchange.policy.decide import Role, decide
 from exchange.policy.decision import Item, Obligations, Slot
 from exchange.policy.model import (
@@ -219,8 +219,8 @@ def test_nobody_gets_a_product_before_the_embargo_of_a_source_that_keeps_them_ou
         ({"national": NationalMarking("n", "r")}, {"national": NationalMarking("m", "r")}, "national markings"),
         ({"notify_affected": Duty.MUST}, {"notify_affected": Duty.MUST_NOT}, "must and another must_not"),
         ({"attribution": Duty.MUST}, {"attribution": Duty.MUST_NOT}, "must and another must_not"),
-        ({"readers": ReaderRule("s", "a")}, {"readers": ReaderRule("s", "b")}, "cannot be compared"),
-        ({"readers": ReaderRule(named=("a",))}, {"readers": ReaderRule(named=("b",))}, "no named reader in common"),
+        ({"readers": ReaderRule("s", "a")}, {"readers": ReaderRule("s", "b")}, "which of . and . is higher"),
+        ({"readers": ReaderRule(named=("a",))}, {"readers": ReaderRule(named=("b",))}, "no reader is named by all"),
     ],
 )
 def test_what_no_label_can_say_is_refused_by_name(one: dict[str, Any], other: dict[str, Any], words: str) -> None:
@@ -231,12 +231,19 @@ def test_what_no_label_can_say_is_refused_by_name(one: dict[str, Any], other: di
         assert caught.value.hint
 
 
-def test_with_red_no_reader_in_common_is_nobody() -> None:
-    named = both({"tlp": Tlp.RED, "readers": ReaderRule(named=("a",))}, {"readers": ReaderRule(named=("b",))})
-    assert label_of(named)[0].readers is None
+def test_red_without_a_rule_makes_a_product_that_nobody_may_read() -> None:
     unnamed = both({"tlp": Tlp.RED}, {"readers": ReaderRule(named=("b",))})
-    assert unnamed.readers == NOBODY
-    assert label_of(unnamed)[0].readers is None
+    label, _ = label_of(unnamed)
+    assert (label.tlp, label.readers) == (Tlp.RED, None)
+
+
+def test_clearances_are_compared_on_the_scales_of_this_party() -> None:
+    asked = both({"readers": ReaderRule("s", "low")}, {"readers": ReaderRule("s", "high")})
+    scales = {"s": ("low", "high")}
+    assert label_of(asked, scales=scales)[0].readers == ReaderRule("s", "high")
+    low = a_label(readers=ReaderRule("s", "low"))
+    assert [each.field for each in wider(low, a_release(), than=asked, scales=scales)] == ["readers"]
+    assert "readers" in {each.field for each in wider(low, a_release(), than=asked)}
 
 
 def test_two_legal_bases_leave_the_choice_to_the_author() -> None:
