@@ -2,11 +2,13 @@
 
 1. The report is read strictly (nodes/stix.py).
 2. Its label is found: the label that was given, else the bundle's own handling, else the sensor's default. What the
-   label leaves out, the node's label defaults may fill in. Without a label it is refused.
-3. The label must fit the content: not weaker than any marking in it, and naming every place that it is about.
-4. The audience must be partners that the directory knows, and communities in which this node may publish now. The
+   label leaves out, the sources of the report fill in, then the node's label defaults. Without a label it is refused,
+   unless it has sources.
+3. The label of a report that is made of others says no more than they do (nodes/deriving.py).
+4. The label must fit the content: not weaker than any marking in it, and naming every place that it is about.
+5. The audience must be partners that the directory knows, and communities in which this node may publish now. The
    node's own rule may raise the approvals that it takes.
-5. The audience is taken out of the content: recipients must not learn it. From here on the bytes never change.
+6. The audience is taken out of the content: recipients must not learn it. From here on the bytes never change.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,8 +19,10 @@ from exchange.crypto.random import random_bytes
 from exchange.envelope.model import REPORT_MEDIA_TYPE, Lane
 from exchange.errors import BadLabel, BadReport
 from exchange.names import ID_BYTES, PartyId
+from exchange.policy.combine import Source
 from exchange.policy.model import CommunityTarget, Label, Release, Tlp
 from exchange.policy.text import ParsedLabel, label_from_mapping, parse_label
+from nodes.deriving import Origin, derived
 from nodes.handling import label_of_handling
 from nodes.stix import LANE_BY_PRECEDENCE, StixReport, read_report, without_audience
 
@@ -31,6 +35,8 @@ class Previous:
     thread_id: bytes
     stix_id: str
     modified_ms: int
+    source: Source | None = None
+    """Set when it was made of other reports: what bound it then binds the version after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,13 @@ class Desk:
     partners: Collection[PartyId]
     """Every partner that the directory knows, this one included."""
     defaults: Mapping[str, Any]
-    """Label fields that this node fills in when a label leaves them out."""
+    """Label fields that are filled in when a label leaves them out: by this node, or by the sources of the report."""
     communities: Mapping[str, CommunityTarget] = field(default_factory=dict)
     """Communities in which this node may publish, by name and by id, each at the epoch in force."""
     approvals: Mapping[Tlp, int] = field(default_factory=dict)
     """Approvals that this node asks for at least."""
+    derives: bool = False
+    """The report has sources: it needs no label of its own."""
 
 
 def author(
@@ -75,8 +83,9 @@ def author(
     now_ms: int,
     sensor_label: bytes = b"",
     previous: Previous | None = None,
+    origin: Origin | None = None,
 ) -> AuthoredReport:
-    """Return the report that `content` and its label make.
+    """Return the report that `content` and its label make; `origin` is what it is made of, if of other reports.
 
     Raises:
         BadInput: of the class that says what is wrong (MalformedInput, TooLarge, BadReport, BadLabel, BadName);
@@ -85,10 +94,12 @@ def author(
     # 1. Read.
     report = read_report(content)
     # 2. Label.
-    parsed = _label(report, label_yaml, sensor_label, desk, now_ms)
-    # 3. The label fits the content.
+    parsed = _label(report, label_yaml, sensor_label, _with_sources(desk, origin), now_ms)
+    # 3. It says no more than the sources.
+    parsed = derived(parsed, origin)
+    # 4. The label fits the content.
     _fits(report, parsed.label)
-    # 4. The audience is known.
+    # 5. The audience is known.
     _known(parsed.release, desk)
     label = _with_approvals(parsed.label, desk)
     if previous is not None:
@@ -99,7 +110,7 @@ def author(
         stix_id=report.stix_id,
         modified_ms=report.modified_ms,
         media_type=REPORT_MEDIA_TYPE,
-        # 5. The audience leaves the content.
+        # 6. The audience leaves the content.
         content=without_audience(report, content),
         label=label,
         release=parsed.release,
@@ -110,9 +121,17 @@ def author(
     )
 
 
+def _with_sources(desk: Desk, origin: Origin | None) -> Desk:
+    """Return the desk of a derived report: what a label leaves out, its sources say before the node does."""
+    if origin is None:
+        return desk
+    usual = {name: value for name, value in desk.defaults.items() if name != "pap"}  # `actions` says it
+    return replace(desk, defaults={**usual, **origin.defaults}, derives=True)
+
+
 def _label(report: StixReport, given: bytes, sensor: bytes, desk: Desk, now_ms: int) -> ParsedLabel:
-    if given:
-        return _parsed(given, desk, now_ms)
+    if given or (report.handling is None and desk.derives):
+        return _parsed(given or b"{}", desk, now_ms)
     if report.handling is not None or not sensor:
         return label_from_mapping(
             label_of_handling(report),

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from exchange.errors import BadLabel, ConfigurationError, Conflict, ExchangeError, NotAllowed, NotFound
 from exchange.limits import LABEL_BYTES
 from exchange.names import PartyId
+from exchange.policy.combine import Source
 from exchange.policy.decision import Decision
 from exchange.policy.model import CommunityTarget, Label
 from exchange.policy.strict_yaml import Node as YamlNode
@@ -24,6 +25,7 @@ from nodes.caller import Caller, check_ceiling
 from nodes.communities import targets
 from nodes.config import ReleaseRules
 from nodes.core import Core
+from nodes.deriving import Origin
 from nodes.guard import PAST_REPORTS, Hint, History, Past, Unusual, check_confirmed, look
 from nodes.outbox import Accepted, Author, Outbox, getting, push_digest
 from nodes.sensors import Scope, Sensors, permit, permit_audience
@@ -41,6 +43,8 @@ class Draft:
     label: bytes
     supersedes: str = ""
     """An item, a prefix or a STIX id; empty for a new report."""
+    derived_from: tuple[str, ...] = ()
+    """The reports that it is made of, by the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,14 @@ class Authoring:
         self._rules = rules or ReleaseRules()
         self._approvals = self._rules.approvals_by_tlp()
 
-    async def check(self, draft: Draft, *, sensor_label: bytes = b"") -> AuthoredReport:
-        """Return what would be signed; nothing is stored. Raises BadInput in words for the author."""
+    async def check(self, draft: Draft, *, sensor_label: bytes = b"", repeated: bool = False) -> AuthoredReport:
+        """Return what would be signed; nothing is stored. Raises BadInput in words for the author.
+
+        A correction that is `repeated` is judged as the new report that it was once.
+        """
         core = self._core
         previous = await self._previous(draft.supersedes) if draft.supersedes else None
+        origin = await self._origin(draft.derived_from, previous)
         partners = [record.party for record in core.trust.now.directory.parties()]
         return author(
             draft.content,
@@ -85,7 +93,8 @@ class Authoring:
             desk=Desk(core.me, partners, self._defaults, self._communities(), self._approvals),
             now_ms=core.clock(),
             sensor_label=sensor_label,
-            previous=previous,
+            previous=None if repeated else previous,
+            origin=origin,
         )
 
     def label(self, text: bytes) -> Label:
@@ -183,10 +192,17 @@ class Authoring:
         return accepted
 
     async def _checked(self, draft: Draft, digest: bytes) -> AuthoredReport:
-        """Return what is to be signed; a repeated correction is judged as the new report that it was once."""
-        if draft.supersedes and await self._outbox.pushed_before(digest) is not None:
-            draft = Draft(draft.content, draft.label)
-        return await self.check(draft)
+        """Return what is to be signed."""
+        repeated = bool(draft.supersedes) and await self._outbox.pushed_before(digest) is not None
+        return await self.check(draft, repeated=repeated)
+
+    async def _origin(self, names: Sequence[str], previous: Previous | None) -> Origin | None:
+        """Return what a report is made of. What a version was made of binds the version that corrects it."""
+        items = dict.fromkeys([await self._shelf.find(name) for name in names])
+        sources = [await self._shelf.source(item) for item in items]
+        if previous is not None and previous.source is not None:
+            sources.append(previous.source)
+        return Origin.of(list(items), sources, me=self._core.me) if sources else None
 
     async def _previous(self, name: str) -> Previous:
         core = self._core
@@ -202,11 +218,13 @@ class Authoring:
         if opened is None:
             raise NotFound("that version is destroyed", hint="push a new report")
         stix = read_report(opened.statement.content)
-        return Previous(item, report.thread, stix.stix_id, stix.modified_ms)
+        source = Source(opened.label, opened.release) if opened.label.derived_from else None
+        return Previous(item, report.thread, stix.stix_id, stix.modified_ms, source)
 
 
 def _digest(draft: Draft, key: str = "") -> bytes:
-    return push_digest(key, draft.content, draft.label + draft.supersedes.encode())
+    about = " ".join((draft.supersedes, *draft.derived_from)) if draft.derived_from else draft.supersedes
+    return push_digest(key, draft.content, draft.label + about.encode())
 
 
 def _history(connection: Connection, kind: str) -> History:

@@ -39,7 +39,7 @@ class ReportMethods:
 
     async def check(self, request: pb.CheckReportRequest) -> pb.CheckReportResponse:
         """Check a report and its label without storing anything; what is wrong with them is an error, as in a push."""
-        authored = await self._authoring.check(_draft(request.report))
+        authored = await self._authoring.check(_draft(request.report, derived_from=request.derived_from))
         return pb.CheckReportResponse(
             findings=[pb.Finding(severity="warning", reason="WARNING", message=word) for word in authored.warnings],
             kind=authored.kind,
@@ -49,7 +49,7 @@ class ReportMethods:
 
     async def who_gets(self, request: pb.WhoGetsRequest) -> pb.WhoGetsResponse:
         """Decide for every partner; nothing is stored."""
-        dry_run = await self._authoring.look(_draft(request.report, request.supersedes))
+        dry_run = await self._authoring.look(_draft(request.report, request.supersedes, request.derived_from))
         return pb.WhoGetsResponse(
             decisions=await self._decisions(dry_run.decisions),
             title=dry_run.authored.title,
@@ -60,7 +60,7 @@ class ReportMethods:
 
     async def push(self, request: pb.PushReportRequest, *, caller: Caller) -> pb.PushReportResponse:
         """Sign and place in the outbox."""
-        draft = _draft(request.report, request.supersedes)
+        draft = _draft(request.report, request.supersedes, request.derived_from)
         accepted = await self._authoring.push(
             draft,
             caller=caller,
@@ -166,8 +166,8 @@ def summary(listed: Listed) -> pb.ReportSummary:
     )
 
 
-def _draft(file: pb.ReportFile, supersedes: str = "") -> Draft:
-    return Draft(file.content, file.label_yaml, supersedes)
+def _draft(file: pb.ReportFile, supersedes: str = "", derived_from: Sequence[str] = ()) -> Draft:
+    return Draft(file.content, file.label_yaml, supersedes, tuple(derived_from))
 
 
 def _shown(shown: Shown, *, as_data: bool) -> pb.ShowReportResponse:

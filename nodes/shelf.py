@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy import Connection
 
 from exchange.envelope.model import EnvelopeKind
-from exchange.errors import BadName, Conflict, NotFound
+from exchange.errors import BadName, Conflict, NotFound, PolicyDenied
 from exchange.names import HASH_BYTES
+from exchange.policy.combine import Source
 from nodes import vault
 from nodes.core import Core
 from nodes.store import recalls, reports
@@ -133,6 +134,25 @@ class Shelf:
         if item not in keys or not report.record:
             return None
         return vault.open_report(keys[item], item, report.record)
+
+    async def source(self, item: bytes) -> Source:
+        """Return a report as something that another is made of.
+
+        Raises:
+            NotFound: it is not here, or its content is destroyed.
+            PolicyDenied: its originator has withdrawn it.
+        """
+        report = await self._report(item)
+        if report.state is ItemState.WITHDRAWN:
+            raise PolicyDenied(f"{item.hex()[:12]} is withdrawn", hint="nothing may be made of it any more")
+        opened = await self.opened(item)
+        if opened is None:
+            raise NotFound(f"{item.hex()[:12]} is destroyed", hint="concord report list")
+        duties = opened.holding.obligations if opened.holding else None
+        if duties is not None:
+            # The row may have come to an earlier end since: the agreement ended.
+            duties = replace(duties, purge_at_ms=report.purge_at_ms)
+        return Source(opened.label, opened.release, duties)
 
     async def _report(self, item: bytes) -> Report:
         report = await self._core.database.read(partial(reports.report_of, item=item))

@@ -208,7 +208,7 @@ def _label(
         basis=basis(fields.need("basis")),
         personal_data=personal_data(fields.need("personal_data")),
         onward=onward,
-        max_hops=_hops(fields, onward),
+        max_hops=_hops(fields, onward, filled="max_hops" in defaulted),
         release_sha256=release_sha256(encode_release(release), release.salt),
         salt=random_bytes(ID_BYTES),
         national=fields.read("national", national, None),
@@ -262,9 +262,12 @@ def _onward(fields: Fields, tlp: Tlp, *, narrowed: bool) -> OnwardRule:
     )
 
 
-def _hops(fields: Fields, onward: OnwardRule) -> int:
+def _hops(fields: Fields, onward: OnwardRule, *, filled: bool) -> int:
+    """Return how often; hops from the defaults that do not fit the rule that was written give way to the usual ones."""
     found = fields.read("max_hops", number(0, HOPS_MAX), HOPS.get(onward, 1))
     if (found == 0) != (onward is OnwardRule.NONE):
+        if filled:
+            return HOPS.get(onward, 1)
         raise fields.need("max_hops").wrong(f"{found} does not fit onward: {onward.word}", hint="0 exactly with none")
     return found
 

@@ -36,6 +36,12 @@ LabelPath = Annotated[
 Id = Annotated[str, typer.Argument(metavar="ID", help="Item (12 characters do), or the STIX id of the report.")]
 
 
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--derived-from", metavar="ID", help="A report that this one is made of; repeat it for several."),
+]
+
+
 def _file(path: Path, label: Path | None) -> pb.ReportFile:
     content, label_yaml = read_report_file(path, label)
     return pb.ReportFile(content=content, label_yaml=label_yaml)
@@ -58,12 +64,18 @@ def new(
 
 
 @app.command()
-def check(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> int:
+def check(
+    file: ReportPath,
+    label: LabelPath = None,
+    sources: Sources = None,
+    home: NodeHome = DEFAULT_HOME,
+    as_json: Json = False,
+) -> int:
     """Check a report and its label. Nothing is stored or sent.
 
     Example: concord report check roadblock.json
     """
-    request = pb.CheckReportRequest(report=_file(file, label))
+    request = pb.CheckReportRequest(report=_file(file, label), derived_from=sources)
     with connect(home) as node:
         reply = node.CheckReport(request)
     if as_json:
@@ -76,12 +88,18 @@ def check(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT_HO
 
 
 @app.command("who-gets")
-def who_gets(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+def who_gets(
+    file: ReportPath,
+    label: LabelPath = None,
+    sources: Sources = None,
+    home: NodeHome = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
     """Show every partner, yes or no, with the clause, and what is unusual. Nothing is stored or sent.
 
     Example: concord report who-gets roadblock.json
     """
-    request = pb.WhoGetsRequest(report=_file(file, label))
+    request = pb.WhoGetsRequest(report=_file(file, label), derived_from=sources)
     with connect(home) as node:
         reply = node.WhoGets(request)
     if as_json:
@@ -94,6 +112,7 @@ def who_gets(file: ReportPath, label: LabelPath = None, home: NodeHome = DEFAULT
 def push(
     file: ReportPath,
     label: LabelPath = None,
+    sources: Sources = None,
     home: NodeHome = DEFAULT_HOME,
     yes: Yes = False,
     accept: Accept = None,
@@ -105,9 +124,14 @@ def push(
     Whatever is unusual about it is asked about one by one; --yes does not answer that, --accept does. Returns when the
     signed report is durable in the outbox; the node sends it as soon as the relay can be reached.
 
+    A report that is made of others says so (--derived-from): its label may then say no more than theirs do together,
+    what it leaves out they fill in, and their originators must consent to its release.
+
     Example: concord report push roadblock.json --yes --accept FIRST_TIME_TO_PARTNER
     """
-    request = pb.PushReportRequest(report=_file(file, label), idempotency_key=key, confirmed=accept or [])
+    request = pb.PushReportRequest(
+        report=_file(file, label), idempotency_key=key, confirmed=accept or [], derived_from=sources
+    )
     _push(request, home, yes=yes, as_json=as_json)
 
 
@@ -116,6 +140,7 @@ def correct(
     report: Id,
     file: ReportPath,
     label: LabelPath = None,
+    sources: Sources = None,
     purge: Annotated[bool, typer.Option("--purge", help="Ask whom it leaves out to destroy what they hold.")] = False,
     home: NodeHome = DEFAULT_HOME,
     yes: Yes = False,
@@ -129,7 +154,11 @@ def correct(
     Example: concord report correct 3f9a1c roadblock-v2.json
     """
     request = pb.PushReportRequest(
-        report=_file(file, label), supersedes=report, purge_left_out=purge, confirmed=accept or []
+        report=_file(file, label),
+        supersedes=report,
+        purge_left_out=purge,
+        confirmed=accept or [],
+        derived_from=sources,
     )
     with connect(home) as node:
         # Before anything is asked; and no id at all must not make it a new report.
@@ -147,7 +176,10 @@ def _confirm(hints: Iterable[Hint], request: pb.PushReportRequest) -> None:
 
 def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool) -> None:
     with connect(home) as node:
-        dry_run = node.WhoGets(pb.WhoGetsRequest(report=request.report, supersedes=request.supersedes))
+        rehearsal = pb.WhoGetsRequest(
+            report=request.report, supersedes=request.supersedes, derived_from=request.derived_from
+        )
+        dry_run = node.WhoGets(rehearsal)
         decisions_table(dry_run, to_stderr=True)
         _confirm(dry_run.hints, request)
         reached = sum(decision.permit for decision in dry_run.decisions)

@@ -251,18 +251,24 @@ class CheckReportRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_FIELD_NUMBER: _builtins.int
+    DERIVED_FROM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def report(self) -> Global___ReportFile:
         """The files."""
+
+    @_builtins.property
+    def derived_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Reports that this one is made of: items, prefixes or STIX ids, held here. Its label may say no more than they do."""
 
     def __init__(
         self,
         *,
         report: Global___ReportFile | None = ...,
+        derived_from: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived_from", b"derived_from", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -400,21 +406,27 @@ class WhoGetsRequest(_message.Message):
 
     REPORT_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
+    DERIVED_FROM_FIELD_NUMBER: _builtins.int
     supersedes: _builtins.str
     """As in PushReportRequest."""
     @_builtins.property
     def report(self) -> Global___ReportFile:
         """The files."""
 
+    @_builtins.property
+    def derived_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Reports that this one is made of: items, prefixes or STIX ids, held here. Its label may say no more than they do."""
+
     def __init__(
         self,
         *,
         report: Global___ReportFile | None = ...,
         supersedes: _builtins.str = ...,
+        derived_from: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived_from", b"derived_from", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -475,6 +487,7 @@ class PushReportRequest(_message.Message):
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     PURGE_LEFT_OUT_FIELD_NUMBER: _builtins.int
     CONFIRMED_FIELD_NUMBER: _builtins.int
+    DERIVED_FROM_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Repeats with the same key return the first answer; SHA-256 of content and label when empty."""
     supersedes: _builtins.str
@@ -489,6 +502,10 @@ class PushReportRequest(_message.Message):
     def confirmed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Codes of what is unusual and was accepted by a person."""
 
+    @_builtins.property
+    def derived_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Reports that this one is made of: items, prefixes or STIX ids, held here. Its label may say no more than they do."""
+
     def __init__(
         self,
         *,
@@ -497,10 +514,11 @@ class PushReportRequest(_message.Message):
         supersedes: _builtins.str = ...,
         purge_left_out: _builtins.bool = ...,
         confirmed: _abc.Iterable[_builtins.str] | None = ...,
+        derived_from: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "idempotency_key", b"idempotency_key", "purge_left_out", b"purge_left_out", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "derived_from", b"derived_from", "idempotency_key", b"idempotency_key", "purge_left_out", b"purge_left_out", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
