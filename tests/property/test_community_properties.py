@@ -105,6 +105,7 @@ def seen_by(epochs: list[EpochInForce], party: PartyId) -> list[EpochInForce]:
 def test_who_is_excluded_never_receives_whatever_communities_it_is_in(
     epochs: list[EpochInForce], release: Release, authored_ms: int
 ) -> None:
+    """Invariant 5: a party in `except` never receives, whatever groups it is in."""
     assert not reached(release, world(epochs), authored_ms).keys() & set(release.except_)
 
 
@@ -113,6 +114,7 @@ def test_who_is_excluded_never_receives_whatever_communities_it_is_in(
 def test_a_removal_never_adds_anybody_and_takes_away_whoever_was_not_addressed_itself(
     epochs: list[EpochInForce], release: Release, gone: PartyId, status: AgreementStatus | None
 ) -> None:
+    """Invariant 6: a removed member cannot open any item wrapped after the epoch change, for it gets no slot."""
     last = epochs[-1]
     assert last.held is not None
     left = {party: member.since_epoch for party, member in last.held.members.items() if party != gone}
@@ -173,6 +175,7 @@ def test_what_goes_by_way_of_a_community_relay_and_recipient_permit(
 def test_no_recipient_takes_by_way_of_an_epoch_that_is_not_in_force_or_not_its_own(
     epochs: list[EpochInForce], release: Release, authored_ms: int, party: PartyId
 ) -> None:
+    """Invariant 6: a removed member cannot open any item wrapped after the epoch change, nor take by way of it."""
     for each in epochs:
         slot = Slot(AGREED.ref, f"{COMMUNITY.hex()}@{each.epoch}")
         theirs = rules(AGREED, communities={COMMUNITY: seen_by(epochs, party)})

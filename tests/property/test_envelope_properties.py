@@ -86,6 +86,7 @@ def test_no_byte_of_a_delivery_can_change() -> None:
 
 @given(st.integers(0, len(SUBMISSION) - 1), st.integers(1, 255))
 def test_no_byte_of_a_submission_can_take_another_value(at: int, change: int) -> None:
+    """Invariant 3: relay removal of any field fails the signature."""
     changed = bytearray(SUBMISSION)
     changed[at] ^= change
     at_the_relay(bytes(changed))
@@ -93,6 +94,7 @@ def test_no_byte_of_a_submission_can_take_another_value(at: int, change: int) ->
 
 @given(st.integers(0, len(DELIVERY) - 1), st.integers(1, 255))
 def test_no_byte_of_a_delivery_can_take_another_value(at: int, change: int) -> None:
+    """Invariant 3: relay removal of any field fails the signature."""
     changed = bytearray(DELIVERY)
     changed[at] ^= change
     at_the_recipient(bytes(changed))
@@ -115,6 +117,7 @@ def test_nothing_can_be_added_before_or_after(extra: bytes) -> None:
 
 @given(st.data())
 def test_no_part_can_be_left_out_repeated_or_moved(data: st.DataObject) -> None:
+    """Invariant 3: relay removal of any field fails the signature."""
     for whole, refuse in ((SUBMISSION, at_the_relay), (DELIVERY, at_the_recipient)):
         start = data.draw(st.integers(0, len(whole) - 1))
         end = data.draw(st.integers(start + 1, len(whole)))
@@ -153,6 +156,7 @@ def test_no_input_makes_the_checks_raise_anything_else(junk: bytes) -> None:
 def test_whatever_is_sealed_opens_for_each_recipient_and_nobody_else(
     audience: set[str], content: bytes, seq: int, stream: int
 ) -> None:
+    """Invariant 6: a removed member cannot open any item wrapped after the epoch change: it has no wrap."""
     report = a_report(content=content)
     recipients = [to(party, stream=stream, pair_seq=seq) for party in sorted(audience)]
     envelope = verified(a_sealed(body=Body(a_statement(report)), recipients=recipients))

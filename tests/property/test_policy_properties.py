@@ -73,6 +73,7 @@ def seen_by_relay(label: Label, slot: Slot) -> Item:
 @settings(max_examples=50)
 @given(WORLDS)
 def test_an_empty_audience_reaches_nobody(world: tuple[Label, Release, Rules]) -> None:
+    """Invariant 1: empty `release.to` reaches nobody."""
     label, release, rules = world
     assert reached(label, replace(release, to=()), rules) == set()
 
@@ -80,6 +81,7 @@ def test_an_empty_audience_reaches_nobody(world: tuple[Label, Release, Rules]) -
 @settings(max_examples=50)
 @given(WORLDS)
 def test_who_is_excluded_never_receives(world: tuple[Label, Release, Rules]) -> None:
+    """Invariant 5: a party in `except` never receives, whatever groups it is in."""
     label, release, rules = world
     assert not reached(label, release, rules) & set(release.except_)
 
@@ -104,6 +106,7 @@ NARROWER_LABEL = [
 @settings(max_examples=100)
 @given(WORLDS, st.sampled_from(NARROWER_LABEL))
 def test_a_restriction_in_the_label_never_adds_a_recipient(world: tuple[Label, Release, Rules], change: Any) -> None:
+    """Invariant 2: adding a restriction never adds a recipient (monotonic)."""
     label, release, rules = world
     assert reached(replace(label, **change(label)), release, rules) <= reached(label, release, rules) | (
         {XB} if "originators" in change(label) and label.embargo_until_ms > NOW else set()
@@ -115,6 +118,7 @@ def test_a_restriction_in_the_label_never_adds_a_recipient(world: tuple[Label, R
 def test_a_narrower_release_never_adds_a_recipient(
     world: tuple[Label, Release, Rules], excluded: tuple[PartyId, ...], dropped: int
 ) -> None:
+    """Invariant 2: adding a restriction never adds a recipient (monotonic)."""
     label, release, rules = world
     usual = reached(label, release, rules)
     assert reached(label, replace(release, except_=tuple({*release.except_, *excluded})), rules) <= usual
@@ -147,6 +151,7 @@ def narrowed(rules: Rules, change: dict[str, Any]) -> Rules:
 def test_a_narrower_agreement_never_adds_a_recipient(
     world: tuple[Label, Release, Rules], change: dict[str, Any]
 ) -> None:
+    """Invariant 2: adding a restriction never adds a recipient (monotonic)."""
     label, release, rules = world
     assert reached(label, release, narrowed(rules, change)) <= reached(label, release, rules)
 
@@ -154,6 +159,7 @@ def test_a_narrower_agreement_never_adds_a_recipient(
 @settings(max_examples=50)
 @given(WORLDS, st.sampled_from(PARTIES))
 def test_a_lesser_standing_never_adds_a_recipient(world: tuple[Label, Release, Rules], party: PartyId) -> None:
+    """Invariant 2: adding a restriction never adds a recipient (monotonic)."""
     label, release, rules = world
     for standing in (Standing(Membership.SUSPENDED, Tlp.RED), Standing(rules.standings[party].membership, Tlp.CLEAR)):
         standings = {**rules.standings, party: standing}
@@ -164,6 +170,7 @@ def test_a_lesser_standing_never_adds_a_recipient(world: tuple[Label, Release, R
 @settings(max_examples=50)
 @given(WORLDS)
 def test_what_is_unknown_denies(world: tuple[Label, Release, Rules]) -> None:
+    """Invariant 4: unknown enum, policy or purpose denies."""
     label, release, rules = world
     assert reached(replace(label, policy="other/1"), release, rules) == set()
     assert reached(replace(label, national=NationalMarking("unheard-of", "x")), release, rules) == set()
@@ -179,6 +186,7 @@ def test_what_is_unknown_denies(world: tuple[Label, Release, Rules]) -> None:
 def test_without_label_basis_purpose_category_or_originator_nothing_is_sent(
     world: tuple[Label, Release, Rules], missing: dict[str, Any]
 ) -> None:
+    """Invariant 9: an item without label, basis or purpose cannot be stored as sendable."""
     label, release, rules = world
     assert reached(replace(label, **missing), release, rules) == set()
     assert not any(
@@ -189,6 +197,7 @@ def test_without_label_basis_purpose_category_or_originator_nothing_is_sent(
 @settings(max_examples=50)
 @given(WORLDS)
 def test_equal_inputs_decide_equally(world: tuple[Label, Release, Rules]) -> None:
+    """Invariant 10: two nodes given equal inputs decide equally (golden vectors)."""
     label, release, rules = world
     again = Rules.of(
         EXCHANGE,

@@ -98,6 +98,7 @@ batches = st.builds(
 
 @given(refusals)
 def test_every_refusal_has_the_same_length(refusal: Refusal) -> None:
+    """Invariant 8: no error, count or size bucket differs between "absent" and "not cleared"."""
     data = codec.encode_refusal(refusal)
     assert len(data) == codec.REFUSAL_BYTES
     assert codec.decode_refusal(data) == refusal
