@@ -249,14 +249,20 @@ def _places(one: frozenset[str] | None, other: frozenset[str] | None) -> frozens
 
 
 def _audience(one: frozenset[Target] | None, other: frozenset[Target] | None) -> frozenset[Target] | None:
-    """Return whom both reach. Only "everyone" reaches what another target names; the rest must be the same target."""
+    """Return whom both reach: what every target of one has in common with every target of the other."""
     if one is None or other is None:
         return other if one is None else one
-    reached = one & other
-    for narrow, wide in ((one, other), (other, one)):
-        if any(target.everyone for target in wide):
-            reached |= narrow
-    return reached
+    return frozenset(both for first in one for second in other if (both := _both(first, second)) is not None)
+
+
+def _both(one: Target, other: Target) -> Target | None:
+    """Return whom two targets surely reach together, if anybody; who is in a group is not known here."""
+    if one == other or one.everyone or other.everyone:
+        return other if one.everyone else one
+    if one.community is not None and other.community is not None and one.community.id == other.community.id:
+        # An earlier epoch lets in fewer: who came later is judged by the history rule.
+        return min(one, other, key=lambda target: target.sort_key)
+    return None
 
 
 def _earliest(one: int, other: int) -> int:

@@ -169,7 +169,8 @@ def audience(*of: Release) -> Release:
         ([XC, EVERYONE], [XB, EVERYONE], [XB, XC, EVERYONE]),
         ([AGREEMENT], [AGREEMENT], [AGREEMENT]),
         ([AGREEMENT], [XB], []),
-        ([COMMUNITY], [Target(community=CommunityTarget(bytes([9]) * 16, 4))], []),
+        ([COMMUNITY], [Target(community=CommunityTarget(bytes([9]) * 16, 4))], [COMMUNITY]),
+        ([COMMUNITY], [Target(community=CommunityTarget(bytes([8]) * 16, 3))], []),
         ([COMMUNITY], [AGREEMENT], []),
     ],
 )
