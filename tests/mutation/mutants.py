@@ -6,6 +6,9 @@ place at a time, and the named test must fail. `before` stands exactly once in i
 
 from dataclasses import dataclass
 
+from exchange.policy.combine import RULES
+from exchange.policy.mappings.carry import ENFORCED
+
 POLICY = "tests/unit/exchange/policy"
 CASES = f"{POLICY}/test_policy_decide.py::test_a_decision_gives_exactly_these_reasons"
 STRICTER = f"{POLICY}/test_policy_decide.py {POLICY}/test_policy_vectors.py"
@@ -577,6 +580,61 @@ APPROVING = [
     ),
 ]
 
+COMBINE = "exchange/policy/combine.py"
+COMBINED = [
+    without(
+        f"combination.{name}",
+        "author",
+        COMBINE,
+        f'    "{name}": ',
+        f'    "{name}": (lambda one, _: one) if True else ',
+        f"{POLICY}/test_policy_combine.py",
+    )
+    for name in RULES
+]
+"""Each rule of combination gives way to the first source."""
+
+DERIVED = [
+    without(
+        "label.derived_from",
+        "author",
+        "nodes/deriving.py",
+        "if found:",
+        "if False:",
+        "tests/unit/nodes/test_deriving.py",
+    ),
+    without(
+        "label.derived_from",
+        "author",
+        "nodes/deriving.py",
+        "if unknown:",
+        "if False:",
+        "tests/unit/nodes/test_deriving.py",
+    ),
+    without(
+        "label.originators",
+        "author",
+        "nodes/deriving.py",
+        "originators=_sorted(allowed.originators),",
+        "originators=label.originators,",
+        "tests/unit/nodes/test_deriving.py",
+    ),
+]
+
+CARRIERS = f"{POLICY}/mappings/test_mapping_carriers.py"
+CARRIED = [
+    without(
+        name if "." in name else f"label.{name}",
+        "export",
+        "exchange/policy/mappings/carry.py",
+        f'    "{name}": lambda',
+        f'    "{name}": lambda *_: False if True else lambda',
+        CARRIERS,
+    )
+    for name in ENFORCED
+]
+"""Each field that software keeps is lost where a report leaves in another format."""
+
 MUTANTS = [
     *VALIDITY,
     *AGREEMENT,
@@ -591,4 +649,7 @@ MUTANTS = [
     *READING,
     *APPROVING,
     *DECIDERS,
+    *COMBINED,
+    *DERIVED,
+    *CARRIED,
 ]

@@ -15,6 +15,7 @@ from exchange.policy.model import (
     Category,
     CommunityTarget,
     Duty,
+    EquivalentMarking,
     EvidenceUse,
     Grading,
     Handling,
@@ -86,6 +87,7 @@ ROWS: list[tuple[str, Any, Any, Any]] = [
     ("root_sources", (bytes(32),), (bytes([1]) * 32,), (bytes(32), bytes([1]) * 32)),
     ("derived_from", (bytes(32),), (), (bytes(32),)),
     ("approvals", 2, 1, 2),
+    ("equivalents", (), (EquivalentMarking("x", "y", XB),), (EquivalentMarking("x", "y", XB),)),
     ("national", None, NationalMarking("n", "r", ("B", "A")), NationalMarking("n", "r", ("B", "A"))),
     (
         "national",
@@ -137,10 +139,13 @@ def test_every_field_of_a_combination_has_a_rule_and_every_field_of_label_and_re
 
 def test_the_earliest_expiry_and_purge_win() -> None:
     asking = {"expires_ms": NOW + 1, "on_expiry": OnExpiry.ASK}
-    label, _ = label_of(both(asking, {"expires_ms": NOW + 2, "on_expiry": OnExpiry.PURGE}))
-    assert (label.expires_ms, label.on_expiry) == (NOW + 1, OnExpiry.PURGE)
-    label, _ = label_of(both(asking, {}))
-    assert (label.expires_ms, label.on_expiry) == (NOW + 1, OnExpiry.ASK)
+    purging = {"expires_ms": NOW + 2, "on_expiry": OnExpiry.PURGE}
+    for one, other in ((asking, purging), (purging, asking)):
+        label, _ = label_of(both(one, other))
+        assert (label.expires_ms, label.on_expiry) == (NOW + 1, OnExpiry.PURGE)
+    for one, other in ((asking, {}), ({}, asking)):
+        label, _ = label_of(both(one, other))
+        assert (label.expires_ms, label.on_expiry) == (NOW + 1, OnExpiry.ASK)
 
 
 def test_a_full_label_combined_with_itself_stays_as_it_is() -> None:
@@ -185,8 +190,8 @@ def test_an_audience_is_whom_both_surely_reach(one: list[Any], other: list[Any],
 def test_who_is_excluded_or_shown_only_by_one_stays_so_and_pre_authorised_are_those_of_both() -> None:
     one = a_release(XB, XC, except_=(XD,), display_only=(XC,), pre_authorised=(XC, XD))
     other = a_release(XB, XC, except_=(XA,), display_only=(XB,), pre_authorised=(XD,))
-    found = audience(one, other)
-    assert (found.except_, found.display_only, found.pre_authorised) == ((XA, XD), (XB, XC), (XD,))
+    for found in (audience(one, other), audience(other, one)):
+        assert (found.except_, found.display_only, found.pre_authorised) == ((XA, XD), (XB, XC), (XD,))
     assert audience(one, a_release(XB)).display_only == ()
 
 
@@ -202,8 +207,10 @@ def test_a_received_source_leaves_the_audience_to_the_author_and_pre_authorises_
 
 def test_nobody_gets_a_product_before_the_embargo_of_a_source_that_keeps_them_out_ends() -> None:
     under_embargo = Source(a_label(embargo_until_ms=NOW + 1), a_release(to=(EVERYONE,)))
-    label, release = label_of(combine([under_embargo, Source(a_label(), a_release(XB))]))
-    assert (label.not_before_ms, release.to) == (NOW + 1, a_release(XB).to)
+    free = Source(a_label(), a_release(XB))
+    for sources in ([under_embargo, free], [free, under_embargo]):
+        label, release = label_of(combine(sources))
+        assert (label.not_before_ms, release.to) == (NOW + 1, a_release(XB).to)
     named = Source(a_label(embargo_until_ms=NOW + 1), a_release(XB))
     assert label_of(combine([named, Source(a_label(), a_release(XB))]))[0].not_before_ms == 0
 
