@@ -247,7 +247,13 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
             core.database, exchange=core.exchange, party=core.me, terms=config.readers.terms(), clock=core.clock
         ),
         authoring=Authoring(
-            core, outbox, shelf, sensors, defaults=load_defaults(config.label_defaults, home), rules=config.release
+            core,
+            outbox,
+            shelf,
+            sensors,
+            defaults=load_defaults(config.label_defaults, home),
+            rules=config.release,
+            scales=config.readers.scales,
         ),
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),

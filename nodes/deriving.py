@@ -14,7 +14,8 @@ from exchange.names import PartyId
 from exchange.policy.codec import encode_label
 from exchange.policy.combine import Combination, Source, combine
 from exchange.policy.model import Label
-from exchange.policy.product import defaults_of, wider
+from exchange.policy.product import NO_SCALES, defaults_of, wider
+from exchange.policy.readers import Scales
 from exchange.policy.text import ParsedLabel
 
 
@@ -28,9 +29,13 @@ class Origin:
     """What they allow together."""
     defaults: Mapping[str, Any]
     """The same as label fields, for what the author's label leaves out."""
+    scales: Scales
+    """By which this party compares clearances."""
 
     @classmethod
-    def of(cls, items: Sequence[bytes], sources: Sequence[Source], *, me: PartyId) -> "Origin":
+    def of(
+        cls, items: Sequence[bytes], sources: Sequence[Source], *, me: PartyId, scales: Scales = NO_SCALES
+    ) -> "Origin":
         """Put sources together; this party becomes an originator beside theirs.
 
         Raises:
@@ -38,7 +43,7 @@ class Origin:
         """
         found = combine(sources)
         allowed = replace(found, originators=found.originators | {me})
-        return cls(frozenset(items), allowed, defaults_of(allowed))
+        return cls(frozenset(items), allowed, defaults_of(allowed, scales=scales), scales)
 
 
 def derived(parsed: ParsedLabel, origin: Origin | None) -> ParsedLabel:
@@ -65,7 +70,9 @@ def derived(parsed: ParsedLabel, origin: Origin | None) -> ParsedLabel:
         derived_from=_sorted(named),
         root_sources=_sorted({*label.root_sources, *allowed.root_sources}),
     )
-    found = wider(label, parsed.release, than=replace(allowed, derived_from=frozenset(label.derived_from)))
+    found = wider(
+        label, parsed.release, than=replace(allowed, derived_from=frozenset(label.derived_from)), scales=origin.scales
+    )
     if found:
         told = "; ".join(f"{each.field}: {each.found}, allowed is {each.allowed}" for each in found)
         raise BadLabel(

@@ -17,6 +17,8 @@ from exchange.names import PartyId
 from exchange.policy.combine import Source
 from exchange.policy.decision import Decision
 from exchange.policy.model import CommunityTarget, Label
+from exchange.policy.product import NO_SCALES
+from exchange.policy.readers import Scales
 from exchange.policy.strict_yaml import Node as YamlNode
 from exchange.policy.strict_yaml import parse_yaml
 from exchange.policy.text import parse_label
@@ -68,14 +70,19 @@ class Authoring:
         *,
         defaults: Mapping[str, Any],
         rules: ReleaseRules | None = None,
+        scales: Scales = NO_SCALES,
     ) -> None:
-        """`defaults` are label fields that this node fills in, `rules` what it asks for before release."""
+        """`defaults` are label fields that this node fills in, `rules` what it asks for before release.
+
+        `scales` are those by which this party compares the clearances that sources of a report ask for.
+        """
         self._core = core
         self._outbox = outbox
         self._shelf = shelf
         self._sensors = sensors
         self._defaults = defaults
         self._rules = rules or ReleaseRules()
+        self._scales = scales
         self._approvals = self._rules.approvals_by_tlp()
 
     async def check(self, draft: Draft, *, sensor_label: bytes = b"", repeated: bool = False) -> AuthoredReport:
@@ -202,7 +209,7 @@ class Authoring:
         sources = [await self._shelf.source(item) for item in items]
         if previous is not None and previous.source is not None:
             sources.append(previous.source)
-        return Origin.of(list(items), sources, me=self._core.me) if sources else None
+        return Origin.of(list(items), sources, me=self._core.me, scales=self._scales) if sources else None
 
     async def _previous(self, name: str) -> Previous:
         core = self._core

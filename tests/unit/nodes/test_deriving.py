@@ -81,6 +81,18 @@ def test_sources_that_cannot_go_into_one_report_are_refused() -> None:
         made(mine(purposes=(Purpose.TRAINING,)), theirs())
 
 
+def test_the_higher_of_two_clearances_binds_on_the_scales_of_this_party() -> None:
+    asked = [mine(readers=ReaderRule("s", level)) for level in ("low", "high")]
+    origin = Origin.of((MINE, THEIRS), asked, me=XA, scales={"s": ("low", "high")})
+    label = author(a_report(), RELEASE, desk=DESK, now_ms=NOW, origin=origin).label
+    assert label.readers == ReaderRule("s", "high")
+    lower = RELEASE + b"readers: {min_clearance: {scale: s, level: low}}\n"
+    with pytest.raises(BadLabel, match="readers"):
+        author(a_report(), lower, desk=DESK, now_ms=NOW, origin=origin)
+    with pytest.raises(BadLabel, match="higher"):
+        Origin.of((MINE, THEIRS), asked, me=XA)
+
+
 def test_a_label_cannot_name_a_source_that_nobody_opened() -> None:
     named = b"provenance: {derived_from: [%s]}\n" % (b"ab" * 32)
     with pytest.raises(BadLabel, match="abababababab is no source") as caught:
