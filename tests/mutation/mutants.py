@@ -624,7 +624,7 @@ DERIVED = [
 CARRIERS = f"{POLICY}/mappings/test_mapping_carriers.py"
 CARRIED = [
     without(
-        name if "." in name else f"label.{name}",
+        f"carried.{name}",
         "export",
         "exchange/policy/mappings/carry.py",
         f'    "{name}": lambda',
