@@ -246,15 +246,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         operators=Operators(
             core.database, exchange=core.exchange, party=core.me, terms=config.readers.terms(), clock=core.clock
         ),
-        authoring=Authoring(
-            core,
-            outbox,
-            shelf,
-            sensors,
-            defaults=load_defaults(config.label_defaults, home),
-            rules=config.release,
-            scales=config.readers.scales,
-        ),
+        authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),
         obligations=obligations,
@@ -262,6 +254,20 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         prekeys=Prekeys(core, relay),
         auditor=Auditor(core, relay),
         started_ms=core.clock(),
+    )
+
+
+def _authoring(  # noqa: PLR0917 - what it is built of, in one place
+    core: Core, outbox: Outbox, shelf: Shelf, sensors: Sensors, config: NodeConfig, home: Path
+) -> Authoring:
+    return Authoring(
+        core,
+        outbox,
+        shelf,
+        sensors,
+        defaults=load_defaults(config.label_defaults, home),
+        rules=config.release,
+        scales=config.readers.scales,
     )
 
 
