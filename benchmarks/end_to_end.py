@@ -29,6 +29,7 @@ from nodes.demo.processes import Processes
 from nodes.guard import Unusual
 from nodes.node_client import connect
 from nodes.stix import EXTENSION
+from nodes.v1 import agreements_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceStub
 
@@ -124,7 +125,7 @@ def _sees(home: Home, party: str, names: Sequence[str]) -> bool:
 
 def _in_force(home: Home, party: str) -> bool:
     with connect(home.node(party)) as node:
-        agreements = node.ListAgreements(pb.ListAgreementsRequest()).agreements
+        agreements = node.ListAgreements(agreements_pb2.ListAgreementsRequest()).agreements
     return [agreement.status for agreement in agreements] == ["active"]
 
 

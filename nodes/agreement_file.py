@@ -1,4 +1,4 @@
-"""Agreement files: a YAML text on its way to the signatures of every party.
+"""Agreement files: a YAML text on its way to the signatures of its founders, and what roots say on it after that.
 
 A signed file is armour of kind AGREEMENT that holds an AgreementText: the Agreement and the EnforcementView that
 software derives from it, each with the signatures of the roots that have signed so far. Whoever signs or takes in such
@@ -7,12 +7,16 @@ a file derives the view anew: nobody can sign one text and enforce another.
 
 from dataclasses import dataclass
 
+from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed, add_signature, payload_type, sign
 from exchange.crypto.signing import CompositeKey
 from exchange.errors import BadAgreement, Conflict
 from exchange.limits import AGREEMENT_TEXT_BYTES
-from exchange.names import ExchangeName, PartyId
-from exchange.policy.agreement import Agreement, EnforcementView, make_agreement, view_of
+from exchange.names import ID_BYTES, ExchangeName, PartyId
+from exchange.policy.agreement import Agreement, AgreementRef, EnforcementView, make_agreement, view_of
+from exchange.policy.changes.codec import ACCESSION, NOTICE, encode_change
+from exchange.policy.changes.course import begin
+from exchange.policy.changes.model import Accession, AgreementNotice, NoticeAction
 from exchange.policy.codec import decode_agreement, encode_agreement, encode_view
 from exchange.receipts.codec import decode_agreement_text, encode_agreement_text
 from exchange.receipts.model import AgreementText
@@ -85,6 +89,31 @@ def next_signature(file: AgreementFile, key: CompositeKey) -> AgreementFile:
         view=add_signature(file.signed.view, key, context=exchange),
     )
     return AgreementFile(file.agreement, file.view, text)
+
+
+def signed_accession(view: EnforcementView, key: CompositeKey, *, party: PartyId, now_ms: int) -> Signed:
+    """Return the statement by which a party joins an agreement; raise BadAgreement when it may not."""
+    course = begin(view)
+    if party in view.parties or not course.concerns(party):
+        allowed = "anyone else" if view.anyone_may_accede else ", ".join(view.may_accede) or "nobody"
+        raise BadAgreement(f"{party} cannot accede to this agreement", hint=f"who may: {allowed}")
+    accession = Accession(view.exchange, course.ref, party, now_ms, random_bytes(ID_BYTES))
+    return sign(key, ACCESSION, encode_change(accession), context=view.exchange)
+
+
+def signed_notice(
+    ref: AgreementRef,
+    key: CompositeKey,
+    *,
+    exchange: ExchangeName,
+    party: PartyId,
+    action: NoticeAction,
+    text: str,
+    now_ms: int,
+) -> Signed:
+    """Return a notice on an agreement; `ref` is of the agreement as its founders signed it."""
+    notice = AgreementNotice(exchange, ref, party, action, text, now_ms, random_bytes(ID_BYTES))
+    return sign(key, NOTICE, encode_change(notice), context=exchange)
 
 
 def written(file: AgreementFile) -> str:

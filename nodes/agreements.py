@@ -6,7 +6,7 @@ of the party that it speaks for, and the directory must show the commitment that
 beside it for people; that the view follows from the text is checked whenever a text is taken in.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -33,9 +33,10 @@ from exchange.runtime.logs import get_logger
 from nodes import alarms
 from nodes.agreement_file import AgreementFile, understood
 from nodes.alarms import Alarms
+from nodes.kept_changes import kept_change, needs_acknowledgement, notice_alarm
 from nodes.relay_port import AgreementPart, Relay
 from nodes.store import agreements as store
-from nodes.store.rows import ACCESSION, ANNOUNCED, KeptAgreement, KeptChange
+from nodes.store.rows import ANNOUNCED, KeptAgreement
 from nodes.trust import Trust
 
 VIEW_BYTES = 2 * MIB
@@ -95,15 +96,19 @@ class Agreements:
         """Take up the complete ones that are stored, with their changes."""
         kept = await self._database.read(store.agreements)
         changes: dict[bytes, list[bytes]] = {}
+        open_: set[bytes] = set()
         for change in await self._database.read(store.changes):
             if change.place != ANNOUNCED:
                 changes.setdefault(change.commitment, []).append(change.statement)
+            if needs_acknowledgement(change, self._me):
+                open_.add(change.hash)
         for each in kept:
             part = AgreementPart(each.commitment, each.view, 0, changes.get(each.commitment, []))
             steps, error = self._follow(part)
             if error is not None:
                 self._log.debug("agreement.not-yet", reason=error.reason)
             self._believe(steps)
+            await self._tell(steps, open_)
 
     async def fetch(self, relay: Relay) -> None:
         """Ask the relay for what is new of agreements; what does not hold raises an alarm."""
@@ -119,9 +124,18 @@ class Agreements:
         if error is not None and not isinstance(error, Unavailable):
             await self._alarms.raise_(alarms.AGREEMENT, "relay", f"the relay's view of an agreement: {error}")
         if steps:
-            await self._database.write(lambda connection: self._keep(connection, part, steps))
+            new = await self._database.write(lambda connection: self._keep(connection, part, steps))
             self._believe(steps)
+            await self._tell(steps, new)
         return bool(steps)
+
+    async def _tell(self, steps: Sequence[_Step], new: Collection[bytes]) -> None:
+        """Open an alarm for each of these notices of other parties that was given while we were a party."""
+        for step in steps:
+            hash_ = sha256(step.payload).digest()
+            ours = self._me in step.course.members
+            if isinstance(step.change, AgreementNotice) and hash_ in new and ours and step.change.party != self._me:
+                await self._alarms.raise_(*notice_alarm(step.change, hash_))
 
     def _follow(self, part: AgreementPart) -> tuple[list[_Step], ExchangeError | None]:
         """Return what is new and holds, in order, and what stopped it."""
@@ -176,8 +190,8 @@ class Agreements:
             raise VerificationFailed(f"the root of {change.party} did not stand when its statement was logged")
         return _Step(changed, change, data, signed.payload, course.now_ref.commitment, since)
 
-    def _keep(self, connection: Connection, part: AgreementPart, steps: Sequence[_Step]) -> None:
-        """Store a view that is new here, and changes at their places."""
+    def _keep(self, connection: Connection, part: AgreementPart, steps: Sequence[_Step]) -> frozenset[bytes]:
+        """Store a view that is new here, and changes at their places; return the hashes of those new here."""
         now_ms, changes = self._clock(), []
         for step in steps:
             if step.change is None:
@@ -188,7 +202,7 @@ class Agreements:
             else:
                 place = step.course.count - 1
                 changes.append(kept_change(step.change, step.statement, step.payload, place=place, now_ms=now_ms))
-        store.place_changes(connection, changes)
+        return frozenset(each.hash for each in store.place_changes(connection, changes))
 
     def _believe(self, steps: Sequence[_Step]) -> None:
         """Give what holds to the decisions."""
@@ -261,21 +275,6 @@ class Agreements:
         whole = AgreementFile(file.agreement, file.view, text)
         lacking = self.missing(text.view, file.view.parties) or self.missing(text.agreement, file.view.parties)
         return Taken(merged, whole, lacking, changed)
-
-
-def kept_change(change: Change, statement: bytes, payload: bytes, *, place: int, now_ms: int) -> KeptChange:
-    """Return a change as it is stored."""
-    return KeptChange(
-        hash=sha256(payload).digest(),
-        commitment=change.agreement.commitment,
-        place=place,
-        party=change.party,
-        action=int(change.action) if isinstance(change, AgreementNotice) else ACCESSION,
-        at_ms=change.at_ms,
-        stored_ms=now_ms,
-        acknowledged_ms=0,
-        statement=statement,
-    )
 
 
 def roots_of(directory: Directory) -> Callable[[bytes], tuple[PartyId, PublicKey] | None]:

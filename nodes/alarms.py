@@ -28,6 +28,9 @@ AGREEMENT = "agreement"
 COMMUNITY = "community"
 """A community's owner contradicts itself, or the relay does not show what it was told."""
 
+NOTICE = "notice"
+"""A party has suspended, resumed or left an agreement; an operator has to acknowledge it."""
+
 PREKEYS = "prekeys"
 """The directory names prekeys of this party that this node did not make, or own prekeys run out."""
 

@@ -29,6 +29,7 @@ from exchange.runtime.metrics import Metrics
 from exchange.runtime.migrate import upgrade
 from exchange.runtime.relay_info import RelayInfo, read_relay_info
 from exchange.runtime.tls import server_credentials
+from nodes.agreement_service import AgreementMethods
 from nodes.agreements import Agreements
 from nodes.alarms import Alarms
 from nodes.announcing import Announcing
@@ -50,6 +51,7 @@ from nodes.link import Link
 from nodes.narrowing import Narrowing
 from nodes.node_client import SOCKET
 from nodes.node_service import NodeService, StatusMethods
+from nodes.notices import Notices
 from nodes.obligations import Obligations
 from nodes.operator_service import OperatorMethods
 from nodes.operators import Operators
@@ -110,6 +112,7 @@ class Node:
     sender: Sender
     receiver: Receiver
     publishing: Publishing
+    notices: Notices
     shelf: Shelf
     asking: Asking
     consenting: Consenting
@@ -214,6 +217,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     groups = _groups(core, relay, wake=sender.wake, announce=announce)
     receipts = Receipts(core, wake=sender.wake)
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
+    notices = Notices(core, relay, agreements, wake=sender.wake)
     outbox, shelf, sensors = Outbox(core, wake=sender.wake), Shelf(core), Sensors(core.database)
     obligations = Obligations(core, on_receipts=receipts.hurry)
     consenting = Consenting(core, wake=sender.wake)
@@ -239,6 +243,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
             on_waiting=sender.wake,
         ),
         publishing=publishing,
+        notices=notices,
         shelf=shelf,
         asking=Asking(core, shelf, wake=sender.wake),
         consenting=consenting,
@@ -309,6 +314,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.obligations.run,
         partial(node.narrowing.run, wake=node.sender.wake),
         node.publishing.run,
+        node.notices.run,
         node.groups.announcing.run,
         node.groups.history.run,
         node.consenting.run,
@@ -368,10 +374,11 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
         metrics = stack.enter_context(Metrics())
         service = NodeService(
             ReportMethods(core, node.authoring, node.outbox, node.shelf),
-            PartnerMethods(core, node.agreements, node.publishing, node.relay),
+            PartnerMethods(core, node.relay),
             StatusMethods(core, node.prekeys, node.relay, node.operators, home=node.home, started_ms=node.started_ms),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
+            agreements=AgreementMethods(core, node.agreements, node.publishing, node.notices),
             communities=CommunityMethods(core, node.groups.convening),
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),

@@ -21,8 +21,16 @@ from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.policy.decision import Reason
 from exchange.policy.holding import Holding
-from exchange.receipts.model import ReceiptBatch, ReceiptStatus, Retraction, RetractionAction, StreamHead
-from nodes import alarms, consenting, passing, receipts, streams, vault
+from exchange.receipts.model import (
+    NoticeAcknowledgement,
+    ReceiptBatch,
+    ReceiptStatus,
+    Retraction,
+    RetractionAction,
+    StreamHead,
+)
+from nodes import alarms, consenting, notices, passing, receipts, streams, vault
+from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
 from nodes.passing import end_passing_on
 from nodes.stix import read_report
@@ -283,6 +291,11 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
             _apply_retraction(connection, retraction, good, effects, now_ms)
         case StreamHead() as head:
             effects.alarms += streams.hear(connection, head, now_ms)
+        case HeardNotice() as notice:
+            effects.alarms += notices.hear(connection, notice, now_ms)
+            effects.events.append(Event(good.opened.item_hash, now_ms, "notice", sender))
+        case NoticeAcknowledgement() as acknowledgement:
+            notices.hear_acknowledgement(connection, acknowledgement, statement=encode_signed(good.opened.statement))
         case HeldEpoch():
             # Taken in before anything of this frame was judged (nodes/receiver.py).
             effects.events.append(Event(good.opened.item_hash, now_ms, "community", sender))

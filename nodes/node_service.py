@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import grpc.aio
 
 from exchange.envelope.model import Lane
+from nodes.agreement_service import AgreementMethods
 from nodes.auditor import Auditor
 from nodes.caller import admitted_of, caller_of
 from nodes.community_service import CommunityMethods
@@ -26,7 +27,7 @@ from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods
 from nodes.statement_service import StatementMethods
-from nodes.v1 import community_pb2, holding_pb2, operator_pb2, statement_pb2
+from nodes.v1 import agreements_pb2, community_pb2, holding_pb2, operator_pb2, statement_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
 
@@ -105,6 +106,7 @@ class NodeService(NodeServiceServicer):
         sensors: SensorMethods,
         auditor: Auditor,
         *,
+        agreements: AgreementMethods,
         holding: HoldingMethods,
         operators: OperatorMethods,
         communities: CommunityMethods,
@@ -116,6 +118,7 @@ class NodeService(NodeServiceServicer):
         self._status = status
         self._sensors = sensors
         self._auditor = auditor
+        self._agreements = agreements
         self._holding = holding
         self._operators = operators
         self._communities = communities
@@ -157,13 +160,35 @@ class NodeService(NodeServiceServicer):
         """List partners."""
         return self._partners.list_partners()
 
-    async def ListAgreements(self, request: pb.ListAgreementsRequest, context: Context) -> pb.ListAgreementsResponse:
+    async def ListAgreements(
+        self, request: agreements_pb2.ListAgreementsRequest, context: Context
+    ) -> agreements_pb2.ListAgreementsResponse:
         """List agreements."""
-        return await self._partners.list_agreements()
+        return await self._agreements.list_()
 
-    async def ImportAgreement(self, request: pb.ImportAgreementRequest, context: Context) -> pb.ImportAgreementResponse:
+    async def ImportAgreement(
+        self, request: agreements_pb2.ImportAgreementRequest, context: Context
+    ) -> agreements_pb2.ImportAgreementResponse:
         """Take in an agreement."""
-        return await self._partners.import_agreement(request)
+        return await self._agreements.import_(request)
+
+    async def ExportAgreement(
+        self, request: agreements_pb2.ExportAgreementRequest, context: Context
+    ) -> agreements_pb2.ExportAgreementResponse:
+        """Return the signed file of an agreement."""
+        return await self._agreements.export(request)
+
+    async def ChangeAgreement(
+        self, request: agreements_pb2.ChangeAgreementRequest, context: Context
+    ) -> agreements_pb2.ChangeAgreementResponse:
+        """Take in an accession or a notice of this party."""
+        return await self._agreements.change(request)
+
+    async def AcknowledgeAgreement(
+        self, request: agreements_pb2.AcknowledgeAgreementRequest, context: Context
+    ) -> agreements_pb2.AcknowledgeAgreementResponse:
+        """Take note of what other parties gave notice of."""
+        return await self._agreements.acknowledge(request)
 
     async def CreateCommunity(
         self, request: community_pb2.CreateCommunityRequest, context: Context

@@ -14,6 +14,8 @@ from functools import partial
 
 from exchange.consent.model import ConsentGrant, ConsentRequest
 from exchange.consent.verify import CONSENT_GRANT, CONSENT_REQUEST, open_consents, open_grant, open_request
+from exchange.crypto.codec import encode_signed
+from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, payload_type
 from exchange.crypto.xwing import XWingKey
 from exchange.envelope.binding import envelope_hash
@@ -22,24 +24,38 @@ from exchange.envelope.model import EnvelopeKind
 from exchange.envelope.open import OpenChecks, Opened, PromiseFacts, open_envelope
 from exchange.errors import BadEnvelope, BadInput, ExchangeError, VerificationFailed
 from exchange.names import ExchangeName, PartyId
+from exchange.policy.changes.model import AgreementNotice
+from exchange.policy.changes.verify import open_change
 from exchange.policy.communities.model import HeldEpoch
 from exchange.policy.communities.verify import MEMBERSHIP, open_membership
 from exchange.policy.consent import Consent
 from exchange.policy.decide import decide
 from exchange.policy.decision import Decision, Item, Reason, Role, Rules, Slot
-from exchange.receipts.model import AgreementText, Promise, ReceiptBatch, Retraction, StreamHead
+from exchange.receipts.model import (
+    AgreementText,
+    NoticeAcknowledgement,
+    Promise,
+    ReceiptBatch,
+    Retraction,
+    StreamHead,
+)
 from exchange.receipts.verify import (
     AGREEMENT_TEXT,
+    NOTICE_ACKNOWLEDGEMENT,
+    NOTICE_DELIVERY,
     RECEIPTS,
     RETRACTION,
     STREAM_HEAD,
     check_promise_for,
+    open_acknowledgement,
     open_agreement_text,
+    open_notice_delivery,
     open_promise,
     open_receipts,
     open_retraction,
     open_stream_head,
 )
+from nodes.kept_changes import HeardNotice
 from nodes.relay_port import Waiting
 from nodes.standing import against_control
 from nodes.trust import Snapshot
@@ -52,7 +68,17 @@ STEP_STATEMENT = 8
 STEP_DECIDE = 9
 STEP_HEAD = 10
 
-Control = ReceiptBatch | Retraction | StreamHead | AgreementText | HeldEpoch | ConsentRequest | ConsentGrant
+Control = (
+    ReceiptBatch
+    | Retraction
+    | StreamHead
+    | AgreementText
+    | HeardNotice
+    | NoticeAcknowledgement
+    | HeldEpoch
+    | ConsentRequest
+    | ConsentGrant
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,11 +329,38 @@ def _read_consent_grant(opened: Opened, lookup: KeyLookup, ground: Ground) -> Co
     )
 
 
+def _read_notice(opened: Opened, lookup: KeyLookup, ground: Ground) -> HeardNotice:
+    delivery = open_notice_delivery(opened.statement, lookup, exchange=ground.exchange, seen=ground.seen)
+    size, directory = opened.promise_facts.directory_size, ground.snapshot.directory
+
+    def root_of(key_id: bytes) -> tuple[PartyId, PublicKey] | None:
+        root = directory.root_key(opened.core.sender, key_id, at_size=size)
+        return None if root is None else (opened.core.sender, root)
+
+    notice = open_change(delivery.notice, root_of, exchange=ground.exchange, seen=ground.seen)
+    if not isinstance(notice, AgreementNotice):
+        raise VerificationFailed("a notice is expected, not an accession")
+    return HeardNotice(notice, encode_signed(delivery.notice), delivery.notice.payload)
+
+
+def _read_acknowledgement(opened: Opened, lookup: KeyLookup, ground: Ground) -> NoticeAcknowledgement:
+    return open_acknowledgement(
+        opened.statement,
+        lookup,
+        exchange=ground.exchange,
+        from_party=opened.core.sender,
+        to_party=ground.me,
+        seen=ground.seen,
+    )
+
+
 _READERS: Mapping[str, Callable[[Opened, KeyLookup, Ground], Control]] = {
     payload_type(RECEIPTS): _read_receipts,
     payload_type(RETRACTION): _read_retraction,
     payload_type(STREAM_HEAD): _read_stream_head,
     payload_type(AGREEMENT_TEXT): _read_agreement_text,
+    payload_type(NOTICE_DELIVERY): _read_notice,
+    payload_type(NOTICE_ACKNOWLEDGEMENT): _read_acknowledgement,
     payload_type(MEMBERSHIP): _read_membership,
     payload_type(CONSENT_REQUEST): _read_consent_request,
     payload_type(CONSENT_GRANT): _read_consent_grant,

@@ -1,42 +1,26 @@
-"""The part of NodeService that is about the exchange: partners, agreements, keys."""
+"""The part of NodeService that is about the exchange: partners and keys."""
 
-from collections.abc import Sequence
 from hashlib import sha256
 
-from exchange.crypto.codec import decode_signed
 from exchange.crypto.keys import fingerprint
 from exchange.crypto.x509 import validity
 from exchange.directory.state import PartyRecord
-from exchange.errors import ExchangeError
-from exchange.policy.agreement import promises_of
-from exchange.policy.agreement_text import parse_agreement_text
-from exchange.policy.codec import decode_agreement, decode_view
 from exchange.policy.model import Tlp
-from exchange.policy.terms import AgreementStatus
-from exchange.receipts.codec import decode_agreement_text
-from exchange.receipts.model import AgreementText
-from exchange.runtime.logs import get_logger
-from nodes.agreements import VIEW_BYTES, Agreements
 from nodes.core import Core
 from nodes.prekeys import DAY_MS, KEEP_MS
-from nodes.publishing import Publishing
 from nodes.relay_client import RelayClient
-from nodes.store.rows import KeptAgreement
 from nodes.v1 import node_service_pb2 as pb
 
 EXPIRES_SOON_MS = 30 * DAY_MS
 
 
 class PartnerMethods:
-    """Partners, agreements and keys, as NodeService has them."""
+    """Partners and keys, as NodeService has them."""
 
-    def __init__(self, core: Core, agreements: Agreements, publishing: Publishing, relay: RelayClient) -> None:
+    def __init__(self, core: Core, relay: RelayClient) -> None:
         """Call these use cases."""
         self._core = core
-        self._agreements = agreements
-        self._publishing = publishing
         self._relay = relay
-        self._log = get_logger(__name__)
 
     # -- partners ------------------------------------------------------------------------------------------------------
 
@@ -67,56 +51,6 @@ class PartnerMethods:
             admitted_at=0 if record.admitted_at is None else record.admitted_at + 1,
             self=record.party == core.me,
         )
-
-    # -- agreements ----------------------------------------------------------------------------------------------------
-
-    async def list_agreements(self) -> pb.ListAgreementsResponse:
-        """List this party's agreements, by title."""
-        found = [self._agreement(kept) for kept in await self._agreements.all()]
-        return pb.ListAgreementsResponse(agreements=sorted(found, key=lambda each: (each.title, each.version)))
-
-    async def import_agreement(self, request: pb.ImportAgreementRequest) -> pb.ImportAgreementResponse:
-        """Take in an agreement, pass it on, and publish it when it is complete."""
-        taken = await self._agreements.take(decode_agreement_text(request.agreement))
-        await self._publishing.pass_on(taken)
-        try:
-            await self._publishing.publish_complete()
-        except ExchangeError as error:
-            self._log.info("agreement.publish-later", reason=error.reason)
-        kept = next(each for each in await self._agreements.all() if each.commitment == taken.kept.commitment)
-        return pb.ImportAgreementResponse(agreement=self._agreement(kept))
-
-    def _agreement(self, kept: KeptAgreement) -> pb.AgreementSummary:
-        signed = decode_signed(kept.view, limit=VIEW_BYTES, what="a stored view")
-        view = decode_view(signed.payload)
-        missing = self._agreements.missing(signed, view.parties)
-        made = pb.AgreementSummary(
-            id=kept.agreement_id.hex(),
-            version=kept.version,
-            title=kept.agreement_id.hex()[:12],
-            parties=view.parties,
-            status=self._status(kept, missing, view.valid_until_ms),
-            missing=missing,
-            valid_from_ms=view.valid_from_ms,
-            valid_until_ms=view.valid_until_ms,
-            commitment=kept.commitment.hex(),
-        )
-        if kept.text:
-            text: AgreementText = decode_agreement_text(kept.text)
-            agreement = decode_agreement(text.agreement.payload)
-            made.title = parse_agreement_text(agreement.text).title
-            made.text = agreement.text
-            made.promises.extend(promises_of(agreement))
-        return made
-
-    def _status(self, kept: KeptAgreement, missing: Sequence[str], valid_until_ms: int) -> str:
-        directory = self._core.trust.now.directory
-        status = directory.agreement_status(kept.commitment, at_size=directory.size)
-        if status is None:
-            return "collecting" if missing else "complete"
-        if 0 < valid_until_ms <= self._core.clock():
-            return "lapsed"
-        return AgreementStatus(status).word
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 

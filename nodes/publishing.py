@@ -12,6 +12,7 @@ from functools import partial
 
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.padme import padme
+from exchange.directory.state import Status
 from exchange.envelope.model import Lane
 from exchange.errors import ExchangeError
 from exchange.limits import CONTROL_BODY_BYTES, KIB
@@ -42,10 +43,15 @@ class Publishing:
         self._log = get_logger(__name__)
 
     async def pass_on(self, taken: Taken) -> tuple[PartyId, ...]:
-        """Send an agreement with its signatures to its other parties; return whom it goes to."""
-        core = self._core
-        others = tuple(party for party in taken.file.view.parties if party != core.me)
-        if not taken.changed or not others:
+        """Send an agreement with its signatures to its other founders, and once it is complete to those who may accede.
+
+        Returns whom it goes to. Where anyone may accede, it goes by hand to whom the parties want to have it.
+        """
+        core, view = self._core, taken.file.view
+        members = [record.party for record in core.trust.now.directory.parties() if record.status is Status.ADMITTED]
+        invited = [party for party in view.may_accede if party in members and not taken.missing]
+        others = tuple(party for party in (*view.parties, *invited) if party != core.me)
+        if not taken.changed or not others or core.me not in view.parties:
             return ()
         payload = encode_agreement_text(taken.file.signed)
         if padme(len(payload) + OVERHEAD_BYTES) > CONTROL_BODY_BYTES:

@@ -62,6 +62,9 @@ MAY: dict[str, frozenset[Role]] = {
     "ListPartners": ALL,
     "ListAgreements": ALL,
     "ImportAgreement": OFFICERS,
+    "ExportAgreement": ALL,
+    "ChangeAgreement": OFFICERS,
+    "AcknowledgeAgreement": OFFICERS,
     "ListKeys": ALL,
     "VerifyLog": WATCHERS,
     # communities

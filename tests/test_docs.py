@@ -92,7 +92,7 @@ def test_commands_of_the_design_exist() -> None:
         "node": "init join serve status doctor",
         "report": "new check who-gets push list show trace correct retract",
         "partner": "list show fingerprint suspend expel publish",
-        "agreement": "draft check sign list show",
+        "agreement": "draft check sign list show accede suspend resume terminate acknowledge",
         "community": "create add remove end list show",
         "operator": "init add list revoke login logout audit",
         "sensor": "add list revoke",

@@ -32,6 +32,8 @@ CONTROL_TYPES = frozenset(
         "community-membership",
         "consent-request",
         "consent-grant",
+        "notice-delivery",
+        "notice-acknowledgement",
     }
 )
 """Payload type names that a control envelope may carry."""

@@ -13,6 +13,8 @@ from exchange.errors import MalformedInput, TooLarge
 from exchange.receipts.model import (
     AgreementText,
     DecisionRecord,
+    NoticeAcknowledgement,
+    NoticeDelivery,
     Promise,
     ReceiptBatch,
     ReceiptLine,
@@ -24,6 +26,7 @@ from exchange.receipts.model import (
     StreamHead,
     StreamTail,
 )
+from exchange.v1 import agreement_change_pb2
 from exchange.v1 import receipt_pb2 as pb
 from exchange.wire import serialise, strict_parse
 
@@ -39,6 +42,9 @@ RETRACTION_BYTES = 10 << 10
 STREAM_HEAD_BYTES = 60 << 10
 AGREEMENT_TEXT_BYTES = 1 << 20
 """Holds a text of 256 KiB and the roots' signatures on it. As a control envelope it is held to 64 KiB besides."""
+
+NOTICE_DELIVERY_BYTES = 16 << 10
+ACKNOWLEDGEMENT_BYTES = 512
 
 _PADDING_OVERHEAD = 3  # tag, and two bytes of length: there are always 128 to 16,383 bytes of padding
 
@@ -280,7 +286,49 @@ def decode_agreement_text(data: bytes) -> AgreementText:
     )
 
 
-def _from(message: pb.ReceiptBatch | pb.StreamHead) -> str:
+def encode_notice_delivery(delivery: NoticeDelivery) -> bytes:
+    """Return the payload of a `notice-delivery`."""
+    message = agreement_change_pb2.NoticeDelivery(notice=signed_to_proto(delivery.notice))
+    return _within(NOTICE_DELIVERY_BYTES, serialise(message), "a notice")
+
+
+def decode_notice_delivery(data: bytes) -> NoticeDelivery:
+    """Return the notice of a payload; its signature is not checked here."""
+    message = strict_parse(
+        agreement_change_pb2.NoticeDelivery, data, limit=NOTICE_DELIVERY_BYTES, what="a notice on its way"
+    )
+    return NoticeDelivery(signed_from_proto(message.notice, what="a notice"))
+
+
+def encode_acknowledgement(acknowledgement: NoticeAcknowledgement) -> bytes:
+    """Return the payload of a `notice-acknowledgement`."""
+    message = agreement_change_pb2.NoticeAcknowledgement(
+        exchange=acknowledgement.exchange,
+        to=acknowledgement.to_party,
+        notice_sha256=acknowledgement.notice_sha256,
+        at_ms=acknowledgement.at_ms,
+        salt=acknowledgement.salt,
+    )
+    setattr(message, "from", acknowledgement.from_party)
+    return serialise(message)
+
+
+def decode_acknowledgement(data: bytes) -> NoticeAcknowledgement:
+    """Return the acknowledgement of a payload."""
+    message = strict_parse(
+        agreement_change_pb2.NoticeAcknowledgement, data, limit=ACKNOWLEDGEMENT_BYTES, what="an acknowledgement"
+    )
+    return NoticeAcknowledgement(
+        exchange=message.exchange,
+        from_party=_from(message),
+        to_party=message.to,
+        notice_sha256=message.notice_sha256,
+        at_ms=message.at_ms,
+        salt=message.salt,
+    )
+
+
+def _from(message: pb.ReceiptBatch | pb.StreamHead | agreement_change_pb2.NoticeAcknowledgement) -> str:
     return str(getattr(message, "from"))
 
 

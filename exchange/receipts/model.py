@@ -285,3 +285,33 @@ class AgreementText:
     agreement: Signed
     view: Signed
     """Its EnforcementView, signed by the same roots."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeDelivery:
+    """A party's notice on an agreement on its way to the other parties; who signed the notice is not verified."""
+
+    notice: Signed
+    """An AgreementNotice (exchange/policy/changes), signed by a party root."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeAcknowledgement:
+    """An operator of another party has taken note of a notice."""
+
+    exchange: str
+    from_party: str
+    """Who acknowledges; `from` in the proto."""
+    to_party: str
+    """Whose notice it is; `to` in the proto."""
+    notice_sha256: bytes
+    """Of the AgreementNotice payload."""
+    at_ms: int
+    salt: bytes
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_frame(self.exchange, self.salt)
+        check_parties(self.from_party, self.to_party)
+        check_hash(self.notice_sha256, "the hash of the notice")
+        check_time(self.at_ms, "the time of the acknowledgement")

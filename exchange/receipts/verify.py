@@ -16,8 +16,10 @@ from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_sign
 from exchange.errors import BadProof, VerificationFailed
 from exchange.merkle import leaf_hash, verify_inclusion
 from exchange.receipts.codec import (
+    decode_acknowledgement,
     decode_agreement_text,
     decode_decisions,
+    decode_notice_delivery,
     decode_promise,
     decode_receipts,
     decode_refusal,
@@ -27,6 +29,8 @@ from exchange.receipts.codec import (
 from exchange.receipts.model import (
     AgreementText,
     DecisionRecord,
+    NoticeAcknowledgement,
+    NoticeDelivery,
     Promise,
     ReceiptBatch,
     Refusal,
@@ -41,12 +45,16 @@ RECEIPTS = "receipts"
 RETRACTION = "retraction"
 STREAM_HEAD = "stream-head"
 AGREEMENT_TEXT = "agreement-text"
+NOTICE_DELIVERY = "notice-delivery"
+NOTICE_ACKNOWLEDGEMENT = "notice-acknowledgement"
 
 # Layout of an entry of the traffic log (exchange/tlog/entry.py, which this package may not import).
 _ENTRY_BYTES = 41
 _ENVELOPE_ENTRY = 1
 
-_Framed = TypeVar("_Framed", Promise, Refusal, DecisionRecord, ReceiptBatch, Retraction, StreamHead)
+_Framed = TypeVar(
+    "_Framed", Promise, Refusal, DecisionRecord, ReceiptBatch, Retraction, StreamHead, NoticeAcknowledgement
+)
 
 
 def open_promise(signed: Signed, promise_key: PublicKey, exchange: str, seen: VerifiedRoots | None = None) -> Promise:
@@ -125,6 +133,32 @@ def open_agreement_text(
     """
     payload = verify_signed(signed, lookup, expected_type=AGREEMENT_TEXT, context=exchange, seen=seen)
     return decode_agreement_text(payload)
+
+
+def open_notice_delivery(
+    signed: Signed, lookup: KeyLookup, *, exchange: str, seen: VerifiedRoots | None = None
+) -> NoticeDelivery:
+    """Return the notice that a party sent on; whose root signed it is for the caller to check.
+
+    Raises as `open_promise`.
+    """
+    payload = verify_signed(signed, lookup, expected_type=NOTICE_DELIVERY, context=exchange, seen=seen)
+    return decode_notice_delivery(payload)
+
+
+def open_acknowledgement(
+    signed: Signed,
+    lookup: KeyLookup,
+    *,
+    exchange: str,
+    from_party: str,
+    to_party: str,
+    seen: VerifiedRoots | None = None,
+) -> NoticeAcknowledgement:
+    """Return the acknowledgement that `from_party` signed for `to_party`; `lookup`, errors as for `open_receipts`."""
+    found = _open(signed, lookup, NOTICE_ACKNOWLEDGEMENT, decode_acknowledgement, exchange=exchange, seen=seen)
+    _expect(found.from_party == from_party and found.to_party == to_party, "the acknowledgement is between others")
+    return found
 
 
 def check_promise_for(promise: Promise, envelope_hash: bytes) -> None:

@@ -3,6 +3,7 @@
 An agreement is a text that people read. Signing shows what it permits, clause by clause, and what only people can keep.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +16,18 @@ from exchange.policy.agreement import payload_sha256, promises_in
 from exchange.policy.agreement_diff import difference
 from exchange.policy.agreement_lint import lint
 from exchange.policy.agreement_text import AgreementTerms, draft_agreement_text, parse_agreement_text
-from exchange.receipts.codec import encode_agreement_text
+from exchange.receipts.codec import decode_agreement_text, encode_agreement_text
 from exchange.runtime.clock import now_ms
 from exchange.runtime.secrets import read_passphrase
 from nodes import agreement_file as files
 from nodes import config
+from nodes.admin import agreement_changes as changes
 from nodes.admin import output
+from nodes.admin.agreement_names import known_agreements, named
 from nodes.admin.agreement_views import (
     difference_json,
     show_differences,
+    show_standing,
     show_terms,
     show_warnings,
     warning_json,
@@ -33,14 +37,11 @@ from nodes.admin.plain import plain
 from nodes.node_client import connect
 from nodes.reportfile import naming, read_bounded
 from nodes.root_home import open_root
-from nodes.v1 import node_service_pb2 as pb
+from nodes.v1 import agreements_pb2 as pb
 
 app = typer.Typer(help="Draft, check, sign and follow agreements.", no_args_is_help=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Agreement text (YAML) or signed file.")]
-ID_LEAST = 6
-"""So many digits of an id name an agreement."""
-
 YEAR_MS = 365 * 24 * 60 * 60 * 1000
 
 
@@ -248,11 +249,11 @@ def _deliver(signed: files.AgreementFile, home: Path, out: Path | None, *, hand_
 
 @app.command("list")
 def list_agreements(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
-    """List the agreements to which this node's party is a party.
+    """List the agreements to which this node's party is a party, and those that it may accede to.
 
     Example: concord agreement list
     """
-    found = _agreements(home)
+    found = known_agreements(home)
     if as_json:
         output.as_json([plain(summary) for summary in found])
         return
@@ -268,41 +269,61 @@ def list_agreements(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> Non
         for summary in found
     ]
     output.table(("agreement", "version", "status", "parties", "until", "title"), rows, empty="no agreements yet")
+    waiting = [summary for summary in found if any(event.acknowledge for event in summary.events)]
+    for summary in waiting:
+        output.say(f"a notice waits: concord agreement acknowledge {output.short(summary.id)}")
 
 
 @app.command()
 def show(
     agreement: Annotated[str, typer.Argument(metavar="ID", help="Id or the beginning of it, or the title.")],
     home: NodeHome = DEFAULT_HOME,
+    version: Annotated[int, typer.Option(min=0, help="Version; the newest when left out.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the signed file here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show one agreement: its standing, what it permits, what only people can keep, and its text.
+    """Show one agreement: its standing, what it permits, what only people can keep, and what changed since.
 
     Example: concord agreement show 3f9a1c
     """
-    begins = agreement.lower() if len(agreement) >= ID_LEAST else None
-    found = [a for a in _agreements(home) if a.title == agreement or (begins and a.id.startswith(begins))]
-    if len({a.id for a in found}) > 1:
-        raise Conflict(f"{agreement[:80]!r} names several agreements", hint="give more of the id")
+    known = known_agreements(home)
+    found = [each for each in named(known, agreement) if version in (0, each.version)]
     if not found:
-        raise NotFound(f"no agreement {agreement[:80]!r}", hint="concord agreement list")
-    summary = max(found, key=lambda a: a.version)
+        raise NotFound(f"no version {version} of {agreement[:80]!r}", hint="concord agreement list")
+    summary = max(found, key=lambda each: each.version)
+    if out is not None:
+        with connect(home) as node:
+            answer = node.ExportAgreement(pb.ExportAgreementRequest(commitment=summary.commitment))
+        text = files.written(files.understood(decode_agreement_text(answer.agreement)))
+        out.write_text(text, encoding="ascii")
+        output.data(str(out))
+        return
     if as_json:
         output.as_json(plain(summary))
         return
-    output.fields(
-        {
-            "agreement": summary.id,
-            "status": summary.status,
-            "commitment": summary.commitment,
-            **({"still to sign": ", ".join(summary.missing)} if summary.missing else {}),
-        }
-    )
+    show_standing(summary)
     if summary.text:
-        show_terms(parse_agreement_text(summary.text))
+        terms = parse_agreement_text(summary.text)
+        show_terms(terms)
+        _show_what_changed(summary, terms, known)
         output.data("\n" + output.printable(summary.text.decode()).rstrip())
 
 
-def _agreements(home: Path) -> list[pb.AgreementSummary]:
-    with connect(home) as node:
-        return list(node.ListAgreements(pb.ListAgreementsRequest()).agreements)
+def _show_what_changed(
+    summary: pb.AgreementSummary, terms: AgreementTerms, known: Sequence[pb.AgreementSummary]
+) -> None:
+    """Show the difference to the proposal that a text answers, or to the version before, where these are known."""
+    for digest, said in ((summary.counters_sha256, "the proposal that it answers"), (summary.previous_sha256, "")):
+        for other in known:
+            if digest and other.payload_sha256 == digest and other.text:
+                against = said or f"version {other.version}"
+                output.data("")
+                show_differences(difference(parse_agreement_text(other.text), terms), against=against)
+                return
+
+
+app.command()(changes.accede)
+app.command()(changes.suspend)
+app.command()(changes.resume)
+app.command()(changes.terminate)
+app.command()(changes.acknowledge)

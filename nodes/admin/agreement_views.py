@@ -11,6 +11,39 @@ from exchange.policy.agreement_lint import LintWarning
 from exchange.policy.agreement_text import AgreementTerms
 from exchange.policy.breadth import Effect
 from nodes.admin import output
+from nodes.v1 import agreements_pb2 as pb
+
+
+def show_standing(summary: pb.AgreementSummary) -> None:
+    """Show how an agreement stands, and what became of it after its signatures."""
+    output.fields(
+        {
+            "agreement": summary.id,
+            "status": summary.status,
+            "in force for": ", ".join(summary.parties) or "nobody",
+            **({"suspended by": ", ".join(summary.suspended)} if summary.suspended else {}),
+            **({"left by": ", ".join(summary.left)} if summary.left else {}),
+            **({"still to sign": ", ".join(summary.missing)} if summary.missing else {}),
+            "commitment": summary.stands,
+        }
+    )
+    if summary.events:
+        output.data("")
+        columns = ("when", "party", "said", "counts", "acknowledged by", "waiting for", "why")
+        output.table(columns, [_event(event) for event in summary.events])
+    output.data("")
+
+
+def _event(event: pb.AgreementEvent) -> tuple[str, ...]:
+    return (
+        output.when(event.at_ms),
+        event.party,
+        event.action,
+        "yes" if event.counts else "not yet",
+        ", ".join(event.acknowledged) or "-",
+        "you" if event.acknowledge else ", ".join(event.waiting) or "-",
+        event.text or "-",
+    )
 
 
 def show_terms(terms: AgreementTerms) -> None:

@@ -15,7 +15,7 @@ from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
 from nodes.admin.plain import plain
 from nodes.node_client import connect
-from nodes.v1 import community_pb2, node_service_pb2
+from nodes.v1 import agreements_pb2, community_pb2
 
 app = typer.Typer(help="Groups with epochs and a roster that few may see.", no_args_is_help=True)
 
@@ -69,7 +69,7 @@ def create(
         history_from_ms=from_ms,
     )
     with connect(home) as node:
-        agreements = node.ListAgreements(node_service_pb2.ListAgreementsRequest()).agreements
+        agreements = node.ListAgreements(agreements_pb2.ListAgreementsRequest()).agreements
         request.agreement = _agreement(agreements, agreement)
         made = node.CreateCommunity(request).community
     _tell(made, as_json=as_json)
@@ -224,7 +224,7 @@ def _date(text: str, option: str) -> int:
         raise typer.BadParameter(f"{text!r} is not a time, as in 2026-01-31T12:00:00Z", param_hint=option) from error
 
 
-def _agreement(agreements: Sequence[node_service_pb2.AgreementSummary], text: str) -> str:
+def _agreement(agreements: Sequence[agreements_pb2.AgreementSummary], text: str) -> str:
     begins = text.lower() if len(text) >= ID_LEAST else None
     found = {each.id for each in agreements if each.title == text or (begins and each.id.startswith(begins))}
     if len(found) > 1:

@@ -12,6 +12,7 @@ from nodes.demo.processes import Processes
 from nodes.demo.stage import Stage
 from nodes.node_client import connect
 from nodes.stix import read_report, without_audience
+from nodes.v1 import agreements_pb2
 from nodes.v1 import node_service_pb2 as pb
 
 WAIT_S = 20.0
@@ -165,7 +166,7 @@ def until_in_force(exchange: Exchange) -> None:
 
 def _in_force(exchange: Exchange, party: str) -> set[str]:
     with connect(exchange.home.node(party)) as node:
-        agreements = node.ListAgreements(pb.ListAgreementsRequest()).agreements
+        agreements = node.ListAgreements(agreements_pb2.ListAgreementsRequest()).agreements
     return {agreement.title for agreement in agreements if agreement.status == "active"}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from nodes.store import tables
 from nodes.store.rows import ANNOUNCED, KeptAgreement, KeptChange
@@ -40,12 +40,20 @@ def announce(connection: Connection, change: KeptChange) -> bool:
     return True
 
 
-def place_changes(connection: Connection, changes: Sequence[KeptChange]) -> None:
-    """Keep changes at the places that the directory gives them; what was announced or acknowledged stays so."""
+def place_changes(connection: Connection, changes: Sequence[KeptChange]) -> list[KeptChange]:
+    """Keep changes at the places that the directory gives them and return those that were not announced here before.
+
+    What was announced or acknowledged stays so.
+    """
+    new = [change for change in changes if announce(connection, change)]
     for change in changes:
-        if not announce(connection, change):
-            wanted = update(agreement_change).where(_change.hash == change.hash)
-            connection.execute(wanted.values(place=change.place))
+        connection.execute(update(agreement_change).where(_change.hash == change.hash).values(place=change.place))
+    return new
+
+
+def drop_change(connection: Connection, hash_: bytes) -> None:
+    """Forget a change that the directory will never show."""
+    connection.execute(delete(agreement_change).where(_change.hash == hash_, _change.place == ANNOUNCED))
 
 
 def change_of(connection: Connection, hash_: bytes) -> KeptChange | None:

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from nodes.v1 import agreements_pb2 as nodes_dot_v1_dot_agreements__pb2
 from nodes.v1 import community_pb2 as nodes_dot_v1_dot_community__pb2
 from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
@@ -86,13 +87,28 @@ class NodeServiceStub:
                 _registered_method=True)
         self.ListAgreements = channel.unary_unary(
                 '/nodes.v1.NodeService/ListAgreements',
-                request_serializer=nodes_dot_v1_dot_node__service__pb2.ListAgreementsRequest.SerializeToString,
-                response_deserializer=nodes_dot_v1_dot_node__service__pb2.ListAgreementsResponse.FromString,
+                request_serializer=nodes_dot_v1_dot_agreements__pb2.ListAgreementsRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_agreements__pb2.ListAgreementsResponse.FromString,
                 _registered_method=True)
         self.ImportAgreement = channel.unary_unary(
                 '/nodes.v1.NodeService/ImportAgreement',
-                request_serializer=nodes_dot_v1_dot_node__service__pb2.ImportAgreementRequest.SerializeToString,
-                response_deserializer=nodes_dot_v1_dot_node__service__pb2.ImportAgreementResponse.FromString,
+                request_serializer=nodes_dot_v1_dot_agreements__pb2.ImportAgreementRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_agreements__pb2.ImportAgreementResponse.FromString,
+                _registered_method=True)
+        self.ExportAgreement = channel.unary_unary(
+                '/nodes.v1.NodeService/ExportAgreement',
+                request_serializer=nodes_dot_v1_dot_agreements__pb2.ExportAgreementRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_agreements__pb2.ExportAgreementResponse.FromString,
+                _registered_method=True)
+        self.ChangeAgreement = channel.unary_unary(
+                '/nodes.v1.NodeService/ChangeAgreement',
+                request_serializer=nodes_dot_v1_dot_agreements__pb2.ChangeAgreementRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_agreements__pb2.ChangeAgreementResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeAgreement = channel.unary_unary(
+                '/nodes.v1.NodeService/AcknowledgeAgreement',
+                request_serializer=nodes_dot_v1_dot_agreements__pb2.AcknowledgeAgreementRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_agreements__pb2.AcknowledgeAgreementResponse.FromString,
                 _registered_method=True)
         self.CreateCommunity = channel.unary_unary(
                 '/nodes.v1.NodeService/CreateCommunity',
@@ -287,6 +303,27 @@ class NodeServiceServicer:
 
     def ImportAgreement(self, request, context):
         """Take in an agreement with the signatures that it has; pass it on, and publish it when complete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportAgreement(self, request, context):
+        """The signed file of an agreement that is known here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeAgreement(self, request, context):
+        """Take in an accession or a notice that this party's root signed, and tell the relay and the other parties.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeAgreement(self, request, context):
+        """Take note of what other parties gave notice of; they are told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -510,13 +547,28 @@ def add_NodeServiceServicer_to_server(servicer, server):
             ),
             'ListAgreements': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAgreements,
-                    request_deserializer=nodes_dot_v1_dot_node__service__pb2.ListAgreementsRequest.FromString,
-                    response_serializer=nodes_dot_v1_dot_node__service__pb2.ListAgreementsResponse.SerializeToString,
+                    request_deserializer=nodes_dot_v1_dot_agreements__pb2.ListAgreementsRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_agreements__pb2.ListAgreementsResponse.SerializeToString,
             ),
             'ImportAgreement': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportAgreement,
-                    request_deserializer=nodes_dot_v1_dot_node__service__pb2.ImportAgreementRequest.FromString,
-                    response_serializer=nodes_dot_v1_dot_node__service__pb2.ImportAgreementResponse.SerializeToString,
+                    request_deserializer=nodes_dot_v1_dot_agreements__pb2.ImportAgreementRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_agreements__pb2.ImportAgreementResponse.SerializeToString,
+            ),
+            'ExportAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportAgreement,
+                    request_deserializer=nodes_dot_v1_dot_agreements__pb2.ExportAgreementRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_agreements__pb2.ExportAgreementResponse.SerializeToString,
+            ),
+            'ChangeAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeAgreement,
+                    request_deserializer=nodes_dot_v1_dot_agreements__pb2.ChangeAgreementRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_agreements__pb2.ChangeAgreementResponse.SerializeToString,
+            ),
+            'AcknowledgeAgreement': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeAgreement,
+                    request_deserializer=nodes_dot_v1_dot_agreements__pb2.AcknowledgeAgreementRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_agreements__pb2.AcknowledgeAgreementResponse.SerializeToString,
             ),
             'CreateCommunity': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCommunity,
@@ -903,8 +955,8 @@ class NodeService:
             request,
             target,
             '/nodes.v1.NodeService/ListAgreements',
-            nodes_dot_v1_dot_node__service__pb2.ListAgreementsRequest.SerializeToString,
-            nodes_dot_v1_dot_node__service__pb2.ListAgreementsResponse.FromString,
+            nodes_dot_v1_dot_agreements__pb2.ListAgreementsRequest.SerializeToString,
+            nodes_dot_v1_dot_agreements__pb2.ListAgreementsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -930,8 +982,89 @@ class NodeService:
             request,
             target,
             '/nodes.v1.NodeService/ImportAgreement',
-            nodes_dot_v1_dot_node__service__pb2.ImportAgreementRequest.SerializeToString,
-            nodes_dot_v1_dot_node__service__pb2.ImportAgreementResponse.FromString,
+            nodes_dot_v1_dot_agreements__pb2.ImportAgreementRequest.SerializeToString,
+            nodes_dot_v1_dot_agreements__pb2.ImportAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ExportAgreement',
+            nodes_dot_v1_dot_agreements__pb2.ExportAgreementRequest.SerializeToString,
+            nodes_dot_v1_dot_agreements__pb2.ExportAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ChangeAgreement',
+            nodes_dot_v1_dot_agreements__pb2.ChangeAgreementRequest.SerializeToString,
+            nodes_dot_v1_dot_agreements__pb2.ChangeAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/AcknowledgeAgreement',
+            nodes_dot_v1_dot_agreements__pb2.AcknowledgeAgreementRequest.SerializeToString,
+            nodes_dot_v1_dot_agreements__pb2.AcknowledgeAgreementResponse.FromString,
             options,
             channel_credentials,
             insecure,

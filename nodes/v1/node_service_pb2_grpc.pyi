@@ -5,6 +5,7 @@ What the CLI, sensors and the console ask of a node. Specification: docs/spec/no
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from nodes.v1 import agreements_pb2 as _agreements_pb2
 from nodes.v1 import community_pb2 as _community_pb2
 from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
@@ -55,10 +56,16 @@ class NodeServiceStub:
     """Withdraw a report that this node originated."""
     ListPartners: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ListPartnersRequest, _node_service_pb2.ListPartnersResponse]
     """Partners as the directory knows them."""
-    ListAgreements: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ListAgreementsRequest, _node_service_pb2.ListAgreementsResponse]
+    ListAgreements: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.ListAgreementsRequest, _agreements_pb2.ListAgreementsResponse]
     """Agreements to which this node is a party."""
-    ImportAgreement: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ImportAgreementRequest, _node_service_pb2.ImportAgreementResponse]
+    ImportAgreement: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.ImportAgreementRequest, _agreements_pb2.ImportAgreementResponse]
     """Take in an agreement with the signatures that it has; pass it on, and publish it when complete."""
+    ExportAgreement: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.ExportAgreementRequest, _agreements_pb2.ExportAgreementResponse]
+    """The signed file of an agreement that is known here."""
+    ChangeAgreement: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.ChangeAgreementRequest, _agreements_pb2.ChangeAgreementResponse]
+    """Take in an accession or a notice that this party's root signed, and tell the relay and the other parties."""
+    AcknowledgeAgreement: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.AcknowledgeAgreementRequest, _agreements_pb2.AcknowledgeAgreementResponse]
+    """Take note of what other parties gave notice of; they are told."""
     CreateCommunity: _grpc.UnaryUnaryMultiCallable[_community_pb2.CreateCommunityRequest, _community_pb2.CreateCommunityResponse]
     """-- communities --
     Make a community that this party owns.
@@ -140,10 +147,16 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Withdraw a report that this node originated."""
     ListPartners: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ListPartnersRequest, _node_service_pb2.ListPartnersResponse]  # type: ignore[assignment]
     """Partners as the directory knows them."""
-    ListAgreements: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ListAgreementsRequest, _node_service_pb2.ListAgreementsResponse]  # type: ignore[assignment]
+    ListAgreements: _aio.UnaryUnaryMultiCallable[_agreements_pb2.ListAgreementsRequest, _agreements_pb2.ListAgreementsResponse]  # type: ignore[assignment]
     """Agreements to which this node is a party."""
-    ImportAgreement: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ImportAgreementRequest, _node_service_pb2.ImportAgreementResponse]  # type: ignore[assignment]
+    ImportAgreement: _aio.UnaryUnaryMultiCallable[_agreements_pb2.ImportAgreementRequest, _agreements_pb2.ImportAgreementResponse]  # type: ignore[assignment]
     """Take in an agreement with the signatures that it has; pass it on, and publish it when complete."""
+    ExportAgreement: _aio.UnaryUnaryMultiCallable[_agreements_pb2.ExportAgreementRequest, _agreements_pb2.ExportAgreementResponse]  # type: ignore[assignment]
+    """The signed file of an agreement that is known here."""
+    ChangeAgreement: _aio.UnaryUnaryMultiCallable[_agreements_pb2.ChangeAgreementRequest, _agreements_pb2.ChangeAgreementResponse]  # type: ignore[assignment]
+    """Take in an accession or a notice that this party's root signed, and tell the relay and the other parties."""
+    AcknowledgeAgreement: _aio.UnaryUnaryMultiCallable[_agreements_pb2.AcknowledgeAgreementRequest, _agreements_pb2.AcknowledgeAgreementResponse]  # type: ignore[assignment]
+    """Take note of what other parties gave notice of; they are told."""
     CreateCommunity: _aio.UnaryUnaryMultiCallable[_community_pb2.CreateCommunityRequest, _community_pb2.CreateCommunityResponse]  # type: ignore[assignment]
     """-- communities --
     Make a community that this party owns.
@@ -280,18 +293,42 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListAgreements(
         self,
-        request: _node_service_pb2.ListAgreementsRequest,
+        request: _agreements_pb2.ListAgreementsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_node_service_pb2.ListAgreementsResponse, _abc.Awaitable[_node_service_pb2.ListAgreementsResponse]]:
+    ) -> _typing.Union[_agreements_pb2.ListAgreementsResponse, _abc.Awaitable[_agreements_pb2.ListAgreementsResponse]]:
         """Agreements to which this node is a party."""
 
     @_abc_1.abstractmethod
     def ImportAgreement(
         self,
-        request: _node_service_pb2.ImportAgreementRequest,
+        request: _agreements_pb2.ImportAgreementRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_node_service_pb2.ImportAgreementResponse, _abc.Awaitable[_node_service_pb2.ImportAgreementResponse]]:
+    ) -> _typing.Union[_agreements_pb2.ImportAgreementResponse, _abc.Awaitable[_agreements_pb2.ImportAgreementResponse]]:
         """Take in an agreement with the signatures that it has; pass it on, and publish it when complete."""
+
+    @_abc_1.abstractmethod
+    def ExportAgreement(
+        self,
+        request: _agreements_pb2.ExportAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agreements_pb2.ExportAgreementResponse, _abc.Awaitable[_agreements_pb2.ExportAgreementResponse]]:
+        """The signed file of an agreement that is known here."""
+
+    @_abc_1.abstractmethod
+    def ChangeAgreement(
+        self,
+        request: _agreements_pb2.ChangeAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agreements_pb2.ChangeAgreementResponse, _abc.Awaitable[_agreements_pb2.ChangeAgreementResponse]]:
+        """Take in an accession or a notice that this party's root signed, and tell the relay and the other parties."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeAgreement(
+        self,
+        request: _agreements_pb2.AcknowledgeAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agreements_pb2.AcknowledgeAgreementResponse, _abc.Awaitable[_agreements_pb2.AcknowledgeAgreementResponse]]:
+        """Take note of what other parties gave notice of; they are told."""
 
     @_abc_1.abstractmethod
     def CreateCommunity(

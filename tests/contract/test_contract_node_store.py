@@ -19,6 +19,8 @@ from nodes.app import MIGRATIONS
 from nodes.store import agreements, alarms, receiving, reports, sending, trust
 from nodes.store.columns import metadata
 from nodes.store.rows import (
+    ACCESSION,
+    ANNOUNCED,
     Addressee,
     Alarm,
     Came,
@@ -29,6 +31,7 @@ from nodes.store.rows import (
     HeardStream,
     ItemState,
     KeptAgreement,
+    KeptChange,
     KeptPromise,
     Outgoing,
     OwnBundle,
@@ -477,3 +480,46 @@ def test_an_alarm_is_raised_once_until_it_is_closed(database: Database) -> None:
     raised.append(database.write_now(lambda c: alarms.raise_alarm(c, alarm)))
     assert raised == [True, False, True]
     assert [each.text for each in database.read_now(alarms.open_alarms)] == [alarm.text]
+
+
+def a_change(place: int = ANNOUNCED, *, key: str = "change", action: int = 1, at_ms: int = NOW) -> KeptChange:
+    """Return a notice of XV on an agreement."""
+    return KeptChange(name(key), name("commitment"), place, "XV", action, at_ms, NOW, 0, b"signed")
+
+
+def test_a_change_is_kept_once_and_gets_its_place_when_the_directory_shows_it(database: Database) -> None:
+    heard, other = a_change(), a_change(1, key="other", action=ACCESSION)
+
+    def store(connection: Connection) -> None:
+        assert agreements.announce(connection, heard)
+        assert not agreements.announce(connection, replace(heard, statement=b"another"))
+
+    database.write_now(store)
+    assert database.read_now(lambda c: agreements.announced_by(c, "XV")) == [heard]
+    assert database.read_now(lambda c: agreements.announced_by(c, "XA")) == []
+    database.write_now(lambda c: agreements.acknowledge(c, heard.hash, NOW + 1))
+    placed = [replace(heard, place=0), other]
+    assert database.write_now(lambda c: agreements.place_changes(c, placed)) == [other]
+    kept = replace(heard, place=0, acknowledged_ms=NOW + 1)
+    assert database.read_now(agreements.changes) == [kept, other]
+    assert database.read_now(lambda c: agreements.announced_by(c, "XV")) == []
+    database.write_now(lambda c: agreements.acknowledge(c, heard.hash, NOW + 9))
+    database.write_now(lambda c: agreements.drop_change(c, heard.hash))
+    assert database.read_now(lambda c: agreements.change_of(c, heard.hash)) == kept, "the first time counts"
+    assert database.read_now(lambda c: agreements.change_of(c, name("nobody"))) is None
+
+
+def test_a_change_that_the_relay_refused_is_forgotten(database: Database) -> None:
+    database.write_now(lambda c: agreements.announce(c, a_change()))
+    database.write_now(lambda c: agreements.drop_change(c, a_change().hash))
+    assert database.read_now(agreements.changes) == []
+
+
+def test_an_acknowledgement_is_kept_as_it_came_first(database: Database) -> None:
+    for at_ms in (NOW, NOW + 1):
+        database.write_now(
+            lambda c, at=at_ms: agreements.add_acknowledgement(  # type: ignore[misc]
+                c, notice=name("change"), party="XV", at_ms=at, statement=b"signed"
+            )
+        )
+    assert database.read_now(agreements.acknowledgements) == {(name("change"), "XV"): NOW}

@@ -12,10 +12,10 @@ from exchange.receipts.codec import encode_agreement_text
 from exchange.receipts.model import AgreementText
 from exchange.runtime.clock import now_ms
 from nodes.agreement_file import AgreementFile, first_signature, next_signature
+from nodes.agreement_service import AgreementMethods
 from nodes.agreements import Agreements
 from nodes.app import Node
-from nodes.partner_service import PartnerMethods
-from nodes.v1 import node_service_pb2 as pb
+from nodes.v1 import agreements_pb2 as pb
 from tests.support.directory_builders import EXCHANGE, composite, party_keys
 from tests.support.node_world import nodes, open_alarms, until
 
@@ -43,17 +43,20 @@ def _other_view() -> AgreementFile:
     return replace(one, signed=AgreementText(one.signed.agreement, other.signed.view))
 
 
+def methods(node: Node) -> AgreementMethods:
+    """Return what the operators' socket calls."""
+    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices)
+
+
 async def import_(node: Node, file: AgreementFile) -> pb.AgreementSummary:
     """Take in a file as the operator does."""
-    methods = PartnerMethods(node.core, node.agreements, node.publishing, node.relay)
     request = pb.ImportAgreementRequest(agreement=encode_agreement_text(file.signed))
-    return (await methods.import_agreement(request)).agreement
+    return (await methods(node).import_(request)).agreement
 
 
 async def status_at(node: Node) -> list[tuple[str, tuple[str, ...]]]:
     """Return status and missing parties of the agreements that a node knows."""
-    methods = PartnerMethods(node.core, node.agreements, node.publishing, node.relay)
-    found = (await methods.list_agreements()).agreements
+    found = (await methods(node).list_()).agreements
     return [(each.status, tuple(each.missing)) for each in found]
 
 

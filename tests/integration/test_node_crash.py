@@ -27,6 +27,7 @@ from nodes.guard import Unusual
 from nodes.keystore import save_keys
 from nodes.node_client import SOCKET, connect
 from nodes.store.rows import ItemState, Reach
+from nodes.v1 import agreements_pb2
 from nodes.v1 import node_service_pb2 as pb
 from tests.support.directory_builders import EXCHANGE, an_exchange
 from tests.support.node_world import (
@@ -224,7 +225,9 @@ class NodeProcess:
         if not await self.answers():
             return False
         partners = (await asyncio.to_thread(self.ask, "ListPartners", pb.ListPartnersRequest())).partners
-        agreements = (await asyncio.to_thread(self.ask, "ListAgreements", pb.ListAgreementsRequest())).agreements
+        agreements = (
+            await asyncio.to_thread(self.ask, "ListAgreements", agreements_pb2.ListAgreementsRequest())
+        ).agreements
         return bool(agreements) and any(each.party == partner and each.prekey_days for each in partners)
 
 

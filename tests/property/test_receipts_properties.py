@@ -137,7 +137,14 @@ def test_altered_bytes_are_refused_or_are_the_one_encoding_of_another_value(
     assert encode(other) == bytes(bad)
 
 
-@pytest.mark.parametrize("decode", [each[1] for each in CODECS] + [codec.decode_agreement_text])
+UNFRAMED: list[Callable[[bytes], Any]] = [
+    codec.decode_agreement_text,
+    codec.decode_notice_delivery,
+    codec.decode_acknowledgement,
+]
+
+
+@pytest.mark.parametrize("decode", [each[1] for each in CODECS] + UNFRAMED)
 @given(junk=st.binary(max_size=300))
 def test_any_bytes_are_a_value_or_refused(decode: Callable[[bytes], Any], junk: bytes) -> None:
     with pytest.raises(BadInput):

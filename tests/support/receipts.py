@@ -5,6 +5,8 @@ from exchange.crypto.signing import Ed25519Key
 from exchange.receipts.model import (
     AgreementText,
     DecisionRecord,
+    NoticeAcknowledgement,
+    NoticeDelivery,
     Promise,
     ReceiptBatch,
     ReceiptLine,
@@ -115,3 +117,13 @@ def an_agreement_text(key: Ed25519Key) -> AgreementText:
         return sign(key, name, name.encode(), context=EXCHANGE)
 
     return AgreementText(agreement=signed("agreement"), view=signed("enforcement-view"))
+
+
+def a_notice_delivery(key: Ed25519Key) -> NoticeDelivery:
+    """Return a signed payload that stands for a notice, on its way."""
+    return NoticeDelivery(sign(key, "agreement-notice", b"notice", context=EXCHANGE))
+
+
+def an_acknowledgement() -> NoticeAcknowledgement:
+    """Return XV's acknowledgement of a notice of XA."""
+    return NoticeAcknowledgement(EXCHANGE, "XV", "XA", b"n" * 32, NOW_MS, SALT)

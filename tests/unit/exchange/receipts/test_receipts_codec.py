@@ -25,12 +25,14 @@ from tests.support.receipts import (
     a_batch,
     a_decision_record,
     a_line,
+    a_notice_delivery,
     a_promise,
     a_refusal,
     a_refused_line,
     a_retraction,
     a_stream_head,
     a_tail,
+    an_acknowledgement,
     an_agreement_text,
 )
 
@@ -43,6 +45,8 @@ KINDS: list[Codec] = [
     (a_retraction(), codec.encode_retraction, codec.decode_retraction),
     (a_stream_head(), codec.encode_stream_head, codec.decode_stream_head),
     (an_agreement_text(Ed25519Key.from_seed(bytes(32))), codec.encode_agreement_text, codec.decode_agreement_text),
+    (a_notice_delivery(Ed25519Key.from_seed(bytes(32))), codec.encode_notice_delivery, codec.decode_notice_delivery),
+    (an_acknowledgement(), codec.encode_acknowledgement, codec.decode_acknowledgement),
 ]
 NAMES = [type(kind[0]).__name__ for kind in KINDS]
 
@@ -69,7 +73,9 @@ def test_every_kind_has_a_limit(kind: Codec) -> None:
         kind[2](bytes(codec.AGREEMENT_TEXT_BYTES + 1))
 
 
-@pytest.mark.parametrize("make", [a_promise, a_refusal, a_decision_record, a_batch, a_retraction, a_stream_head])
+@pytest.mark.parametrize(
+    "make", [a_promise, a_refusal, a_decision_record, a_batch, a_retraction, a_stream_head, an_acknowledgement]
+)
 def test_every_kind_names_the_exchange_and_carries_random_bytes(make: Callable[[], Any]) -> None:
     for change in ({"exchange": ""}, {"exchange": "No Such"}, {"salt": b""}, {"salt": SALT + b"\0"}):
         with pytest.raises(BadInput):

@@ -21,10 +21,12 @@ from tests.support.receipts import (
     NOW_MS,
     a_batch,
     a_decision_record,
+    a_notice_delivery,
     a_promise,
     a_refusal,
     a_retraction,
     a_stream_head,
+    an_acknowledgement,
     an_agreement_text,
 )
 
@@ -54,6 +56,7 @@ BY_RELAY: list[tuple[str, Any, bytes, Callable[..., Any]]] = [
     (verify.DECISIONS, a_decision_record(), codec.encode_decisions(a_decision_record()), verify.open_decisions),
 ]
 TEXT = an_agreement_text(OTHER)
+NOTICE = a_notice_delivery(OTHER)
 BY_PARTY: list[tuple[str, Any, bytes, Callable[..., Any], dict[str, str]]] = [
     (
         verify.RECEIPTS,
@@ -77,6 +80,14 @@ BY_PARTY: list[tuple[str, Any, bytes, Callable[..., Any], dict[str, str]]] = [
         {"from_party": "XA", "to_party": "XV"},
     ),
     (verify.AGREEMENT_TEXT, TEXT, codec.encode_agreement_text(TEXT), verify.open_agreement_text, {}),
+    (verify.NOTICE_DELIVERY, NOTICE, codec.encode_notice_delivery(NOTICE), verify.open_notice_delivery, {}),
+    (
+        verify.NOTICE_ACKNOWLEDGEMENT,
+        an_acknowledgement(),
+        codec.encode_acknowledgement(an_acknowledgement()),
+        verify.open_acknowledgement,
+        {"from_party": "XV", "to_party": "XA"},
+    ),
 ]
 
 
