@@ -38,6 +38,7 @@ from nodes.auditor import Auditor
 from nodes.communities import Communities
 from nodes.community_service import CommunityMethods
 from nodes.config import NodeConfig, load
+from nodes.consent_service import ConsentMethods
 from nodes.consenting import Consenting
 from nodes.convening import Convening
 from nodes.core import Core
@@ -380,6 +381,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             node.auditor,
             agreements=AgreementMethods(core, node.agreements, node.publishing, node.notices),
             communities=CommunityMethods(core, node.groups.convening),
+            consent=ConsentMethods(core, node.asking, node.consenting, node.shelf),
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
             statements=StatementMethods(core, node.relay),

@@ -24,8 +24,9 @@ from exchange.policy.decide import decide
 from exchange.policy.decision import WAITS, Finding, Item, Role, Step
 from exchange.policy.explain import sentence
 from exchange.policy.fields import instant_text
-from exchange.policy.model import Label, OnwardRule, Purpose
+from exchange.policy.model import Label, OnwardRule, Purpose, Tlp
 from nodes import vault
+from nodes.caller import Caller, check_ceiling
 from nodes.core import Core
 from nodes.onward import LANE
 from nodes.passing import pass_on_now, release_to
@@ -61,6 +62,14 @@ class Asked:
     originators: Sequence[PartyId]
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An item that waits to be sealed for those it is passed on to."""
+
+    item: bytes
+    partners: Sequence[str]
+
+
 class Asking:
     """The holder's half of consent at one node. For one event loop."""
 
@@ -70,18 +79,20 @@ class Asking:
         self._shelf = shelf
         self._wake = wake
 
-    async def ask(self, wanted: Wanted, *, who: str) -> Asked:
+    async def ask(self, wanted: Wanted, *, caller: Caller) -> Asked:
         """Ask every originator; return once the request is durable.
 
         Raises:
             NotFound: no such report, or its content is hidden or destroyed.
             NotAllowed: a later version took its place.
             BadInput: partners, purposes or end cannot be asked for.
-            PolicyDenied: nobody can consent to it, or this node may not pass it on even with consent.
+            PolicyDenied: nobody can consent to it, this node may not pass it on even with consent, or it is above the
+                caller's ceiling.
             RateLimited: too many requests wait.
         """
         core = self._core
         opened = await self._held(wanted.item)
+        check_ceiling(caller, opened.label.tlp)
         request = self._request(wanted, opened.label)
         self._check(request, opened)
         originators = [party for party in opened.label.originators if party != core.me]
@@ -92,24 +103,29 @@ class Asking:
             signed=signed,
             originators=originators,
             pass_on=not wanted.ask_only,
-            who=who,
+            who=caller.name,
             now_ms=core.clock(),
         )
         await core.database.write(store)
         self._wake()
         return Asked(sha256(signed.payload).digest(), originators)
 
-    async def pass_on(self, hash_: bytes) -> Sequence[str]:
-        """Pass an item on to everybody whom every originator has granted it for; return them.
+    async def pass_on(self, hash_: bytes, *, caller: Caller) -> Passed:
+        """Pass an item on to everybody whom every originator has granted it for.
 
         Raises:
             NotFound: no such request of this node.
             NotAllowed: nobody is granted yet, or the report is withdrawn, destroyed or replaced.
+            PolicyDenied: it is above the caller's ceiling.
         """
         core = self._core
-        passed = await core.database.write(partial(pass_on_now, hash_=hash_, now_ms=core.clock()))
+        kept = await core.database.read(partial(consent.request_of, hash_=hash_))
+        report = await core.database.read(partial(reports.report_of, item=kept.item)) if kept is not None else None
+        if report is not None:
+            check_ceiling(caller, Tlp(report.tlp))
+        partners = await core.database.write(partial(pass_on_now, hash_=hash_, by=caller.name, now_ms=core.clock()))
         self._wake()
-        return passed
+        return Passed(kept.item if kept is not None else b"", partners)
 
     async def _held(self, item: bytes) -> vault.Opened:
         report = await self._core.database.read(partial(reports.report_of, item=item))

@@ -33,6 +33,7 @@ from exchange.policy.fields import instant_text
 from exchange.policy.model import Purpose
 from exchange.runtime.logs import get_logger
 from nodes import alarms, vault
+from nodes.caller import Caller, check_ceiling
 from nodes.clearance import Own, Ruling, Verdict, rule
 from nodes.core import Core
 from nodes.onward import Answer, is_own, own_of, sources_of, store_answers
@@ -130,19 +131,23 @@ class Consenting:
         purposes: Sequence[Purpose] = (),
         until_ms: int = 0,
         text: str = "",
-        who: str,
+        caller: Caller,
     ) -> list[ConsentGrant]:
         """Let the asker pass the item on, to those it named unless `to` names fewer, and within what it asked for.
 
         Raises:
             NotFound: no such request of another partner.
-            NotAllowed: it was answered, or nobody can consent to it; the reason is in the words.
+            NotAllowed: nobody can consent to it; the reason is in the words.
+            PolicyDenied: it is above the caller's ceiling.
             BadInput: more than was asked for.
             Conflict: something changed meanwhile.
         """
         kept, request = await self._asked(hash_)
         chosen = _chosen(request, to, purposes, until_ms)
         owns = await self._owns(request)
+        for own in owns:
+            if own.label is not None:
+                check_ceiling(caller, own.label.tlp)
         made = []
         for partner in chosen:
             ruling = self._rule(request, partner, owns)
@@ -154,10 +159,10 @@ class Consenting:
             end_ms = min(ruling.until_ms, until_ms or ruling.until_ms)
             within = replace(ruling, purposes=narrowed, until_ms=end_ms)
             made.append(self._grant(kept, owns[0].item, partner, within, text))
-        await self._answer(kept, made, owns, by=who, again=True)
+        await self._answer(kept, made, owns, by=caller.name, again=True)
         return made
 
-    async def refuse(self, hash_: bytes, *, to: Sequence[PartyId] = (), text: str, who: str) -> ConsentGrant:
+    async def refuse(self, hash_: bytes, *, to: Sequence[PartyId] = (), text: str, caller: Caller) -> ConsentGrant:
         """Answer that the asker may not pass it on; without `to` to nobody of whom it has no answer yet.
 
         Raises:
@@ -172,7 +177,7 @@ class Consenting:
         if not chosen:
             raise NotAllowed("that was answered", hint="concord consent list")
         made = self._refusal(kept, request.item_hash, chosen, text)
-        await self._answer(kept, [made], await self._owns(request), by=who, again=True)
+        await self._answer(kept, [made], await self._owns(request), by=caller.name, again=True)
         return made
 
     async def _asked(self, hash_: bytes) -> tuple[KeptRequest, ConsentRequest]:

@@ -16,6 +16,7 @@ from nodes.agreement_service import AgreementMethods
 from nodes.auditor import Auditor
 from nodes.caller import admitted_of, caller_of
 from nodes.community_service import CommunityMethods
+from nodes.consent_service import ConsentMethods
 from nodes.core import Core
 from nodes.figures import gather
 from nodes.holding_service import HoldingMethods
@@ -27,7 +28,7 @@ from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods
 from nodes.statement_service import StatementMethods
-from nodes.v1 import agreements_pb2, community_pb2, holding_pb2, operator_pb2, statement_pb2
+from nodes.v1 import agreements_pb2, community_pb2, consent_pb2, holding_pb2, operator_pb2, statement_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
 
@@ -111,6 +112,7 @@ class NodeService(NodeServiceServicer):
         operators: OperatorMethods,
         communities: CommunityMethods,
         statements: StatementMethods,
+        consent: ConsentMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -123,6 +125,7 @@ class NodeService(NodeServiceServicer):
         self._operators = operators
         self._communities = communities
         self._statements = statements
+        self._consent = consent
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -219,6 +222,36 @@ class NodeService(NodeServiceServicer):
     ) -> community_pb2.ShowCommunityResponse:
         """Show one community."""
         return await self._communities.show(request)
+
+    # -- consent -------------------------------------------------------------------------------------------------------
+
+    async def RequestConsent(
+        self, request: consent_pb2.RequestConsentRequest, context: Context
+    ) -> consent_pb2.RequestConsentResponse:
+        """Ask every originator."""
+        return await self._consent.ask(request, caller=caller_of(context))
+
+    async def ListConsents(
+        self, request: consent_pb2.ListConsentsRequest, context: Context
+    ) -> consent_pb2.ListConsentsResponse:
+        """List requests for consent."""
+        return await self._consent.list_(request)
+
+    async def GrantConsent(
+        self, request: consent_pb2.GrantConsentRequest, context: Context
+    ) -> consent_pb2.GrantConsentResponse:
+        """Let a partner pass an item on."""
+        return await self._consent.grant(request, caller=caller_of(context))
+
+    async def RefuseConsent(
+        self, request: consent_pb2.RefuseConsentRequest, context: Context
+    ) -> consent_pb2.RefuseConsentResponse:
+        """Let a partner pass an item on to nobody."""
+        return await self._consent.refuse(request, caller=caller_of(context))
+
+    async def PassOn(self, request: consent_pb2.PassOnRequest, context: Context) -> consent_pb2.PassOnResponse:
+        """Pass on what was granted."""
+        return await self._consent.pass_on(request, caller=caller_of(context))
 
     async def AddSensor(self, request: pb.AddSensorRequest, context: Context) -> pb.AddSensorResponse:
         """Let a sensor push."""

@@ -71,10 +71,10 @@ def hear_grant(connection: Connection, grant: ConsentGrant, signed: Signed, *, m
     reports.add_events(connection, [Event(kept.item, now_ms, story, grant.originator, said(grant))])
     if not granted or not kept.pass_on or kept.state is RequestState.WITHDRAWN:
         return Heard()
-    return Heard(passes_on=bool(_pass_on(connection, kept, now_ms)))
+    return Heard(passes_on=bool(_pass_on(connection, kept, "the node", now_ms)))
 
 
-def pass_on_now(connection: Connection, hash_: bytes, now_ms: int) -> list[str]:
+def pass_on_now(connection: Connection, hash_: bytes, by: str, now_ms: int) -> list[str]:
     """Pass an item on to everybody whom every originator has granted it for; return them.
 
     Raises:
@@ -88,13 +88,13 @@ def pass_on_now(connection: Connection, hash_: bytes, now_ms: int) -> list[str]:
     if report is None or report.state is not ItemState.CURRENT:
         raise NotAllowed(f"the report is {report.state if report else 'gone'}", hint="concord report trace")
     consent.pass_on(connection, hash_)
-    passed = _pass_on(connection, kept, now_ms)
+    passed = _pass_on(connection, kept, by, now_ms)
     if not passed:
         raise NotAllowed("there is nobody whom every originator has consented to", hint="concord consent list")
     return passed
 
 
-def _pass_on(connection: Connection, kept: KeptRequest, now_ms: int) -> list[str]:
+def _pass_on(connection: Connection, kept: KeptRequest, by: str, now_ms: int) -> list[str]:
     """Give a place in the item's audience to everybody for whom every originator has granted; return them.
 
     Whoever has it, or gets it already, keeps its place.
@@ -114,7 +114,8 @@ def _pass_on(connection: Connection, kept: KeptRequest, now_ms: int) -> list[str
             reports.replace_addressees(connection, [replace(waiting, number=row.number)])
         else:
             continue
-        fresh.append(Event(kept.item, now_ms, "passing-on", partner, f"as request {kept.hash.hex()[:12]} lets us"))
+        detail = f"request {kept.hash.hex()[:12]}, by {by}"
+        fresh.append(Event(kept.item, now_ms, "passing-on", partner, detail))
     reports.add_events(connection, fresh)
     return partners
 

@@ -53,6 +53,12 @@ MAY: dict[str, frozenset[Role]] = {
     "ShowReport": READERS,
     "TraceReport": READERS,
     "RetractReport": AUTHORS | RELEASERS | OFFICERS,
+    # consent
+    "RequestConsent": AUTHORS | OFFICERS,
+    "ListConsents": READERS,
+    "GrantConsent": OFFICERS,
+    "RefuseConsent": OFFICERS,
+    "PassOn": AUTHORS | OFFICERS,
     # reports in this node's keeping
     "ExportReport": AUTHORS | RELEASERS | OFFICERS,
     "ListOverdue": READERS,

@@ -13,7 +13,8 @@ from exchange.names import HASH_BYTES
 from exchange.policy.combine import Source
 from nodes import vault
 from nodes.core import Core
-from nodes.store import recalls, reports
+from nodes.store import consent, recalls, reports
+from nodes.store.consent_rows import Onward
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Recall, Report, Withdrawal
 
 PREFIX_LEAST = 6
@@ -124,8 +125,11 @@ class Shelf:
         events = await core.database.read(partial(reports.events_of, item=item))
         rows = await core.database.read(partial(reports.addressees_of, item=item))
         asked = await core.database.read(partial(recalls.of_items, items=[item]))
+        onward = await core.database.read(partial(consent.onward_of, item=item))
         (listed,) = await self._with_titles([report])
-        return Story(listed, events, [row for row in rows if row.kind == EnvelopeKind.REPORT], asked)
+        return Story(
+            listed, events, _with_ways([row for row in rows if row.kind == EnvelopeKind.REPORT], onward), asked
+        )
 
     async def opened(self, item: bytes) -> vault.Opened | None:
         """Return a report, opened, whatever its state; None when it is destroyed."""
@@ -179,6 +183,15 @@ class Shelf:
             receipted, recipients = counts[row.item]
             listed.append(Listed(row, title, receipted, recipients))
         return listed
+
+
+def _with_ways(rows: Sequence[Addressee], onward: Sequence[Onward]) -> list[Addressee]:
+    """Say of each partner that did not get it from here by way of whom it may have it."""
+    ways: dict[str, list[str]] = {}
+    for each in onward:
+        way = f"by way of {each.holder} (grant {each.grant.hex()[:12]}, hop {each.hop})"
+        ways.setdefault(each.recipient, []).append(way)
+    return [replace(row, why="; ".join(filter(None, [*ways.get(row.recipient, []), row.why]))) for row in rows]
 
 
 def _receipted(connection: Connection, items: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:

@@ -21,7 +21,7 @@ from nodes.admin.exit_codes import BUG, CONFIGURATION, INTERRUPTED, UNAVAILABLE,
 from nodes.admin.output import complain
 from nodes.session import HOME_VARIABLE
 
-NOUNS = ("root", "node", "report", "partner", "agreement", "community", "operator", "sensor", "key", "log")
+NOUNS = ("root", "node", "report", "partner", "agreement", "community", "consent", "operator", "sensor", "key", "log")
 """Nouns of this package, nodes/admin/NOUN.py, in the order in which a newcomer needs them."""
 
 MOUNTED = ("demo", "relay")

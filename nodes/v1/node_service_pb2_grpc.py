@@ -5,6 +5,7 @@ import warnings
 
 from nodes.v1 import agreements_pb2 as nodes_dot_v1_dot_agreements__pb2
 from nodes.v1 import community_pb2 as nodes_dot_v1_dot_community__pb2
+from nodes.v1 import consent_pb2 as nodes_dot_v1_dot_consent__pb2
 from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
@@ -194,6 +195,31 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/ListAudit',
                 request_serializer=nodes_dot_v1_dot_operator__pb2.ListAuditRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_operator__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
+        self.RequestConsent = channel.unary_unary(
+                '/nodes.v1.NodeService/RequestConsent',
+                request_serializer=nodes_dot_v1_dot_consent__pb2.RequestConsentRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_consent__pb2.RequestConsentResponse.FromString,
+                _registered_method=True)
+        self.ListConsents = channel.unary_unary(
+                '/nodes.v1.NodeService/ListConsents',
+                request_serializer=nodes_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
+                _registered_method=True)
+        self.GrantConsent = channel.unary_unary(
+                '/nodes.v1.NodeService/GrantConsent',
+                request_serializer=nodes_dot_v1_dot_consent__pb2.GrantConsentRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_consent__pb2.GrantConsentResponse.FromString,
+                _registered_method=True)
+        self.RefuseConsent = channel.unary_unary(
+                '/nodes.v1.NodeService/RefuseConsent',
+                request_serializer=nodes_dot_v1_dot_consent__pb2.RefuseConsentRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_consent__pb2.RefuseConsentResponse.FromString,
+                _registered_method=True)
+        self.PassOn = channel.unary_unary(
+                '/nodes.v1.NodeService/PassOn',
+                request_serializer=nodes_dot_v1_dot_consent__pb2.PassOnRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_consent__pb2.PassOnResponse.FromString,
                 _registered_method=True)
         self.ExportReport = channel.unary_unary(
                 '/nodes.v1.NodeService/ExportReport',
@@ -451,6 +477,43 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestConsent(self, request, context):
+        """-- consent --
+
+        Ask every originator of a report to let it be passed on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsents(self, request, context):
+        """Requests, asked here and asked of this party.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantConsent(self, request, context):
+        """Let a partner pass an item on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefuseConsent(self, request, context):
+        """Let a partner pass an item on to nobody, or not to some.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PassOn(self, request, context):
+        """Pass on what every originator has granted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportReport(self, request, context):
         """-- reports in this node's keeping --
 
@@ -654,6 +717,31 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ListAudit,
                     request_deserializer=nodes_dot_v1_dot_operator__pb2.ListAuditRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_operator__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'RequestConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestConsent,
+                    request_deserializer=nodes_dot_v1_dot_consent__pb2.RequestConsentRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_consent__pb2.RequestConsentResponse.SerializeToString,
+            ),
+            'ListConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsents,
+                    request_deserializer=nodes_dot_v1_dot_consent__pb2.ListConsentsRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_consent__pb2.ListConsentsResponse.SerializeToString,
+            ),
+            'GrantConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantConsent,
+                    request_deserializer=nodes_dot_v1_dot_consent__pb2.GrantConsentRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_consent__pb2.GrantConsentResponse.SerializeToString,
+            ),
+            'RefuseConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefuseConsent,
+                    request_deserializer=nodes_dot_v1_dot_consent__pb2.RefuseConsentRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_consent__pb2.RefuseConsentResponse.SerializeToString,
+            ),
+            'PassOn': grpc.unary_unary_rpc_method_handler(
+                    servicer.PassOn,
+                    request_deserializer=nodes_dot_v1_dot_consent__pb2.PassOnRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_consent__pb2.PassOnResponse.SerializeToString,
             ),
             'ExportReport': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportReport,
@@ -1524,6 +1612,141 @@ class NodeService:
             '/nodes.v1.NodeService/ListAudit',
             nodes_dot_v1_dot_operator__pb2.ListAuditRequest.SerializeToString,
             nodes_dot_v1_dot_operator__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/RequestConsent',
+            nodes_dot_v1_dot_consent__pb2.RequestConsentRequest.SerializeToString,
+            nodes_dot_v1_dot_consent__pb2.RequestConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ListConsents',
+            nodes_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
+            nodes_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/GrantConsent',
+            nodes_dot_v1_dot_consent__pb2.GrantConsentRequest.SerializeToString,
+            nodes_dot_v1_dot_consent__pb2.GrantConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefuseConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/RefuseConsent',
+            nodes_dot_v1_dot_consent__pb2.RefuseConsentRequest.SerializeToString,
+            nodes_dot_v1_dot_consent__pb2.RefuseConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PassOn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/PassOn',
+            nodes_dot_v1_dot_consent__pb2.PassOnRequest.SerializeToString,
+            nodes_dot_v1_dot_consent__pb2.PassOnResponse.FromString,
             options,
             channel_credentials,
             insecure,

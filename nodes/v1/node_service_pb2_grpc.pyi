@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from nodes.v1 import agreements_pb2 as _agreements_pb2
 from nodes.v1 import community_pb2 as _community_pb2
+from nodes.v1 import consent_pb2 as _consent_pb2
 from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
@@ -105,6 +106,19 @@ class NodeServiceStub:
     """Refuse an operator from now on, and end every session."""
     ListAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListAuditRequest, _operator_pb2.ListAuditResponse]
     """Changes of operators, logins, and calls that were refused."""
+    RequestConsent: _grpc.UnaryUnaryMultiCallable[_consent_pb2.RequestConsentRequest, _consent_pb2.RequestConsentResponse]
+    """-- consent --
+
+    Ask every originator of a report to let it be passed on.
+    """
+    ListConsents: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ListConsentsRequest, _consent_pb2.ListConsentsResponse]
+    """Requests, asked here and asked of this party."""
+    GrantConsent: _grpc.UnaryUnaryMultiCallable[_consent_pb2.GrantConsentRequest, _consent_pb2.GrantConsentResponse]
+    """Let a partner pass an item on."""
+    RefuseConsent: _grpc.UnaryUnaryMultiCallable[_consent_pb2.RefuseConsentRequest, _consent_pb2.RefuseConsentResponse]
+    """Let a partner pass an item on to nobody, or not to some."""
+    PassOn: _grpc.UnaryUnaryMultiCallable[_consent_pb2.PassOnRequest, _consent_pb2.PassOnResponse]
+    """Pass on what every originator has granted."""
     ExportReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.ExportReportRequest, _holding_pb2.ExportReportResponse]
     """-- reports in this node's keeping --
 
@@ -196,6 +210,19 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Refuse an operator from now on, and end every session."""
     ListAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListAuditRequest, _operator_pb2.ListAuditResponse]  # type: ignore[assignment]
     """Changes of operators, logins, and calls that were refused."""
+    RequestConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.RequestConsentRequest, _consent_pb2.RequestConsentResponse]  # type: ignore[assignment]
+    """-- consent --
+
+    Ask every originator of a report to let it be passed on.
+    """
+    ListConsents: _aio.UnaryUnaryMultiCallable[_consent_pb2.ListConsentsRequest, _consent_pb2.ListConsentsResponse]  # type: ignore[assignment]
+    """Requests, asked here and asked of this party."""
+    GrantConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.GrantConsentRequest, _consent_pb2.GrantConsentResponse]  # type: ignore[assignment]
+    """Let a partner pass an item on."""
+    RefuseConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.RefuseConsentRequest, _consent_pb2.RefuseConsentResponse]  # type: ignore[assignment]
+    """Let a partner pass an item on to nobody, or not to some."""
+    PassOn: _aio.UnaryUnaryMultiCallable[_consent_pb2.PassOnRequest, _consent_pb2.PassOnResponse]  # type: ignore[assignment]
+    """Pass on what every originator has granted."""
     ExportReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.ExportReportRequest, _holding_pb2.ExportReportResponse]  # type: ignore[assignment]
     """-- reports in this node's keeping --
 
@@ -470,6 +497,49 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListAuditResponse, _abc.Awaitable[_operator_pb2.ListAuditResponse]]:
         """Changes of operators, logins, and calls that were refused."""
+
+    @_abc_1.abstractmethod
+    def RequestConsent(
+        self,
+        request: _consent_pb2.RequestConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.RequestConsentResponse, _abc.Awaitable[_consent_pb2.RequestConsentResponse]]:
+        """-- consent --
+
+        Ask every originator of a report to let it be passed on.
+        """
+
+    @_abc_1.abstractmethod
+    def ListConsents(
+        self,
+        request: _consent_pb2.ListConsentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.ListConsentsResponse, _abc.Awaitable[_consent_pb2.ListConsentsResponse]]:
+        """Requests, asked here and asked of this party."""
+
+    @_abc_1.abstractmethod
+    def GrantConsent(
+        self,
+        request: _consent_pb2.GrantConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.GrantConsentResponse, _abc.Awaitable[_consent_pb2.GrantConsentResponse]]:
+        """Let a partner pass an item on."""
+
+    @_abc_1.abstractmethod
+    def RefuseConsent(
+        self,
+        request: _consent_pb2.RefuseConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.RefuseConsentResponse, _abc.Awaitable[_consent_pb2.RefuseConsentResponse]]:
+        """Let a partner pass an item on to nobody, or not to some."""
+
+    @_abc_1.abstractmethod
+    def PassOn(
+        self,
+        request: _consent_pb2.PassOnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.PassOnResponse, _abc.Awaitable[_consent_pb2.PassOnResponse]]:
+        """Pass on what every originator has granted."""
 
     @_abc_1.abstractmethod
     def ExportReport(

@@ -12,6 +12,8 @@ from exchange.limits import STATEMENT_BYTES
 from exchange.names import party_id
 from exchange.policy.model import OnwardRule, Purpose
 from nodes.app import Node
+from nodes.asking import Passed
+from nodes.caller import the_owner
 from nodes.store import consent, reports
 from nodes.store.consent_rows import AnswerState, RequestState
 from nodes.store.rows import Direction, ItemState, Reach
@@ -55,7 +57,7 @@ async def test_a_granted_report_is_passed_on_and_receipted_to_who_passed_it_on()
         assert await stored(third, sent.item) is None
         await until(lambda: open_alarms_include(originator, "consent"), "nobody is told that a partner waits")
 
-        (grant,) = await originator.consenting.grant(asked.hash, purposes=(Purpose.PROTECT_LIFE,), who="officer")
+        (grant,) = await originator.consenting.grant(asked.hash, purposes=(Purpose.PROTECT_LIFE,), caller=the_owner())
         assert (grant.holder, grant.to, grant.hop, grant.purposes) == ("XV", ("XT",), 1, (Purpose.PROTECT_LIFE,))
         await receipted(holder, sent.item, "XT")
         report = await stored(third, sent.item)
@@ -83,7 +85,7 @@ async def test_what_goes_further_than_the_label_allows_is_refused_with_the_reaso
         await receipted(originator, sent.item, "XV")
         first = await ask(holder, sent.item, "XT")
         await arrived(originator, first.hash)
-        await originator.consenting.grant(first.hash, who="officer")
+        await originator.consenting.grant(first.hash, caller=the_owner())
         await receipted(holder, sent.item, "XT")
 
         second = await ask(third, sent.item, "XN")
@@ -92,7 +94,7 @@ async def test_what_goes_further_than_the_label_allows_is_refused_with_the_reaso
         told = decode_grant(decode_signed(refusal.statement, limit=STATEMENT_BYTES, what="it").payload)
         assert told.reason == "it may be passed on 1 times at most, and this would be time 2"
         with pytest.raises(NotAllowed, match="1 times at most"):
-            await originator.consenting.grant(second.hash, who="officer")
+            await originator.consenting.grant(second.hash, caller=the_owner())
         assert await stored(running["XN"], sent.item) is None
 
 
@@ -103,7 +105,7 @@ async def test_two_hops_go_where_the_label_allows_two() -> None:
         for holder, partner in (("XV", "XT"), ("XT", "XN")):
             asked = await ask(running[holder], sent.item, partner)
             await arrived(running["XA"], asked.hash)
-            await running["XA"].consenting.grant(asked.hash, who="officer")
+            await running["XA"].consenting.grant(asked.hash, caller=the_owner())
             await receipted(running[holder], sent.item, partner)
         found = await running["XA"].core.database.read(partial(consent.onward_of, item=sent.item))
         assert [(each.recipient, each.holder, each.hop) for each in found] == [("XT", "XV", 1), ("XN", "XT", 2)]
@@ -117,7 +119,7 @@ async def test_who_is_pre_authorised_gets_it_without_a_person() -> None:
         await receipted(running["XV"], sent.item, "XT")
         assert await answers(running["XV"], asked.hash) == {("XA", "XN"): WAITING, ("XA", "XT"): GRANTED}
         await arrived(running["XA"], asked.hash)
-        await running["XA"].consenting.refuse(asked.hash, text="Not to them.", who="officer")
+        await running["XA"].consenting.refuse(asked.hash, text="Not to them.", caller=the_owner())
         await answered(running["XV"], asked.hash, XN=REFUSED)
         assert await stored(running["XN"], sent.item) is None
 
@@ -129,7 +131,7 @@ async def test_under_originator_control_a_person_answers_even_for_who_is_pre_aut
         asked = await ask(running["XV"], sent.item, "XT")
         await arrived(running["XA"], asked.hash, RequestState.OPEN)
         assert await answers(running["XA"], asked.hash) == {("XA", "XT"): WAITING}
-        await running["XA"].consenting.grant(asked.hash, who="officer")
+        await running["XA"].consenting.grant(asked.hash, caller=the_owner())
         await receipted(running["XV"], sent.item, "XT")
 
 
@@ -167,7 +169,7 @@ async def test_who_is_excluded_never_gets_it_and_the_asker_learns_no_reason() ->
         asked = await ask(running["XV"], sent.item, "XT")
         await answered(running["XV"], asked.hash, XT=REFUSED)
         with pytest.raises(NotAllowed, match="excludes XT"):
-            await running["XA"].consenting.grant(asked.hash, who="officer")
+            await running["XA"].consenting.grant(asked.hash, caller=the_owner())
         assert await stored(running["XT"], sent.item) is None
 
 
@@ -200,12 +202,12 @@ async def test_a_retraction_reaches_who_has_it_by_consent_though_the_holder_is_s
         await receipted(originator, sent.item, "XV")
         asked = await ask(holder, sent.item, "XT")
         await arrived(originator, asked.hash)
-        await originator.consenting.grant(asked.hash, who="officer")
+        await originator.consenting.grant(asked.hash, caller=the_owner())
         await receipted(holder, sent.item, "XT")
         # XN is let have it as well, and never gets it.
         never = await ask(holder, sent.item, "XN", ask_only=True)
         await arrived(originator, never.hash)
-        await originator.consenting.grant(never.hash, who="officer")
+        await originator.consenting.grant(never.hash, caller=the_owner())
         await answered(holder, never.hash, XN=GRANTED)
         await world.suspend("XV")
         made = await withdraw(
@@ -223,7 +225,7 @@ async def test_a_retraction_reaches_who_has_it_by_consent_though_the_holder_is_s
         assert await stored(running["XN"], sent.item) is None
         assert await stored(third, sent.item) is not None
         with pytest.raises(NotAllowed, match="purged"):
-            await holder.asking.pass_on(never.hash)
+            await holder.asking.pass_on(never.hash, caller=the_owner())
 
 
 async def test_a_retraction_ends_open_requests_on_both_sides() -> None:
@@ -239,7 +241,7 @@ async def test_a_retraction_ends_open_requests_on_both_sides() -> None:
         await arrived(originator, asked.hash, RequestState.CLOSED)
         assert await answers(originator, asked.hash) == {("XA", "XT"): REFUSED}
         with pytest.raises(NotAllowed):
-            await originator.consenting.grant(asked.hash, who="officer")
+            await originator.consenting.grant(asked.hash, caller=the_owner())
         assert await stored(running["XT"], sent.item) is None
 
 
@@ -250,9 +252,9 @@ async def test_what_is_granted_waits_for_a_person_where_only_the_answer_was_aske
         asked = await ask(running["XV"], sent.item, "XT", ask_only=True)
         await answered(running["XV"], asked.hash, XT=GRANTED)
         assert await reach(running["XV"], sent.item, "XT") is None
-        assert await running["XV"].asking.pass_on(asked.hash) == ["XT"]
+        assert await running["XV"].asking.pass_on(asked.hash, caller=the_owner()) == Passed(sent.item, ["XT"])
         await receipted(running["XV"], sent.item, "XT")
-        assert await running["XV"].asking.pass_on(asked.hash) == ["XT"]
+        assert await running["XV"].asking.pass_on(asked.hash, caller=the_owner()) == Passed(sent.item, ["XT"])
 
 
 async def test_nobody_is_asked_for_what_nobody_could_permit() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from exchange.crypto.random import random_bytes
 from exchange.names import party_id
 from nodes.app import Node
+from nodes.caller import the_owner
 from nodes.outbox import Accepted, push_digest
 from nodes.store.consent_rows import AnswerState, RequestState
 from nodes.store.rows import Reach
@@ -36,11 +37,11 @@ async def test_a_product_of_two_partners_goes_when_both_have_consented_and_not_b
         assert asked.originators == ["XA", "XH"]
         for name in ("XA", "XH"):
             await arrived(running[name], asked.hash)
-        await running["XA"].consenting.grant(asked.hash, who="officer")
+        await running["XA"].consenting.grant(asked.hash, caller=the_owner())
         await arrived(running["XA"], asked.hash, RequestState.CLOSED)
         await until_one_of_two(running["XV"], asked.hash)
         assert await stored(running["XT"], product.item) is None
-        await running["XH"].consenting.grant(asked.hash, who="officer")
+        await running["XH"].consenting.grant(asked.hash, caller=the_owner())
         await receipted(running["XV"], product.item, "XT")
         # Each knows whom its own report may have reached in it.
         for name, source in (("XA", first.item), ("XH", second.item)):
@@ -52,7 +53,7 @@ async def test_a_product_of_two_partners_goes_when_both_have_consented_and_not_b
         assert onward.originators == ["XA", "XH", "XV"]
         for name in ("XA", "XH", "XV"):
             await arrived(running[name], onward.hash)
-            await running[name].consenting.grant(onward.hash, who="officer")
+            await running[name].consenting.grant(onward.hash, caller=the_owner())
         await receipted(running["XT"], product.item, "XN")
 
 
@@ -74,7 +75,7 @@ async def test_one_refusal_of_two_keeps_it() -> None:
         product = await a_product(running["XV"], first.item, second.item, to="XT")
         asked = await ask(running["XV"], product.item, "XT")
         await arrived(running["XH"], asked.hash)
-        await running["XH"].consenting.refuse(asked.hash, text="Our source would be known.", who="officer")
+        await running["XH"].consenting.refuse(asked.hash, text="Our source would be known.", caller=the_owner())
         await arrived(running["XV"], asked.hash, RequestState.CLOSED)
         assert await answers(running["XV"], asked.hash) == {
             ("XA", "XT"): GRANTED,
@@ -83,6 +84,6 @@ async def test_one_refusal_of_two_keeps_it() -> None:
         row = await reach(running["XV"], product.item, "XT")
         assert row is not None and row.state is Reach.DENIED
         # The refusal was not the last word: the same request may still be granted.
-        await running["XH"].consenting.grant(asked.hash, who="officer")
+        await running["XH"].consenting.grant(asked.hash, caller=the_owner())
         await answered(running["XV"], asked.hash, XT=GRANTED)
         await receipted(running["XV"], product.item, "XT")

@@ -23,6 +23,7 @@ from exchange.policy.model import Purpose, RelayLabel
 from exchange.runtime.clock import now_ms
 from nodes import sealing, sender
 from nodes.app import Node
+from nodes.caller import the_owner
 from nodes.passing import grants_for
 from nodes.store import reports
 from nodes.store.consent_rows import AnswerState
@@ -143,7 +144,7 @@ async def test_the_recipient_refuses_a_grant_for_somebody_else(monkeypatch: pyte
         await receipted(running["XA"], sent.item, "XV")
         asked = await ask(running["XV"], sent.item, "XT")
         await arrived(running["XA"], asked.hash)
-        await running["XA"].consenting.grant(asked.hash, who="officer")
+        await running["XA"].consenting.grant(asked.hash, caller=the_owner())
         await receipted(running["XV"], sent.item, "XT")
         monkeypatch.setattr(sealing, "decide", lax)
         await pass_on(running["XV"], sent.item, "XN")
@@ -161,14 +162,14 @@ async def test_a_grant_that_has_ended_is_not_used(monkeypatch: pytest.MonkeyPatc
         asked = await ask(holder, sent.item, "XT", ask_only=True)
         await arrived(originator, asked.hash)
         end_ms = now_ms() + 1_500
-        await originator.consenting.grant(asked.hash, until_ms=end_ms, who="officer")
+        await originator.consenting.grant(asked.hash, until_ms=end_ms, caller=the_owner())
         await answered(holder, asked.hash, XT=AnswerState.GRANTED)
         await until(lambda: now_ms() > end_ms, "time stands still")
-        await holder.asking.pass_on(asked.hash)
+        await holder.asking.pass_on(asked.hash, caller=the_owner())
         await reached(holder, sent.item, "XT", Reach.DENIED)
         monkeypatch.setattr(sender, "grants_for", partial(_late, before_ms=end_ms - 1))
         monkeypatch.setattr(sealing, "decide", lax)
-        await holder.asking.pass_on(asked.hash)
+        await holder.asking.pass_on(asked.hash, caller=the_owner())
         await reached(holder, sent.item, "XT", Reach.REFUSED)
         assert (await why(holder, sent.item, "XT")).startswith("refused there: CONSENT_EXPIRED, step 9")
 

@@ -19,6 +19,8 @@ DECIDE = "exchange/policy/decide.py"
 AUDIENCE = "exchange/policy/audience.py"
 BINDING = "exchange/policy/binding.py"
 ONWARD = "exchange/policy/onward.py"
+CLEARANCE = "nodes/clearance.py"
+CLEARANCE_TESTS = "tests/unit/nodes/test_clearance.py"
 ROUTE = "exchange/policy/communities/route.py"
 COMMUNITY = "exchange/policy/communities/verify.py"
 COMMUNITY_MODEL = "exchange/policy/communities/model.py"
@@ -340,6 +342,32 @@ CONSENT = [
     without("label.originators", "recipient", BINDING, "if consent_needed(label, sender):", "if False:", CODEC),
 ]
 
+CLEARING = [
+    without(field, "originator", CLEARANCE, before, after, CLEARANCE_TESTS)
+    for field, before, after in (
+        ("label.orcon", "label.orcon or own.granted", "own.granted"),
+        ("consent.again", " or own.granted >= CLEARED_AGAIN", ""),
+        (
+            "release.pre_authorised",
+            "(own.release is not None and partner in own.release.pre_authorised)",
+            "own.release is not None",
+        ),
+        ("release.except", "partner in own.release.except_", "False"),
+        ("agreement.pre_cleared", "return partner in term.pre_cleared or", "return bool(term.pre_cleared) or"),
+        (
+            "agreement.status",
+            "    if term is None:\n        return False\n",
+            "    if term is None:\n        return True\n",
+        ),
+        ("label.onward", "if any(label.onward is OnwardRule.NONE for label in labels):", "if False:"),
+        ("label.max_hops", "if hop > most:", "if False:"),
+        ("label.expires", "if against or not purposes or until_ms <= now_ms:", "if against or not purposes:"),
+        ("label.purposes", "if against or not purposes or until_ms", "if against or until_ms"),
+        ("retraction", "if own.label is not None and not own.withdrawn]", "if own.label is not None]"),
+        ("consent.asker", "if not owns or len(had) != len(owns):", "if not owns or not had:"),
+    )
+]
+
 COMMUNITIES = [
     without("community.agreement_id", "everyone", DECIDE, "return not ids or agreement.ref.id in ids", "return True"),
     without("community.epoch", "sender", ROUTE, "if all(each.epoch != target.epoch for each in known):", "if False:"),
@@ -643,6 +671,7 @@ MUTANTS = [
     *OBLIGATIONS,
     *BOUND,
     *CONSENT,
+    *CLEARING,
     *COMMUNITIES,
     *ROSTERS,
     *EXPORT,

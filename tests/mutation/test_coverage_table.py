@@ -31,8 +31,6 @@ EXEMPT = {
     "label.label salt": DECODED,
     "label.release salt": DECODED,
     "label.root_sources": ELSEWHERE,
-    "label.orcon": ELSEWHERE,
-    "release.pre_authorised": ELSEWHERE,
     "community.origin": CHAINED,
     "community.previous_sha256": CHAINED,
     "agreement.previous_sha256": CHAINED,
@@ -43,7 +41,6 @@ EXEMPT = {
     "agreement.anyone_may_accede": ELSEWHERE,
     "agreement.held_items": ELSEWHERE,
     "agreement.held_within_days": ELSEWHERE,
-    "agreement.pre_cleared": ELSEWHERE,
     "agreement.counters_sha256": CHAINED,
     "agreement.clause": "it is told, and refuses nothing",
 }

@@ -14,6 +14,7 @@ from exchange.policy.terms import Term
 from exchange.runtime.clock import now_ms
 from nodes.app import Node
 from nodes.asking import Asked, Wanted
+from nodes.caller import the_owner
 from nodes.onward import LANE
 from nodes.outbox import Accepted, push_digest
 from nodes.receipts import add_control
@@ -71,7 +72,7 @@ async def ask(node: Node, item: bytes, *to: str, ask_only: bool = False, hours: 
         "They have an embassy there.",
         ask_only=ask_only,
     )
-    return await node.asking.ask(wanted, who="tester")
+    return await node.asking.ask(wanted, caller=the_owner())
 
 
 async def request_at(node: Node, hash_: bytes) -> KeptRequest | None:

@@ -80,6 +80,7 @@ def test_who_asks_for_the_same_again_and_again_meets_a_person(own: Own) -> None:
 NOT_CLEARED = {
     "nobody in advance": an_own(),
     "another is pre-authorised": an_own(release=a_release(XB, pre_authorised=(XD,))),
+    "another is pre-cleared": an_own(term=a_term(pre_cleared=(XD,), onward_default=OnwardRule.CONSENT)),
     "pre-cleared by an agreement that has ended": an_own(term=None),
     "pre-cleared, but not by this party's own term": an_own(
         term=a_term(pre_cleared=(XC,)), depth=1, label=a_label(max_hops=2)
