@@ -1,5 +1,7 @@
 """What the demo plays: scenarios s01 to s04, s07 and s08, each checked against what scenarios.json expects.
 
+The others are in nodes/demo/later_acts.py; nodes/demo/play.py has them in order.
+
 An act returns what it has shown, with the figures that it saw; one that does not come out as it should raises Failed.
 """
 
@@ -44,7 +46,7 @@ def incident_reaches_its_audience(exchange: Exchange) -> Proven:
     expect(any(r.step == 5 for r in observer.reasons), "XN is refused because of its ceiling")
     with stage.step("XA pushes the flash report; XV, XO and XH store it and sign receipts"):
         exchange.push("XA", name)
-        _all_receipted(exchange, name, {"XV", "XO", "XH"})
+        all_receipted(exchange, name, {"XV", "XO", "XH"})
     holders = exchange.holders(name)
     expect(set(holders) == {"XV", "XO", "XH"}, "nobody else holds s01")
     why = next(r.text for r in observer.reasons if r.step == 5)
@@ -68,7 +70,7 @@ def correction_follows(exchange: Exchange) -> Proven:
     first, second = "s01-dasu-flash", "s02-dasu-correction"
     with exchange.stage.step("XA corrects the cause; the three see the new version, the old one is replaced"):
         exchange.push("XA", second, corrects=first)
-        _all_receipted(exchange, second, {"XV", "XO", "XH"})
+        all_receipted(exchange, second, {"XV", "XO", "XH"})
     for party in ("XV", "XO", "XH"):
         shown = exchange.shown(party, first)
         expect(shown is not None and shown.summary.state == "replaced", f"{party} shows the first version as replaced")
@@ -88,7 +90,7 @@ def host_acknowledges(exchange: Exchange) -> Proven:
     for party, name, audience in plays:
         with stage.step(f"{party} pushes {name}: it reaches {' and '.join(sorted(audience))}"):
             exchange.push(party, name)
-            _all_receipted(exchange, name, audience)
+            all_receipted(exchange, name, audience)
         expect(set(exchange.holders(name)) == audience, f"only {sorted(audience)} hold {name}")
     return Proven("each part reaches its own audience", "XH's acknowledgement, XV's question (TLP:RED), XH's answer")
 
@@ -98,7 +100,7 @@ def alert_with_guidance(exchange: Exchange) -> Proven:
     name, audience = "s04-gwadar-alert", {"XV", "XO", "XH", "XT"}
     with exchange.stage.step("XA alerts in English, Chinese and Urdu; four partners store it"):
         exchange.push("XA", name)
-        _all_receipted(exchange, name, audience)
+        all_receipted(exchange, name, audience)
     shown = exchange.shown("XO", name)
     content = exchange.signed(name)
     expect(shown is not None and shown.content == content, "every byte of the alert arrived, Urdu too")
@@ -128,7 +130,7 @@ def sensor_pushes(exchange: Exchange) -> Proven:
         first, second = client.push(content, label=label), client.push(content, label=label)
         expect((first.item, second.repeated) == (second.item, True), "the second push is a repeat of the first")
         exchange.remember(name, "XA", first.item)
-        _all_receipted(exchange, name, everyone)
+        all_receipted(exchange, name, everyone)
         alert, alert_label = cast.report("s04-gwadar-alert")
         refused = _refusal(lambda: client.push(alert, label=alert_label))
     expect(refused != "", "the sensor may not push an alert")
@@ -151,7 +153,7 @@ def spool_pushes(exchange: Exchange) -> Proven:
         taken = spool / "sent" / "roadblock.item"
         exchange.until(taken.exists, "the spool")
         exchange.remember(name, "XO", taken.read_text().strip())
-        _all_receipted(exchange, name, {"XA", "XV", "XT"})
+        all_receipted(exchange, name, {"XA", "XV", "XT"})
     return Proven(
         "a directory is enough", f"roadblock.json became item {exchange.items[name][:12]}, receipted by three partners"
     )
@@ -176,19 +178,8 @@ def retraction_goes_out(exchange: Exchange) -> Proven:
     return Proven("what was sent can be withdrawn", "XA, XV and XT hide it, and signed that they do")
 
 
-ACTS: tuple[tuple[str, Callable[[Exchange], Proven]], ...] = (
-    ("An incident report reaches exactly the partners it should", incident_reaches_its_audience),
-    ("What a recipient learns of the others", audience_stays_hidden),
-    ("A correction follows", correction_follows),
-    ("The host-country cell acknowledges, a partner asks, the host answers", host_acknowledges),
-    ("An alert with guidance in three languages", alert_with_guidance),
-    ("Machines push by themselves", sensor_pushes),
-    ("A directory is enough", spool_pushes),
-    ("A retraction goes out", retraction_goes_out),
-)
-
-
-def _all_receipted(exchange: Exchange, name: str, audience: Collection[str]) -> None:
+def all_receipted(exchange: Exchange, name: str, audience: Collection[str]) -> None:
+    """Wait for the receipts of a report, and go on when exactly these partners have signed one."""
     states = exchange.settled(name)
     expect(states == dict.fromkeys(audience, "receipted"), f"{sorted(audience)} sign receipts for {name}, not {states}")
 

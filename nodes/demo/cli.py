@@ -11,9 +11,11 @@ from rich.console import Console
 
 from exchange.errors import Conflict
 from nodes.admin import output
-from nodes.demo import acts, cast, enrol, lying_disk, proofs
+from nodes.demo import cast, enrol, lying_disk, proofs
+from nodes.demo import play as play_
 from nodes.demo.enrol import Home
 from nodes.demo.exchange import Exchange, until_audited, until_in_force, until_ready
+from nodes.demo.play import Act
 from nodes.demo.processes import Processes
 from nodes.demo.stage import Proven, Stage
 
@@ -91,17 +93,23 @@ def _play(exchange: Exchange) -> list[Proven]:
     with stage.step("every party's root signs its agreements; they come into force"):
         enrol.sign_agreements(home)
         until_in_force(exchange)
-    shown = []
-    for title, act in acts.ACTS:
-        stage.act(title)
-        shown.append(act(exchange))
-        stage.tell(shown[-1].evidence, mark="→")
+    shown = [_act(exchange, act) for act in play_.ACTS]
     stage.act("A relay that is killed, and whose disk lies")
     shown += lying_disk.play(exchange)
+    shown.append(_act(exchange, play_.EMBARGO_ENDS))
     stage.act("What it proves, from the disks alone")
     with stage.step("promises, receipts and both logs are checked offline; the relay's files are searched"):
         until_audited(exchange)
-        return [*shown, *proofs.offline(home)]
+        shown += proofs.offline(home)
+    return [*shown, _act(exchange, play_.LAST)]
+
+
+def _act(exchange: Exchange, act: Act) -> Proven:
+    title, play_it = act
+    exchange.stage.act(title)
+    shown = play_it(exchange)
+    exchange.stage.tell(shown.evidence, mark="→")
+    return shown
 
 
 def clear(path: Path) -> None:

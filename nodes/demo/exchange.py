@@ -15,7 +15,7 @@ from nodes.stix import read_report, without_audience
 from nodes.v1 import agreements_pb2
 from nodes.v1 import node_service_pb2 as pb
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 POLL_S = 0.1
 SETTLED = frozenset({"receipted", "refused", "denied", "retracted", "purged"})
 
@@ -105,8 +105,11 @@ class Exchange:
 
     def holders(self, name: str) -> list[str]:
         """Return the partners at which the report arrived, its sender aside."""
-        others = [player for player in cast.PLAYERS if player != self.senders[name]]
-        return [party for party in others if self.shown(party, name) is not None]
+        return [party for party in self.others(self.senders[name]) if self.shown(party, name) is not None]
+
+    def others(self, party: str) -> list[str]:
+        """Return every partner but one."""
+        return [player for player in cast.PLAYERS if player != party]
 
     def until(self, done: Callable[[], bool], what: str) -> None:
         """Wait until `done` answers yes, and keep the screen fresh meanwhile."""

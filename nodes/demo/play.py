@@ -1,0 +1,26 @@
+"""The acts of the demo, in the order in which they are played."""
+
+from collections.abc import Callable
+
+from nodes.demo import acts, later_acts
+from nodes.demo.exchange import Exchange
+from nodes.demo.stage import Proven
+
+Act = tuple[str, Callable[[Exchange], Proven]]
+
+ACTS: tuple[Act, ...] = (
+    ("An incident report reaches exactly the partners it should", acts.incident_reaches_its_audience),
+    ("What a recipient learns of the others", acts.audience_stays_hidden),
+    ("A kidnapping is told to one partner at once, to two more later", later_acts.embargo_begins),
+    ("A correction follows", acts.correction_follows),
+    ("The host-country cell acknowledges, a partner asks, the host answers", acts.host_acknowledges),
+    ("An alert with guidance in three languages", acts.alert_with_guidance),
+    ("An assessment whose source is protected", later_acts.source_is_protected),
+    ("Machines push by themselves", acts.sensor_pushes),
+    ("A directory is enough", acts.spool_pushes),
+    ("A retraction goes out", acts.retraction_goes_out),
+)
+
+EMBARGO_ENDS: Act = ("The embargo ends", later_acts.embargo_ends)
+LAST: Act = ("A member is stopped", later_acts.member_is_stopped)
+"""After the proofs: it ends a key whose signatures they check."""
