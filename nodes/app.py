@@ -33,6 +33,8 @@ from nodes.agreement_service import AgreementMethods
 from nodes.agreements import Agreements
 from nodes.alarms import Alarms
 from nodes.announcing import Announcing
+from nodes.approval_service import ApprovalMethods
+from nodes.approving import Approving
 from nodes.asking import Asking
 from nodes.auditor import Auditor
 from nodes.communities import Communities
@@ -119,6 +121,7 @@ class Node:
     consenting: Consenting
     sensors: Sensors
     operators: Operators
+    approving: Approving
     authoring: Authoring
     receipts: Receipts
     streams: Streams
@@ -222,6 +225,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     outbox, shelf, sensors = Outbox(core, wake=sender.wake), Shelf(core), Sensors(core.database)
     obligations = Obligations(core, on_receipts=receipts.hurry)
     consenting = Consenting(core, wake=sender.wake)
+    operators = _operators(config, core)
     return Node(
         home=home,
         config=config,
@@ -249,9 +253,8 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         asking=Asking(core, shelf, wake=sender.wake),
         consenting=consenting,
         sensors=sensors,
-        operators=Operators(
-            core.database, exchange=core.exchange, party=core.me, terms=config.readers.terms(), clock=core.clock
-        ),
+        operators=operators,
+        approving=Approving(core, operators, wake=sender.wake),
         authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),
@@ -275,6 +278,11 @@ def _authoring(  # noqa: PLR0917 - what it is built of, in one place
         rules=config.release,
         scales=config.readers.scales,
     )
+
+
+def _operators(config: NodeConfig, core: Core) -> Operators:
+    terms = config.readers.terms()
+    return Operators(core.database, exchange=core.exchange, party=core.me, terms=terms, clock=core.clock)
 
 
 def _groups(core: Core, relay: RelayClient, *, wake: Callable[[], None], announce: asyncio.Event) -> Groups:
@@ -385,6 +393,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
             statements=StatementMethods(core, node.relay),
+            approvals=ApprovalMethods(core, node.approving, node.shelf),
         )
         people = grpc.aio.server(
             interceptors=[ErrorInterceptor(detailed=True), Gate(node.operators)], options=local_options()

@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
+from exchange.approvals.codec import encode_proof
 from exchange.consent.model import ConsentGrant, ConsentRequest
 from exchange.crypto.codec import encode_signed
 from exchange.envelope.model import Lane
@@ -34,7 +35,8 @@ from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
 from nodes.passing import end_passing_on
 from nodes.stix import read_report
-from nodes.store import receiving, reports, sending
+from nodes.store import approvals, receiving, reports, sending
+from nodes.store.approvals import ApprovalRow
 from nodes.store.rows import (
     Came,
     Cursor,
@@ -191,6 +193,7 @@ _STATUS = {
     ItemState.CURRENT: ReceiptStatus.STORED,
     ItemState.REPLACED: ReceiptStatus.STORED,
     ItemState.WITHDRAWN: ReceiptStatus.RETRACTED,
+    ItemState.REJECTED: ReceiptStatus.STORED,
     ItemState.PURGED: ReceiptStatus.PURGED,
 }
 
@@ -227,11 +230,21 @@ def _store_reports(
             report = new[item] = _row(good, sealed.get(item), withdrawal, now_ms)
             states[item] = report.state
             words = "" if withdrawal is None else "it was retracted before it came"
+            approvals.add_approvals(connection, _approvals(good, now_ms))
         position = good.promise.log_index + 1
         effects.events.append(Event(item, now_ms, "delivered", sender, words, good.opened.envelope_hash, position))
         effects.receipts.append(_receipt(good, _STATUS[states[item]], now_ms))
         effects.urgent |= good.opened.core.lane is Lane.FLASH
     _add(connection, list(new.values()))
+
+
+def _approvals(good: Good, now_ms: int) -> list[ApprovalRow]:
+    """Return the approvals that came with a report: whoever passes it on hands them on."""
+    opened = good.opened
+    return [
+        ApprovalRow(opened.item_hash, each.operator, "", each.key_id, each.at_ms, now_ms, encode_proof(proof))
+        for each, proof in zip(opened.approvals, opened.body.approvals, strict=True)
+    ]
 
 
 def _add(connection: Connection, new: Sequence[Report]) -> None:

@@ -13,6 +13,7 @@ import grpc.aio
 
 from exchange.envelope.model import Lane
 from nodes.agreement_service import AgreementMethods
+from nodes.approval_service import ApprovalMethods
 from nodes.auditor import Auditor
 from nodes.caller import admitted_of, caller_of
 from nodes.community_service import CommunityMethods
@@ -28,7 +29,7 @@ from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods
 from nodes.statement_service import StatementMethods
-from nodes.v1 import agreements_pb2, community_pb2, consent_pb2, holding_pb2, operator_pb2, statement_pb2
+from nodes.v1 import agreements_pb2, approval_pb2, community_pb2, consent_pb2, holding_pb2, operator_pb2, statement_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
 
@@ -113,6 +114,7 @@ class NodeService(NodeServiceServicer):
         communities: CommunityMethods,
         statements: StatementMethods,
         consent: ConsentMethods,
+        approvals: ApprovalMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -126,6 +128,7 @@ class NodeService(NodeServiceServicer):
         self._communities = communities
         self._statements = statements
         self._consent = consent
+        self._approvals = approvals
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -358,3 +361,29 @@ class NodeService(NodeServiceServicer):
     ) -> statement_pb2.PublishStatementResponse:
         """Hand a signed statement to the relay."""
         return await self._statements.publish(request)
+
+    # -- approvals -----------------------------------------------------------------------------------------------------
+
+    async def ListPending(
+        self, request: approval_pb2.ListPendingRequest, context: Context
+    ) -> approval_pb2.ListPendingResponse:
+        """List what waits for approvals."""
+        return await self._approvals.list_()
+
+    async def ShowPending(
+        self, request: approval_pb2.ShowPendingRequest, context: Context
+    ) -> approval_pb2.ShowPendingResponse:
+        """Show one report that waits for approvals."""
+        return await self._approvals.show(request)
+
+    async def ApproveReport(
+        self, request: approval_pb2.ApproveReportRequest, context: Context
+    ) -> approval_pb2.ApproveReportResponse:
+        """Approve a report that somebody else wrote."""
+        return await self._approvals.approve(request, caller=caller_of(context))
+
+    async def RejectReport(
+        self, request: approval_pb2.RejectReportRequest, context: Context
+    ) -> approval_pb2.RejectReportResponse:
+        """Reject a report that waits for approvals."""
+        return await self._approvals.reject(request, caller=caller_of(context))

@@ -237,6 +237,12 @@ def admit(connection: Connection, profile: Profile, *, by: str, terms: ReaderTer
     return _operator(row, now_ms)
 
 
+def is_releaser(connection: Connection, name: str, key_id: bytes) -> bool:
+    """Say whether an operator of this name is a releaser, not revoked, and still has this key."""
+    row = store.operator_by_name(connection, name)
+    return row is not None and row.key_id == key_id and not row.revoked_ms and Role.RELEASER in _decode(row).roles
+
+
 def _check(profile: Profile, terms: ReaderTerms, now_ms: int) -> None:
     operator_name(profile.name)
     if profile.name == OWNER:

@@ -158,8 +158,12 @@ class Outbox:
             return now_ms
         core = self._core
         known = await core.database.read(lambda c: reports.versions(c, authored.thread_id, core.me))
-        if not known or known[-1].item != authored.supersedes:
-            raise Conflict("a newer version of this report exists", hint="correct that one: concord report list")
+        standing = [version.item for version in known if version.state is not ItemState.REJECTED]
+        if authored.supersedes not in standing[-1:]:
+            raise Conflict(
+                "a newer version of this report exists, or this one was rejected",
+                hint="correct the newest that stands: concord report list; or push a new report",
+            )
         return max(now_ms, known[-1].authored_ms + 1)
 
     def _statement(self, authored: AuthoredReport, authored_ms: int) -> ReportStatement:

@@ -116,7 +116,7 @@ class ReportMethods:
         snapshot = self._core.trust.now
         record = snapshot.directory.party(party)
         basis = decision.basis
-        waiting = decision.permit and snapshot.prekey(party, self._core.clock()) is None
+        waiting = decision.waits or (decision.permit and snapshot.prekey(party, self._core.clock()) is None)
         return pb.PartnerDecision(
             partner=party,
             display_name=record.display_name if record else "",

@@ -64,6 +64,11 @@ MAY: dict[str, frozenset[Role]] = {
     "ListOverdue": READERS,
     "KeepReport": AUTHORS | RELEASERS | OFFICERS,
     "PurgeReport": AUTHORS | RELEASERS | OFFICERS,
+    # approvals
+    "ListPending": READERS,
+    "ShowPending": RELEASERS,
+    "ApproveReport": RELEASERS,
+    "RejectReport": RELEASERS,
     # partners, agreements, keys, logs
     "ListPartners": ALL,
     "ListAgreements": ALL,

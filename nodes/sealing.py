@@ -10,6 +10,7 @@ and only then sends.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from exchange.approvals.model import ApprovalProof
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import Signed
@@ -55,6 +56,10 @@ class Job:
     """Verified grants to this party, where others originated it."""
     grants: Mapping[bytes, Signed] = field(default_factory=dict, repr=False)
     """Their statements, by the hash that names them."""
+    approvals: tuple[ApprovalProof, ...] = ()
+    """Those that count."""
+    approvals_kept: int = 0
+    """All that were kept when this was read: a round that one overtook is made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class Round:
     outgoing: list[Outgoing] = field(default_factory=list)
     changed: list[Addressee] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    approvals: dict[bytes, int] = field(default_factory=dict)
+    """By item, how many approvals were kept when this was decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ class _Draft:
 
 def seal_round(jobs: Sequence[Job], ground: Ground, numbers: Mapping[tuple[str, int], int]) -> Round:
     """Return the round; `numbers` holds the last number used, by recipient and lane."""
-    made = Round()
+    made = Round(approvals={job.item: job.approvals_kept for job in jobs if job.kind is EnvelopeKind.REPORT})
     last = dict(numbers)
     drafts: list[_Draft] = []
     for job in jobs:
@@ -152,6 +159,7 @@ def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
         authored_ms=job.authored_ms,
         item_hash=job.item,
         consents=job.consents,
+        approvals=len(job.approvals),
     )
     return decide(item, sender=ground.me, recipient=party, rules=ground.rules, now_ms=ground.now_ms, role=Role.SENDER)
 
@@ -187,7 +195,7 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
         kind=job.kind,
         label=label,
         directory=ground.snapshot.head,
-        body=Body(job.statement, grants=_grants(job, chosen)),
+        body=Body(job.statement, grants=_grants(job, chosen), approvals=job.approvals),
         recipients=[
             Recipient(
                 party=PartyId(each.row.recipient),

@@ -23,11 +23,12 @@ from exchange.names import PartyId
 from exchange.runtime.logs import get_logger
 from nodes import alarms, vault
 from nodes.answers import Answer, Promised, read_answer, record
+from nodes.approving import counted, proofs
 from nodes.core import Core
 from nodes.passing import grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.sealing import Ground, Job, Round, seal_round
-from nodes.store import reports, sending
+from nodes.store import approvals, reports, sending
 from nodes.store.rows import Addressee, Direction, ItemState, Outgoing, Reach
 from nodes.trust import Snapshot
 
@@ -293,6 +294,7 @@ def _job(
     opened = vault.open_report(keys[first.item], first.item, report.record)
     consents, grants = grants_for(connection, me=me, item=first.item, label=opened.label, now_ms=now_ms)
     passed_on = release_to([PartyId(row.recipient) for row in group])
+    approved = counted(connection, report)
     return Job(
         item=first.item,
         kind=EnvelopeKind.REPORT,
@@ -306,6 +308,8 @@ def _job(
         grants=grants,
         withdrawn=report.state is ItemState.WITHDRAWN,
         authored_ms=report.authored_ms,
+        approvals=proofs(approved),
+        approvals_kept=len(approvals.approvals_of(connection, first.item)),
     )
 
 
@@ -313,10 +317,13 @@ def _store_round(connection: Connection, made: Round, now_ms: int) -> int:
     """Store a round, all or nothing; return the number of its first envelope.
 
     Raises:
-        Conflict: a row changed since the round was read, by a retraction for example; the next round sees it.
+        Conflict: something changed since the round was read, by a retraction or an approval; the next round sees it.
     """
-    waiting = reports.waiting_among(connection, sorted({row.item for row in made.changed}))
+    items = sorted({row.item for row in made.changed})
+    waiting, kept = reports.waiting_among(connection, items), approvals.count_approvals(connection, items)
     for row in made.changed:
+        if kept.get(row.item, 0) != made.approvals.get(row.item, kept.get(row.item, 0)):
+            raise Conflict(f"{row.item.hex()[:12]} was approved meanwhile")
         if (row.item, row.recipient) not in waiting:
             raise Conflict(f"{row.recipient} no longer waits for {row.item.hex()[:12]}")
     reports.replace_addressees(connection, made.changed)

@@ -72,7 +72,7 @@ _REMEDIES = {
     Reason.CONSENT_EXPIRED: _ASK_AGAIN,
     Reason.TOO_MANY_HOPS: "ask the originator to send it itself: it may not go so far by way of others",
     Reason.CONSENT_PURPOSE_NOT_SHARED: _ASK_AGAIN,
-    Reason.APPROVALS_MISSING: "let others than the author approve it",
+    Reason.APPROVALS_MISSING: "let others than the author approve it: concord report pending",
     Reason.NOBODY_MAY_READ: "name its readers: readers.named in the label",
 }
 

@@ -11,7 +11,7 @@ from exchange.errors import Conflict, NotFound, PolicyDenied
 from exchange.policy.use import Obstacle
 from exchange.runtime.secrets import write_private
 from nodes import templates
-from nodes.admin import output
+from nodes.admin import four_eyes, output
 from nodes.admin.options import DEFAULT_HOME, Accept, Json, NodeHome, Yes
 from nodes.admin.plain import plain
 from nodes.admin.views import PROVES, decisions_table, findings_list, report_row, trace_view
@@ -182,7 +182,7 @@ def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool
         dry_run = node.WhoGets(rehearsal)
         decisions_table(dry_run, to_stderr=True)
         _confirm(dry_run.hints, request)
-        reached = sum(decision.permit for decision in dry_run.decisions)
+        reached = sum(decision.permit or decision.waiting for decision in dry_run.decisions)
         question = f"send it to {reached} of {len(dry_run.decisions)} partners?"
         output.ask(question, yes=yes, refusal="nothing was sent")
         reply = node.PushReport(request)
@@ -410,3 +410,6 @@ def retract(
         return
     output.say(f"the retraction goes to {', '.join(reply.recipients) or 'nobody: it had reached no one'}")
     output.say(f"who has applied it: concord report trace {output.short(reply.item)}")
+
+
+four_eyes.add_to(app)

@@ -22,9 +22,9 @@ def decisions_table(reply: pb.WhoGetsResponse, *, to_stderr: bool = False) -> No
 
 
 def _verdict(decision: pb.PartnerDecision) -> str:
-    if not decision.permit:
-        return "no"
-    return "yes, later" if decision.waiting else "yes"
+    if decision.waiting:
+        return "yes, later" if decision.permit else "not yet"
+    return "yes" if decision.permit else "no"
 
 
 def _by(decision: pb.PartnerDecision) -> str:
@@ -32,7 +32,7 @@ def _by(decision: pb.PartnerDecision) -> str:
 
 
 def _why(decision: pb.PartnerDecision) -> str:
-    if decision.waiting:
+    if decision.waiting and decision.permit:
         return "waits: the partner has no valid prekey"
     return " ".join(reason.text for reason in decision.reasons) or " ".join(decision.obligations) or "-"
 

@@ -1,9 +1,29 @@
 """Who wrote a report and who approved it, on an open transaction."""
 
-from sqlalchemy import Connection, select
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 
-from nodes.store.rule_tables import authorship
+from sqlalchemy import Connection, delete, func, select
+
+from exchange.envelope.model import EnvelopeKind
+from nodes.store import tables
+from nodes.store.rows import Reach
+from nodes.store.rule_tables import approval, authorship
 from nodes.store.upsert import insert_or_keep
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """One approval as stored; `name` is empty when it came with a partner's report."""
+
+    item: bytes
+    operator: bytes
+    """Pseudonym."""
+    name: str
+    key_id: bytes
+    at_ms: int
+    stored_ms: int
+    proof: bytes = field(repr=False)
 
 
 def set_author(connection: Connection, item: bytes, name: str) -> None:
@@ -15,3 +35,40 @@ def author_of(connection: Connection, item: bytes) -> str:
     """Return who pushed a report of this node; empty when nobody knows."""
     found = connection.execute(select(authorship.c.name).where(authorship.c.item == item)).scalar_one_or_none()
     return found or ""
+
+
+def add_approvals(connection: Connection, rows: Iterable[ApprovalRow]) -> None:
+    """Keep approvals; an operator's first one of an item stays."""
+    insert_or_keep(connection, approval, [asdict(row) for row in rows])
+
+
+def drop_approval(connection: Connection, item: bytes, operator: bytes) -> None:
+    """Forget an operator's approval of an item, if there is one."""
+    connection.execute(delete(approval).where(approval.c.item == item, approval.c.operator == operator))
+
+
+def approvals_of(connection: Connection, item: bytes) -> list[ApprovalRow]:
+    """Return the approvals of an item, oldest first."""
+    row = approval.c
+    wanted = select(approval).where(row.item == item).order_by(row.stored_ms, row.operator)
+    return [ApprovalRow(**each._mapping) for each in connection.execute(wanted)]  # noqa: SLF001
+
+
+def count_approvals(connection: Connection, items: Sequence[bytes]) -> dict[bytes, int]:
+    """Return how many approvals are kept of those of these items that have any."""
+    row = approval.c
+    wanted = select(row.item, func.count()).where(row.item.in_(list(items))).group_by(row.item)
+    return {each[0]: each[1] for each in connection.execute(wanted)}
+
+
+def items_on_hold(connection: Connection, *, limit: int) -> list[bytes]:
+    """Return reports that wait for a change of the rules or for approvals, oldest first."""
+    row = tables.audience.c
+    wanted = (
+        select(row.item)
+        .where(row.state == Reach.WAITING, row.on_change, row.kind == int(EnvelopeKind.REPORT))
+        .group_by(row.item)
+        .order_by(func.min(row.number))
+        .limit(limit)
+    )
+    return list(connection.execute(wanted).scalars())

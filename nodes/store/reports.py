@@ -105,9 +105,9 @@ def versions(connection: Connection, thread: bytes, originator: str) -> list[Rep
 def settle_thread(connection: Connection, thread: bytes, originator: str) -> None:
     """Make the version with the latest authored_ms current and the others replaced, in whatever order they came.
 
-    A version that is withdrawn or purged stays so, and still makes older ones replaced.
+    A version that is withdrawn or purged stays so, and still makes older ones replaced; one that was rejected does not.
     """
-    known = versions(connection, thread, originator)
+    known = [version for version in versions(connection, thread, originator) if version.state != ItemState.REJECTED]
     for version in known:
         state = ItemState.CURRENT if version.item == known[-1].item else ItemState.REPLACED
         if version.state in (ItemState.CURRENT, ItemState.REPLACED) and version.state != state:

@@ -21,6 +21,8 @@ class ItemState(StrEnum):
     """A later version of the same originator is here."""
     WITHDRAWN = "withdrawn"
     """Its originator retracted it: the content is kept and not shown."""
+    REJECTED = "rejected"
+    """A releaser refused it before anybody had got it."""
     PURGED = "purged"
     """Its key is destroyed."""
 

@@ -54,6 +54,19 @@ audit = Table(
 authorship = Table("authorship", metadata, data("item", key=True), word("name", length=128))
 """Who pushed each report of this node: an operator, or `sensor/NAME`. Nobody approves what he wrote."""
 
+approval = Table(
+    "approval",
+    metadata,
+    data("item", key=True),
+    data("operator", key=True),
+    word("name"),
+    data("key_id"),
+    number("at_ms"),
+    number("stored_ms"),
+    data("proof"),
+)
+"""Approvals of reports, each with its operator's certificate; those of partners' reports came with them."""
+
 # -- obligations: what left by export ----------------------------------------------------------------------------------
 
 export = Table(

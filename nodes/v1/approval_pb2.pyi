@@ -3,8 +3,10 @@
 isort:skip_file
 What a person looks at before a report goes. Specification: docs/spec/node-api.md."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -41,3 +43,332 @@ class Hint(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hint: _TypeAlias = Hint  # noqa: Y015
+
+@_typing.final
+class ListPendingRequest(_message.Message):
+    """No parameters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPendingRequest: _TypeAlias = ListPendingRequest  # noqa: Y015
+
+@_typing.final
+class Approver(_message.Message):
+    """An operator who approved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    operator: _builtins.str
+    """Name at this node."""
+    at_ms: _builtins.int
+    """The operator's clock."""
+    def __init__(
+        self,
+        *,
+        operator: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "operator", b"operator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Approver: _TypeAlias = Approver  # noqa: Y015
+
+@_typing.final
+class PendingRecipient(_message.Message):
+    """A recipient that gets the report once it is approved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    partner: _builtins.str
+    """The partner."""
+    missing: _builtins.int
+    """Approvals that are missing for it."""
+    permit: _builtins.bool
+    """It gets it as soon as they are there."""
+    clause: _builtins.str
+    """Clause of the agreement."""
+    why: _builtins.str
+    """What it waits for besides, or why it will be denied; empty when nothing stands against it."""
+    def __init__(
+        self,
+        *,
+        partner: _builtins.str = ...,
+        missing: _builtins.int = ...,
+        permit: _builtins.bool = ...,
+        clause: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clause", b"clause", "missing", b"missing", "partner", b"partner", "permit", b"permit", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingRecipient: _TypeAlias = PendingRecipient  # noqa: Y015
+
+@_typing.final
+class PendingReport(_message.Message):
+    """A report that waits for approvals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TLP_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    AUTHORED_MS_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    item: _builtins.str
+    """Item hash, hexadecimal."""
+    title: _builtins.str
+    """Title."""
+    kind: _builtins.str
+    """Kind."""
+    tlp: _builtins.str
+    """Traffic light."""
+    author: _builtins.str
+    """Operator or `sensor/NAME` that pushed it; nobody approves what he wrote."""
+    authored_ms: _builtins.int
+    """This node's clock."""
+    missing: _builtins.int
+    """Approvals that are missing."""
+    @_builtins.property
+    def approved(self) -> _containers.RepeatedCompositeFieldContainer[Global___Approver]:
+        """Who has approved it."""
+
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingRecipient]:
+        """Who waits for it."""
+
+    def __init__(
+        self,
+        *,
+        item: _builtins.str = ...,
+        title: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        tlp: _builtins.str = ...,
+        author: _builtins.str = ...,
+        authored_ms: _builtins.int = ...,
+        approved: _abc.Iterable[Global___Approver] | None = ...,
+        missing: _builtins.int = ...,
+        recipients: _abc.Iterable[Global___PendingRecipient] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "author", b"author", "authored_ms", b"authored_ms", "item", b"item", "kind", b"kind", "missing", b"missing", "recipients", b"recipients", "title", b"title", "tlp", b"tlp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingReport: _TypeAlias = PendingReport  # noqa: Y015
+
+@_typing.final
+class ListPendingResponse(_message.Message):
+    """The reports."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingReport]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        reports: _abc.Iterable[Global___PendingReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPendingResponse: _TypeAlias = ListPendingResponse  # noqa: Y015
+
+@_typing.final
+class ShowPendingRequest(_message.Message):
+    """Which report: an item hash or a prefix of at least 6 characters that is unique here, or a STIX report id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """See above."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowPendingRequest: _TypeAlias = ShowPendingRequest  # noqa: Y015
+
+@_typing.final
+class ShowPendingResponse(_message.Message):
+    """What a releaser signs for, to the byte."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    statement: _builtins.bytes
+    """ReportStatement bytes: their SHA-256 is the item hash that an approval names."""
+    release: _builtins.bytes
+    """Release bytes, whose salted hash the label in the statement names."""
+    exchange: _builtins.str
+    """The exchange's name."""
+    party: _builtins.str
+    """This partner."""
+    @_builtins.property
+    def report(self) -> Global___PendingReport:
+        """How it stands."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___PendingReport | None = ...,
+        statement: _builtins.bytes = ...,
+        release: _builtins.bytes = ...,
+        exchange: _builtins.str = ...,
+        party: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "party", b"party", "release", b"release", "report", b"report", "statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowPendingResponse: _TypeAlias = ShowPendingResponse  # noqa: Y015
+
+@_typing.final
+class ApproveReportRequest(_message.Message):
+    """Approve the release of a report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Item hash, hexadecimal."""
+    approval: _builtins.bytes
+    """Signed bytes of an exchange.v1.Approval, by the caller's own key."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        approval: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveReportRequest: _TypeAlias = ApproveReportRequest  # noqa: Y015
+
+@_typing.final
+class ApproveReportResponse(_message.Message):
+    """The approval is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> Global___PendingReport:
+        """How the report stands now."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___PendingReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveReportResponse: _TypeAlias = ApproveReportResponse  # noqa: Y015
+
+@_typing.final
+class RejectReportRequest(_message.Message):
+    """Let nothing that waits of a report go any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As in ShowPendingRequest."""
+    text: _builtins.str
+    """Why, for its author."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectReportRequest: _TypeAlias = RejectReportRequest  # noqa: Y015
+
+@_typing.final
+class RejectReportResponse(_message.Message):
+    """It is rejected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    item: _builtins.str
+    """Item hash, hexadecimal."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Partners that waited for it."""
+
+    def __init__(
+        self,
+        *,
+        item: _builtins.str = ...,
+        recipients: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "recipients", b"recipients"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectReportResponse: _TypeAlias = RejectReportResponse  # noqa: Y015

@@ -369,7 +369,9 @@ class PartnerDecision(_message.Message):
     clause: _builtins.str
     """Clause that decided."""
     waiting: _builtins.bool
-    """true when it can not be sent yet, because the partner has no valid prekey."""
+    """true when it can not be sent yet: the partner has no valid prekey (`permit` is true), or nothing stands against it
+    but what may yet change, as in docs/spec/policy.md, "What waits" (`permit` is false, `reasons` say what).
+    """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
         """Why not; empty when it gets it."""
@@ -627,7 +629,7 @@ class ReportSummary(_message.Message):
     stored_ms: _builtins.int
     """When this node stored it."""
     state: _builtins.str
-    """current, replaced, withdrawn or purged."""
+    """current, replaced, withdrawn, rejected or purged."""
     receipted: _builtins.int
     """Recipients that receipted it; sent reports only."""
     recipients: _builtins.int

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from nodes.v1 import agreements_pb2 as nodes_dot_v1_dot_agreements__pb2
+from nodes.v1 import approval_pb2 as nodes_dot_v1_dot_approval__pb2
 from nodes.v1 import community_pb2 as nodes_dot_v1_dot_community__pb2
 from nodes.v1 import consent_pb2 as nodes_dot_v1_dot_consent__pb2
 from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
@@ -250,6 +251,26 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/PublishStatement',
                 request_serializer=nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.FromString,
+                _registered_method=True)
+        self.ListPending = channel.unary_unary(
+                '/nodes.v1.NodeService/ListPending',
+                request_serializer=nodes_dot_v1_dot_approval__pb2.ListPendingRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_approval__pb2.ListPendingResponse.FromString,
+                _registered_method=True)
+        self.ShowPending = channel.unary_unary(
+                '/nodes.v1.NodeService/ShowPending',
+                request_serializer=nodes_dot_v1_dot_approval__pb2.ShowPendingRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_approval__pb2.ShowPendingResponse.FromString,
+                _registered_method=True)
+        self.ApproveReport = channel.unary_unary(
+                '/nodes.v1.NodeService/ApproveReport',
+                request_serializer=nodes_dot_v1_dot_approval__pb2.ApproveReportRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_approval__pb2.ApproveReportResponse.FromString,
+                _registered_method=True)
+        self.RejectReport = channel.unary_unary(
+                '/nodes.v1.NodeService/RejectReport',
+                request_serializer=nodes_dot_v1_dot_approval__pb2.RejectReportRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_approval__pb2.RejectReportResponse.FromString,
                 _registered_method=True)
 
 
@@ -560,6 +581,36 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPending(self, request, context):
+        """-- approvals --
+
+        What waits for approvals.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowPending(self, request, context):
+        """One report that waits for approvals, as it would be released.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveReport(self, request, context):
+        """Approve a report that somebody else wrote; returns when that is durable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectReport(self, request, context):
+        """Reject a report that waits for approvals.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -772,6 +823,26 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.PublishStatement,
                     request_deserializer=nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.SerializeToString,
+            ),
+            'ListPending': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPending,
+                    request_deserializer=nodes_dot_v1_dot_approval__pb2.ListPendingRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_approval__pb2.ListPendingResponse.SerializeToString,
+            ),
+            'ShowPending': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowPending,
+                    request_deserializer=nodes_dot_v1_dot_approval__pb2.ShowPendingRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_approval__pb2.ShowPendingResponse.SerializeToString,
+            ),
+            'ApproveReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveReport,
+                    request_deserializer=nodes_dot_v1_dot_approval__pb2.ApproveReportRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_approval__pb2.ApproveReportResponse.SerializeToString,
+            ),
+            'RejectReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectReport,
+                    request_deserializer=nodes_dot_v1_dot_approval__pb2.RejectReportRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_approval__pb2.RejectReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1909,6 +1980,114 @@ class NodeService:
             '/nodes.v1.NodeService/PublishStatement',
             nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.SerializeToString,
             nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPending(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ListPending',
+            nodes_dot_v1_dot_approval__pb2.ListPendingRequest.SerializeToString,
+            nodes_dot_v1_dot_approval__pb2.ListPendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowPending(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ShowPending',
+            nodes_dot_v1_dot_approval__pb2.ShowPendingRequest.SerializeToString,
+            nodes_dot_v1_dot_approval__pb2.ShowPendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ApproveReport',
+            nodes_dot_v1_dot_approval__pb2.ApproveReportRequest.SerializeToString,
+            nodes_dot_v1_dot_approval__pb2.ApproveReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/RejectReport',
+            nodes_dot_v1_dot_approval__pb2.RejectReportRequest.SerializeToString,
+            nodes_dot_v1_dot_approval__pb2.RejectReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

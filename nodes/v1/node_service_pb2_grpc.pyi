@@ -6,6 +6,7 @@ What the CLI, sensors and the console ask of a node. Specification: docs/spec/no
 from collections import abc as _abc
 from grpc import aio as _aio
 from nodes.v1 import agreements_pb2 as _agreements_pb2
+from nodes.v1 import approval_pb2 as _approval_pb2
 from nodes.v1 import community_pb2 as _community_pb2
 from nodes.v1 import consent_pb2 as _consent_pb2
 from nodes.v1 import holding_pb2 as _holding_pb2
@@ -137,6 +138,17 @@ class NodeServiceStub:
     """
     PublishStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.PublishStatementRequest, _statement_pb2.PublishStatementResponse]
     """Hand a signed statement to the relay; returns when it stands in the directory."""
+    ListPending: _grpc.UnaryUnaryMultiCallable[_approval_pb2.ListPendingRequest, _approval_pb2.ListPendingResponse]
+    """-- approvals --
+
+    What waits for approvals.
+    """
+    ShowPending: _grpc.UnaryUnaryMultiCallable[_approval_pb2.ShowPendingRequest, _approval_pb2.ShowPendingResponse]
+    """One report that waits for approvals, as it would be released."""
+    ApproveReport: _grpc.UnaryUnaryMultiCallable[_approval_pb2.ApproveReportRequest, _approval_pb2.ApproveReportResponse]
+    """Approve a report that somebody else wrote; returns when that is durable."""
+    RejectReport: _grpc.UnaryUnaryMultiCallable[_approval_pb2.RejectReportRequest, _approval_pb2.RejectReportResponse]
+    """Reject a report that waits for approvals."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -241,6 +253,17 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """
     PublishStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.PublishStatementRequest, _statement_pb2.PublishStatementResponse]  # type: ignore[assignment]
     """Hand a signed statement to the relay; returns when it stands in the directory."""
+    ListPending: _aio.UnaryUnaryMultiCallable[_approval_pb2.ListPendingRequest, _approval_pb2.ListPendingResponse]  # type: ignore[assignment]
+    """-- approvals --
+
+    What waits for approvals.
+    """
+    ShowPending: _aio.UnaryUnaryMultiCallable[_approval_pb2.ShowPendingRequest, _approval_pb2.ShowPendingResponse]  # type: ignore[assignment]
+    """One report that waits for approvals, as it would be released."""
+    ApproveReport: _aio.UnaryUnaryMultiCallable[_approval_pb2.ApproveReportRequest, _approval_pb2.ApproveReportResponse]  # type: ignore[assignment]
+    """Approve a report that somebody else wrote; returns when that is durable."""
+    RejectReport: _aio.UnaryUnaryMultiCallable[_approval_pb2.RejectReportRequest, _approval_pb2.RejectReportResponse]  # type: ignore[assignment]
+    """Reject a report that waits for approvals."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of one node, over a Unix socket in a directory that only its owner can enter."""
@@ -594,6 +617,41 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_statement_pb2.PublishStatementResponse, _abc.Awaitable[_statement_pb2.PublishStatementResponse]]:
         """Hand a signed statement to the relay; returns when it stands in the directory."""
+
+    @_abc_1.abstractmethod
+    def ListPending(
+        self,
+        request: _approval_pb2.ListPendingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.ListPendingResponse, _abc.Awaitable[_approval_pb2.ListPendingResponse]]:
+        """-- approvals --
+
+        What waits for approvals.
+        """
+
+    @_abc_1.abstractmethod
+    def ShowPending(
+        self,
+        request: _approval_pb2.ShowPendingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.ShowPendingResponse, _abc.Awaitable[_approval_pb2.ShowPendingResponse]]:
+        """One report that waits for approvals, as it would be released."""
+
+    @_abc_1.abstractmethod
+    def ApproveReport(
+        self,
+        request: _approval_pb2.ApproveReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.ApproveReportResponse, _abc.Awaitable[_approval_pb2.ApproveReportResponse]]:
+        """Approve a report that somebody else wrote; returns when that is durable."""
+
+    @_abc_1.abstractmethod
+    def RejectReport(
+        self,
+        request: _approval_pb2.RejectReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.RejectReportResponse, _abc.Awaitable[_approval_pb2.RejectReportResponse]]:
+        """Reject a report that waits for approvals."""
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

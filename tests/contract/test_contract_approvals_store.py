@@ -1,6 +1,7 @@
 """What the node's store promises about authors, approvals, and what waits for a change, on every kind of database."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,8 @@ from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from nodes.app import MIGRATIONS
 from nodes.store import approvals, history, reports, sending
-from nodes.store.rows import Direction, Reach, TakenSlot
+from nodes.store.approvals import ApprovalRow
+from nodes.store.rows import Direction, ItemState, Reach, TakenSlot
 from tests.contract.test_contract_node_store import CONTROL, NOW, a_report, an_addressee, an_envelope, name
 
 
@@ -24,6 +26,45 @@ def test_the_first_author_of_a_report_stays_and_of_others_nobody_is_known(databa
         database.write_now(lambda c, who=who: approvals.set_author(c, name("item", 1), who))  # type: ignore[misc]
     assert database.read_now(lambda c: approvals.author_of(c, name("item", 1))) == "clara"
     assert database.read_now(lambda c: approvals.author_of(c, name("item", 2))) == ""
+
+
+def an_approval(operator: str, number: int = 1, **changes: object) -> ApprovalRow:
+    made = ApprovalRow(name("item", number), operator.encode(), operator, b"key", NOW, NOW, b"proof")
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_an_operator_approves_an_item_once_and_approvals_come_back_in_order(database: Database) -> None:
+    rana, sami = an_approval("rana", stored_ms=NOW + 1), an_approval("sami")
+    database.write_now(lambda c: approvals.add_approvals(c, [rana, sami, an_approval("rana", number=2)]))
+    database.write_now(lambda c: approvals.add_approvals(c, [replace(rana, proof=b"another")]))
+    item = name("item", 1)
+    assert database.read_now(lambda c: approvals.approvals_of(c, item)) == [sami, rana]
+    counts = database.read_now(lambda c: approvals.count_approvals(c, [item, name("item", 2), name("item", 3)]))
+    assert counts == {item: 2, name("item", 2): 1}
+    database.write_now(lambda c: approvals.drop_approval(c, item, b"rana"))
+    assert database.read_now(lambda c: approvals.approvals_of(c, item)) == [sami]
+
+
+def test_reports_on_hold_come_oldest_first_and_once_each(database: Database) -> None:
+    rows = [
+        [an_addressee(3, party, on_change=True) for party in ("XO", "XV")],
+        [an_addressee(1, on_change=True), an_addressee(4, kind=CONTROL, on_change=True)],
+        [an_addressee(2), an_addressee(5, on_change=True, state=Reach.DENIED)],
+    ]
+    for each in rows:
+        database.write_now(lambda c, each=each: reports.add_addressees(c, each))  # type: ignore[misc]
+    assert database.read_now(lambda c: approvals.items_on_hold(c, limit=9)) == [name("item", 3), name("item", 1)]
+    assert database.read_now(lambda c: approvals.items_on_hold(c, limit=1)) == [name("item", 3)]
+
+
+def test_a_rejected_version_is_not_the_newest(database: Database) -> None:
+    for number in (1, 2):
+        database.write_now(lambda c, number=number: reports.add_report(c, a_report(number)))  # type: ignore[misc]
+    database.write_now(lambda c: reports.settle_thread(c, a_report(1).thread, "XA"))
+    database.write_now(lambda c: reports.set_state(c, name("item", 2), ItemState.REJECTED))
+    database.write_now(lambda c: reports.settle_thread(c, a_report(1).thread, "XA"))
+    states = database.read_now(lambda c: reports.states_of(c, [name("item", 1), name("item", 2)]))
+    assert states == {name("item", 1): ItemState.CURRENT, name("item", 2): ItemState.REJECTED}
 
 
 def test_what_waits_for_a_change_is_due_at_once_of_all_items_or_of_one(database: Database) -> None:
