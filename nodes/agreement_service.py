@@ -1,6 +1,6 @@
 """The part of NodeService that is about agreements: their texts, their signatures, and what became of them since."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
 from exchange.crypto.codec import decode_signed
@@ -12,6 +12,8 @@ from exchange.policy.changes.codec import CHANGE_BYTES, decode_notice
 from exchange.policy.changes.course import Course, begin
 from exchange.policy.changes.model import NoticeAction
 from exchange.policy.codec import decode_agreement, decode_view
+from exchange.policy.explain import sentence
+from exchange.policy.simulate import Flow
 from exchange.policy.terms import AgreementStatus
 from exchange.receipts.codec import decode_agreement_text
 from exchange.runtime.logs import get_logger
@@ -20,20 +22,30 @@ from nodes.core import Core
 from nodes.kept_changes import needs_acknowledgement
 from nodes.notices import Notices
 from nodes.publishing import Publishing
+from nodes.simulation import Simulation
 from nodes.store import agreements as store
 from nodes.store.rows import ACCESSION, ANNOUNCED, KeptAgreement, KeptChange
 from nodes.v1 import agreements_pb2 as pb
+from nodes.waiting import failures
 
 
 class AgreementMethods:
     """Agreements, as NodeService has them."""
 
-    def __init__(self, core: Core, agreements: Agreements, publishing: Publishing, notices: Notices) -> None:
+    def __init__(
+        self,
+        core: Core,
+        agreements: Agreements,
+        publishing: Publishing,
+        notices: Notices,
+        simulation: Simulation,
+    ) -> None:
         """Call these use cases."""
         self._core = core
         self._agreements = agreements
         self._publishing = publishing
         self._notices = notices
+        self._simulation = simulation
         self._log = get_logger(__name__)
 
     async def list_(self) -> pb.ListAgreementsResponse:
@@ -78,6 +90,16 @@ class AgreementMethods:
         agreement_id = id_bytes(bytes.fromhex(request.id), "an agreement's id")
         noted = await self._notices.acknowledge(agreement_id)
         return pb.AcknowledgeAgreementResponse(notices=[_event(each) for each in noted])
+
+    async def simulate(self, request: pb.SimulateAgreementRequest) -> AsyncIterator[pb.SimulateAgreementResponse]:
+        """Replay what this node sent against a draft, saying how far it has come."""
+        replaces = id_bytes(bytes.fromhex(request.replaces), "an agreement's id") if request.replaces else None
+        done = 0
+        async for batch in self._simulation.run(request.text, replaces=replaces, days=request.days):
+            done += batch.replayed
+            yield pb.SimulateAgreementResponse(
+                done=done, destroyed=batch.destroyed, flows=[_flow(item, flow) for item, flow in batch.flows]
+            )
 
     # -- how an agreement stands ---------------------------------------------------------------------------------------
 
@@ -155,6 +177,17 @@ class AgreementMethods:
                 party for party in sorted(course.members - {self._core.me}) if (change.hash, party) not in acknowledged
             )
         return event
+
+
+def _flow(item: bytes, flow: Flow) -> pb.SimulatedFlow:
+    permits, denies = (flow.after, flow.before) if flow.newly else (flow.before, flow.after)
+    return pb.SimulatedFlow(
+        item=item.hex(),
+        partner=flow.recipient,
+        newly=flow.newly,
+        clause=permits.clause,
+        reasons=[sentence(finding) for finding in failures(denies)],
+    )
 
 
 def _own(course: Course, me: PartyId) -> str:

@@ -71,6 +71,7 @@ from nodes.sensor_service import SensorMethods, SensorService, sensor_identity
 from nodes.sensors import Scope, Sensors
 from nodes.shelf import Shelf
 from nodes.signer import Signer
+from nodes.simulation import Simulation
 from nodes.spool import Spool
 from nodes.statement_service import StatementMethods
 from nodes.streams import Streams
@@ -387,7 +388,9 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             StatusMethods(core, node.prekeys, node.relay, node.operators, home=node.home, started_ms=node.started_ms),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
-            agreements=AgreementMethods(core, node.agreements, node.publishing, node.notices),
+            agreements=AgreementMethods(
+                core, node.agreements, node.publishing, node.notices, Simulation(core, node.agreements)
+            ),
             communities=CommunityMethods(core, node.groups.convening),
             consent=ConsentMethods(core, node.asking, node.consenting, node.shelf),
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),

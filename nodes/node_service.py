@@ -190,6 +190,13 @@ class NodeService(NodeServiceServicer):
         """Take in an accession or a notice of this party."""
         return await self._agreements.change(request)
 
+    async def SimulateAgreement(
+        self, request: agreements_pb2.SimulateAgreementRequest, context: Context
+    ) -> AsyncIterator[agreements_pb2.SimulateAgreementResponse]:
+        """Replay what this node sent against a draft."""
+        async for response in self._agreements.simulate(request):
+            yield response
+
     async def AcknowledgeAgreement(
         self, request: agreements_pb2.AcknowledgeAgreementRequest, context: Context
     ) -> agreements_pb2.AcknowledgeAgreementResponse:

@@ -75,6 +75,7 @@ MAY: dict[str, frozenset[Role]] = {
     "ImportAgreement": OFFICERS,
     "ExportAgreement": ALL,
     "ChangeAgreement": OFFICERS,
+    "SimulateAgreement": OFFICERS | frozenset({Role.AUDITOR}),
     "AcknowledgeAgreement": OFFICERS,
     "ListKeys": ALL,
     "VerifyLog": WATCHERS,

@@ -24,6 +24,7 @@ from nodes import config
 from nodes.admin import agreement_changes as changes
 from nodes.admin import output
 from nodes.admin.agreement_names import known_agreements, named
+from nodes.admin.agreement_simulate import simulate
 from nodes.admin.agreement_views import (
     difference_json,
     show_differences,
@@ -322,6 +323,7 @@ def _show_what_changed(
                 return
 
 
+app.command()(simulate)
 app.command()(changes.accede)
 app.command()(changes.suspend)
 app.command()(changes.resume)

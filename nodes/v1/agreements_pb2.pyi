@@ -408,3 +408,105 @@ class AcknowledgeAgreementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeAgreementResponse: _TypeAlias = AcknowledgeAgreementResponse  # noqa: Y015
+
+@_typing.final
+class SimulateAgreementRequest(_message.Message):
+    """Replay what this node sent against a draft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    text: _builtins.bytes
+    """The draft, YAML."""
+    replaces: _builtins.str
+    """Id of the agreement whose versions it would replace, hexadecimal; empty for a new one."""
+    days: _builtins.int
+    """Reports of so many days; 1 to 3,650."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.bytes = ...,
+        replaces: _builtins.str = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "replaces", b"replaces", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulateAgreementRequest: _TypeAlias = SimulateAgreementRequest  # noqa: Y015
+
+@_typing.final
+class SimulatedFlow(_message.Message):
+    """One report and one partner for whom the draft makes a difference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    NEWLY_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    item: _builtins.str
+    """Item hash, hexadecimal."""
+    partner: _builtins.str
+    """The partner."""
+    newly: _builtins.bool
+    """It would newly get it; else it would get it no more."""
+    clause: _builtins.str
+    """Clause that permits it: of the draft when newly, of what is in force now when not."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why not: now when newly, under the draft when not; for people."""
+
+    def __init__(
+        self,
+        *,
+        item: _builtins.str = ...,
+        partner: _builtins.str = ...,
+        newly: _builtins.bool = ...,
+        clause: _builtins.str = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clause", b"clause", "item", b"item", "newly", b"newly", "partner", b"partner", "reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatedFlow: _TypeAlias = SimulatedFlow  # noqa: Y015
+
+@_typing.final
+class SimulateAgreementResponse(_message.Message):
+    """Progress, with what was found since."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    done: _builtins.int
+    """Reports replayed so far."""
+    destroyed: _builtins.int
+    """Reports that were not: their content is destroyed."""
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatedFlow]:
+        """Differences found since the response before."""
+
+    def __init__(
+        self,
+        *,
+        done: _builtins.int = ...,
+        destroyed: _builtins.int = ...,
+        flows: _abc.Iterable[Global___SimulatedFlow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "done", b"done", "flows", b"flows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulateAgreementResponse: _TypeAlias = SimulateAgreementResponse  # noqa: Y015

@@ -107,6 +107,11 @@ class NodeServiceStub:
                 request_serializer=nodes_dot_v1_dot_agreements__pb2.ChangeAgreementRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_agreements__pb2.ChangeAgreementResponse.FromString,
                 _registered_method=True)
+        self.SimulateAgreement = channel.unary_stream(
+                '/nodes.v1.NodeService/SimulateAgreement',
+                request_serializer=nodes_dot_v1_dot_agreements__pb2.SimulateAgreementRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_agreements__pb2.SimulateAgreementResponse.FromString,
+                _registered_method=True)
         self.AcknowledgeAgreement = channel.unary_unary(
                 '/nodes.v1.NodeService/AcknowledgeAgreement',
                 request_serializer=nodes_dot_v1_dot_agreements__pb2.AcknowledgeAgreementRequest.SerializeToString,
@@ -364,6 +369,13 @@ class NodeServiceServicer:
 
     def ChangeAgreement(self, request, context):
         """Take in an accession or a notice that this party's root signed, and tell the relay and the other parties.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulateAgreement(self, request, context):
+        """Replay what this node sent against a draft; says what would newly flow and what would stop. Stores and sends nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -678,6 +690,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ChangeAgreement,
                     request_deserializer=nodes_dot_v1_dot_agreements__pb2.ChangeAgreementRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_agreements__pb2.ChangeAgreementResponse.SerializeToString,
+            ),
+            'SimulateAgreement': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulateAgreement,
+                    request_deserializer=nodes_dot_v1_dot_agreements__pb2.SimulateAgreementRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_agreements__pb2.SimulateAgreementResponse.SerializeToString,
             ),
             'AcknowledgeAgreement': grpc.unary_unary_rpc_method_handler(
                     servicer.AcknowledgeAgreement,
@@ -1197,6 +1214,33 @@ class NodeService:
             '/nodes.v1.NodeService/ChangeAgreement',
             nodes_dot_v1_dot_agreements__pb2.ChangeAgreementRequest.SerializeToString,
             nodes_dot_v1_dot_agreements__pb2.ChangeAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulateAgreement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nodes.v1.NodeService/SimulateAgreement',
+            nodes_dot_v1_dot_agreements__pb2.SimulateAgreementRequest.SerializeToString,
+            nodes_dot_v1_dot_agreements__pb2.SimulateAgreementResponse.FromString,
             options,
             channel_credentials,
             insecure,

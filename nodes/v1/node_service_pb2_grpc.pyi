@@ -66,6 +66,8 @@ class NodeServiceStub:
     """The signed file of an agreement that is known here."""
     ChangeAgreement: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.ChangeAgreementRequest, _agreements_pb2.ChangeAgreementResponse]
     """Take in an accession or a notice that this party's root signed, and tell the relay and the other parties."""
+    SimulateAgreement: _grpc.UnaryStreamMultiCallable[_agreements_pb2.SimulateAgreementRequest, _agreements_pb2.SimulateAgreementResponse]
+    """Replay what this node sent against a draft; says what would newly flow and what would stop. Stores and sends nothing."""
     AcknowledgeAgreement: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.AcknowledgeAgreementRequest, _agreements_pb2.AcknowledgeAgreementResponse]
     """Take note of what other parties gave notice of; they are told."""
     CreateCommunity: _grpc.UnaryUnaryMultiCallable[_community_pb2.CreateCommunityRequest, _community_pb2.CreateCommunityResponse]
@@ -181,6 +183,8 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """The signed file of an agreement that is known here."""
     ChangeAgreement: _aio.UnaryUnaryMultiCallable[_agreements_pb2.ChangeAgreementRequest, _agreements_pb2.ChangeAgreementResponse]  # type: ignore[assignment]
     """Take in an accession or a notice that this party's root signed, and tell the relay and the other parties."""
+    SimulateAgreement: _aio.UnaryStreamMultiCallable[_agreements_pb2.SimulateAgreementRequest, _agreements_pb2.SimulateAgreementResponse]  # type: ignore[assignment]
+    """Replay what this node sent against a draft; says what would newly flow and what would stop. Stores and sends nothing."""
     AcknowledgeAgreement: _aio.UnaryUnaryMultiCallable[_agreements_pb2.AcknowledgeAgreementRequest, _agreements_pb2.AcknowledgeAgreementResponse]  # type: ignore[assignment]
     """Take note of what other parties gave notice of; they are told."""
     CreateCommunity: _aio.UnaryUnaryMultiCallable[_community_pb2.CreateCommunityRequest, _community_pb2.CreateCommunityResponse]  # type: ignore[assignment]
@@ -371,6 +375,14 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agreements_pb2.ChangeAgreementResponse, _abc.Awaitable[_agreements_pb2.ChangeAgreementResponse]]:
         """Take in an accession or a notice that this party's root signed, and tell the relay and the other parties."""
+
+    @_abc_1.abstractmethod
+    def SimulateAgreement(
+        self,
+        request: _agreements_pb2.SimulateAgreementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agreements_pb2.SimulateAgreementResponse], _abc.AsyncIterator[_agreements_pb2.SimulateAgreementResponse]]:
+        """Replay what this node sent against a draft; says what would newly flow and what would stop. Stores and sends nothing."""
 
     @_abc_1.abstractmethod
     def AcknowledgeAgreement(

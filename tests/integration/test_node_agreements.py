@@ -15,6 +15,7 @@ from nodes.agreement_file import AgreementFile, first_signature, next_signature
 from nodes.agreement_service import AgreementMethods
 from nodes.agreements import Agreements
 from nodes.app import Node
+from nodes.simulation import Simulation
 from nodes.v1 import agreements_pb2 as pb
 from tests.support.directory_builders import EXCHANGE, composite, party_keys
 from tests.support.node_world import nodes, open_alarms, until
@@ -45,7 +46,8 @@ def _other_view() -> AgreementFile:
 
 def methods(node: Node) -> AgreementMethods:
     """Return what the operators' socket calls."""
-    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices)
+    simulation = Simulation(node.core, node.agreements)
+    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices, simulation)
 
 
 async def import_(node: Node, file: AgreementFile) -> pb.AgreementSummary:

@@ -21,6 +21,7 @@ from nodes.agreement_file import AgreementFile, first_signature, next_signature,
 from nodes.agreement_service import AgreementMethods
 from nodes.app import Node
 from nodes.relay_port import AgreementPart
+from nodes.simulation import Simulation
 from nodes.store import agreements as store
 from nodes.store import alarms as alarm_store
 from nodes.store.rows import ANNOUNCED, Reach
@@ -34,7 +35,8 @@ SUSPEND, RESUME, TERMINATE = NoticeAction.SUSPEND, NoticeAction.RESUME, NoticeAc
 
 def methods(node: Node) -> AgreementMethods:
     """Return what the operators' socket calls."""
-    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices)
+    simulation = Simulation(node.core, node.agreements)
+    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices, simulation)
 
 
 def a_file(*founders: str, accession: str = "any") -> AgreementFile:
