@@ -23,7 +23,9 @@ from exchange.envelope.codec import encode_report
 from exchange.envelope.model import REPORT_TYPE, EnvelopeKind, ReportStatement
 from exchange.errors import Conflict
 from exchange.names import ID_BYTES, PartyId
+from exchange.policy.binding import consent_needed
 from exchange.policy.codec import encode_label, encode_release
+from exchange.policy.consent import Consent
 from exchange.policy.decide import who_gets
 from exchange.policy.decision import Decision, Item, Reason, Step
 from nodes import vault
@@ -32,6 +34,7 @@ from nodes.communities import epochs_addressed
 from nodes.core import Core
 from nodes.narrowing import Narrowed, left_out, prepare
 from nodes.narrowing import apply as narrow
+from nodes.passing import grants_for
 from nodes.store import approvals, communities, reports
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
 from nodes.waiting import after_denial, failures, told
@@ -81,11 +84,11 @@ class Outbox:
         """Tell the sender that there is work."""
         self._wake()
 
-    def decide(self, authored: AuthoredReport) -> list[tuple[PartyId, Decision]]:
+    def decide(self, authored: AuthoredReport, consents: tuple[Consent, ...] = ()) -> list[tuple[PartyId, Decision]]:
         """Return the decision for every other partner, by id; nothing is stored."""
         core = self._core
         now_ms = core.clock()
-        item = Item.to_send(authored.label, authored.release, authored_ms=now_ms)
+        item = Item.to_send(authored.label, authored.release, authored_ms=now_ms, consents=consents)
         return who_gets(item, sender=core.me, rules=core.trust.rules_now(), now_ms=now_ms)
 
     def _named(self, authored: AuthoredReport) -> Mapping[bytes, int]:
@@ -130,7 +133,9 @@ class Outbox:
         payload = encode_report(self._statement(authored, authored_ms))
         item = item_hash(payload)
         # 3
-        decisions, named = self.decide(authored), self._named(authored)
+        held = partial(grants_for, me=core.me, item=item, label=authored.label, now_ms=now_ms)
+        consents, _ = await core.database.read(held)
+        decisions, named = self.decide(authored, consents), self._named(authored)
         # 4
         signed = await core.signer.sign(REPORT_TYPE, payload)
         # 5
@@ -217,6 +222,8 @@ def addressee(report: Report, authored: AuthoredReport, party: PartyId, decision
         kind=int(EnvelopeKind.REPORT),
         lane=report.lane,
         state=Reach.WAITING,
+        # Grants name their recipient: no other recipient of a product may see them.
+        alone=consent_needed(authored.label, PartyId(report.originator)),
         basis=decision.basis,
         clause=decision.clause,
     )

@@ -87,3 +87,19 @@ async def test_one_refusal_of_two_keeps_it() -> None:
         await running["XH"].consenting.grant(asked.hash, caller=the_owner())
         await answered(running["XV"], asked.hash, XT=GRANTED)
         await receipted(running["XV"], product.item, "XT")
+
+
+async def test_a_product_goes_at_once_where_its_sources_were_granted_before() -> None:
+    async with nodes("XA", "XH", "XV", "XT", "XN") as (_, running):
+        sources = []
+        for name in ("XA", "XH"):
+            sent = await push_onward(running[name], "XV", release="pre_authorised: [XN, XT]")
+            await receipted(running[name], sent.item, "XV")
+            asked = await ask(running["XV"], sent.item, "XN", "XT", ask_only=True)
+            await answered(running["XV"], asked.hash, XN=GRANTED, XT=GRANTED)
+            sources.append(sent.item)
+        product = await a_product(running["XV"], *sources, to="XN, XT")
+        await receipted(running["XV"], product.item, "XN", "XT")
+        rows = [await reach(running["XV"], product.item, name) for name in ("XN", "XT")]
+        # Each in an envelope of its own: a grant names its recipient.
+        assert len({row.envelope for row in rows if row is not None}) == 2
