@@ -6,6 +6,7 @@ it in words that a program can read; the other partners of the eight must hold n
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -15,9 +16,14 @@ from exchange.runtime.clock import now_ms
 from nodes.client import SensorClient
 from nodes.demo import cast, enrol, proofs
 from nodes.demo.exchange import Exchange
+from nodes.node_client import connect
+from nodes.v1.consent_pb2 import GrantConsentRequest, RequestConsentRequest
+from tests.support import incident_rows
 from tests.support.scenarios import (
+    DAY_MS,
     a_sensor,
     away,
+    consents,
     delivered,
     full,
     held,
@@ -28,6 +34,7 @@ from tests.support.scenarios import (
     told,
     until_stands,
     vary,
+    withdrawn,
 )
 
 pytestmark = pytest.mark.processes
@@ -195,6 +202,32 @@ def test_s08_a_withdrawn_report_is_hidden_everywhere_and_never_shows_where_it_co
             assert shown.retraction == "source-withdrawn: Source withdrew the report."
 
 
+def test_s08_a_retraction_reaches_whom_a_holder_passed_it_on_to_by_consent(exchange: Exchange) -> None:
+    name = vary(exchange, "s08-passed-on", "s08-retraction")
+    exchange.push("XO", name)
+    delivered(exchange, name, "XA", "XV", "XT")
+    asked = RequestConsentRequest(
+        id=exchange.items[name],
+        to=["XH"],
+        purposes=["protect_life"],
+        until_ms=now_ms() + DAY_MS,
+        reason="Its staff use that road.",
+    )
+    with connect(exchange.home.node("XV")) as node:
+        request = node.RequestConsent(asked).request
+    exchange.until(lambda: request in consents(exchange, "XO"), "the request for consent")
+    assert exchange.shown("XH", name) is None
+    with connect(exchange.home.node("XO")) as node:
+        node.GrantConsent(GrantConsentRequest(request=request))
+    exchange.until(lambda: exchange.shown("XH", name) is not None, "what was passed on")
+    shown = exchange.shown("XH", name)
+    assert shown is not None and shown.content == exchange.signed(name) and shown.summary.originator == "XO"
+    exchange.retract("XO", name, "Source withdrew the report.")
+    for party in ("XA", "XV", "XT", "XH"):
+        exchange.until(partial(withdrawn, exchange, name, party), f"the retraction at {party}")
+    assert all(exchange.shown(party, name) is None for party in ("XM", "XN", "XQ"))
+
+
 def test_s09_lessons_reach_everybody(exchange: Exchange) -> None:
     assert full("s09-lessons-learned") == {"XV", "XN", "XQ", "XH"}
     exchange.push("XA", "s09-lessons-learned")
@@ -213,6 +246,26 @@ def test_s10_who_was_away_during_a_drill_gets_all_of_it_once_and_in_order(exchan
         delivered(exchange, name, "XV", "XN", "XO")
     items = [exchange.items[end], exchange.items[begin]]
     assert [report.item for report in held(exchange, "XO") if report.item in items] == items
+
+
+@pytest.mark.skipif(not incident_rows.ROWS.exists(), reason="the incident rows are not beside the project")
+def test_s11_a_bulk_feed_makes_one_report_a_row_and_nothing_unreviewed_is_passed_on(exchange: Exchange) -> None:
+    rows = list(incident_rows.reports())
+    assert len(rows) == 328
+    sensor = a_sensor(exchange, "XN", Category.LESSON, ceiling=Tlp.GREEN)
+    label = incident_rows.LABEL
+    with SensorClient(sensor.address, ca=sensor.ca_certificate.encode(), token=sensor.token) as client:
+        first = [client.push(row, label=label) for row in rows]
+        again = [client.push(row, label=label) for row in rows]
+    assert len({pushed.item for pushed in first}) == len(rows)
+    assert [(pushed.item, pushed.repeated) for pushed in again] == [(pushed.item, True) for pushed in first]
+    for number, pushed in enumerate(first[::40]):
+        name = f"s11-{number}"
+        exchange.remember(name, "XN", pushed.item)
+        assert reaches(exchange, name, "waiting") == {"XA", "XV"}
+    items = {pushed.item for pushed in first}
+    for party in set(cast.PLAYERS) - {"XN"}:
+        assert not items & {report.item for report in held(exchange, party)}
 
 
 def test_s12_a_suspended_member_gets_retractions_alone_and_one_whose_key_is_revoked_gets_nothing(

@@ -16,6 +16,7 @@ from nodes.demo.processes import Processes
 from nodes.demo.stage import Stage
 from nodes.node_client import connect
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.consent_pb2 import ListConsentsRequest
 
 DAY_MS = 86_400_000
 PATIENCE_S = 90.0
@@ -148,3 +149,15 @@ def standing(exchange: Exchange, party: str, other: str) -> str:
     with connect(exchange.home.node(party)) as node:
         partners = node.ListPartners(pb.ListPartnersRequest()).partners
     return next(partner.status for partner in partners if partner.party == other)
+
+
+def consents(exchange: Exchange, party: str) -> set[str]:
+    """Return the requests for consent that a partner knows of."""
+    with connect(exchange.home.node(party)) as node:
+        return {consent.request for consent in node.ListConsents(ListConsentsRequest(limit=50)).consents}
+
+
+def withdrawn(exchange: Exchange, name: str, party: str) -> bool:
+    """Say whether a partner shows a report as withdrawn."""
+    shown = exchange.shown(party, name)
+    return shown is not None and shown.summary.state == "withdrawn" and not shown.content
