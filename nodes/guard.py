@@ -35,7 +35,7 @@ class Unusual(StrEnum):
     WIDE_AUDIENCE = auto()
     """More recipients than any of the last reports of this kind had, or than the node's limit."""
     EVERYONE = auto()
-    """The audience is `*`: whoever an agreement permits, also partners that join later today."""
+    """The audience is `*`: whoever an agreement permits."""
     WEAKER_LABEL = auto()
     """A weaker traffic light than every one of the last reports of this kind."""
 
