@@ -14,7 +14,7 @@ from exchange.errors import ExchangeError
 from exchange.limits import KIB
 from exchange.names import PartyId
 from exchange.policy.communities.codec import MEMBERSHIP_BYTES, decode_membership
-from exchange.policy.communities.model import HeldEpoch
+from exchange.policy.communities.model import HeldEpoch, parse_via
 from exchange.policy.communities.route import publishable
 from exchange.policy.communities.verify import held_of
 from exchange.policy.decision import Rules
@@ -108,6 +108,13 @@ def kept_epoch(held: HeldEpoch, statement: Signed, state: EpochState, now_ms: in
 def newest_of(epochs: Sequence[HeldEpoch]) -> HeldEpoch:
     """Return the newest of a community's epochs, shown or not."""
     return max(epochs, key=lambda each: each.head.epoch)
+
+
+def name_of(via: str, communities: Mapping[bytes, Sequence[HeldEpoch]]) -> str:
+    """Return the name of the community that a slot's `via` means; empty when there is none, or none is known."""
+    named = parse_via(via)
+    epochs = communities.get(named[0], ()) if named is not None else ()
+    return newest_of(epochs).head.terms.name if epochs else ""
 
 
 def targets(rules: Rules, me: PartyId, now_ms: int) -> dict[str, CommunityTarget]:

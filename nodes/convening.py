@@ -88,6 +88,8 @@ class Convening:
             Conflict: a community of this name is there.
         """
         async with self._lock:
+            if 0 < terms.valid_until_ms <= self._core.clock():
+                raise BadInput("the community would end before it begins", place="--until")
             if terms.name in self._names():
                 raise Conflict(f"a community {terms.name!r} of yours is there", hint="choose another name")
             members = {party: (role, 1) for party, role in self._with_me(roles).items()}

@@ -42,7 +42,7 @@ from nodes.waiting import after_denial, failures, told
 _KEY_LABEL = b"concord/v1/node/push\x00"
 _CONTENT_LABEL = b"concord/v1/node/push-content\x00"
 
-_ADDRESSED = frozenset({Reason.EXCLUDED, Reason.AGREEMENT_SUSPENDED})
+_ADDRESSED = frozenset({Reason.EXCLUDED, Reason.AGREEMENT_SUSPENDED, Reason.COMMUNITY_SUSPENDED})
 """Reasons in the audience's step of a partner that the release speaks of."""
 
 

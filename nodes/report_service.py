@@ -15,6 +15,7 @@ from exchange.receipts.codec import decode_agreement_text
 from exchange.receipts.model import RetractionAction
 from exchange.runtime.database import Database
 from nodes.caller import Caller
+from nodes.communities import name_of
 from nodes.core import Core
 from nodes.desk import Authoring, Draft
 from nodes.outbox import Outbox
@@ -134,6 +135,7 @@ class ReportMethods:
             ],
             obligations=duties(decision.obligations) if decision.obligations else [],
             waiting=waiting,
+            community=name_of(decision.via, snapshot.communities),
         )
 
 

@@ -126,7 +126,7 @@ class Snapshot:
 
     def _epoch(self, held: HeldEpoch, at_size: int) -> EpochInForce:
         status = self.directory.agreement_status(held.shown, at_size=at_size)
-        return EpochInForce(held.head.epoch, None if status is None else AgreementStatus(status), held)
+        return EpochInForce(held.head.epoch, None if status is None else AgreementStatus(status), held.head.owner, held)
 
 
 class Trust:

@@ -46,7 +46,8 @@ class Audience:
         if recipient in self.suspended:
             # It is addressed again when the agreement is: the sender keeps it until then.
             return (Finding(Step.AUDIENCE, Outcome.FAIL, Reason.AGREEMENT_SUSPENDED, self.suspended[recipient]),)
-        return (_fail(Reason.NOT_IN_AUDIENCE), *self.communities.failures(recipient))
+        held_up = self.communities.suspended(recipient)
+        return held_up or (_fail(Reason.NOT_IN_AUDIENCE), *self.communities.failures(recipient))
 
     def routes(self, recipient: PartyId) -> tuple[Route, ...]:
         """Return the communities by way of which a recipient is reached; none for one that is addressed otherwise."""

@@ -102,6 +102,7 @@ class Reason(StrEnum):
     EXCLUDED = auto()
     COMMUNITY_UNKNOWN = auto()
     COMMUNITY_NOT_YET = auto()
+    COMMUNITY_SUSPENDED = auto()
     COMMUNITY_ENDED = auto()
     COMMUNITY_SCOPE = auto()
     COMMUNITY_HISTORY = auto()
@@ -145,6 +146,7 @@ WAITS = TIMED | {
     Reason.SENDER_SUSPENDED,
     Reason.RECIPIENT_SUSPENDED,
     Reason.AGREEMENT_SUSPENDED,
+    Reason.COMMUNITY_SUSPENDED,
     Reason.APPROVALS_MISSING,
 }
 """Reasons that something else than the item removes: time, the directory, approvals. Every other one is final."""

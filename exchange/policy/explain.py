@@ -39,6 +39,7 @@ _SENTENCES = {
     Reason.EXCLUDED: "The release excludes the recipient.",
     Reason.COMMUNITY_UNKNOWN: "The community {what} is not known here at that epoch.",
     Reason.COMMUNITY_NOT_YET: "The directory does not show the community {what} at that epoch yet.",
+    Reason.COMMUNITY_SUSPENDED: "The owner of the community {what} is suspended.",
     Reason.COMMUNITY_ENDED: "The community {what} has ended, or is not in force at that epoch any more.",
     Reason.COMMUNITY_SCOPE: "The report lies outside what the community {what} is for.",
     Reason.COMMUNITY_HISTORY: "The recipient joined the community {what} later, and may not have what is older.",

@@ -44,7 +44,7 @@ def relevant(question: Question) -> Question:
     if via is not None:
         named.add(via[0])
     communities = {name: [_for(pair, each) for each in rules.communities.get(name, ())] for name in sorted(named)}
-    owners = {each.held.head.owner for epochs in communities.values() for each in epochs if each.held is not None}
+    owners = {each.owner for epochs in communities.values() for each in epochs}
     if question.role is Role.SENDER:
         cited = _candidates(rules, pair, {target.agreement for target in targets if target.agreement is not None})
     else:

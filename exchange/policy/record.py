@@ -30,6 +30,7 @@ QUESTION_FIELDS = ("role", "sender", "recipient", "now_ms", "item", "rules")
 AGREEMENTS_MOST = 10_000
 PARTIES_MOST = 10_000
 CONSENTS_MOST = 10_000
+EPOCHS_MOST = 10_000
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -136,6 +137,7 @@ def _epoch(known: EpochInForce) -> Plain:
     return {
         "epoch": known.epoch,
         "status": None if known.status is None else int(known.status),
+        "owner": known.owner,
         "head": encode_head(held.head).hex() if held else None,
         "members": [encode_member(member).hex() for _, member in sorted(held.members.items())] if held else [],
         "whole": held.whole if held else False,
@@ -230,7 +232,7 @@ def _read_rules(entry: Entry) -> Rules:
         {party_id(name): _read_standing(each) for name, each in standings.items()},
         as_of_ms=found["as_of_ms"].maybe(Entry.number),
         communities={
-            Entry(name, each.path).data(ID_BYTES): [_read_epoch(known) for known in each.items(most=LIST_ITEMS)]
+            Entry(name, each.path).data(ID_BYTES): [_read_epoch(known) for known in each.items(most=EPOCHS_MOST)]
             for name, each in communities.items()
         },
     )
@@ -252,17 +254,17 @@ def _read_standing(entry: Entry) -> Standing:
 
 
 def _read_epoch(entry: Entry) -> EpochInForce:
-    found = entry.fields("epoch", "status", "head", "members", "whole")
+    found = entry.fields("epoch", "status", "owner", "head", "members", "whole")
     epoch = found["epoch"].number(least=1, most=EPOCH_MAX)
     status = found["status"].maybe(lambda each: _numbered(AgreementStatus, each))
-    head_bytes = found["head"].maybe(Entry.data)
+    owner, head_bytes = party_id(found["owner"].text()), found["head"].maybe(Entry.data)
     if head_bytes is None:
-        return EpochInForce(epoch, status)
+        return EpochInForce(epoch, status, owner)
     head = decode_head(head_bytes)
     members = [decode_member(each.data()) for each in found["members"].items(most=SLOTS)]
     by_party = {member.party: member for member in members}
     held = HeldEpoch(head, sha256(head_bytes).digest(), shown_of(head, head_bytes), by_party, found["whole"].flag())
-    return EpochInForce(epoch, status, held)
+    return EpochInForce(epoch, status, head.owner, held)
 
 
 def _numbered(vocabulary: type[V], entry: Entry) -> V:

@@ -47,6 +47,7 @@ _REMEDIES = {
     Reason.COMMUNITY_AGREEMENT: "cite the agreement that the community rests on, or make one that rests on this",
     Reason.COMMUNITY_UNKNOWN: "check id and epoch of the community",
     Reason.COMMUNITY_NOT_YET: "wait until the directory shows the epoch: the owner's node sees to it",
+    Reason.COMMUNITY_SUSPENDED: _ABOUT_A_PARTNER,
     Reason.COMMUNITY_ENDED: "name another community, or the partners one by one",
     Reason.COMMUNITY_SCOPE: "send a version within what it is for, or name the partners one by one",
     Reason.COMMUNITY_HISTORY: "nothing, unless it should get it: name the partner in a new version",

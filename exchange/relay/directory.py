@@ -199,7 +199,7 @@ def rules_of(directory: Directory, state: AgreementState, communities: Mapping[b
 
 def _in_force(epoch: ShownEpoch, directory: Directory) -> EpochInForce:
     status = directory.agreement_status(epoch.shown, at_size=directory.size)
-    return EpochInForce(epoch.epoch, None if status is None else AgreementStatus(status))
+    return EpochInForce(epoch.epoch, None if status is None else AgreementStatus(status), epoch.owner)
 
 
 def _payload_hash(entry: bytes) -> bytes:

@@ -28,7 +28,8 @@ def _verdict(decision: pb.PartnerDecision) -> str:
 
 
 def _by(decision: pb.PartnerDecision) -> str:
-    return f"{decision.agreement}, {decision.clause}" if decision.clause else decision.agreement or "-"
+    by = f"{decision.agreement}, {decision.clause}" if decision.clause else decision.agreement or "-"
+    return f"{by}, by way of {decision.community}" if decision.community else by
 
 
 def _why(decision: pb.PartnerDecision) -> str:

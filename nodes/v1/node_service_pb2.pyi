@@ -358,6 +358,7 @@ class PartnerDecision(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    COMMUNITY_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """The partner."""
     display_name: _builtins.str
@@ -372,6 +373,8 @@ class PartnerDecision(_message.Message):
     """true when it can not be sent yet: the partner has no valid prekey (`permit` is true), or nothing stands against it
     but what may yet change, as in docs/spec/policy.md, "What waits" (`permit` is false, `reasons` say what).
     """
+    community: _builtins.str
+    """Name of the community by way of which it goes; empty when the partner is addressed itself."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
         """Why not; empty when it gets it."""
@@ -391,10 +394,11 @@ class PartnerDecision(_message.Message):
         reasons: _abc.Iterable[Global___Reason] | None = ...,
         obligations: _abc.Iterable[_builtins.str] | None = ...,
         waiting: _builtins.bool = ...,
+        community: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "clause", b"clause", "display_name", b"display_name", "obligations", b"obligations", "partner", b"partner", "permit", b"permit", "reasons", b"reasons", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "clause", b"clause", "community", b"community", "display_name", b"display_name", "obligations", b"obligations", "partner", b"partner", "permit", b"permit", "reasons", b"reasons", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

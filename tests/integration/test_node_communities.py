@@ -236,3 +236,32 @@ async def test_an_item_may_name_several_communities_and_partners() -> None:
         await receipted(owner, item, "XV", "XO", "XH")
         for name in ("XV", "XO", "XH"):
             assert await stored(running[name], item) is not None
+
+
+async def test_while_an_owner_is_suspended_nothing_goes_by_way_of_its_community_and_what_waits_goes_afterwards() -> (
+    None
+):
+    async with nodes("XA", "XV", "XO", agree=False) as (world, running):
+        owner, publisher = running["XV"], running["XA"]
+        await world.place("XH")  # it has no prekeys: what is for it waits
+        await world.relay.agree("XA", "XV", "XO", "XH")
+        for node in running.values():
+            await until(lambda node=node: bool(node.core.trust.now.views), "no agreement")  # type: ignore[misc]
+        held = await convene(owner, ["XO", "XH"], ["XA"])
+        await known(held, publisher, running["XO"])
+        item = await publish(publisher, held)
+        await receipted(publisher, item, "XO", "XV")
+        await world.suspend("XV")
+        await until(lambda: publisher.core.trust.now.status(party_id("XV")) == "suspended", "no suspension")
+        assert not publishable(publisher.core.trust.rules_now(), publisher.core.me, now_ms())
+        async with at(world.places["XH"]) as late:
+            await ready(publisher, ["XH"], agree=False)
+
+            async def waits() -> bool:
+                row = await reach(publisher, item, "XH")
+                return row is not None and "suspended" in row.why
+
+            await until(waits, "it does not wait")
+            assert await stored(late, item) is None
+            await world.suspend("XV", suspended=False)
+            await receipted(publisher, item, "XH")

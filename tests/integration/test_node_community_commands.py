@@ -88,6 +88,7 @@ async def test_a_member_sees_of_a_hidden_roster_its_own_place_alone() -> None:
         (["create", "--name", "x", "--agreement", "ID", "--about", "pk"], USAGE, "country code"),
         (["create", "--name", "x", "--agreement", "ID", "--history", "soon"], USAGE, "not a time"),
         (["create", "--name", "x", "--agreement", "ID", "--until", "soon"], USAGE, "not a time"),
+        (["create", "--name", "x", "--agreement", "ID", "--until", "2020-01-01"], USAGE, "end before it begins"),
         (
             ["create", "--name", "x", "--agreement", "ID", "--member", "XV", "--publisher", "XV"],
             USAGE,
@@ -143,7 +144,7 @@ async def test_a_label_names_a_community_of_this_node_or_is_refused_with_a_hint(
         checked = await ask(home, "CheckReport", node_pb.CheckReportRequest(report=file))
         assert "epoch: 1" in checked.label_yaml
         decided = await ask(home, "WhoGets", node_pb.WhoGetsRequest(report=file))
-        assert [(each.partner, each.permit) for each in decided.decisions] == [("XV", True)]
+        assert [(each.partner, each.permit, each.community) for each in decided.decisions] == [("XV", True, "Road")]
         later = file.label_yaml.replace(b"{community: Road}", b"{community: " + b"ab" * 16 + b", epoch: 1}")
         strange = node_pb.ReportFile(content=a_report(), label_yaml=later)
         with pytest.raises(Exception, match="no community to publish in now"):

@@ -382,8 +382,8 @@ COMMUNITIES = [
         "community.status",
         "relay",
         ROUTE,
-        "if any(each.status is AgreementStatus.ACTIVE for each in _named(slot.via, rules)):",
-        "if True:",
+        "for each in _named(slot.via, rules) if each.status is AgreementStatus.ACTIVE]",
+        "for each in _named(slot.via, rules)]",
     ),
     without(
         "community.status",
@@ -392,16 +392,28 @@ COMMUNITIES = [
         "next((each.held for each in found if each.status is AgreementStatus.ACTIVE), None)",
         "found[-1].held",
     ),
-    without("community.valid_until", "everyone", ROUTE, "0 < until <= at_ms or", ""),
+    without("community.valid_until", "everyone", ROUTE, "if 0 < held.head.terms.valid_until_ms <= at_ms:", "if False:"),
     without(
-        "community.owner", "everyone", ROUTE, " or owner is None or owner.membership is not Membership.ADMITTED", ""
+        "community.owner",
+        "everyone",
+        ROUTE,
+        "if standing is None or standing.membership not in {Membership.ADMITTED, Membership.SUSPENDED}:",
+        "if False:",
     ),
+    without(
+        "community.owner",
+        "everyone",
+        ROUTE,
+        "if standing.membership is Membership.SUSPENDED else None",
+        "if False else None",
+    ),
+    without("community.owner", "relay", ROUTE, "_owner(active[0].owner, rules) if active", "None if active"),
     without(
         "community.publishers",
         "sender",
         ROUTE,
-        "publishes = all(sender in each.head.publishers for each in (active, *newer))",
-        "publishes = True",
+        "return all(sender in each.head.publishers for each in (active, *newer))",
+        "return True",
     ),
     without("community.publishers", "recipient", ROUTE, "if sender not in held.head.publishers:", "if False:"),
     without(
@@ -436,7 +448,11 @@ ROSTERS = [
     without("community.about", "everyone", COMMUNITY_MODEL, "(bool(label.about) and set", "(set"),
     without("community.categories", "everyone", COMMUNITY_MODEL, "return categories and places", "return places"),
     without(
-        "community.history", "sender", ROUTE, "if each.has(recipient) and each.lets_in(", "if each.has(recipient) or ("
+        "community.history",
+        "sender",
+        ROUTE,
+        "if each.has(recipient) and each.lets_in(recipient, self._authored_ms)",
+        "if each.has(recipient)",
     ),
     without("community.history", "sender", ROUTE, " and authored_ms >= terms.history_from_ms", ""),
     without("community.visibility", "member", COMMUNITY, "        if sees:\n", "        if False:\n", COMMUNITY_TESTS),

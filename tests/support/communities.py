@@ -84,12 +84,12 @@ def an_epoch(
     all_ = roster.by_party
     seen = all_ if seen_by is None else {party: member for party, member in all_.items() if party == seen_by}
     held = HeldEpoch(head, sha256(data).digest(), shown_of(head, data), seen, seen_by is None)
-    return EpochInForce(epoch, status, held)
+    return EpochInForce(epoch, status, head.owner, held)
 
 
 def at_the_relay(*epochs: EpochInForce) -> list[EpochInForce]:
     """What the relay knows of these epochs."""
-    return [EpochInForce(each.epoch, each.status) for each in epochs]
+    return [EpochInForce(each.epoch, each.status, each.owner) for each in epochs]
 
 
 def membership_of(head: Signed, roster: Roster, party: PartyId, *, whole: bool) -> CommunityMembership:

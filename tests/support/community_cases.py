@@ -132,10 +132,15 @@ def _epochs() -> Iterator[Case]:
     )
     yield sent("past its date", R.COMMUNITY_ENDED, epochs=[an_epoch(valid_until_ms=NOW)])
     yield sent("before its date", epochs=[an_epoch(valid_until_ms=NOW + 1)])
-    for membership in (Membership.SUSPENDED, Membership.EXPELLED):
-        gone = knowing(an_epoch(publishers=(XA, XC), owner=XC), XC=standing(membership))
-        why = (R.NOT_IN_AUDIENCE, R.COMMUNITY_ENDED)
-        yield case(f"its owner is {membership.value}", SENDER, *why, given=gone, release=to())
+    theirs = an_epoch(publishers=(XA, XC), owner=XC)
+    gone = knowing(theirs, XC=standing(Membership.EXPELLED))
+    yield case("its owner is expelled", SENDER, R.NOT_IN_AUDIENCE, R.COMMUNITY_ENDED, given=gone, release=to())
+    held = knowing(theirs, XC=standing(Membership.SUSPENDED))
+    yield case("its owner is suspended", SENDER, R.COMMUNITY_SUSPENDED, given=held, release=to())
+    outside = knowing(an_epoch({XA: 1, XC: 1}, publishers=(XA, XC), owner=XC), XC=standing(Membership.SUSPENDED))
+    yield case("no member, and its owner is suspended", SENDER, R.NOT_IN_AUDIENCE, given=outside, release=to())
+    named = to(1, Target(partner=XB))
+    yield case("addressed itself, and the community's owner is suspended", SENDER, given=held, release=named)
 
 
 def _history() -> Iterator[Case]:
@@ -175,6 +180,10 @@ def _received() -> Iterator[Case]:
     yield received("a category outside the community", R.COMMUNITY_SCOPE, given=few)
     other = knowing(an_epoch(seen_by=XB, agreement_id=bytes([2]) * 16))
     yield received("under another agreement", R.COMMUNITY_AGREEMENT, given=other)
+    theirs = an_epoch(seen_by=XB, owner=XC, publishers=(XA, XC))
+    for membership, why in ((Membership.SUSPENDED, R.COMMUNITY_SUSPENDED), (Membership.EXPELLED, R.COMMUNITY_ENDED)):
+        gone = knowing(theirs, XC=standing(membership))
+        yield received(f"its owner is {membership.value}", why, given=gone)
     past = an_epoch(seen_by=XB, valid_until_ms=NOW)
     yield received("past its date", R.COMMUNITY_ENDED, given=knowing(past))
     yield received("before its date when the relay received it", given=knowing(past, as_of_ms=NOW - HOUR))
@@ -191,4 +200,8 @@ def _relayed() -> Iterator[Case]:
     yield case(
         "by way of an epoch that nobody published", RELAY, R.COMMUNITY_ENDED, given=given, slot=through(given, 3)
     )
+    theirs = at_the_relay(an_epoch(owner=XC, publishers=(XA, XC)))
+    for membership, why in ((Membership.SUSPENDED, R.COMMUNITY_SUSPENDED), (Membership.EXPELLED, R.COMMUNITY_ENDED)):
+        gone = knowing(*theirs, XC=standing(membership))
+        yield case(f"its owner is {membership.value}", RELAY, why, given=gone, slot=through(gone))
     yield case("by way of nothing", RELAY, R.COMMUNITY_ENDED, given=given, slot=the_slot(given, via="community"))

@@ -250,6 +250,7 @@ class EpochInForce:
 
     epoch: int
     status: AgreementStatus | None
+    owner: PartyId
     held: HeldEpoch | None = None
 
 

@@ -44,8 +44,16 @@ class Reached:
         """Return the ways to a recipient, in order of the release; none when no community reaches it."""
         return tuple(
             Route(via_text(each.active.head.community_id, each.active.head.epoch), each.active.head.terms.agreement_id)
-            for each in self._usable
-            if each.has(recipient) and each.lets_in(recipient, self._authored_ms)
+            for each in self._reaching(recipient)
+            if not each.suspended
+        )
+
+    def suspended(self, recipient: PartyId) -> tuple[Finding, ...]:
+        """Return the communities that would reach a recipient if their owners were not suspended."""
+        return tuple(
+            _fail(Reason.COMMUNITY_SUSPENDED, each.active.head.community_id.hex())
+            for each in self._reaching(recipient)
+            if each.suspended
         )
 
     def failures(self, recipient: PartyId) -> tuple[Finding, ...]:
@@ -57,6 +65,9 @@ class Reached:
         )
         return (*self._failed, *late)
 
+    def _reaching(self, recipient: PartyId) -> "list[_Usable]":
+        return [each for each in self._usable if each.has(recipient) and each.lets_in(recipient, self._authored_ms)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Usable:
@@ -67,6 +78,8 @@ class _Usable:
     active: HeldEpoch
     newer: Sequence[HeldEpoch]
     """Epochs that the owner has announced and the directory does not show yet."""
+    suspended: bool
+    """Its owner is: what waits goes when the suspension is lifted."""
 
     def has(self, recipient: PartyId) -> bool:
         return recipient in self.active.members and all(recipient in each.members for each in self.newer)
@@ -85,12 +98,14 @@ def _usable(target: CommunityTarget, item: Item, sender: PartyId, rules: Rules, 
     if isinstance(active, Reason):
         return _fail(active, name)
     newer = [each.held for each in known if each.held is not None and each.epoch > active.head.epoch]
-    closed = _closed(active, newer, sender, rules, at_ms)
-    if closed is not None:
-        return _fail(closed, name)
+    over = _over(active, rules, at_ms)
+    if over is Reason.COMMUNITY_ENDED:
+        return _fail(over, name)
+    if not _publishes(sender, active, newer):
+        return _fail(Reason.NOT_A_PUBLISHER, name)
     if item.label is None or not active.head.terms.covers(item.label):
         return _fail(Reason.COMMUNITY_SCOPE, name)
-    return _Usable(target.epoch, active, newer)
+    return _Usable(target.epoch, active, newer, suspended=over is Reason.COMMUNITY_SUSPENDED)
 
 
 def publishable(rules: Rules, sender: PartyId, at_ms: int) -> dict[bytes, HeldEpoch]:
@@ -99,17 +114,13 @@ def publishable(rules: Rules, sender: PartyId, at_ms: int) -> dict[bytes, HeldEp
     for name, known in rules.communities.items():
         active = _active(known)
         newer = [each.held for each in known if active and each.held and each.epoch > active.head.epoch]
-        if active is not None and _closed(active, newer, sender, rules, at_ms) is None:
+        if active is not None and not _over(active, rules, at_ms) and _publishes(sender, active, newer):
             found[name] = active
     return found
 
 
-def _closed(active: HeldEpoch, newer: Sequence[HeldEpoch], sender: PartyId, rules: Rules, at_ms: int) -> Reason | None:
-    """Return why a sender may not address a community whatever the report; None when it may."""
-    if _over(active, rules, at_ms):
-        return Reason.COMMUNITY_ENDED
-    publishes = all(sender in each.head.publishers for each in (active, *newer))
-    return None if publishes else Reason.NOT_A_PUBLISHER
+def _publishes(sender: PartyId, active: HeldEpoch, newer: Sequence[HeldEpoch]) -> bool:
+    return all(sender in each.head.publishers for each in (active, *newer))
 
 
 def _active(known: Sequence[EpochInForce]) -> HeldEpoch | None:
@@ -138,9 +149,8 @@ def judge_via(
     if held is None:
         ended = any(each.status is not None for each in found)
         return None, (_fail(Reason.COMMUNITY_ENDED if ended else Reason.COMMUNITY_NOT_YET, slot.via),)
-    wrong = []
-    if _over(held, rules, at_ms):
-        wrong.append(Reason.COMMUNITY_ENDED)
+    over = _over(held, rules, at_ms)
+    wrong = [over] if over is not None else []
     if sender not in held.head.publishers:
         wrong.append(Reason.NOT_A_PUBLISHER)
     if recipient not in held.members:
@@ -151,10 +161,10 @@ def judge_via(
 
 
 def judge_via_at_relay(slot: Slot, rules: Rules) -> tuple[Finding, ...]:
-    """Return what the relay has against a slot's epoch: that it is not in force. One answer, whatever the cause."""
-    if any(each.status is AgreementStatus.ACTIVE for each in _named(slot.via, rules)):
-        return ()
-    return (_fail(Reason.COMMUNITY_ENDED, slot.via),)
+    """Return what the relay has against a slot's epoch: that it is not in force, or that its owner is suspended."""
+    active = [each for each in _named(slot.via, rules) if each.status is AgreementStatus.ACTIVE]
+    against = _owner(active[0].owner, rules) if active else Reason.COMMUNITY_ENDED
+    return (_fail(against, slot.via),) if against is not None else ()
 
 
 def _named(via: str, rules: Rules) -> list[EpochInForce]:
@@ -164,11 +174,18 @@ def _named(via: str, rules: Rules) -> list[EpochInForce]:
     return [each for each in rules.communities.get(parsed[0], ()) if each.epoch == parsed[1]]
 
 
-def _over(held: HeldEpoch, rules: Rules, at_ms: int) -> bool:
-    """Say whether the community's date is past, or nobody is left who may decide who is in it."""
-    until = held.head.terms.valid_until_ms
-    owner = rules.standings.get(held.head.owner)
-    return 0 < until <= at_ms or owner is None or owner.membership is not Membership.ADMITTED
+def _over(held: HeldEpoch, rules: Rules, at_ms: int) -> Reason | None:
+    """Return why nothing goes by way of a community now: its date is past, or nobody may decide who is in it."""
+    if 0 < held.head.terms.valid_until_ms <= at_ms:
+        return Reason.COMMUNITY_ENDED
+    return _owner(held.head.owner, rules)
+
+
+def _owner(owner: PartyId, rules: Rules) -> Reason | None:
+    standing = rules.standings.get(owner)
+    if standing is None or standing.membership not in {Membership.ADMITTED, Membership.SUSPENDED}:
+        return Reason.COMMUNITY_ENDED
+    return Reason.COMMUNITY_SUSPENDED if standing.membership is Membership.SUSPENDED else None
 
 
 def _fail(reason: Reason, what: str) -> Finding:

@@ -70,6 +70,7 @@ GIVEN_BY = {
         Reason.SPECIAL_CATEGORIES_NOT_FOR_LIFE,
         Reason.CONSENT_MISSING,
         Reason.COMMUNITY_ENDED,
+        Reason.COMMUNITY_SUSPENDED,
     },
     Role.RECIPIENT: set(Reason)
     - {
