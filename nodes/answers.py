@@ -15,6 +15,7 @@ from exchange.limits import KIB
 from exchange.policy.decision import WAITS, Reason
 from exchange.receipts.model import DecisionRecord, Promise, Refusal
 from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for, open_promise, open_refusal
+from nodes.refusals import encode_refused, kept_of
 from nodes.relay_port import Outcome
 from nodes.store import reports, sending
 from nodes.store.rows import Addressee, Event, KeptPromise, Outgoing, Reach, SlotState
@@ -166,6 +167,8 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
         recipient=refusal.recipient,
         refused_ms=refusal.refused_ms,
         statement=answer.statement,
+        directory_size=refusal.directory_size,
+        evidence=_evidence(answer),
     )
     rows = _rows(connection, envelope)
     sending.answered(connection, [envelope.envelope], SlotState.VOIDED)
@@ -188,6 +191,13 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
     if stale and any(row.tries >= TRIES_MOST - 1 for row in sealed):
         return f"the relay refuses under directory size {refusal.directory_size}, and does not show it"
     return ""
+
+
+def _evidence(answer: Refused) -> bytes:
+    """Return what a refusal by the rules is judged by; nothing of others."""
+    if answer.refusal.step != STEP_DECIDE or answer.envelope.kind != EnvelopeKind.REPORT:
+        return b""
+    return encode_refused(kept_of(answer.envelope.submission, answer.refusal.recipient))
 
 
 def _sealed_at(envelope: Outgoing) -> int:

@@ -18,17 +18,19 @@ from typing import TypeVar
 from exchange.crypto.codec import decode_signed
 from exchange.crypto.signed import Signed
 from exchange.directory.state import Frontier
-from exchange.errors import BadProof, ExchangeError, RateLimited, Unavailable, VerificationFailed
+from exchange.errors import BadInput, BadProof, ExchangeError, RateLimited, Unavailable, VerificationFailed
 from exchange.limits import KIB
 from exchange.merkle import verify_consistency
-from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise
+from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise, open_refusal
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, open_checkpoint, traffic_origin
 from nodes import alarms
 from nodes.core import Core
+from nodes.refusals import Verdict, decode_refused, judge
 from nodes.relay_port import Log, Relay
 from nodes.store import sending
 from nodes.store import trust as store
-from nodes.store.rows import KeptPromise
+from nodes.store.rows import KeptPromise, KeptRefusal
+from nodes.trust import Snapshot
 
 PROMISE_BYTES = 8 * KIB
 MERGE_MS = 60_000
@@ -52,6 +54,11 @@ class Progress:
     detail: str = ""
 
 
+def _wrongly(kept: KeptRefusal) -> str:
+    shown = f"concord report why {kept.item.hex()[:12]} {kept.recipient}".rstrip()
+    return f"the relay refused {kept.recipient or 'an envelope'} for {kept.reason}, and the rules do not: {shown}"
+
+
 class Auditor:
     """Checks the relay's logs for one node. For one event loop."""
 
@@ -64,6 +71,7 @@ class Auditor:
 
     async def look_after(self) -> None:
         """Check promises that are old enough and not checked yet."""
+        await self._judge_refusals()
         core = self._core
         before_ms = core.clock() - MERGE_MS
         waiting = await core.database.read(
@@ -78,6 +86,26 @@ class Auditor:
         ):
             after = found[-1].log_index
             await self._check_promises(found, checkpoint)
+
+    async def _judge_refusals(self) -> None:
+        """Judge what the relay refused by the rules as of the directory size that it named; a wrong one is an alarm."""
+        core, snapshot = self._core, self._core.trust.now
+        look = partial(sending.refusals_to_judge, directory_size=snapshot.size, limit=CHECK_AT_ONCE)
+        while kept := await core.database.read(look):
+            for each in kept:
+                verdict = self.verdict(each, snapshot)
+                await core.database.write(partial(sending.judged, number=each.number, verdict=verdict))
+                if verdict is Verdict.WRONG:
+                    await core.alarms.raise_(alarms.RELAY, f"refusal {each.number}", _wrongly(each))
+
+    def verdict(self, kept: KeptRefusal, snapshot: Snapshot) -> Verdict:
+        """Return what a refusal is worth, by this node's own replay; what cannot be read again proves nothing."""
+        try:
+            signed = decode_signed(kept.statement, limit=PROMISE_BYTES, what="a stored refusal")
+            refusal = open_refusal(signed, snapshot.directory.relay_keys.promise, self._core.exchange, self._core.seen)
+            return judge(refusal, decode_refused(kept.evidence), snapshot.rules_at(refusal.directory_size)).verdict
+        except (BadInput, VerificationFailed):
+            return Verdict.UNEXPLAINED
 
     async def _checked_traffic(self) -> Checkpoint:
         try:

@@ -14,6 +14,7 @@ from nodes.keeping import keep, purge
 from nodes.overdue import PATIENCE_MS, overdue
 from nodes.shelf import Shelf
 from nodes.v1 import holding_pb2 as pb
+from nodes.why_service import WhyMethods
 
 V = TypeVar("V", bound=Vocabulary)
 
@@ -26,6 +27,7 @@ class HoldingMethods:
         self._core = core
         self._shelf = shelf
         self._hurry = hurry
+        self._why = WhyMethods(core, shelf)
 
     async def export(self, request: pb.ExportReportRequest, *, caller: Caller) -> pb.ExportReportResponse:
         """Hand content out, if what it is held under permits."""
@@ -42,6 +44,10 @@ class HoldingMethods:
             handling_yaml=handling_file(handed),
             marking=marking(handed.opened.label),
         )
+
+    async def why(self, request: pb.WhyReportRequest) -> pb.WhyReportResponse:
+        """Say why a report went to a partner, or did not."""
+        return await self._why.why(request)
 
     async def overdue(self, request: pb.ListOverdueRequest) -> pb.ListOverdueResponse:
         """List what is overdue."""

@@ -8,7 +8,7 @@ report is current, whatever the order of arrival.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -37,9 +37,11 @@ from nodes.passing import end_passing_on
 from nodes.stix import read_report
 from nodes.store import approvals, receiving, reports, sending
 from nodes.store.approvals import ApprovalRow
+from nodes.store.decisions import add_decisions
 from nodes.store.rows import (
     Came,
     Cursor,
+    DecisionRow,
     Direction,
     Event,
     ItemState,
@@ -101,17 +103,18 @@ def seal_received(good: Good, key: bytes, master: bytes) -> Sealed:
 
 def _holding(good: Good) -> Holding:
     """Return what a permitted report is held under, as this node decided."""
-    decision, leaf = good.decision, good.opened.leaf
-    if decision is None or decision.obligations is None or decision.basis is None:
+    decision = good.decided.decision if good.decided else None
+    if good.decided is None or decision is None or decision.obligations is None or decision.basis is None:
         raise ValueError("only a permitted report is stored")
+    question = good.decided.question
     return Holding(
-        sender=good.opened.core.sender,
+        sender=question.sender,
         basis=decision.basis,
         clause=decision.clause,
-        via=leaf.via,
+        item=replace(question.item, label=None),
         directory_size=good.promise.directory_size,
         received_ms=good.promise.received_ms,
-        decided_ms=good.decided_ms,
+        decided_ms=question.now_ms,
         obligations=decision.obligations,
     )
 
@@ -122,10 +125,11 @@ def store_frame(
     goods: Sequence[Good],
     bads: Sequence[Bad],
     sealed: Mapping[bytes, Sealed],
+    denied: Sequence[DecisionRow],
     cursors: Sequence[Cursor],
     now_ms: int,
 ) -> Effects:
-    """Store one frame, in the order in which it came; `sealed` holds what is new, by item."""
+    """Store one frame, in the order in which it came; `sealed` holds what is new, by item, `denied` why some failed."""
     effects = Effects()
     known = receiving.known_envelopes(connection, [good.opened.envelope_hash for good in goods])
     fresh = list({good.opened.envelope_hash: good for good in goods if good.opened.envelope_hash not in known}.values())
@@ -141,6 +145,7 @@ def store_frame(
     _store_reports(connection, [good for good in fresh if good.control is None], sealed, effects, now_ms)
     _receipt_again(connection, [good for good in goods if good.opened.envelope_hash in known], effects, now_ms)
     _set_aside(connection, bads, effects, now_ms)
+    add_decisions(connection, denied)
     receiving.set_cursors(connection, cursors)
     receiving.queue_receipts(connection, effects.receipts)
     reports.add_events(connection, effects.events)
@@ -257,9 +262,9 @@ def _add(connection: Connection, new: Sequence[Report]) -> None:
 
 
 def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_ms: int) -> Report:
-    opened, decision = good.opened, good.decision
+    opened = good.opened
     statement, label = opened.report, opened.label
-    if statement is None or label is None or decision is None:
+    if statement is None or label is None:
         raise ValueError("only a permitted report is stored")
     holding = _holding(good)
     must = holding.obligations

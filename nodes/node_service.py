@@ -339,6 +339,10 @@ class NodeService(NodeServiceServicer):
         """Hand content out for use elsewhere."""
         return await self._holding.export(request, caller=caller_of(context))
 
+    async def WhyReport(self, request: holding_pb2.WhyReportRequest, context: Context) -> holding_pb2.WhyReportResponse:
+        """Say why a report went to a partner, or did not."""
+        return await self._holding.why(request)
+
     async def ListOverdue(
         self, request: holding_pb2.ListOverdueRequest, context: Context
     ) -> holding_pb2.ListOverdueResponse:

@@ -16,7 +16,9 @@ from exchange.errors import ExchangeError
 from exchange.receipts.model import ReceiptStatus
 from exchange.runtime.logs import get_logger
 from nodes.core import Core
-from nodes.store import receiving, reports
+from nodes.decisions import Stage
+from nodes.ending import Endings
+from nodes.store import decisions, receiving, reports
 from nodes.store.rows import Direction, Event, QueuedReceipt, Report
 
 PURGE_AT_ONCE = 500
@@ -32,6 +34,7 @@ class Obligations:
         """`on_receipts` is called when receipts wait."""
         self._core = core
         self._hurry = asyncio.Event()
+        self._endings = Endings(core)
         self._on_receipts = on_receipts
         self._log = get_logger(__name__)
 
@@ -67,6 +70,7 @@ class Obligations:
     async def look_after(self) -> int:
         """Purge what is due; return how many reports went."""
         core = self._core
+        await self._endings.look_after()
         done = 0
         while due := await core.database.read(partial(reports.to_purge, now_ms=core.clock(), limit=PURGE_AT_ONCE)):
             await core.keybox.destroy([report.item for report in due])
@@ -74,7 +78,16 @@ class Obligations:
             done += len(due)
         before_ms = core.clock() - ASIDE_KEPT_MS
         await core.database.write(partial(receiving.drop_set_aside, before_ms=before_ms))
+        await self._drop_denied(before_ms)
         return done
+
+    async def _drop_denied(self, before_ms: int) -> None:
+        """Destroy why deliveries were denied, as long ago as they were set aside."""
+        core = self._core
+        look = partial(decisions.without_report, stage=Stage.ARRIVED, before_ms=before_ms, limit=PURGE_AT_ONCE)
+        while items := await core.database.read(look):
+            await core.keybox.destroy(items)
+            await core.database.write(partial(decisions.drop_of_items, items=items))
 
     async def _say(self, purged: Sequence[Report]) -> None:
         await self._core.database.write(partial(_store, purged=purged, now_ms=self._core.clock()))
@@ -82,7 +95,11 @@ class Obligations:
         self._log.info("reports.purged", count=len(purged))
 
     async def _wanted(self, items: Sequence[bytes]) -> set[bytes]:
-        return await self._core.database.read(partial(reports.unpurged_items, items=items))
+        return await self._core.database.read(partial(_needed, items=items))
+
+
+def _needed(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
+    return reports.unpurged_items(connection, items) | decisions.items_among(connection, items)
 
 
 def _reports_of(connection: Connection, items: Sequence[bytes]) -> list[Report]:
@@ -93,6 +110,7 @@ def _reports_of(connection: Connection, items: Sequence[bytes]) -> list[Report]:
 def _store(connection: Connection, purged: Sequence[Report], now_ms: int) -> None:
     for report in purged:
         reports.forget_content(connection, report.item)
+    decisions.drop_of_items(connection, [report.item for report in purged])
     reports.add_events(connection, [Event(report.item, now_ms, "purged") for report in purged])
     lines = [
         QueuedReceipt(party, envelope, report.item, int(ReceiptStatus.PURGED), now_ms)

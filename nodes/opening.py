@@ -29,8 +29,8 @@ from exchange.policy.changes.verify import open_change
 from exchange.policy.communities.model import HeldEpoch
 from exchange.policy.communities.verify import MEMBERSHIP, open_membership
 from exchange.policy.consent import Consent
-from exchange.policy.decide import decide
-from exchange.policy.decision import Decision, Item, Reason, Role, Rules, Slot
+from exchange.policy.decision import Item, Reason, Role, Rules, Slot
+from exchange.policy.question import Question
 from exchange.receipts.model import (
     AgreementText,
     NoticeAcknowledgement,
@@ -55,6 +55,7 @@ from exchange.receipts.verify import (
     open_retraction,
     open_stream_head,
 )
+from nodes.decisions import Decided
 from nodes.kept_changes import HeardNotice
 from nodes.relay_port import Waiting
 from nodes.standing import against_control
@@ -102,12 +103,10 @@ class Good:
     waiting: Waiting
     opened: Opened
     promise: Promise
-    decision: Decision | None
+    decided: Decided | None
     """None in a control envelope."""
     control: Control | None
     """None in an envelope with a report."""
-    decided_ms: int
-    """The moment that it was judged at: the later of this node's clock and the promise's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +123,8 @@ class Bad:
     item: bytes = b""
     split_view: bool = False
     """The sender has verified another directory than this node: the relay shows two."""
+    decided: Decided | None = None
+    """What step 9 found, when that is what failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,26 +163,26 @@ def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
     try:
         control = _control(opened, ground)
         step = STEP_DECIDE
-        decision = _decide(opened, promise, ground) if control is None else None
+        question = _question(opened, promise, ground) if control is None else None
     except (BadInput, VerificationFailed) as error:
         return _bad_opened(waiting, opened, step, error.reason, str(error))
-    if decision is not None and not decision.permit:
-        return _denied(waiting, opened, promise, decision)
+    decided = Decided(question, question.answer(), promise.directory_size) if question is not None else None
+    if decided is not None and not decided.decision.permit:
+        return _denied(waiting, opened, decided)
     if control is not None and (against := _against_control(opened, promise, ground)) is not None:
         return _bad_opened(waiting, opened, STEP_DECIDE, str(against), "a suspended party may send receipts only")
-    decided_ms = max(ground.now_ms, promise.received_ms)
-    return _wrong_head(waiting, opened, promise, ground) or Good(
-        waiting, opened, promise, decision, control, decided_ms
-    )
+    return _wrong_head(waiting, opened, promise, ground) or Good(waiting, opened, promise, decided, control)
 
 
-def _denied(waiting: Waiting, opened: Opened, promise: Promise, decision: Decision) -> Bad | Behind:
+def _denied(waiting: Waiting, opened: Opened, decided: Decided) -> Bad | Behind:
+    decision = decided.decision
     bad = _bad_opened(waiting, opened, STEP_DECIDE, str(decision.reasons[0]), words(decision))
+    bad = replace(bad, decided=decided)
     unknown = {Reason.AGREEMENT_UNKNOWN, Reason.COMMUNITY_UNKNOWN}.intersection(decision.reasons)
     if not unknown:
         return bad
     stranger = bad if Reason.COMMUNITY_UNKNOWN in unknown else None
-    return Behind(waiting, promise.directory_size, Reason.AGREEMENT_UNKNOWN in unknown, stranger)
+    return Behind(waiting, decided.directory_size, Reason.AGREEMENT_UNKNOWN in unknown, stranger)
 
 
 def _wrong_head(waiting: Waiting, opened: Opened, promise: Promise, ground: Ground) -> Bad | None:
@@ -228,7 +229,7 @@ def _checks(ground: Ground, kept: dict[str, Promise]) -> OpenChecks:
     )
 
 
-def _decide(opened: Opened, promise: Promise, ground: Ground) -> Decision:
+def _question(opened: Opened, promise: Promise, ground: Ground) -> Question:
     if opened.label is None:
         raise VerificationFailed("a report without a label")
     leaf = opened.leaf
@@ -240,14 +241,13 @@ def _decide(opened: Opened, promise: Promise, ground: Ground) -> Decision:
         item_hash=opened.item_hash,
         consents=_consents(opened, promise, ground),
     )
-    rules = replace(ground.rules_at(promise.directory_size), as_of_ms=promise.received_ms)
-    return decide(
-        item,
+    return Question(
+        role=Role.RECIPIENT,
         sender=opened.core.sender,
         recipient=ground.me,
-        rules=rules,
         now_ms=max(ground.now_ms, promise.received_ms),
-        role=Role.RECIPIENT,
+        item=item,
+        rules=replace(ground.rules_at(promise.directory_size), as_of_ms=promise.received_ms),
     )
 
 

@@ -27,16 +27,19 @@ from exchange.policy.binding import consent_needed
 from exchange.policy.codec import encode_label, encode_release
 from exchange.policy.consent import Consent
 from exchange.policy.decide import who_gets
-from exchange.policy.decision import Decision, Item, Reason, Step
+from exchange.policy.decision import Decision, Item, Reason, Role, Step
+from exchange.policy.question import Question
 from nodes import vault
 from nodes.author import AuthoredReport
 from nodes.communities import epochs_addressed
 from nodes.core import Core
+from nodes.decisions import Stage, by_sender, seal_decisions
 from nodes.narrowing import Narrowed, left_out, prepare
 from nodes.narrowing import apply as narrow
 from nodes.passing import grants_for
 from nodes.store import approvals, communities, reports
-from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
+from nodes.store.decisions import add_decisions
+from nodes.store.rows import Addressee, DecisionRow, Direction, Event, ItemState, Reach, Report
 from nodes.waiting import after_denial, failures, told
 
 _KEY_LABEL = b"concord/v1/node/push\x00"
@@ -72,6 +75,14 @@ def push_digest(key: str, content: bytes, label: bytes, *, who: str = "") -> byt
     return sha256(_CONTENT_LABEL + caller + sha256(content).digest() + sha256(label).digest()).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked for every partner, and the directory size as of which."""
+
+    question: Question
+    directory_size: int
+
+
 class Outbox:
     """Where reports and retractions of this node enter. For one event loop."""
 
@@ -86,10 +97,16 @@ class Outbox:
 
     def decide(self, authored: AuthoredReport, consents: tuple[Consent, ...] = ()) -> list[tuple[PartyId, Decision]]:
         """Return the decision for every other partner, by id; nothing is stored."""
-        core = self._core
-        now_ms = core.clock()
+        return self._decide(authored, consents)[1]
+
+    def _decide(
+        self, authored: AuthoredReport, consents: tuple[Consent, ...]
+    ) -> tuple[_Asked, list[tuple[PartyId, Decision]]]:
+        core, snapshot = self._core, self._core.trust.now
+        rules, now_ms = snapshot.rules_at(snapshot.size), core.clock()
         item = Item.to_send(authored.label, authored.release, authored_ms=now_ms, consents=consents)
-        return who_gets(item, sender=core.me, rules=core.trust.rules_now(), now_ms=now_ms)
+        decisions = who_gets(item, sender=core.me, rules=rules, now_ms=now_ms)
+        return _Asked(Question(Role.SENDER, core.me, core.me, now_ms, item, rules), snapshot.size), decisions
 
     def _named(self, authored: AuthoredReport) -> Mapping[bytes, int]:
         """Return the communities that a report names, each with the epoch whose members it is addressed to now."""
@@ -129,22 +146,23 @@ class Outbox:
         # 2
         now_ms = core.clock()
         authored_ms = await self._authored_ms(authored, now_ms)
-        release = encode_release(authored.release)
         payload = encode_report(self._statement(authored, authored_ms))
         item = item_hash(payload)
         # 3
         held = partial(grants_for, me=core.me, item=item, label=authored.label, now_ms=now_ms)
         consents, _ = await core.database.read(held)
-        decisions, named = self.decide(authored, consents), self._named(authored)
+        (asked, decisions), named = self._decide(authored, consents), self._named(authored)
         # 4
         signed = await core.signer.sign(REPORT_TYPE, payload)
         # 5
-        report = await self._sealed(authored, item, signed, release, authored_ms=authored_ms, now_ms=now_ms)
+        key = (await core.keybox.new_keys([item]))[item]
+        report = self._sealed(authored, item, key, signed, authored_ms=authored_ms, now_ms=now_ms)
+        decided = seal_decisions(key, item, by_sender(Stage.PUSHED, asked.question, asked.directory_size, decisions))
         audience = [each for party, decision in decisions if (each := addressee(report, authored, party, decision))]
         narrowed = None
         if authored.supersedes:
             narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
-        new = _New(digest, report, audience, narrowed, named, by or Author())
+        new = _New(digest, report, audience, decided, narrowed, named, by or Author())
         if not await core.database.write(partial(_store, new=new)):
             return await self._late_repeat(digest, decisions)
         self._wake()
@@ -185,11 +203,10 @@ class Outbox:
             salt=random_bytes(ID_BYTES),
         )
 
-    async def _sealed(
-        self, authored: AuthoredReport, item: bytes, signed: Signed, release: bytes, *, authored_ms: int, now_ms: int
+    def _sealed(
+        self, authored: AuthoredReport, item: bytes, key: bytes, signed: Signed, *, authored_ms: int, now_ms: int
     ) -> Report:
-        core = self._core
-        key = (await core.keybox.new_keys([item]))[item]
+        core, release = self._core, encode_release(authored.release)
         title, record = vault.seal_report(
             key, item, title=authored.title, signed=encode_signed(signed), release=release
         )
@@ -246,6 +263,7 @@ class _New:
     digest: bytes
     report: Report
     audience: Sequence[Addressee]
+    decided: DecisionRow
     narrowed: Narrowed | None
     named: Mapping[bytes, int]
     by: Author
@@ -262,6 +280,7 @@ def _store(connection: Connection, new: _New) -> bool:
     reports.settle_thread(connection, report.thread, report.originator)
     reports.add_addressees(connection, audience)
     communities.add_item(connection, report.item, new.named)
+    add_decisions(connection, [new.decided])
     reports.remember_push(connection, new.digest, report.item, report.stored_ms)
     approvals.set_author(connection, report.item, by.name)
     confirmed = f"{by.name} confirmed {', '.join(by.confirmed)}"

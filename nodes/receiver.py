@@ -23,11 +23,13 @@ from nodes import alarms
 from nodes.agreements import Agreements
 from nodes.communities import Communities
 from nodes.core import Core
+from nodes.decisions import Stage, by_recipient, seal_decisions
 from nodes.inbox import Effects, Sealed, seal_received, store_frame
 from nodes.opening import Bad, Behind, Good, Ground, denied_for_good, judge
 from nodes.relay_port import Delivered, Relay, Waiting
 from nodes.store import receiving, reports, sending
-from nodes.store.rows import Cursor
+from nodes.store.decisions import DENIED_MOST, count_denied
+from nodes.store.rows import Cursor, DecisionRow, ItemState
 
 WINDOW_BYTES = 16 * MIB
 """Deliveries that may be under way and not acknowledged."""
@@ -117,10 +119,17 @@ class Receiver:
                 await self._take_agreement(good.control, good.opened.core.sender)
         now_ms = core.clock()
         sealed = await self._seal(goods)
+        denied = await self._seal_denied(bads)
         cursors = self._advanced(frame.waiting)
         # 3
         store = partial(
-            store_frame, goods=goods, bads=[*bads, *backwards], sealed=sealed, cursors=cursors, now_ms=now_ms
+            store_frame,
+            goods=goods,
+            bads=[*bads, *backwards],
+            sealed=sealed,
+            denied=denied,
+            cursors=cursors,
+            now_ms=now_ms,
         )
         effects = await core.database.write(store)
         self._cursors |= {cursor.lane: cursor for cursor in cursors}
@@ -246,6 +255,17 @@ class Receiver:
         keys = await core.keybox.new_keys(list(fresh))
         work = partial(_seal_all, fresh, keys, core.keys.master)
         return await asyncio.get_running_loop().run_in_executor(core.executor, work)
+
+    async def _seal_denied(self, bads: Sequence[Bad]) -> list[DecisionRow]:
+        """Return the decisions by which deliveries were denied, as they are kept; not of what is destroyed here."""
+        core = self._core
+        denied = [(bad.item, bad.decided) for bad in bads if bad.decided is not None and bad.item]
+        if not denied or await core.database.read(partial(count_denied, stage=Stage.ARRIVED)) >= DENIED_MOST:
+            return []
+        states = await core.database.read(partial(reports.states_of, items=[item for item, _ in denied]))
+        denied = [(item, decided) for item, decided in denied if states.get(item) is not ItemState.PURGED]
+        keys = await core.keybox.new_keys([item for item, _ in denied])
+        return [seal_decisions(keys[item], item, by_recipient(decided)) for item, decided in denied]
 
     def _advanced(self, waiting: Sequence[Waiting]) -> list[Cursor]:
         advanced = []

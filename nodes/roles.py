@@ -61,6 +61,7 @@ MAY: dict[str, frozenset[Role]] = {
     "PassOn": AUTHORS | OFFICERS,
     # reports in this node's keeping
     "ExportReport": AUTHORS | RELEASERS | OFFICERS,
+    "WhyReport": READERS,
     "ListOverdue": READERS,
     "KeepReport": AUTHORS | RELEASERS | OFFICERS,
     "PurgeReport": AUTHORS | RELEASERS | OFFICERS,

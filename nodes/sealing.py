@@ -26,9 +26,11 @@ from exchange.policy.consent import Consent
 from exchange.policy.decide import decide
 from exchange.policy.decision import Decision, Item, Role, Rules
 from exchange.policy.model import Label, OnExpiry, RelayLabel, Release
+from exchange.policy.question import Question
 from exchange.policy.steps import DAY_MS
+from nodes.decisions import Stage, by_sender, seal_decisions
 from nodes.standing import against_control
-from nodes.store.rows import Addressee, Event, Outgoing, Reach, TakenSlot
+from nodes.store.rows import Addressee, DecisionRow, Event, Outgoing, Reach, TakenSlot
 from nodes.trust import Snapshot
 from nodes.waiting import after_denial, told, until_change
 
@@ -48,6 +50,8 @@ class Job:
     due: Sequence[Addressee]
     label: Label | None = None
     """None for control statements, as what is below."""
+    key: bytes = field(default=b"", repr=False)
+    """Of the report, as it is stored."""
     label_bytes: bytes = field(default=b"", repr=False)
     release: Release | None = None
     withdrawn: bool = False
@@ -84,6 +88,7 @@ class Round:
     events: list[Event] = field(default_factory=list)
     approvals: dict[bytes, int] = field(default_factory=dict)
     """By item, how many approvals were kept when this was decided."""
+    decided: list[DecisionRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,7 @@ def seal_round(jobs: Sequence[Job], ground: Ground, numbers: Mapping[tuple[str, 
 
 def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
     chosen = []
+    counted: list[tuple[PartyId, Decision]] = []
     for row in job.due:
         party = PartyId(row.recipient)
         if job.kind is EnvelopeKind.CONTROL:
@@ -135,6 +141,8 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
             held = None if decision.permit or job.label is None else after_denial(row, decision, job.label)
         if held is not None:
             made.changed.append(held)
+            if decision is not None and held.state is Reach.DENIED:
+                counted.append((party, decision))
             if job.kind is EnvelopeKind.REPORT and held.why != row.why:
                 story = "denied" if held.state is Reach.DENIED else "waiting"
                 made.events.append(Event(job.item, ground.now_ms, story, party, told(held.why)))
@@ -147,11 +155,21 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
             continue
         shown = job.release is not None and party in job.release.display_only
         chosen.append(_Chosen(row, decision, kem, shown))
+        if decision is not None:
+            counted.append((party, decision))
+    if counted:
+        made.decided.append(_written(job, counted, ground))
     return chosen
 
 
-def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
-    item = Item(
+def _written(job: Job, counted: Sequence[tuple[PartyId, Decision]], ground: Ground) -> DecisionRow:
+    """Return decisions that a recipient was sealed for, or denied by; while it waits none of them counts."""
+    question = Question(Role.SENDER, ground.me, ground.me, ground.now_ms, _item(job), ground.rules)
+    return seal_decisions(job.key, job.item, by_sender(Stage.SEALED, question, ground.snapshot.size, counted))
+
+
+def _item(job: Job) -> Item:
+    return Item(
         label=job.label,
         release=job.release,
         intact=True,
@@ -161,7 +179,12 @@ def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
         consents=job.consents,
         approvals=len(job.approvals),
     )
-    return decide(item, sender=ground.me, recipient=party, rules=ground.rules, now_ms=ground.now_ms, role=Role.SENDER)
+
+
+def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
+    return decide(
+        _item(job), sender=ground.me, recipient=party, rules=ground.rules, now_ms=ground.now_ms, role=Role.SENDER
+    )
 
 
 def _held_control(job: Job, row: Addressee, ground: Ground) -> Addressee | None:

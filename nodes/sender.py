@@ -29,6 +29,7 @@ from nodes.passing import grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.sealing import Ground, Job, Round, seal_round
 from nodes.store import approvals, reports, sending
+from nodes.store.decisions import add_decisions
 from nodes.store.rows import Addressee, Direction, ItemState, Outgoing, Reach
 from nodes.trust import Snapshot
 
@@ -302,6 +303,7 @@ def _job(
         statement=opened.signed,
         due=group,
         label=opened.label,
+        key=keys[first.item],
         label_bytes=opened.statement.label,
         release=passed_on if report.direction is Direction.RECEIVED else opened.release,
         consents=consents,
@@ -329,6 +331,7 @@ def _store_round(connection: Connection, made: Round, now_ms: int) -> int:
     reports.replace_addressees(connection, made.changed)
     sending.drop_given_up(connection, made.changed)
     reports.add_events(connection, made.events)
+    add_decisions(connection, made.decided)
     return sending.add_sealed(connection, made.outgoing, now_ms) if made.outgoing else 0
 
 

@@ -25,6 +25,8 @@ READS = {
     ("report", "list"),
     ("report", "show"),
     ("report", "trace"),
+    ("report", "why"),
+    ("report", "overdue"),
     ("partner", "list"),
     ("partner", "show"),
     ("partner", "fingerprint"),

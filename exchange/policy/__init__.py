@@ -10,7 +10,8 @@ communities/                groups with epochs and rosters, and whom they reach
 decision, question          what a decision is made of and made from
 decide, steps, audience     the decision
 onward, consent             its step 8: passing on what others originated
-holding, use, record        what a report is held under, what for it is handed out, decisions written down
+holding, use                what a report is held under, and for what it is handed out
+record, obligations_record  decisions written down (strict_json)
 explain, remedies           sentences for people
 readers                     who may read it inside a partner, and the rule of a product
 ==========================  ==============================================================================

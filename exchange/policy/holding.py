@@ -1,31 +1,22 @@
 """Under what a node holds a report of another: the obligations of its own decision, as data, and where they come from.
 
 Kept with the report and destroyed with it. What the node does (destroy, ask, refuse an export) and what it tells people
-is derived from this, never from sentences. Pure. Specification: docs/spec/policy.md.
+is derived from this, never from sentences; with the label it is all that the decision took, so that it can be computed
+again. Pure. Specification: docs/spec/policy.md.
 """
 
 from dataclasses import dataclass, fields
 
-from exchange.limits import KIB
-from exchange.names import HASH_BYTES, ID_BYTES, PartyId, party_id
-from exchange.policy.decision import Obligations
-from exchange.policy.model import (
-    HOPS_MAX,
-    LIST_ITEMS,
-    Actions,
-    Duty,
-    EvidenceUse,
-    Handling,
-    OnwardRule,
-    Purpose,
-    ReaderRule,
-    Vocabulary,
-)
-from exchange.policy.strict_json import Entry, Plain, read_json, write_json
+from exchange.limits import MIB
+from exchange.names import PartyId, party_id
+from exchange.policy.decision import Item, Obligations
+from exchange.policy.obligations_record import plain_obligations, plain_ref, read_obligations, read_ref
+from exchange.policy.record import plain_item, read_item
+from exchange.policy.strict_json import read_json, write_json
 from exchange.policy.terms import AgreementRef
 
-HOLDING_BYTES = 64 * KIB
-"""A label's further instructions are in it."""
+HOLDING_BYTES = MIB
+"""A label's further instructions are in it, and the consents that it rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +26,8 @@ class Holding:
     sender: PartyId
     basis: AgreementRef
     clause: str
-    via: str
-    """Community by which it was addressed; empty when it was addressed by name."""
+    item: Item
+    """What was decided on, without the label, which stands in the report: slot, approvals, consents."""
     directory_size: int
     """As of which it was decided."""
     received_ms: int
@@ -52,7 +43,7 @@ def encode_holding(holding: Holding) -> bytes:
             "sender": holding.sender,
             "basis": plain_ref(holding.basis),
             "clause": holding.clause,
-            "via": holding.via,
+            "item": plain_item(holding.item),
             "directory_size": holding.directory_size,
             "received_ms": holding.received_ms,
             "decided_ms": holding.decided_ms,
@@ -73,81 +64,9 @@ def decode_holding(data: bytes) -> Holding:
         sender=party_id(found["sender"].text()),
         basis=read_ref(found["basis"]),
         clause=found["clause"].text(),
-        via=found["via"].text(),
+        item=read_item(found["item"]),
         directory_size=found["directory_size"].number(),
         received_ms=found["received_ms"].number(),
         decided_ms=found["decided_ms"].number(),
         obligations=read_obligations(found["obligations"]),
     )
-
-
-def plain_ref(ref: AgreementRef) -> Plain:
-    """Return a reference to an agreement as plain data."""
-    return {"id": ref.id.hex(), "version": ref.version, "commitment": ref.commitment.hex()}
-
-
-def read_ref(entry: Entry) -> AgreementRef:
-    """Return the reference that plain_ref wrote."""
-    found = entry.fields("id", "version", "commitment")
-    return AgreementRef(found["id"].data(ID_BYTES), found["version"].number(), found["commitment"].data(HASH_BYTES))
-
-
-def plain_obligations(obligations: Obligations) -> Plain:
-    """Return obligations as plain data: words for vocabularies, milliseconds for times."""
-    return {field.name: _plain(getattr(obligations, field.name)) for field in fields(obligations)}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Vocabulary):
-        return value.word
-    if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, Handling | ReaderRule):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    return value
-
-
-def read_obligations(entry: Entry) -> Obligations:
-    """Return the obligations that plain_obligations wrote."""
-    found = entry.fields(*(field.name for field in fields(Obligations)))
-    return Obligations(
-        purposes=tuple(each.word(Purpose) for each in found["purposes"].items(most=LIST_ITEMS)),
-        use_in=_texts(found["use_in"]),
-        actions=found["actions"].word(Actions),
-        evidence_use=found["evidence_use"].word(EvidenceUse),
-        onward=found["onward"].word(OnwardRule),
-        max_hops=found["max_hops"].number(most=HOPS_MAX),
-        orcon=found["orcon"].flag(),
-        notify_affected=found["notify_affected"].word(Duty),
-        attribution=found["attribution"].word(Duty),
-        resale=found["resale"].word(Duty),
-        retention_days=found["retention_days"].number(),
-        purge_at_ms=found["purge_at_ms"].number(),
-        ask_at_ms=found["ask_at_ms"].number(),
-        review_on_ms=found["review_on_ms"].number(),
-        display_only=found["display_only"].flag(),
-        readers=found["readers"].maybe(_reader_rule),
-        nobody_may_read=found["nobody_may_read"].flag(),
-        handling=tuple(_handling(each) for each in found["handling"].items(most=LIST_ITEMS)),
-        embargo_until_ms=found["embargo_until_ms"].number(),
-    )
-
-
-def _reader_rule(entry: Entry) -> ReaderRule:
-    found = entry.fields(*(field.name for field in fields(ReaderRule)))
-    return ReaderRule(
-        clearance_scale=found["clearance_scale"].text(),
-        clearance_level=found["clearance_level"].text(),
-        all_of=_texts(found["all_of"]),
-        any_of=tuple(_texts(group) for group in found["any_of"].items(most=LIST_ITEMS)),
-        named=_texts(found["named"]),
-    )
-
-
-def _handling(entry: Entry) -> Handling:
-    found = entry.fields("code", "text")
-    return Handling(found["code"].text(), found["text"].text())
-
-
-def _texts(entry: Entry) -> tuple[str, ...]:
-    return tuple(each.text() for each in entry.items(most=LIST_ITEMS))

@@ -3,10 +3,12 @@
 Pure. What is left out shows nobody more of an alliance than the decision took. record.py writes questions down.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from exchange.names import PartyId
 from exchange.policy.communities.model import EpochInForce, parse_via
+from exchange.policy.consent import Consent
 from exchange.policy.decide import decide
 from exchange.policy.decision import AgreementInForce, Decision, Item, Role, Rules
 from exchange.policy.terms import AgreementStatus
@@ -54,6 +56,7 @@ def relevant(question: Question) -> Question:
     newer = [each for found in cited for each in rules.versions.get(found.ref.id, ()) if _know(each, pair)]
     return replace(
         question,
+        item=replace(item, consents=_about(item)),
         rules=Rules.of(
             rules.exchange,
             {each.ref.commitment: each for each in (*cited, *newer)}.values(),
@@ -76,6 +79,28 @@ def _candidates(rules: Rules, pair: set[PartyId], ids: set[bytes]) -> list[Agree
 
 def _know(agreement: AgreementInForce, pair: set[PartyId]) -> bool:
     return all(agreement.view.knows(party) for party in pair)
+
+
+def _about(item: Item) -> tuple[Consent, ...]:
+    """Return the consents that are about the item or what it is derived from."""
+    items = {item.item_hash, *(item.label.derived_from if item.label is not None else ())}
+    return tuple(consent for consent in item.consents if consent.item in items)
+
+
+def together(parts: Sequence[Rules]) -> Rules:
+    """Return the rules that several parts of the same rules hold; there is at least one."""
+    epochs: dict[bytes, dict[int, EpochInForce]] = {}
+    for part in parts:
+        for name, known in part.communities.items():
+            for each in known:
+                epochs.setdefault(name, {}).setdefault(each.epoch, each)
+    return Rules.of(
+        parts[0].exchange,
+        {each.ref.commitment: each for part in parts for each in part.agreements.values()}.values(),
+        {party: standing for part in parts for party, standing in part.standings.items()},
+        as_of_ms=parts[0].as_of_ms,
+        communities={name: known.values() for name, known in epochs.items()},
+    )
 
 
 def _for(pair: set[PartyId], known: EpochInForce) -> EpochInForce:

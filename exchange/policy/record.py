@@ -18,8 +18,8 @@ from exchange.policy.communities.model import EPOCH_MAX, EpochInForce, HeldEpoch
 from exchange.policy.communities.verify import shown_of
 from exchange.policy.consent import Consent
 from exchange.policy.decision import AgreementInForce, Decision, Item, Membership, Role, Rules, Slot, Standing
-from exchange.policy.holding import plain_obligations, plain_ref, read_ref
 from exchange.policy.model import LIST_ITEMS, Category, Purpose, RelayLabel, Tlp, Vocabulary
+from exchange.policy.obligations_record import plain_obligations, plain_ref, read_ref
 from exchange.policy.question import Question
 from exchange.policy.strict_json import Entry, Plain
 from exchange.policy.terms import AgreementStatus
@@ -47,8 +47,8 @@ def plain_question(question: Question) -> Plain:
         "sender": question.sender,
         "recipient": question.recipient,
         "now_ms": question.now_ms,
-        "item": _item(question.item),
-        "rules": _rules(question.rules),
+        "item": plain_item(question.item),
+        "rules": plain_rules(question.rules),
     }
 
 
@@ -65,7 +65,8 @@ def plain_decision(decision: Decision) -> Plain:
     }
 
 
-def _item(item: Item) -> Plain:
+def plain_item(item: Item) -> Plain:
+    """Return an item as plain data."""
     slot = item.slot
     return {
         "label": encode_label(item.label).hex() if item.label else None,
@@ -114,7 +115,8 @@ def _consent(consent: Consent) -> Plain:
     }
 
 
-def _rules(rules: Rules) -> Plain:
+def plain_rules(rules: Rules) -> Plain:
+    """Return rules as plain data."""
     return {
         "exchange": rules.exchange,
         "as_of_ms": rules.as_of_ms,
@@ -158,8 +160,8 @@ def read_question(found: Mapping[str, Entry]) -> Question:
         sender=party_id(found["sender"].text()),
         recipient=party_id(found["recipient"].text()),
         now_ms=found["now_ms"].number(),
-        item=_read_item(found["item"]),
-        rules=_read_rules(found["rules"]),
+        item=read_item(found["item"]),
+        rules=read_rules(found["rules"]),
     )
 
 
@@ -170,7 +172,8 @@ def _role(entry: Entry) -> Role:
         raise entry.wrong(f"{entry.value[:80]!r} is no role") from error
 
 
-def _read_item(entry: Entry) -> Item:
+def read_item(entry: Entry) -> Item:
+    """Return the item that plain_item wrote."""
     found = entry.fields(*(field.name for field in fields(Item)))
     return Item(
         label=found["label"].maybe(lambda each: decode_label(each.data())),
@@ -220,7 +223,8 @@ def _read_consent(entry: Entry) -> Consent:
     )
 
 
-def _read_rules(entry: Entry) -> Rules:
+def read_rules(entry: Entry) -> Rules:
+    """Return the rules that plain_rules wrote."""
     found = entry.fields("exchange", "as_of_ms", "agreements", "standings", "communities")
     standings = found["standings"].named()
     communities = found["communities"].named()

@@ -24,6 +24,9 @@ from nodes.session import HOME_VARIABLE
 NOUNS = ("root", "node", "report", "partner", "agreement", "community", "consent", "operator", "sensor", "key", "log")
 """Nouns of this package, nodes/admin/NOUN.py, in the order in which a newcomer needs them."""
 
+ALONE = ("verify",)
+"""Commands of this package without a verb, nodes/admin/NAME.py."""
+
 MOUNTED = ("demo", "relay")
 """Nouns that other packages mount through the entry point group `concord.commands`."""
 
@@ -83,9 +86,12 @@ def program(arguments: list[str]) -> typer.Typer:
         callback=_options,
     )
     named = next((word for at, word in enumerate(arguments) if _is_noun(arguments, at)), None)
-    every = (*MOUNTED, *NOUNS)
+    every = (*MOUNTED, *NOUNS, *ALONE)
     for noun in (named,) if named in every else every:
-        app.add_typer(_commands(noun), name=noun)
+        if noun in ALONE:
+            app.command(noun)(getattr(importlib.import_module(f"nodes.admin.{noun}"), noun))
+        else:
+            app.add_typer(_commands(noun), name=noun)
     return app
 
 

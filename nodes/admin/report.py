@@ -15,6 +15,7 @@ from nodes.admin import four_eyes, output
 from nodes.admin.options import DEFAULT_HOME, Accept, Json, NodeHome, Yes
 from nodes.admin.plain import plain
 from nodes.admin.views import PROVES, decisions_table, findings_list, report_row, trace_view
+from nodes.admin.why import why_view
 from nodes.node_client import connect
 from nodes.reportfile import read_report_file
 from nodes.v1 import node_service_pb2 as pb
@@ -24,6 +25,7 @@ from nodes.v1.holding_pb2 import (
     KeepReportRequest,
     ListOverdueRequest,
     PurgeReportRequest,
+    WhyReportRequest,
 )
 
 app = typer.Typer(help="Write, check, push and follow reports.", no_args_is_help=True)
@@ -303,6 +305,34 @@ def export(
 
 
 @app.command()
+def why(
+    report: Id,
+    partner: Annotated[str, typer.Argument(metavar="PARTNER", help="Partner that got it, or did not.")],
+    home: NodeHome = DEFAULT_HOME,
+    out: Annotated[Path | None, typer.Option("--out", help="Write an evidence file: concord verify FILE.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell why a report went to a partner, or did not: each decision that counted, step by step, and what it is now.
+
+    The evidence file lets an auditor compute the decisions again without this node. It holds the label, at its sender
+    the audience, and the agreements that were weighed; not the report's content.
+
+    Example: concord report why 3f9a1c XN --out why.evidence
+    """
+    if out is not None and out.exists():
+        raise Conflict(f"{out} exists", hint="choose another name")
+    with connect(home) as node:
+        reply = node.WhyReport(WhyReportRequest(id=report, partner=partner, evidence=out is not None))
+    if out is not None:
+        write_private(out, reply.evidence.encode())
+        output.say(f"evidence written; check it anywhere with: concord verify {out}")
+    if as_json:
+        output.as_json({name: value for name, value in plain(reply).items() if name != "evidence"})
+    else:
+        why_view(reply)
+
+
+@app.command()
 def overdue(
     home: NodeHome = DEFAULT_HOME,
     after: Annotated[float, typer.Option("--after", min=0, help="Hours that something may be missing.")] = 24.0,
@@ -409,7 +439,7 @@ def retract(
         output.as_json(plain(reply))
         return
     output.say(f"the retraction goes to {', '.join(reply.recipients) or 'nobody: it had reached no one'}")
-    output.say(f"who has applied it: concord report trace {output.short(reply.item)}")
+    output.say(f"who has applied it: concord report trace {output.short(reply.item)}; {PROVES}")
 
 
 four_eyes.add_to(app)

@@ -15,6 +15,7 @@ approvals    who wrote a report and who approved it
 history      what was sent before, for comparison
 trust        the mirrored directory, checkpoints, prekey bundles, agreements
 alarms       what an operator must look at
+decisions    decisions that counted, sealed
 recalls      who was asked to withdraw something of ours, and who confirmed
 holding      reports in keeping: exports, what is overdue, what a person decides
 keys         keys.db: keys of reports and prekeys, which can be destroyed

@@ -1,13 +1,13 @@
 """Reports in keeping: exports, what is overdue, what waits for a person, on an open transaction."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from exchange.envelope.model import EnvelopeKind
-from nodes.store import tables
-from nodes.store.rows import Export, ItemState, Reach
+from nodes.store import reports, tables
+from nodes.store.rows import Direction, Event, Export, ItemState, Reach
 from nodes.store.rule_tables import export
 from nodes.store.upsert import next_number
 
@@ -104,3 +104,71 @@ def keep_until(connection: Connection, item: bytes, *, ask_at_ms: int, review_at
     """Change when a person is asked about a report again."""
     rows = update(tables.report).where(_report.item == item)
     connection.execute(rows.values(ask_at_ms=ask_at_ms, review_at_ms=review_at_ms))
+
+
+# -- agreements that end -----------------------------------------------------------------------------------------------
+
+ENDED = "agreement ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """An agreement under which reports went between this node and a partner."""
+
+    commitment: bytes
+    partner: str
+
+
+def under_agreements(connection: Connection) -> list[Under]:
+    """Return every agreement and partner of which reports are held here, or are held there."""
+    received = select(_report.basis_commitment, _report.sender).where(
+        _report.direction == Direction.RECEIVED, _report.state != ItemState.PURGED, _report.basis_commitment != b""
+    )
+    sent = select(_audience.basis_commitment, _audience.recipient).where(_audience.state == Reach.RECEIPTED)
+    rows = {*connection.execute(received.distinct()), *connection.execute(sent.distinct())}
+    return [Under(commitment, partner) for commitment, partner in sorted(rows)]
+
+
+def must_go(connection: Connection, under: Under, *, by_ms: int, now_ms: int, detail: str) -> int:
+    """Let what is held under an agreement be destroyed by a time, or earlier where it must; return how many changed."""
+    later = (_report.purge_at_ms == 0) | (_report.purge_at_ms > by_ms)
+    return _change(connection, under, later, {"purge_at_ms": by_ms}, Event(b"", now_ms, ENDED, under.partner, detail))
+
+
+def ask_from(connection: Connection, under: Under, *, ask_at_ms: int, now_ms: int, detail: str) -> int:
+    """Let a person be asked about what is held under an agreement that ended; return how many changed.
+
+    Once a person has decided to keep a report for longer, the agreement asks no more.
+    """
+    told = select(tables.event.c.item).where(tables.event.c.item == _report.item, tables.event.c.event == ENDED)
+    event = Event(b"", now_ms, ENDED, under.partner, detail)
+    return _change(connection, under, ~told.exists(), {"ask_at_ms": ask_at_ms}, event)
+
+
+def _change(
+    connection: Connection, under: Under, which: ColumnElement[bool], values: dict[str, int], event: Event
+) -> int:
+    wanted = select(_report.item).where(
+        _report.direction == Direction.RECEIVED,
+        _report.basis_commitment == under.commitment,
+        _report.sender == under.partner,
+        _report.state != ItemState.PURGED,
+        which,
+    )
+    items = list(connection.execute(wanted).scalars())
+    for item in items:
+        connection.execute(update(tables.report).where(_report.item == item).values(values))
+    reports.add_events(connection, [replace(event, item=item) for item in items])
+    return len(items)
+
+
+def sent_must_go(connection: Connection, under: Under, *, by_ms: int) -> None:
+    """Write down by when a partner must have destroyed what it holds of ours under an agreement."""
+    later = (_audience.purge_by_ms == 0) | (_audience.purge_by_ms > by_ms)
+    rows = update(tables.audience).where(
+        _audience.basis_commitment == under.commitment,
+        _audience.recipient == under.partner,
+        _audience.state == Reach.RECEIPTED,
+        later,
+    )
+    connection.execute(rows.values(purge_by_ms=by_ms))

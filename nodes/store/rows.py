@@ -178,6 +178,17 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """Decisions on one item that were made together, sealed under its key."""
+
+    item: bytes
+    stage: str
+    at_ms: int
+    directory_size: int
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """A signed control statement that waits to be sealed."""
 
@@ -227,6 +238,23 @@ class KeptPromise:
     decisions: bytes = b""
     checked_size: int = 0
     """Tree size of the checkpoint under which its inclusion was proven; 0 for not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRefusal:
+    """A refusal of the relay, with what it is judged by."""
+
+    number: int
+    envelope: bytes
+    item: bytes
+    reason: str
+    step: int
+    recipient: str
+    refused_ms: int
+    statement: bytes
+    directory_size: int
+    evidence: bytes
+    verdict: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,3 +224,18 @@ onward = Table(
     number("at_ms"),
 )
 """At the originator: whom its grants let have an item, from whom, and how many hops away."""
+# -- decisions ---------------------------------------------------------------------------------------------------------
+
+decision = Table(
+    "decision",
+    metadata,
+    number("number", key=True),
+    data("item"),
+    word("stage", length=16),
+    number("at_ms"),
+    number("directory_size"),
+    data("sealed"),
+    Index("ix_decision_item", "item"),
+    Index("ix_decision_stage", "stage", "at_ms"),
+)
+"""Decisions that counted, each row sealed under its item's own key (nodes/decisions.py)."""

@@ -10,13 +10,26 @@ from exchange.envelope.model import EnvelopeKind
 from exchange.errors import InternalError
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from nodes.store import reports, tables
-from nodes.store.rows import Addressee, Control, KeptPromise, Outgoing, Reach, SentStream, SlotState, TakenSlot
+from nodes.store.rows import (
+    Addressee,
+    Control,
+    KeptPromise,
+    KeptRefusal,
+    Outgoing,
+    Reach,
+    SentStream,
+    SlotState,
+    TakenSlot,
+)
 from nodes.store.upsert import insert_or_keep, next_number
 
 _outbox = tables.outbox.c
 _slot = tables.slot.c
 _sequence = tables.sequence.c
 _promise = tables.promise.c
+
+NOT_JUDGED = "not-judged"
+"""Verdict of a refusal that is no matter of the rules."""
 
 # -- control statements ------------------------------------------------------------------------------------------------
 
@@ -191,8 +204,10 @@ def add_refusal(
     recipient: str,
     refused_ms: int,
     statement: bytes,
+    directory_size: int,
+    evidence: bytes = b"",
 ) -> None:
-    """Keep what the relay refused."""
+    """Keep what the relay refused; without `evidence` it is no matter of the rules, and is not judged."""
     row = {
         "number": next_number(connection, tables.refusal.c.number),
         "envelope": envelope,
@@ -202,8 +217,33 @@ def add_refusal(
         "recipient": recipient,
         "refused_ms": refused_ms,
         "statement": statement,
+        "directory_size": directory_size,
+        "evidence": evidence,
+        "verdict": "" if evidence else NOT_JUDGED,
     }
     connection.execute(insert(tables.refusal), [row])
+
+
+def refusals_of(connection: Connection, item: bytes) -> list[KeptRefusal]:
+    """Return what the relay refused of an item, in order."""
+    wanted = select(tables.refusal).where(tables.refusal.c.item == item).order_by(tables.refusal.c.number)
+    return [_to_refusal(row) for row in connection.execute(wanted)]
+
+
+def refusals_to_judge(connection: Connection, directory_size: int, *, limit: int) -> list[KeptRefusal]:
+    """Return refusals that are not judged yet and are of a directory of at most so many entries."""
+    row = tables.refusal.c
+    wanted = select(tables.refusal).where(row.verdict == "", row.directory_size <= directory_size)
+    return [_to_refusal(row) for row in connection.execute(wanted.order_by(row.number).limit(limit))]
+
+
+def judged(connection: Connection, number: int, verdict: str) -> None:
+    """Write down what a refusal is worth."""
+    connection.execute(update(tables.refusal).where(tables.refusal.c.number == number).values(verdict=verdict))
+
+
+def _to_refusal(row: Row[Any]) -> KeptRefusal:
+    return KeptRefusal(**dict(row._mapping))  # noqa: SLF001 - the documented way to a row's columns
 
 
 # -- promises ----------------------------------------------------------------------------------------------------------
@@ -230,6 +270,14 @@ def promises(
     if before_ms:
         wanted = wanted.where(_promise.received_ms < before_ms)
     return [_to_promise(row) for row in connection.execute(wanted)]
+
+
+def promises_of(connection: Connection, item: bytes) -> list[KeptPromise]:
+    """Return the promises for the envelopes in which an item of ours last went to its recipients."""
+    row = tables.audience.c
+    envelopes = select(row.envelope).where(row.item == item, row.envelope != b"")
+    wanted = select(tables.promise).where(_promise.envelope.in_(envelopes)).order_by(_promise.log_index)
+    return [_to_promise(found) for found in connection.execute(wanted)]
 
 
 def count_promises(connection: Connection) -> int:

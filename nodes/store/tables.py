@@ -210,8 +210,14 @@ refusal = Table(
     Column("recipient", String(PARTY_MAX), nullable=False),
     number("refused_ms"),
     data("statement"),
+    number("directory_size"),
+    data("evidence"),
+    word("verdict", length=16),
+    Index("ix_refusal_item", "item"),
+    Index("ix_refusal_verdict", "verdict", "directory_size"),
 )
-"""What the relay refused, with its signed words."""
+"""What the relay refused, with its signed words. `evidence` is what they are judged by (nodes/refusals.py); `verdict`
+is empty until the directory has been replayed as far as the refusal says."""
 
 receipt_batch = Table(
     "receipt_batch",

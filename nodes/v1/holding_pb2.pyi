@@ -275,3 +275,221 @@ class PurgeReportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PurgeReportResponse: _TypeAlias = PurgeReportResponse  # noqa: Y015
+
+@_typing.final
+class WhyReportRequest(_message.Message):
+    """Why a report went to a partner, or did not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As in ShowReportRequest; also the whole item hash of a delivery that was denied."""
+    partner: _builtins.str
+    """The partner."""
+    evidence: _builtins.bool
+    """Make the evidence file as well."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        partner: _builtins.str = ...,
+        evidence: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "id", b"id", "partner", b"partner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhyReportRequest: _TypeAlias = WhyReportRequest  # noqa: Y015
+
+@_typing.final
+class WhyFinding(_message.Message):
+    """What one step of a decision found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """1 to 10."""
+    name: _builtins.str
+    """Name of the step."""
+    outcome: _builtins.str
+    """pass, fail or not-visible."""
+    code: _builtins.str
+    """Stable code in capitals; empty when nothing stands against it."""
+    text: _builtins.str
+    """The same for people."""
+    remedy: _builtins.str
+    """What to do; empty when nothing is to be done."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        name: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        code: _builtins.str = ...,
+        text: _builtins.str = ...,
+        remedy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "outcome", b"outcome", "remedy", b"remedy", "step", b"step", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhyFinding: _TypeAlias = WhyFinding  # noqa: Y015
+
+@_typing.final
+class WhyDecision(_message.Message):
+    """One decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    DIRECTORY_SIZE_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    OBLIGATIONS_FIELD_NUMBER: _builtins.int
+    SAME_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """pushed, sealed, arrived or now."""
+    role: _builtins.str
+    """sender or recipient."""
+    at_ms: _builtins.int
+    """When."""
+    directory_size: _builtins.int
+    """As of how many directory entries."""
+    permit: _builtins.bool
+    """Permit or deny."""
+    agreement: _builtins.str
+    """Agreement that permits, or that came nearest: name for people."""
+    clause: _builtins.str
+    """Its clause."""
+    via: _builtins.str
+    """Community by way of which it went; empty when the partner was addressed itself."""
+    same: _builtins.bool
+    """true when computing it again comes to what was written down then."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___WhyFinding]:
+        """In order of the steps."""
+
+    @_builtins.property
+    def obligations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the recipient must do, for people."""
+
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        role: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        directory_size: _builtins.int = ...,
+        permit: _builtins.bool = ...,
+        agreement: _builtins.str = ...,
+        clause: _builtins.str = ...,
+        via: _builtins.str = ...,
+        findings: _abc.Iterable[Global___WhyFinding] | None = ...,
+        obligations: _abc.Iterable[_builtins.str] | None = ...,
+        same: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "at_ms", b"at_ms", "clause", b"clause", "directory_size", b"directory_size", "findings", b"findings", "obligations", b"obligations", "permit", b"permit", "role", b"role", "same", b"same", "stage", b"stage", "via", b"via"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhyDecision: _TypeAlias = WhyDecision  # noqa: Y015
+
+@_typing.final
+class WhyRefusal(_message.Message):
+    """What the relay refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    DIRECTORY_SIZE_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    """The relay's clock."""
+    reason: _builtins.str
+    """Its reason."""
+    clause: _builtins.str
+    """The clause that it named; empty when none."""
+    directory_size: _builtins.int
+    """As of how many directory entries."""
+    verdict: _builtins.str
+    """holds, unexplained or wrong."""
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        clause: _builtins.str = ...,
+        directory_size: _builtins.int = ...,
+        verdict: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "clause", b"clause", "directory_size", b"directory_size", "reason", b"reason", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhyRefusal: _TypeAlias = WhyRefusal  # noqa: Y015
+
+@_typing.final
+class WhyReportResponse(_message.Message):
+    """Everything about one report and one partner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    item: _builtins.str
+    """Item hash, hexadecimal."""
+    partner: _builtins.str
+    """The partner."""
+    evidence: _builtins.str
+    """Evidence file, text; empty unless it was asked for."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___WhyDecision]:
+        """Decisions that counted, in order; the last one is what it would be now, unless that is the same."""
+
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___WhyRefusal]:
+        """What the relay refused."""
+
+    def __init__(
+        self,
+        *,
+        item: _builtins.str = ...,
+        partner: _builtins.str = ...,
+        decisions: _abc.Iterable[Global___WhyDecision] | None = ...,
+        refusals: _abc.Iterable[Global___WhyRefusal] | None = ...,
+        evidence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "evidence", b"evidence", "item", b"item", "partner", b"partner", "refusals", b"refusals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhyReportResponse: _TypeAlias = WhyReportResponse  # noqa: Y015

@@ -232,6 +232,11 @@ class NodeServiceStub:
                 request_serializer=nodes_dot_v1_dot_holding__pb2.ExportReportRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_holding__pb2.ExportReportResponse.FromString,
                 _registered_method=True)
+        self.WhyReport = channel.unary_unary(
+                '/nodes.v1.NodeService/WhyReport',
+                request_serializer=nodes_dot_v1_dot_holding__pb2.WhyReportRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_holding__pb2.WhyReportResponse.FromString,
+                _registered_method=True)
         self.ListOverdue = channel.unary_unary(
                 '/nodes.v1.NodeService/ListOverdue',
                 request_serializer=nodes_dot_v1_dot_holding__pb2.ListOverdueRequest.SerializeToString,
@@ -556,6 +561,13 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhyReport(self, request, context):
+        """Why a report went to a partner, or did not, step by step; with what an auditor needs to compute it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOverdue(self, request, context):
         """What should have been confirmed and was not, and what waits for a person.
         """
@@ -815,6 +827,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ExportReport,
                     request_deserializer=nodes_dot_v1_dot_holding__pb2.ExportReportRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_holding__pb2.ExportReportResponse.SerializeToString,
+            ),
+            'WhyReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhyReport,
+                    request_deserializer=nodes_dot_v1_dot_holding__pb2.WhyReportRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_holding__pb2.WhyReportResponse.SerializeToString,
             ),
             'ListOverdue': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOverdue,
@@ -1889,6 +1906,33 @@ class NodeService:
             '/nodes.v1.NodeService/ExportReport',
             nodes_dot_v1_dot_holding__pb2.ExportReportRequest.SerializeToString,
             nodes_dot_v1_dot_holding__pb2.ExportReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhyReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/WhyReport',
+            nodes_dot_v1_dot_holding__pb2.WhyReportRequest.SerializeToString,
+            nodes_dot_v1_dot_holding__pb2.WhyReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -127,6 +127,8 @@ class NodeServiceStub:
 
     Hand content out for use elsewhere, if its obligations permit; it is written down.
     """
+    WhyReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.WhyReportRequest, _holding_pb2.WhyReportResponse]
+    """Why a report went to a partner, or did not, step by step; with what an auditor needs to compute it again."""
     ListOverdue: _grpc.UnaryUnaryMultiCallable[_holding_pb2.ListOverdueRequest, _holding_pb2.ListOverdueResponse]
     """What should have been confirmed and was not, and what waits for a person."""
     KeepReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.KeepReportRequest, _holding_pb2.KeepReportResponse]
@@ -244,6 +246,8 @@ class NodeServiceAsyncStub(NodeServiceStub):
 
     Hand content out for use elsewhere, if its obligations permit; it is written down.
     """
+    WhyReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.WhyReportRequest, _holding_pb2.WhyReportResponse]  # type: ignore[assignment]
+    """Why a report went to a partner, or did not, step by step; with what an auditor needs to compute it again."""
     ListOverdue: _aio.UnaryUnaryMultiCallable[_holding_pb2.ListOverdueRequest, _holding_pb2.ListOverdueResponse]  # type: ignore[assignment]
     """What should have been confirmed and was not, and what waits for a person."""
     KeepReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.KeepReportRequest, _holding_pb2.KeepReportResponse]  # type: ignore[assignment]
@@ -586,6 +590,14 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Hand content out for use elsewhere, if its obligations permit; it is written down.
         """
+
+    @_abc_1.abstractmethod
+    def WhyReport(
+        self,
+        request: _holding_pb2.WhyReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holding_pb2.WhyReportResponse, _abc.Awaitable[_holding_pb2.WhyReportResponse]]:
+        """Why a report went to a partner, or did not, step by step; with what an auditor needs to compute it again."""
 
     @_abc_1.abstractmethod
     def ListOverdue(

@@ -12,8 +12,8 @@ from exchange.receipts.model import ReceiptStatus, RetractionAction
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from nodes.app import MIGRATIONS
-from nodes.store import holding, recalls, reports, sending
-from nodes.store.rows import Addressee, Direction, Export, ItemState, KeptPromise, Reach, Recall, Report
+from nodes.store import decisions, holding, recalls, reports, sending
+from nodes.store.rows import Addressee, DecisionRow, Direction, Export, ItemState, KeptPromise, Reach, Recall, Report
 
 NOW = 1_700_000_000_000
 ITEM, OTHER = bytes([1]) * 32, bytes([2]) * 32
@@ -182,3 +182,57 @@ def test_who_holds_an_earlier_version_and_was_denied_the_newest_is_found_until_i
     assert database.read_now(look) == ([(ITEM, "XV")] if found else [])
     asked(database, Recall(ITEM, "XV", WITHDRAW, "over-shared", NOW))
     assert database.read_now(look) == []
+
+
+# -- decisions ---------------------------------------------------------------------------------------------------------
+
+
+def test_decisions_are_kept_in_order_and_only_so_many_of_one_item(database: Database) -> None:
+    rows = [DecisionRow(ITEM, "sealed", NOW + place, 3, b"%d" % place) for place in range(decisions.MOST_OF_ITEM + 5)]
+    for at in (0, 100):
+        database.write_now(partial(decisions.add_decisions, rows=rows[at : at + 100]))
+    other = DecisionRow(OTHER, "arrived", NOW, 3, b"other")
+    database.write_now(partial(decisions.add_decisions, rows=[other]))
+    assert database.read_now(partial(decisions.decisions_of, item=ITEM)) == rows[: decisions.MOST_OF_ITEM]
+    assert database.read_now(partial(decisions.decisions_of, item=OTHER)) == [other]
+    assert database.read_now(partial(decisions.count_denied, stage="arrived")) == 1
+    assert database.read_now(partial(decisions.items_among, items=[OTHER, bytes(32)])) == {OTHER}
+
+
+def test_decisions_without_a_report_are_found_when_they_are_old(database: Database) -> None:
+    put(database, a_version(1))
+    rows = [DecisionRow(item, "arrived", NOW, 3, b"x") for item in (ITEM, OTHER)]
+    database.write_now(partial(decisions.add_decisions, rows=rows))
+    look = partial(decisions.without_report, stage="arrived", limit=9)
+    assert database.read_now(partial(look, before_ms=NOW + 1)) == [OTHER]
+    assert database.read_now(partial(look, before_ms=NOW)) == []
+    database.write_now(partial(decisions.drop_of_items, items=[OTHER]))
+    assert database.read_now(partial(look, before_ms=NOW + 1)) == []
+
+
+def test_a_refusal_is_judged_once_the_directory_is_as_long_as_it_says(database: Database) -> None:
+    def add(place: int, evidence: bytes) -> None:
+        database.write_now(
+            partial(
+                sending.add_refusal,
+                envelope=bytes([place]) * 32,
+                item=ITEM,
+                reason="NO_TERM",
+                step=12,
+                recipient="XV",
+                refused_ms=NOW,
+                statement=b"signed",
+                directory_size=5,
+                evidence=evidence,
+            )
+        )
+
+    add(1, b"evidence")
+    add(2, b"")
+    look = partial(sending.refusals_to_judge, limit=9)
+    assert database.read_now(partial(look, directory_size=4)) == []
+    (found,) = database.read_now(partial(look, directory_size=5))
+    database.write_now(partial(sending.judged, number=found.number, verdict="holds"))
+    assert database.read_now(partial(look, directory_size=5)) == []
+    kept = database.read_now(partial(sending.refusals_of, item=ITEM))
+    assert [each.verdict for each in kept] == ["holds", sending.NOT_JUDGED]

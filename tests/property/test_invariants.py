@@ -123,7 +123,7 @@ def test_an_agreement_that_has_ended_lets_nothing_new_pass_and_what_is_held_stay
         if decision.obligations is None or decision.basis is None:
             continue
         duties = decision.obligations
-        held = Holding(XA, decision.basis, decision.clause, "", 1, NOW, NOW, duties)
+        held = Holding(XA, decision.basis, decision.clause, Item(slot=Slot(decision.basis)), 1, NOW, NOW, duties)
         assert decode_holding(encode_holding(held)).obligations == duties
         use = Use(Actions.NONE, duties.purposes[0], duties.use_in[0] if duties.use_in else "")
         if duties.purge_at_ms:

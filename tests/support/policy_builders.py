@@ -158,7 +158,7 @@ def a_holding(**differs: Any) -> Holding:
         sender=XA,
         basis=an_agreement().ref,
         clause="4.1",
-        via="",
+        item=Item(slot=Slot(an_agreement().ref), intact=True),
         directory_size=7,
         received_ms=NOW,
         decided_ms=NOW,

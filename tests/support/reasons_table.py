@@ -24,7 +24,7 @@ Every code that says why something is refused, in order of the steps. Codes are 
 is made by `python -m tests.support.reasons_table`, and a test says when it is behind.
 
 ## Why a report does not go to a partner
-`concord report who-gets`, `concord report trace` and a refused delivery give these. The steps are those of
+`concord report who-gets`, `concord report why` and a refused delivery give these. The steps are those of
 [the decision](../spec/policy.md). "Who finds it" lists who can come to this reason: the **sender** before it seals, the
 **relay** on what it may see, the **recipient** before it stores. A `…` stands for the value concerned. A partner is
 told a reason with its clause only when it is a party of the agreement; everybody else is told `NOT_DELIVERABLE`.

@@ -30,6 +30,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_export_item", "export", ["item"], unique=False)
     _make_recall()
+    _make_decision()
+    op.add_column("refusal", sa.Column("directory_size", NUMBER, nullable=False, server_default="0"))
+    op.add_column("refusal", _bytes("evidence"))
+    op.add_column("refusal", sa.Column("verdict", sa.String(length=16), nullable=False, server_default=""))
+    op.create_index("ix_refusal_item", "refusal", ["item"], unique=False)
+    op.create_index("ix_refusal_verdict", "refusal", ["verdict", "directory_size"], unique=False)
     with op.batch_alter_table("audience") as audience:
         for name in ("purge_by_ms", "keep_ms"):
             audience.add_column(sa.Column(name, NUMBER, autoincrement=False, nullable=False, server_default="0"))
@@ -45,6 +51,21 @@ def upgrade() -> None:
         sqlite_where=receipted,
         postgresql_where=receipted,
     )
+
+
+def _make_decision() -> None:
+    op.create_table(
+        "decision",
+        sa.Column("number", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("item", sa.LargeBinary(), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("at_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("directory_size", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_decision"),
+    )
+    op.create_index("ix_decision_item", "decision", ["item"], unique=False)
+    op.create_index("ix_decision_stage", "decision", ["stage", "at_ms"], unique=False)
 
 
 def _make_recall() -> None:

@@ -21,7 +21,7 @@ def test_every_field_of_the_obligations_is_read_back() -> None:
         Item.to_send(label, a_release()), sender=XA, recipient=XB, rules=held, now_ms=NOW + 1, role=Role.SENDER
     )
     assert decision.obligations is not None and decision.obligations.readers and decision.obligations.handling
-    holding = a_holding(obligations=decision.obligations, via="c")
+    holding = a_holding(obligations=decision.obligations)
     assert decode_holding(encode_holding(holding)) == holding
 
 
