@@ -145,7 +145,8 @@ def _read(file: Path) -> _Read:
 
 def _say_promises(terms: AgreementTerms) -> None:
     count = len(promises_in(terms))
-    output.say(f"software enforces the {len(terms.terms)} clauses above; {count} more only people can keep")
+    above = "the clause" if len(terms.terms) == 1 else f"the {len(terms.terms)} clauses"
+    output.say(f"software enforces {above} above; {count} more only people can keep")
 
 
 @app.command()

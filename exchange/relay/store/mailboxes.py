@@ -195,7 +195,7 @@ class SqlMailboxes:
         """Return how many envelopes wait for each recipient that has any."""
         mailbox = tables.mailbox.c
         wanted = select(mailbox.recipient, func.count()).group_by(mailbox.recipient)
-        return Counter(dict(self._connection.execute(wanted).tuples().all()))
+        return Counter({row[0]: row[1] for row in self._connection.execute(wanted)})
 
     def held(self) -> int:
         """Return how many ciphertexts are stored."""

@@ -56,7 +56,7 @@ def test_a_check_warns_with_lines_and_counts_what_only_people_can_keep(
     assert concord("draft", "XA", "XV", "--out", "a.yaml") == OK
     assert concord("check", "a.yaml") == OK
     assert "warning" not in (said := capsys.readouterr()).err
-    assert "software enforces the 1 clauses above; 1 more only people can keep" in said.err
+    assert "software enforces the clause above; 1 more only people can keep" in said.err
     changed("a.yaml", "b.yaml", ("deny: []", "deny: [alert, guidance]"), ("accession: none", "accession: any "))
     assert concord("check", "b.yaml") == OK
     said = capsys.readouterr()
