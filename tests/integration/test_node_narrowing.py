@@ -7,15 +7,21 @@ from typing import Any
 import pytest
 
 from exchange.errors import Unavailable
+from exchange.policy.changes.model import NoticeAction
+from exchange.policy.terms import AgreementRef, HeldItems
 from exchange.receipts.model import RetractionAction
+from exchange.runtime.clock import now_ms
+from exchange.v1 import relay_service_pb2 as pb
 from nodes.app import Node
 from nodes.author import AuthoredReport, Previous
 from nodes.outbox import Accepted, push_digest
-from nodes.store import recalls, reports
+from nodes.store import recalls
 from nodes.store.rows import ItemState, Reach, Recall
 from nodes.withdrawing import withdraw
+from tests.support.agreement_changes import a_notice, change_bytes
 from tests.support.node_world import (
     QUICK,
+    NodeWorld,
     a_label,
     at,
     authored,
@@ -23,6 +29,7 @@ from tests.support.node_world import (
     push,
     reach,
     reached,
+    ready,
     receipted,
     stored,
     until,
@@ -146,30 +153,45 @@ async def test_a_withdrawal_takes_the_versions_before_along_and_asks_nobody_twic
         assert again["XO"] == before and again["XV"].retracted_ms
 
 
-async def test_a_partner_that_is_denied_the_correction_after_the_push_is_asked_to_withdraw_as_well() -> None:
+async def test_a_partner_that_loses_its_rule_between_push_and_sealing_is_asked_to_withdraw_what_it_has() -> None:
+    async with nodes("XA", "XV", "XO", agree=False) as (world, running):
+        node = running["XA"]
+        await world.relay.agree("XA", "XV")
+        ref = await world.relay.agree("XA", "XO", held_items=HeldItems.KEEP_UNDER_TERMS)
+        await until(lambda: len(node.core.trust.now.views) == 2, "no agreements")
+        await ready(node, ["XV", "XO"])
+        first = await push(node, "XV", "XO")
+        await receipted(node, first.item, "XV", "XO")
+        await give_notice(world, ref, NoticeAction.SUSPEND)
+        await until(lambda: len(node.core.trust.now.views) == 3, "the suspension was not seen")
+        second = await correct(node, first.item, "XV", "XO")
+        await receipted(node, second.item, "XV")
+        await reached(node, second.item, "XO", Reach.WAITING)
+        assert await asked(node, first.item) == []
+        # It may yet get the correction, until it leaves the agreement: from then on it cannot.
+        await give_notice(world, ref, NoticeAction.TERMINATE)
+        await reached(node, second.item, "XO", Reach.DENIED)
+        await reached(node, first.item, "XO", Reach.RETRACTED)
+        (recall,) = await asked(node, first.item)
+        assert recall.partner == "XO" and recall.retracted_ms
+        assert await state(running["XO"], first.item) is ItemState.WITHDRAWN
+        assert await node.narrowing.settle() == 0
+
+
+async def give_notice(world: NodeWorld, ref: AgreementRef, action: NoticeAction) -> None:
+    """Let XO suspend or leave an agreement."""
+    request = pb.ChangeAgreementRequest(change=change_bytes(a_notice(ref, "XO", action, at_ms=now_ms())))
+    await world.relay.partners["XO"].stub.ChangeAgreement(request, timeout=10)
+
+
+async def test_a_suspended_partner_is_asked_to_withdraw_as_well() -> None:
     async with nodes("XA", "XV", "XO") as (world, running):
         node = running["XA"]
         first = await push(node, "XV", "XO")
         await receipted(node, first.item, "XV", "XO")
         await world.suspend("XO")
-        await until(lambda: "XO" not in _admitted(node), "the suspension was not seen")
-        second = await correct(node, first.item, "XV", "XO")
-        await receipted(node, second.item, "XV")
-        await reached(node, second.item, "XO", Reach.WAITING)
-        assert await asked(node, first.item) == []
-        await node.core.database.write(
-            partial(reports.change_addressees, item=second.item, recipients=["XO"], state=Reach.DENIED)
-        )
-        node.narrowing.hurry()
-        await reached(node, first.item, "XO", Reach.RETRACTED)  # also of a suspended partner
-        (recall,) = await asked(node, first.item)
-        assert recall.partner == "XO" and recall.retracted_ms
-        assert await node.narrowing.settle() == 0
-
-
-def _admitted(node: Node) -> set[str]:
-    snapshot = node.core.trust.now
-    return {each.party for each in snapshot.directory.parties() if snapshot.status(each.party) == "admitted"}
+        await correct(node, first.item, "XV")
+        await reached(node, first.item, "XO", Reach.RETRACTED)
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
