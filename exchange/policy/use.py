@@ -55,17 +55,15 @@ class Hindrance:
     hint: str = ""
 
 
-def may_use(
-    obligations: Obligations, use: Use, *, now_ms: int, withdrawn: bool = False, evidence_granted: bool = False
-) -> tuple[Hindrance, ...]:
+def may_use(obligations: Obligations, use: Use, *, now_ms: int, withdrawn: bool = False) -> tuple[Hindrance, ...]:
     """Return everything that stands against this use; nothing when it is permitted.
 
-    `withdrawn` says that its originator took it back, `evidence_granted` that a consent to its use as evidence is held.
+    `withdrawn` says that its originator took it back.
     """
     return (
         *_at_all(obligations, now_ms, withdrawn=withdrawn),
         *_for_this(obligations, use),
-        *(_as_evidence(obligations, granted=evidence_granted) if use.as_evidence else ()),
+        *(_as_evidence(obligations) if use.as_evidence else ()),
     )
 
 
@@ -115,12 +113,13 @@ def _for_this(must: Obligations, use: Use) -> Iterator[Hindrance]:
         )
 
 
-def _as_evidence(must: Obligations, *, granted: bool) -> Iterator[Hindrance]:
+def _as_evidence(must: Obligations) -> Iterator[Hindrance]:
+    """In court. A grant lets others have a report and says nothing of courts: the consent is a version that says so."""
     if must.evidence_use is EvidenceUse.NO:
         yield Hindrance(Obstacle.USE_EVIDENCE_NOT_PERMITTED, "It may not be used as evidence.", "ask the originator")
-    elif must.evidence_use is EvidenceUse.WITH_CONSENT and not granted:
+    elif must.evidence_use is EvidenceUse.WITH_CONSENT:
         yield Hindrance(
             Obstacle.USE_EVIDENCE_NEEDS_CONSENT,
-            "Using it as evidence needs its originator's consent, and none is held here.",
-            "concord consent request",
+            "Using it as evidence needs its originator's consent.",
+            "ask the originator for a version whose label says evidence_use: yes",
         )

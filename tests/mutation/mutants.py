@@ -523,7 +523,7 @@ EXPORT = [
         "label.evidence_use",
         "export",
         USE,
-        "elif must.evidence_use is EvidenceUse.WITH_CONSENT and not granted:",
+        "elif must.evidence_use is EvidenceUse.WITH_CONSENT:",
         "elif False:",
         USE_TESTS,
     ),

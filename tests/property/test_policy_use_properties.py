@@ -14,7 +14,7 @@ from tests.support.policy_builders import NOW, the_obligations
 PURPOSES = tuple(Purpose)
 PLACES = ("ML", "PK", "NE")
 TIMES = st.sampled_from([0, NOW - 1, NOW, NOW + 1])
-FLAGS = {"withdrawn": st.booleans(), "evidence_granted": st.booleans()}
+FLAGS = {"withdrawn": st.booleans()}
 
 
 def subset(values: tuple[Any, ...]) -> st.SearchStrategy[tuple[Any, ...]]:

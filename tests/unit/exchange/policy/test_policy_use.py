@@ -78,11 +78,9 @@ def test_a_refusal_names_everything_that_is_wrong() -> None:
     ]
 
 
-def test_evidence_with_consent_needs_the_consent_and_yes_needs_none() -> None:
+def test_evidence_needs_a_label_and_a_term_that_say_yes() -> None:
     use = Use(Actions.INTERNAL_ONLY, Purpose.PROTECT_LIFE, as_evidence=True)
-    assert codes(use, obligations={"evidence_use": EvidenceUse.WITH_CONSENT}, evidence_granted=True) == []
     assert codes(use, obligations={"evidence_use": EvidenceUse.YES}) == []
-    assert codes(use, obligations={"evidence_use": EvidenceUse.NO}, evidence_granted=True) != []
 
 
 def test_an_embargo_ends_at_its_moment_and_a_report_whose_time_is_over_stays_in() -> None:
