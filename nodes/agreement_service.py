@@ -18,10 +18,12 @@ from exchange.policy.terms import AgreementStatus
 from exchange.receipts.codec import decode_agreement_text
 from exchange.runtime.logs import get_logger
 from nodes.agreements import VIEW_BYTES, Agreements
+from nodes.caller import Caller
 from nodes.core import Core
 from nodes.kept_changes import needs_acknowledgement
 from nodes.notices import Notices
 from nodes.publishing import Publishing
+from nodes.shelf import Shelf
 from nodes.simulation import Simulation
 from nodes.store import agreements as store
 from nodes.store.rows import ACCESSION, ANNOUNCED, KeptAgreement, KeptChange
@@ -32,13 +34,14 @@ from nodes.waiting import failures
 class AgreementMethods:
     """Agreements, as NodeService has them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what it calls
         self,
         core: Core,
         agreements: Agreements,
         publishing: Publishing,
         notices: Notices,
         simulation: Simulation,
+        shelf: Shelf,
     ) -> None:
         """Call these use cases."""
         self._core = core
@@ -46,6 +49,7 @@ class AgreementMethods:
         self._publishing = publishing
         self._notices = notices
         self._simulation = simulation
+        self._shelf = shelf
         self._log = get_logger(__name__)
 
     async def list_(self) -> pb.ListAgreementsResponse:
@@ -91,15 +95,17 @@ class AgreementMethods:
         noted = await self._notices.acknowledge(agreement_id)
         return pb.AcknowledgeAgreementResponse(notices=[_event(each) for each in noted])
 
-    async def simulate(self, request: pb.SimulateAgreementRequest) -> AsyncIterator[pb.SimulateAgreementResponse]:
-        """Replay what this node sent against a draft, saying how far it has come."""
+    async def simulate(
+        self, request: pb.SimulateAgreementRequest, *, caller: Caller
+    ) -> AsyncIterator[pb.SimulateAgreementResponse]:
+        """Replay what this node sent against a draft, saying how far it has come, and of what the caller may read."""
         replaces = id_bytes(bytes.fromhex(request.replaces), "an agreement's id") if request.replaces else None
         done = 0
         async for batch in self._simulation.run(request.text, replaces=replaces, days=request.days):
             done += batch.replayed
-            yield pb.SimulateAgreementResponse(
-                done=done, destroyed=batch.destroyed, flows=[_flow(item, flow) for item, flow in batch.flows]
-            )
+            readable = await self._shelf.among(caller, {item for item, _ in batch.flows})
+            flows = [_flow(item, flow) for item, flow in batch.flows if item in readable]
+            yield pb.SimulateAgreementResponse(done=done, destroyed=batch.destroyed, flows=flows)
 
     # -- how an agreement stands ---------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from nodes.approval_service import ApprovalMethods
 from nodes.approving import Approving
 from nodes.asking import Asking
 from nodes.auditor import Auditor
+from nodes.clearing import Clearing
 from nodes.communities import Communities
 from nodes.community_service import CommunityMethods
 from nodes.config import NodeConfig, load
@@ -206,15 +207,7 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
 
 
 def _build(home: Path, config: NodeConfig, core: Core) -> Node:
-    relay = RelayClient(
-        config.relay_address,
-        server_name=config.relay_name,
-        relay_ca=core.trust.now.directory.relay_keys.transport_ca,
-        exchange=core.exchange,
-        party=core.me,
-        keys=core.keys,
-        clock=core.clock,
-    )
+    relay = _relay(config, core)
     agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
     narrowing = Narrowing(core)
     announce = asyncio.Event()
@@ -223,7 +216,8 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     receipts = Receipts(core, wake=sender.wake)
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
     notices = Notices(core, relay, agreements, wake=sender.wake)
-    outbox, shelf, sensors = Outbox(core, wake=sender.wake), Shelf(core), Sensors(core.database)
+    outbox, sensors = Outbox(core, wake=sender.wake), Sensors(core.database)
+    shelf = Shelf(core, Clearing(core.keys.master, config.readers.terms()))
     obligations = Obligations(core, on_receipts=receipts.hurry)
     consenting = Consenting(core, wake=sender.wake)
     operators = _operators(config, core)
@@ -267,6 +261,18 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     )
 
 
+def _relay(config: NodeConfig, core: Core) -> RelayClient:
+    return RelayClient(
+        config.relay_address,
+        server_name=config.relay_name,
+        relay_ca=core.trust.now.directory.relay_keys.transport_ca,
+        exchange=core.exchange,
+        party=core.me,
+        keys=core.keys,
+        clock=core.clock,
+    )
+
+
 def _authoring(  # noqa: PLR0917 - what it is built of, in one place
     core: Core, outbox: Outbox, shelf: Shelf, sensors: Sensors, config: NodeConfig, home: Path
 ) -> Authoring:
@@ -304,6 +310,7 @@ def _each(*calls: Callable[[], None]) -> None:
 
 async def _load(node: Node) -> None:
     await node.operators.load()
+    await node.shelf.load()
     await node.obligations.recover()
     await node.sync.load()
     await node.agreements.load()
@@ -389,7 +396,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
             agreements=AgreementMethods(
-                core, node.agreements, node.publishing, node.notices, Simulation(core, node.agreements)
+                core, node.agreements, node.publishing, node.notices, Simulation(core, node.agreements), node.shelf
             ),
             communities=CommunityMethods(core, node.groups.convening),
             consent=ConsentMethods(core, node.asking, node.consenting, node.shelf),

@@ -21,13 +21,15 @@ class ApprovalMethods:
         self._approving = approving
         self._shelf = shelf
 
-    async def list_(self) -> pb.ListPendingResponse:
-        """List what waits for approvals."""
-        return pb.ListPendingResponse(reports=[_pending(each) for each in await self._approving.pending()])
+    async def list_(self, *, caller: Caller) -> pb.ListPendingResponse:
+        """List what waits for approvals, of what the caller may read."""
+        found = await self._approving.pending()
+        readable = await self._shelf.among(caller, {each.report.item for each in found})
+        return pb.ListPendingResponse(reports=[_pending(each) for each in found if each.report.item in readable])
 
-    async def show(self, request: pb.ShowPendingRequest) -> pb.ShowPendingResponse:
+    async def show(self, request: pb.ShowPendingRequest, *, caller: Caller) -> pb.ShowPendingResponse:
         """Show one report as it would be released."""
-        found = await self._approving.show(await self._shelf.find(request.id))
+        found = await self._approving.show(await self._shelf.cleared(caller, request.id))
         opened = found.opened
         return pb.ShowPendingResponse(
             report=_pending(found),
@@ -39,13 +41,14 @@ class ApprovalMethods:
 
     async def approve(self, request: pb.ApproveReportRequest, *, caller: Caller) -> pb.ApproveReportResponse:
         """Keep an approval."""
+        item = await self._shelf.cleared(caller, request.id)
         approval = decode_signed(request.approval, limit=STATEMENT_BYTES, what="an approval")
-        found = await self._approving.approve(await self._shelf.find(request.id), approval, caller=caller)
+        found = await self._approving.approve(item, approval, caller=caller)
         return pb.ApproveReportResponse(report=_pending(found))
 
     async def reject(self, request: pb.RejectReportRequest, *, caller: Caller) -> pb.RejectReportResponse:
         """Let nothing that waits go."""
-        item = await self._shelf.find(request.id)
+        item = await self._shelf.cleared(caller, request.id)
         recipients = await self._approving.reject(item, request.text, caller=caller)
         return pb.RejectReportResponse(item=item.hex(), recipients=recipients)
 

@@ -41,7 +41,7 @@ class ConsentMethods:
 
     async def ask(self, request: pb.RequestConsentRequest, *, caller: Caller) -> pb.RequestConsentResponse:
         """Ask every originator."""
-        item = await self._shelf.find(request.id)
+        item = await self._shelf.cleared(caller, request.id)
         wanted = Wanted(
             item=item,
             to=_parties(request.to),
@@ -53,17 +53,20 @@ class ConsentMethods:
         asked = await self._asking.ask(wanted, caller=caller)
         return pb.RequestConsentResponse(request=asked.hash.hex(), item=item.hex(), originators=asked.originators)
 
-    async def list_(self, request: pb.ListConsentsRequest) -> pb.ListConsentsResponse:
-        """List requests, newest first."""
+    async def list_(self, request: pb.ListConsentsRequest, *, caller: Caller) -> pb.ListConsentsResponse:
+        """List requests about what the caller may read, newest first."""
         limit = min(request.limit or LIST_DEFAULT, LIST_MOST)
         read = partial(_read, limit=limit, unsettled_only=request.unsettled_only)
         found = await self._core.database.read(read)
         now_ms = self._core.clock()
-        return pb.ListConsentsResponse(consents=[_consent(*each, now_ms=now_ms) for each in found])
+        readable = await self._shelf.among(caller, {kept.item for kept, _, _ in found})
+        return pb.ListConsentsResponse(
+            consents=[_consent(*each, now_ms=now_ms) for each in found if each[0].item in readable]
+        )
 
     async def grant(self, request: pb.GrantConsentRequest, *, caller: Caller) -> pb.GrantConsentResponse:
         """Let the asker pass an item on."""
-        hash_ = await self._find(request.request)
+        hash_ = await self._find(request.request, caller)
         granted = await self._consenting.grant(
             hash_,
             to=_parties(request.to),
@@ -78,21 +81,22 @@ class ConsentMethods:
 
     async def refuse(self, request: pb.RefuseConsentRequest, *, caller: Caller) -> pb.RefuseConsentResponse:
         """Let the asker pass an item on to nobody."""
-        hash_ = await self._find(request.request)
+        hash_ = await self._find(request.request, caller)
         refusal = await self._consenting.refuse(hash_, to=_parties(request.to), text=request.reason, caller=caller)
         return pb.RefuseConsentResponse(request=hash_.hex(), asker=refusal.holder, to=refusal.to)
 
     async def pass_on(self, request: pb.PassOnRequest, *, caller: Caller) -> pb.PassOnResponse:
         """Pass on what was granted."""
-        hash_ = await self._find(request.request)
+        hash_ = await self._find(request.request, caller)
         passed = await self._asking.pass_on(hash_, caller=caller)
         return pb.PassOnResponse(request=hash_.hex(), item=passed.item.hex(), partners=passed.partners)
 
-    async def _find(self, name: str) -> bytes:
-        """Return the request that `name` means: its hash, or a prefix of 6 digits or more."""
+    async def _find(self, name: str, caller: Caller) -> bytes:
+        """Return the request that `name` means, if the caller may read its item: its hash, or a prefix of it."""
         if not _PREFIX.fullmatch(name):
             raise BadName(f"{name[:80]!r} names no request", hint="6 or more of its digits: concord consent list")
-        found = await self._core.database.read(partial(consent.requests_with_prefix, prefix=name))
+        asked = await self._core.database.read(partial(consent.requests_with_prefix, prefix=name))
+        found = await self._shelf.about(caller, asked)
         if not found:
             raise NotFound(f"no request {name[:80]}", hint="concord consent list")
         if len(found) > 1:

@@ -23,7 +23,7 @@ from exchange.policy.strict_yaml import Node as YamlNode
 from exchange.policy.strict_yaml import parse_yaml
 from exchange.policy.text import parse_label
 from nodes.author import AuthoredReport, Desk, Previous, author
-from nodes.caller import Caller, check_ceiling
+from nodes.caller import Caller, check_ceiling, nobody
 from nodes.communities import targets
 from nodes.config import ReleaseRules
 from nodes.core import Core
@@ -85,14 +85,16 @@ class Authoring:
         self._scales = scales
         self._approvals = self._rules.approvals_by_tlp()
 
-    async def check(self, draft: Draft, *, sensor_label: bytes = b"", repeated: bool = False) -> AuthoredReport:
+    async def check(
+        self, draft: Draft, *, caller: Caller, sensor_label: bytes = b"", repeated: bool = False
+    ) -> AuthoredReport:
         """Return what would be signed; nothing is stored. Raises BadInput in words for the author.
 
         A correction that is `repeated` is judged as the new report that it was once.
         """
         core = self._core
-        previous = await self._previous(draft.supersedes) if draft.supersedes else None
-        origin = await self._origin(draft.derived_from, previous)
+        previous = await self._previous(draft.supersedes, caller) if draft.supersedes else None
+        origin = await self._origin(draft.derived_from, previous, caller)
         partners = [record.party for record in core.trust.now.directory.parties()]
         return author(
             draft.content,
@@ -119,9 +121,9 @@ class Authoring:
         core = self._core
         return targets(core.trust.rules_now(), core.me, core.clock())
 
-    async def look(self, draft: Draft) -> DryRun:
+    async def look(self, draft: Draft, *, caller: Caller) -> DryRun:
         """Return what a push of this draft would sign, who would get it, and what is unusual; nothing is stored."""
-        return await self._look(await self._checked(draft, _digest(draft)))
+        return await self._look(await self._checked(draft, caller, _digest(draft, caller)))
 
     async def push(
         self,
@@ -141,8 +143,8 @@ class Authoring:
             NeedsConfirmation: something is unusual that is not among `confirmed`.
             Conflict: the key was used for other content.
         """
-        digest = _digest(draft, key)
-        authored = await self._checked(draft, digest)
+        digest = _digest(draft, caller, key)
+        authored = await self._checked(draft, caller, digest)
         check_ceiling(caller, authored.label.tlp)
         unusual: list[Unusual] = []
         if await self._outbox.pushed_before(digest) is None:
@@ -163,7 +165,7 @@ class Authoring:
         """
         digest = push_digest(key, content, label, who=f"sensor/{scope.name}")
         try:
-            authored = await self.check(Draft(content, label), sensor_label=scope.default_label)
+            authored = await self.check(Draft(content, label), caller=nobody(), sensor_label=scope.default_label)
             permit(scope, authored.label)
             if await self._outbox.pushed_before(digest) is None:
                 permit_audience(scope, getting(self._outbox.decide(authored)), self._rules.wide_audience)
@@ -198,22 +200,22 @@ class Authoring:
                 raise Conflict("this key was used for another report", hint="give every report a key of its own")
         return accepted
 
-    async def _checked(self, draft: Draft, digest: bytes) -> AuthoredReport:
+    async def _checked(self, draft: Draft, caller: Caller, digest: bytes) -> AuthoredReport:
         """Return what is to be signed."""
         repeated = bool(draft.supersedes) and await self._outbox.pushed_before(digest) is not None
-        return await self.check(draft, repeated=repeated)
+        return await self.check(draft, caller=caller, repeated=repeated)
 
-    async def _origin(self, names: Sequence[str], previous: Previous | None) -> Origin | None:
+    async def _origin(self, names: Sequence[str], previous: Previous | None, caller: Caller) -> Origin | None:
         """Return what a report is made of. What a version was made of binds the version that corrects it."""
-        items = dict.fromkeys([await self._shelf.find(name) for name in names])
+        items = dict.fromkeys([await self._shelf.cleared(caller, name) for name in names])
         sources = [await self._shelf.source(item) for item in items]
         if previous is not None and previous.source is not None:
             sources.append(previous.source)
         return Origin.of(list(items), sources, me=self._core.me, scales=self._scales) if sources else None
 
-    async def _previous(self, name: str) -> Previous:
+    async def _previous(self, name: str, caller: Caller) -> Previous:
         core = self._core
-        item = await self._shelf.find(name)
+        item = await self._shelf.cleared(caller, name)
         report = await core.database.read(partial(reports.report_of, item=item))
         if report is None:
             raise NotFound("no such report", hint="concord report list")
@@ -229,9 +231,10 @@ class Authoring:
         return Previous(item, report.thread, stix.stix_id, stix.modified_ms, source)
 
 
-def _digest(draft: Draft, key: str = "") -> bytes:
+def _digest(draft: Draft, caller: Caller, key: str = "") -> bytes:
     about = " ".join((draft.supersedes, *draft.derived_from)) if draft.derived_from else draft.supersedes
-    return push_digest(key, draft.content, draft.label + about.encode())
+    # By caller: nobody learns from a repeat what another has pushed.
+    return push_digest(key, draft.content, draft.label + about.encode(), who=caller.name)
 
 
 def _history(connection: Connection, kind: str) -> History:

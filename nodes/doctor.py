@@ -188,6 +188,8 @@ def _certificates(running: Running) -> Iterator[Finding]:
 
 
 def _alarms(running: Running) -> Iterator[Finding]:
+    if running.limited:
+        yield Finding("warning", "alarms", "not shown without a session", "concord operator login")
     for alarm in running.alarms:
         yield Finding("error", "alarm", alarm, "docs/operations/node.md says what each alarm means")
     if running.quarantined:

@@ -22,6 +22,7 @@ class Running:
     node_cert_until_ms: int
     alarms: tuple[str, ...]
     open_mode: bool
+    limited: bool
 
 
 def ask(home: Path) -> Running:
@@ -40,4 +41,5 @@ def ask(home: Path) -> Running:
         node_cert_until_ms=answer.node_cert_until_ms,
         alarms=tuple(answer.alarms),
         open_mode=answer.open_mode,
+        limited=answer.limited,
     )

@@ -1,7 +1,7 @@
 """The gate of the operators' socket: every call is looked up in the table of roles before its method is reached.
 
 1. a method that the table does not know is refused, whoever calls
-2. what anybody may call needs no session, and its caller is nobody
+2. what anybody may call needs no session: without one its caller is nobody
 3. the caller is found by the call's token; while the node has no operators it is the socket's owner
 4. one of the caller's roles must be in the method's row
 5. a call that is refused, here or by its use case, is written down: alike whether what was asked for is here or not
@@ -59,12 +59,15 @@ class Gate(grpc.aio.ServerInterceptor):
         # 1
         if method not in MAY and method not in ANYBODY:
             raise NotAllowed(f"{method} has no row in the table of roles")
-        # 2
-        if method in ANYBODY:
-            return nobody()
-        # 3
-        token = "" if self._operators.is_open else bearer_token(context, hint="concord operator login")
-        return await self._operators.caller(token)
+        try:
+            # 3
+            token = "" if self._operators.is_open else bearer_token(context, hint="concord operator login")
+            return await self._operators.caller(token)
+        except NotAuthenticated:
+            # 2
+            if method in ANYBODY:
+                return nobody()
+            raise
 
     @asynccontextmanager
     async def _admitted(self, method: str, request: Any, context: Context) -> AsyncIterator[Admitted]:

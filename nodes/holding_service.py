@@ -37,7 +37,9 @@ class HoldingMethods:
             place=request.place,
             as_evidence=request.as_evidence,
         )
-        handed = await export(self._core, self._shelf, await self._shelf.find(request.id), use, who=caller.name)
+        handed = await export(
+            self._core, self._shelf, await self._shelf.cleared(caller, request.id), use, who=caller.name
+        )
         return pb.ExportReportResponse(
             item=handed.item.hex(),
             content=handed.opened.statement.content,
@@ -45,32 +47,34 @@ class HoldingMethods:
             marking=marking(handed.opened.label),
         )
 
-    async def why(self, request: pb.WhyReportRequest) -> pb.WhyReportResponse:
+    async def why(self, request: pb.WhyReportRequest, *, caller: Caller) -> pb.WhyReportResponse:
         """Say why a report went to a partner, or did not."""
-        return await self._why.why(request)
+        return await self._why.why(request, caller=caller)
 
-    async def overdue(self, request: pb.ListOverdueRequest) -> pb.ListOverdueResponse:
-        """List what is overdue."""
+    async def overdue(self, request: pb.ListOverdueRequest, *, caller: Caller) -> pb.ListOverdueResponse:
+        """List what is overdue of what the caller may read."""
         patience_ms = request.after_s * 1000 or PATIENCE_MS
         found = await overdue(self._core, patience_ms=min(patience_ms, self._core.clock()))
+        readable = await self._shelf.among(caller, {each.item for each in found})
         return pb.ListOverdueResponse(
             items=[
                 pb.OverdueItem(
                     kind=each.kind, item=each.item.hex(), partner=each.partner, since_ms=each.since_ms, hint=each.hint
                 )
                 for each in found
+                if each.item in readable
             ]
         )
 
     async def keep(self, request: pb.KeepReportRequest, *, caller: Caller) -> pb.KeepReportResponse:
         """Keep a report for some days more."""
-        item = await self._shelf.find(request.id)
+        item = await self._shelf.cleared(caller, request.id)
         kept = await keep(self._core, item, days=request.days, who=caller.name)
         return pb.KeepReportResponse(item=item.hex(), until_ms=kept.until_ms, purge_at_ms=kept.purge_at_ms)
 
     async def purge(self, request: pb.PurgeReportRequest, *, caller: Caller) -> pb.PurgeReportResponse:
         """Destroy a report in this node."""
-        item = await self._shelf.find(request.id)
+        item = await self._shelf.cleared(caller, request.id)
         await purge(self._core, item, who=caller.name, hurry=self._hurry)
         return pb.PurgeReportResponse(item=item.hex())
 

@@ -35,7 +35,7 @@ from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
 from nodes.passing import end_passing_on
 from nodes.stix import read_report
-from nodes.store import approvals, receiving, reports, sending
+from nodes.store import approvals, readers, receiving, reports, sending
 from nodes.store.approvals import ApprovalRow
 from nodes.store.decisions import add_decisions
 from nodes.store.rows import (
@@ -78,6 +78,8 @@ class Sealed:
     title: bytes
     record: bytes
     stix_digest: bytes
+    readers: bytes
+    """Its reader rule, sealed under the master key."""
 
 
 def seal_received(good: Good, key: bytes, master: bytes) -> Sealed:
@@ -98,7 +100,8 @@ def seal_received(good: Good, key: bytes, master: bytes) -> Sealed:
         signed=encode_signed(opened.statement),
         holding=_holding(good),
     )
-    return Sealed(sealed_title, record, vault.stix_digest(master, stix_id) if stix_id else b"")
+    rule = vault.seal_readers(master, opened.item_hash, opened.label.readers if opened.label is not None else None)
+    return Sealed(sealed_title, record, vault.stix_digest(master, stix_id) if stix_id else b"", rule)
 
 
 def _holding(good: Good) -> Holding:
@@ -241,6 +244,8 @@ def _store_reports(
         effects.receipts.append(_receipt(good, _STATUS[states[item]], now_ms))
         effects.urgent |= good.opened.core.lane is Lane.FLASH
     _add(connection, list(new.values()))
+    # What is not sealed is gone already: without a rule its tombstone is shown to nobody.
+    readers.put_rules(connection, {item: sealed[item].readers for item in new if item in sealed})
 
 
 def _approvals(good: Good, now_ms: int) -> list[ApprovalRow]:

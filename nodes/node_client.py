@@ -43,7 +43,9 @@ def connect(home: Path, *, operator_home: Path | None = None) -> Iterator[NodeSe
         raise _not_running(home)
     with grpc.insecure_channel(f"unix:{path}", options=local_options()) as channel:
         try:
-            yield NodeServiceStub(grpc.intercept_channel(channel, _Calls(session_token(operator_home or usual_home()))))
+            yield NodeServiceStub(
+                grpc.intercept_channel(channel, _Calls(session_token(operator_home or usual_home(), home)))
+            )
         except grpc.RpcError as error:
             raise _ours(error, home) from error
 

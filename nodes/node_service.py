@@ -15,11 +15,11 @@ from exchange.envelope.model import Lane
 from nodes.agreement_service import AgreementMethods
 from nodes.approval_service import ApprovalMethods
 from nodes.auditor import Auditor
-from nodes.caller import admitted_of, caller_of
+from nodes.caller import Caller, admitted_of, caller_of
 from nodes.community_service import CommunityMethods
 from nodes.consent_service import ConsentMethods
 from nodes.core import Core
-from nodes.figures import gather
+from nodes.figures import Counts, gather
 from nodes.holding_service import HoldingMethods
 from nodes.operator_service import OperatorMethods
 from nodes.operators import Operators
@@ -58,12 +58,12 @@ class StatusMethods:
         self._home = home
         self._started_ms = started_ms
 
-    async def get(self) -> pb.GetStatusResponse:
-        """Return how the node is."""
+    async def get(self, *, caller: Caller) -> pb.GetStatusResponse:
+        """Return how the node is; to whoever has no session nothing that comes of reports."""
         core = self._core
         figures = await gather(core, self._prekeys, self._relay, self._home)
-        counts, snapshot = figures.counts, core.trust.now
-        return pb.GetStatusResponse(
+        snapshot = core.trust.now
+        answer = pb.GetStatusResponse(
             party=core.me,
             exchange=core.exchange,
             membership=figures.membership,
@@ -74,27 +74,36 @@ class StatusMethods:
             directory_size=snapshot.size,
             directory_root=snapshot.head.root.hex(),
             prekey_days=figures.prekey_days,
-            reports_sent=counts.sent,
-            reports_received=counts.received,
-            unreceipted=counts.unreceipted,
-            quarantined=counts.quarantined,
-            lanes=[
-                pb.LaneStatus(
-                    lane=lane.name.lower(),
-                    received_position=counts.positions.get(int(lane), 0),
-                    outbox=counts.waiting.get(int(lane), 0),
-                )
-                for lane in Lane
-            ],
             started_ms=self._started_ms,
             transport_until_ms=figures.transport_until_ms,
             node_cert_until_ms=figures.node_cert_until_ms,
             disk_free_bytes=figures.disk_free,
-            reviews_due=counts.reviews_due,
-            alarms=[alarm.text for alarm in counts.alarms],
-            overdue=counts.overdue,
             open_mode=self._operators.is_open,
+            limited=not caller.roles,
         )
+        if caller.roles:
+            answer.MergeFrom(_of_reports(figures.counts))
+        return answer
+
+
+def _of_reports(counts: Counts) -> pb.GetStatusResponse:
+    return pb.GetStatusResponse(
+        reports_sent=counts.sent,
+        reports_received=counts.received,
+        unreceipted=counts.unreceipted,
+        quarantined=counts.quarantined,
+        lanes=[
+            pb.LaneStatus(
+                lane=lane.name.lower(),
+                received_position=counts.positions.get(int(lane), 0),
+                outbox=counts.waiting.get(int(lane), 0),
+            )
+            for lane in Lane
+        ],
+        reviews_due=counts.reviews_due,
+        overdue=counts.overdue,
+        alarms=[alarm.text for alarm in counts.alarms],
+    )
 
 
 class NodeService(NodeServiceServicer):
@@ -132,15 +141,15 @@ class NodeService(NodeServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
-        return await self._status.get()
+        return await self._status.get(caller=caller_of(context))
 
     async def CheckReport(self, request: pb.CheckReportRequest, context: Context) -> pb.CheckReportResponse:
         """Check a report and its label."""
-        return await self._reports.check(request)
+        return await self._reports.check(request, caller=caller_of(context))
 
     async def WhoGets(self, request: pb.WhoGetsRequest, context: Context) -> pb.WhoGetsResponse:
         """Decide for every partner."""
-        return await self._reports.who_gets(request)
+        return await self._reports.who_gets(request, caller=caller_of(context))
 
     async def PushReport(self, request: pb.PushReportRequest, context: Context) -> pb.PushReportResponse:
         """Sign a report and place it in the outbox."""
@@ -148,19 +157,19 @@ class NodeService(NodeServiceServicer):
 
     async def ListReports(self, request: pb.ListReportsRequest, context: Context) -> pb.ListReportsResponse:
         """List reports."""
-        return await self._reports.list_(request)
+        return await self._reports.list_(request, caller=caller_of(context))
 
     async def ShowReport(self, request: pb.ShowReportRequest, context: Context) -> pb.ShowReportResponse:
         """Show one report."""
-        return await self._reports.show(request)
+        return await self._reports.show(request, caller=caller_of(context))
 
     async def TraceReport(self, request: pb.TraceReportRequest, context: Context) -> pb.TraceReportResponse:
         """Tell one report's story."""
-        return await self._reports.trace(request)
+        return await self._reports.trace(request, caller=caller_of(context))
 
     async def RetractReport(self, request: pb.RetractReportRequest, context: Context) -> pb.RetractReportResponse:
         """Withdraw a report."""
-        return await self._reports.retract(request)
+        return await self._reports.retract(request, caller=caller_of(context))
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
         """List partners."""
@@ -194,7 +203,7 @@ class NodeService(NodeServiceServicer):
         self, request: agreements_pb2.SimulateAgreementRequest, context: Context
     ) -> AsyncIterator[agreements_pb2.SimulateAgreementResponse]:
         """Replay what this node sent against a draft."""
-        async for response in self._agreements.simulate(request):
+        async for response in self._agreements.simulate(request, caller=caller_of(context)):
             yield response
 
     async def AcknowledgeAgreement(
@@ -245,7 +254,7 @@ class NodeService(NodeServiceServicer):
         self, request: consent_pb2.ListConsentsRequest, context: Context
     ) -> consent_pb2.ListConsentsResponse:
         """List requests for consent."""
-        return await self._consent.list_(request)
+        return await self._consent.list_(request, caller=caller_of(context))
 
     async def GrantConsent(
         self, request: consent_pb2.GrantConsentRequest, context: Context
@@ -341,13 +350,13 @@ class NodeService(NodeServiceServicer):
 
     async def WhyReport(self, request: holding_pb2.WhyReportRequest, context: Context) -> holding_pb2.WhyReportResponse:
         """Say why a report went to a partner, or did not."""
-        return await self._holding.why(request)
+        return await self._holding.why(request, caller=caller_of(context))
 
     async def ListOverdue(
         self, request: holding_pb2.ListOverdueRequest, context: Context
     ) -> holding_pb2.ListOverdueResponse:
         """List what is overdue."""
-        return await self._holding.overdue(request)
+        return await self._holding.overdue(request, caller=caller_of(context))
 
     async def KeepReport(
         self, request: holding_pb2.KeepReportRequest, context: Context
@@ -379,13 +388,13 @@ class NodeService(NodeServiceServicer):
         self, request: approval_pb2.ListPendingRequest, context: Context
     ) -> approval_pb2.ListPendingResponse:
         """List what waits for approvals."""
-        return await self._approvals.list_()
+        return await self._approvals.list_(caller=caller_of(context))
 
     async def ShowPending(
         self, request: approval_pb2.ShowPendingRequest, context: Context
     ) -> approval_pb2.ShowPendingResponse:
         """Show one report that waits for approvals."""
-        return await self._approvals.show(request)
+        return await self._approvals.show(request, caller=caller_of(context))
 
     async def ApproveReport(
         self, request: approval_pb2.ApproveReportRequest, context: Context

@@ -1,4 +1,4 @@
-"""An operator's own home, on the operator's own machine: the keystore and the public key file.
+"""An operator's own home: the keystore and the public key file.
 
 operator.keys   the composite key, under a passphrase
 operator.pub    its public half, for an administrator: concord operator add

@@ -37,7 +37,7 @@ from nodes.decisions import Stage, by_sender, seal_decisions
 from nodes.narrowing import Narrowed, left_out, prepare
 from nodes.narrowing import apply as narrow
 from nodes.passing import grants_for
-from nodes.store import approvals, communities, reports
+from nodes.store import approvals, communities, readers, reports
 from nodes.store.decisions import add_decisions
 from nodes.store.rows import Addressee, DecisionRow, Direction, Event, ItemState, Reach, Report
 from nodes.waiting import after_denial, failures, told
@@ -162,7 +162,8 @@ class Outbox:
         narrowed = None
         if authored.supersedes:
             narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
-        new = _New(digest, report, audience, decided, narrowed, named, by or Author())
+        rule = vault.seal_readers(core.keys.master, item, authored.label.readers)
+        new = _New(digest, report, audience, decided, narrowed, named, rule, by or Author())
         if not await core.database.write(partial(_store, new=new)):
             return await self._late_repeat(digest, decisions)
         self._wake()
@@ -266,6 +267,8 @@ class _New:
     decided: DecisionRow
     narrowed: Narrowed | None
     named: Mapping[bytes, int]
+    readers: bytes
+    """Reader rule, sealed."""
     by: Author
 
 
@@ -282,6 +285,7 @@ def _store(connection: Connection, new: _New) -> bool:
     communities.add_item(connection, report.item, new.named)
     add_decisions(connection, [new.decided])
     reports.remember_push(connection, new.digest, report.item, report.stored_ms)
+    readers.put_rules(connection, {report.item: new.readers})
     approvals.set_author(connection, report.item, by.name)
     confirmed = f"{by.name} confirmed {', '.join(by.confirmed)}"
     denied = [each for each in audience if each.state is Reach.DENIED]

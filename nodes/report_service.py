@@ -38,9 +38,9 @@ class ReportMethods:
         self._outbox = outbox
         self._shelf = shelf
 
-    async def check(self, request: pb.CheckReportRequest) -> pb.CheckReportResponse:
+    async def check(self, request: pb.CheckReportRequest, *, caller: Caller) -> pb.CheckReportResponse:
         """Check a report and its label without storing anything; what is wrong with them is an error, as in a push."""
-        authored = await self._authoring.check(_draft(request.report, derived_from=request.derived_from))
+        authored = await self._authoring.check(_draft(request.report, derived_from=request.derived_from), caller=caller)
         return pb.CheckReportResponse(
             findings=[pb.Finding(severity="warning", reason="WARNING", message=word) for word in authored.warnings],
             kind=authored.kind,
@@ -48,9 +48,10 @@ class ReportMethods:
             label_yaml=label_to_yaml(authored.label, authored.release),
         )
 
-    async def who_gets(self, request: pb.WhoGetsRequest) -> pb.WhoGetsResponse:
+    async def who_gets(self, request: pb.WhoGetsRequest, *, caller: Caller) -> pb.WhoGetsResponse:
         """Decide for every partner; nothing is stored."""
-        dry_run = await self._authoring.look(_draft(request.report, request.supersedes, request.derived_from))
+        draft = _draft(request.report, request.supersedes, request.derived_from)
+        dry_run = await self._authoring.look(draft, caller=caller)
         return pb.WhoGetsResponse(
             decisions=await self._decisions(dry_run.decisions),
             title=dry_run.authored.title,
@@ -75,12 +76,13 @@ class ReportMethods:
             repeated_push=accepted.repeated,
         )
 
-    async def list_(self, request: pb.ListReportsRequest) -> pb.ListReportsResponse:
+    async def list_(self, request: pb.ListReportsRequest, *, caller: Caller) -> pb.ListReportsResponse:
         """List reports, newest first."""
         if request.direction not in ("", *Direction):
             raise BadInput("direction is sent, received or empty")
-        before = await self._shelf.find(request.before) if request.before else None
+        before = await self._shelf.cleared(caller, request.before) if request.before else None
         listed = await self._shelf.list_(
+            caller,
             direction=Direction(request.direction) if request.direction else None,
             limit=request.limit,
             before=before,
@@ -88,17 +90,19 @@ class ReportMethods:
         )
         return pb.ListReportsResponse(reports=[summary(each) for each in listed])
 
-    async def show(self, request: pb.ShowReportRequest) -> pb.ShowReportResponse:
+    async def show(self, request: pb.ShowReportRequest, *, caller: Caller) -> pb.ShowReportResponse:
         """Show one report."""
-        return _shown(await self._shelf.show(await self._shelf.find(request.id)), as_data=request.as_data)
+        return _shown(
+            await self._shelf.show(caller, await self._shelf.cleared(caller, request.id)), as_data=request.as_data
+        )
 
-    async def trace(self, request: pb.TraceReportRequest) -> pb.TraceReportResponse:
+    async def trace(self, request: pb.TraceReportRequest, *, caller: Caller) -> pb.TraceReportResponse:
         """Tell one report's story."""
-        return _story(await self._shelf.story(await self._shelf.find(request.id)))
+        return _story(await self._shelf.story(await self._shelf.cleared(caller, request.id)))
 
-    async def retract(self, request: pb.RetractReportRequest) -> pb.RetractReportResponse:
+    async def retract(self, request: pb.RetractReportRequest, *, caller: Caller) -> pb.RetractReportResponse:
         """Withdraw a report."""
-        item = await self._shelf.find(request.id)
+        item = await self._shelf.cleared(caller, request.id)
         withdrawn = await withdraw(
             self._core,
             item,

@@ -1,7 +1,11 @@
-"""The session of an operator's last login, in the operator's own home: as secret as the key while it lasts."""
+"""Sessions of an operator, in the operator's own home, one for each node: as secret as the key while they last.
+
+A session is found by the home of the node that gave it, so that its token is shown to no other.
+"""
 
 import os
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from exchange.errors import ConfigurationError, MalformedInput
@@ -11,7 +15,7 @@ from exchange.runtime.secrets import private_dir, read_private, write_private
 
 HOME_VARIABLE = "CONCORD_OPERATOR_HOME"
 DEFAULT_HOME = Path("~/.concord/operator")
-SESSION = "session"
+SESSIONS = "sessions"
 
 _SESSION_BYTES = 4 * KIB
 _SESSION_FIELDS: dict[str, type] = {"exchange": str, "party": str, "operator": str, "token": str, "until_ms": int}
@@ -33,8 +37,8 @@ def operator_home() -> Path:
     return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
 
 
-def keep_session(home: Path, session: Session) -> None:
-    """Write the session of a login, in place of an earlier one."""
+def keep_session(own: Path, node: Path, session: Session) -> None:
+    """Write the session at the node in `node` into the operator's home `own`, in place of an earlier one."""
     record: dict[str, str | int] = {
         "exchange": session.exchange,
         "party": session.party,
@@ -42,16 +46,17 @@ def keep_session(home: Path, session: Session) -> None:
         "token": session.token,
         "until_ms": session.until_ms,
     }
-    write_private(private_dir(home) / SESSION, encode_record(record))
+    private_dir(own)
+    write_private(private_dir(own / SESSIONS) / _name(node), encode_record(record))
 
 
-def current_session(home: Path) -> Session | None:
-    """Return the session of the last login, whether it has ended or not; None when there is none.
+def current_session(own: Path, node: Path) -> Session | None:
+    """Return the session of the last login at a node, whether it has ended or not; None when there is none.
 
     Raises:
         ConfigurationError: others may read it, or it is damaged.
     """
-    path = home / SESSION
+    path = own / SESSIONS / _name(node)
     if not path.exists():
         return None
     try:
@@ -61,12 +66,16 @@ def current_session(home: Path) -> Session | None:
     return Session(**fields)
 
 
-def forget_session(home: Path) -> None:
-    """Remove the session, if there is one."""
-    (home / SESSION).unlink(missing_ok=True)
+def forget_session(own: Path, node: Path) -> None:
+    """Remove the session at a node, if there is one."""
+    (own / SESSIONS / _name(node)).unlink(missing_ok=True)
 
 
-def session_token(home: Path) -> str:
-    """Return the token that the commands present; empty when nobody is logged in from this home."""
-    session = current_session(home)
+def session_token(own: Path, node: Path) -> str:
+    """Return the token that is presented to the node in `node`; empty when nobody is logged in there from `own`."""
+    session = current_session(own, node)
     return session.token if session is not None else ""
+
+
+def _name(node: Path) -> str:
+    return sha256(str(node.resolve()).encode()).hexdigest()[:32]

@@ -1,7 +1,11 @@
-"""Read what the node holds: find a report by any of its names, open it, list titles, tell its story."""
+"""Read what the node holds: find a report by any of its names, open it, list titles, tell its story.
+
+Whoever asks is a caller, and sees only what reader rules let this caller read (nodes/clearing.py). `cleared` turns a
+name into an item, `among` sifts a list; the other methods take items that came out of one of these.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,15 +15,20 @@ from exchange.envelope.model import EnvelopeKind
 from exchange.errors import BadName, Conflict, NotFound, PolicyDenied
 from exchange.names import HASH_BYTES
 from exchange.policy.combine import Source
+from exchange.policy.model import Label
 from nodes import vault
+from nodes.caller import Caller
+from nodes.clearing import NOBODY, Candidate, Clearing, candidates
 from nodes.core import Core
-from nodes.store import consent, recalls, reports
+from nodes.store import consent, readers, recalls, reports
 from nodes.store.consent_rows import Onward
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Recall, Report, Withdrawal
 
 PREFIX_LEAST = 6
 LIST_DEFAULT = 50
 LIST_MOST = 1_000
+CANDIDATES = 64
+"""Most versions that one name is looked up among."""
 
 _PREFIX = re.compile(r"[0-9a-f]{6,64}")
 _STIX = re.compile(r"[a-z][a-z0-9-]{1,250}--[0-9a-f-]{36}")
@@ -57,66 +66,113 @@ class Story:
 
 
 class Shelf:
-    """Reports of one node, for reading."""
+    """Reports of one node, for reading by those who may read them."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, clearing: Clearing) -> None:
         """Read the node's stores."""
         self._core = core
+        self._clearing = clearing
 
-    async def find(self, name: str) -> bytes:
+    async def load(self) -> None:
+        """Write down the reader rules of reports that an earlier version of this program stored."""
+        while items := await self._core.database.read(partial(readers.without_row, limit=LIST_DEFAULT)):
+            rules = {}
+            for item in items:
+                opened = await self.opened(item)
+                # Without its key it is as good as purged, and its rule is lost.
+                rule = opened.label.readers if opened is not None else NOBODY
+                rules[item] = vault.seal_readers(self._core.keys.master, item, rule)
+            await self._core.database.write(partial(readers.put_rules, rules=rules))
+
+    async def cleared(self, caller: Caller, name: str) -> bytes:
         """Return the item that `name` means: its hash, a prefix of 6 digits or more, or a STIX id (newest version).
+
+        Every method that is given a report's name begins here. What the caller may not read is as good as absent: the
+        answer is the same, and so are the reads and checks that lead to it, which a decoy takes when there is nothing.
 
         Raises:
             BadName: none of these.
-            NotFound: nothing has this name here.
+            NotFound: nothing has this name here, or nothing that the caller may read.
             Conflict: a prefix of several.
         """
-        core = self._core
-        if _PREFIX.fullmatch(name):
-            found = await core.database.read(partial(reports.items_with_prefix, prefix=name))
-        elif _STIX.fullmatch(name):
-            digest = vault.stix_digest(core.keys.master, name)
-            newest = await core.database.read(partial(reports.newest_with_stix, digest=digest))
-            found = [newest] if newest is not None else []
-        else:
-            raise BadName(
-                f"{name[:80]!r} names no report", hint=f"an item, {PREFIX_LEAST} or more of its digits, or a STIX id"
-            )
-        if not found:
+        found = await self._core.database.read(partial(self._candidates, look=self._look(name)))
+        items = [each.item for each in found if self._clearing.permits(caller, each)]
+        if not items:
             raise NotFound(f"no report {name[:80]}", hint="concord report list")
-        if len(found) > 1:
+        if len(items) > 1 and _PREFIX.fullmatch(name):
             raise Conflict(
                 f"{name} begins several items", hint=f"give more than {len(name)} of {2 * HASH_BYTES} digits"
             )
-        return found[0]
+        return items[0]
+
+    def _look(self, name: str) -> Callable[[Connection], dict[bytes, int]]:
+        if _PREFIX.fullmatch(name):
+            return partial(reports.with_prefix, prefix=name, limit=CANDIDATES)
+        if _STIX.fullmatch(name):
+            return partial(reports.with_stix, digest=vault.stix_digest(self._core.keys.master, name), limit=CANDIDATES)
+        raise BadName(
+            f"{name[:80]!r} names no report", hint=f"an item, {PREFIX_LEAST} or more of its digits, or a STIX id"
+        )
+
+    def _candidates(
+        self, connection: Connection, look: Callable[[Connection], dict[bytes, int]]
+    ) -> Sequence[Candidate]:
+        found = look(connection)
+        decoy = self._clearing.decoy
+        asked = candidates(connection, found or {decoy.item: decoy.tlp})
+        return asked if found else [decoy]
+
+    async def among(self, caller: Caller, items: Collection[bytes]) -> set[bytes]:
+        """Return those of these items that are here and that the caller may read: for lists, whatever they are of."""
+        found = await self._core.database.read(partial(_candidates_among, items=list(items)))
+        return {each.item for each in found if self._clearing.permits(caller, each)}
+
+    def reads(self, caller: Caller, label: Label) -> bool:
+        """Whether the caller could read a report under this label: for what is told of a report that is not here."""
+        return self._clearing.reads(caller, label.tlp, label.readers)
+
+    async def about(self, caller: Caller, found: Mapping[bytes, bytes]) -> list[bytes]:
+        """Return those of these things, each with the item that it is about, whose item the caller may read.
+
+        For what is found by a name of its own: with nothing found, the same is done with a decoy.
+        """
+        decoy = self._clearing.decoy
+        readable = await self.among(caller, set(found.values()) or {decoy.item})
+        if not found:
+            self._clearing.permits(caller, decoy)
+        return [thing for thing, item in found.items() if item in readable]
 
     async def list_(
-        self, *, direction: Direction | None, limit: int, before: bytes | None, current_only: bool
+        self, caller: Caller, *, direction: Direction | None, limit: int, before: bytes | None, current_only: bool
     ) -> list[Listed]:
-        """Return reports, newest arrival first."""
+        """Return reports that the caller may read, newest arrival first."""
+        core = self._core
         number = 0
         if before is not None:
-            found = await self._core.database.read(partial(reports.report_of, item=before))
+            found = await core.database.read(partial(reports.report_of, item=before))
             number = found.number if found is not None else 0
-        rows = await self._core.database.read(
-            partial(
-                reports.list_reports,
-                direction=direction,
-                limit=min(limit or LIST_DEFAULT, LIST_MOST),
-                before=number,
-                current_only=current_only,
-            )
-        )
-        return await self._with_titles(rows)
+        limit = min(limit or LIST_DEFAULT, LIST_MOST)
+        page = partial(reports.list_reports, direction=direction, limit=limit, current_only=current_only)
+        shown: list[Report] = []
+        while len(shown) < limit:
+            rows = await core.database.read(partial(page, before=number))
+            readable = await self.among(caller, [row.item for row in rows])
+            shown += [row for row in rows if row.item in readable]
+            if len(rows) < limit:
+                break
+            number = rows[-1].number
+        return await self._with_titles(shown[:limit])
 
-    async def show(self, item: bytes) -> Shown:
-        """Return one report; NotFound when it is not here."""
+    async def show(self, caller: Caller, item: bytes) -> Shown:
+        """Return one report, and its versions that the caller may read; NotFound when it is not here."""
         core = self._core
         report = await self._report(item)
         known = await core.database.read(partial(reports.versions, thread=report.thread, originator=report.originator))
         withdrawal = await core.database.read(partial(reports.withdrawal_of, item=item, originator=report.originator))
+        readable = await self.among(caller, [version.item for version in known])
         listed = await self._with_titles([report])
-        return Shown(listed[0], await self._open(report), await self._with_titles(known), withdrawal)
+        versions = await self._with_titles([version for version in known if version.item in readable])
+        return Shown(listed[0], await self._open(report), versions, withdrawal)
 
     async def story(self, item: bytes) -> Story:
         """Return what happened to one report; NotFound when it is not here."""
@@ -192,6 +248,10 @@ def _with_ways(rows: Sequence[Addressee], onward: Sequence[Onward]) -> list[Addr
         way = f"by way of {each.holder} (grant {each.grant.hex()[:12]}, hop {each.hop})"
         ways.setdefault(each.recipient, []).append(way)
     return [replace(row, why="; ".join(filter(None, [*ways.get(row.recipient, []), row.why]))) for row in rows]
+
+
+def _candidates_among(connection: Connection, items: Sequence[bytes]) -> Sequence[Candidate]:
+    return candidates(connection, reports.lights_of(connection, items))
 
 
 def _receipted(connection: Connection, items: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:

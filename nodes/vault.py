@@ -1,8 +1,9 @@
 """Reports at rest: each sealed under its own key, so that destroying the key destroys the report. Pure.
 
 A record is the originator's Signed statement; at the originator the release; at a recipient what it is held under, as
-data (exchange/policy/holding.py). The title stands apart, so that a list of reports opens small records only. What
-stands in clear beside them: docs/spec/node-store.md.
+data (exchange/policy/holding.py). The title stands apart, so that a list of reports opens small records only; so does
+the reader rule, under the master key, which outlives the report's. What stands in clear beside them:
+docs/spec/node-store.md.
 """
 
 import hashlib
@@ -17,15 +18,17 @@ from exchange.envelope.codec import STATEMENT_PAYLOAD_BYTES, decode_report
 from exchange.envelope.model import ReportStatement
 from exchange.errors import VerificationFailed
 from exchange.limits import KIB
-from exchange.policy.codec import decode_label, decode_release
+from exchange.policy.codec import decode_label, decode_readers, decode_release, encode_readers
 from exchange.policy.explain import duties
 from exchange.policy.holding import Holding, decode_holding, encode_holding
-from exchange.policy.model import Label, Release
+from exchange.policy.model import Label, ReaderRule, Release
 
 SIGNED_BYTES = STATEMENT_PAYLOAD_BYTES + 8 * KIB
 
 _RECORD = b"record\x00"
 _TITLE = b"title\x00"
+_READERS = b"readers\x00"
+_READERS_LABEL = b"concord/v1/node/readers\x00"
 _STIX_LABEL = b"concord/v1/node/stix\x00"
 _LENGTHS = struct.Struct(">II")
 
@@ -76,6 +79,21 @@ def open_report(key: bytes, item: bytes, sealed: bytes) -> Opened:
     parsed = decode_release(release) if release else None
     held = record[behind_release:]
     return Opened(signed, statement, decode_label(statement.label), parsed, decode_holding(held) if held else None)
+
+
+def seal_readers(master: bytes, item: bytes, rule: ReaderRule | None) -> bytes:
+    """Return a version's reader rule sealed under the master key, or nothing when there is none."""
+    if rule is None:
+        return b""
+    return seal_record(hmac.digest(master, _READERS_LABEL, hashlib.sha256), encode_readers(rule), _READERS + item)
+
+
+def open_readers(master: bytes, item: bytes, sealed: bytes) -> ReaderRule | None:
+    """Return the rule that seal_readers sealed; VerificationFailed if it is another version's or damaged."""
+    if not sealed:
+        return None
+    opened = open_record(hmac.digest(master, _READERS_LABEL, hashlib.sha256), sealed, _READERS + item)
+    return decode_readers(opened)
 
 
 def stix_digest(master: bytes, stix_id: str) -> bytes:

@@ -4,10 +4,11 @@ import re
 from functools import partial
 
 from exchange.errors import NotFound
-from exchange.names import HASH_BYTES, party_id
+from exchange.names import HASH_BYTES, PartyId, party_id
 from exchange.policy.decision import Decision, Finding
 from exchange.policy.explain import duties, sentence
 from exchange.policy.remedies import remedy
+from nodes.caller import Caller
 from nodes.core import Core
 from nodes.decisions import Stage, in_short
 from nodes.evidence import write_evidence
@@ -30,33 +31,39 @@ class WhyMethods:
         self._core = core
         self._shelf = shelf
 
-    async def why(self, request: pb.WhyReportRequest) -> pb.WhyReportResponse:
+    async def why(self, request: pb.WhyReportRequest, *, caller: Caller) -> pb.WhyReportResponse:
         """Explain."""
-        item = await self._find(request.id)
-        found = await why(self._core, self._shelf, item, party_id(request.partner))
+        partner = party_id(request.partner)
+        try:
+            found = await why(self._core, self._shelf, await self._shelf.cleared(caller, request.id), partner)
+        except NotFound:
+            denied = await self._denied(request.id, partner, caller)
+            if denied is None:
+                raise
+            found = denied
         titles = await titles_of(self._core.database)
         made = [_told(each, titles) for each in found.told]
         if found.now is not None and _differs(found):
             made.append(_decision(NOW, found.now, titles, at_ms=self._core.clock(), size=self._core.trust.now.size))
         return pb.WhyReportResponse(
-            item=item.hex(),
+            item=found.item.hex(),
             partner=found.partner,
             decisions=made,
             refusals=[_refusal(each) for each in found.refusals],
             evidence=write_evidence(await evidence_of(self._core, found)) if request.evidence else "",
         )
 
-    async def _find(self, name: str) -> bytes:
-        """Return the item of a report, or of a delivery that was denied and is therefore no report here."""
-        try:
-            return await self._shelf.find(name)
-        except NotFound:
-            if _ITEM.fullmatch(name):
-                item = bytes.fromhex(name)
-                known: set[bytes] = await self._core.database.read(partial(store.items_among, items=[item]))
-                if known:
-                    return item
-            raise
+    async def _denied(self, name: str, partner: PartyId, caller: Caller) -> Why | None:
+        """Return why a delivery was denied, which is therefore no report here, if the caller could read that report."""
+        if not _ITEM.fullmatch(name):
+            return None
+        item = bytes.fromhex(name)
+        if not await self._core.database.read(partial(store.is_denied, item=item)):
+            return None
+        found = await why(self._core, self._shelf, item, partner)
+        labels = [told.question.item.label for told in found.told]
+        readable = all(label is not None and self._shelf.reads(caller, label) for label in labels)
+        return found if labels and readable else None
 
 
 def _differs(found: Why) -> bool:

@@ -51,10 +51,12 @@ __all__ = [
     "check_relay_label",
     "decode_agreement",
     "decode_label",
+    "decode_readers",
     "decode_release",
     "decode_view",
     "encode_agreement",
     "encode_label",
+    "encode_readers",
     "encode_release",
     "encode_view",
     "relay_label",
@@ -86,6 +88,16 @@ def decode_label(data: bytes) -> Label:
         MalformedInput: anything else that is wrong.
     """
     return _label(strict_parse(pb.Label, data, limit=LABEL_BYTES, what="label"))
+
+
+def encode_readers(rule: ReaderRule) -> bytes:
+    """Return the bytes that decode_readers accepts, or raise MalformedInput: a rule apart from its label."""
+    return _encoded(_readers_to_proto(rule), _readers, LABEL_BYTES, "reader rule")
+
+
+def decode_readers(data: bytes) -> ReaderRule:
+    """Return what encode_readers wrote; MalformedInput or TooLarge for anything else."""
+    return _readers(strict_parse(pb.ReaderRule, data, limit=LABEL_BYTES, what="reader rule"))
 
 
 def encode_release(release: Release) -> bytes:

@@ -70,7 +70,7 @@ def approve(
 
     Example: concord report approve 3f9a1c
     """
-    begun = _logged_in(own)
+    begun = _logged_in(own, home)
     with connect(home, operator_home=own) as node:
         reply = node.ShowPending(pb.ShowPendingRequest(id=report))
         seen = read_pending(reply)
@@ -110,11 +110,11 @@ def reject(
     output.say(f"rejected: it will not go to {', '.join(after.recipients)}")
 
 
-def _logged_in(own: Path) -> Session:
-    begun = session.current_session(own)
+def _logged_in(own: Path, home: Path) -> Session:
+    begun = session.current_session(own, home)
     if begun is None:
         raise NotAllowed(
-            f"nobody is logged in from {own}, and only an operator can approve",
+            f"nobody is logged in at {home} from {own}, and only an operator can approve",
             hint="concord operator login; a node without operators first needs: concord operator add",
         )
     return begun

@@ -20,6 +20,9 @@ app = typer.Typer(help="Make a node, let it join, run it, and see how it is.", n
 FILE_BYTES = 256 * 1024
 """Largest file of the ceremony."""
 
+OF_REPORTS = frozenset({"reports", "receipts", "quarantined", "waiting", "reviews due", "overdue"})
+"""Figures of a node's status that take a session."""
+
 Invitation = Annotated[Path, typer.Option("--invitation", help="Invitation file from the council.")]
 
 
@@ -116,26 +119,27 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         return
     contact = f"last contact {output.when(reply.relay_contact_ms)}"
     skew = f"{reply.clock_skew_ms:+,} ms against the relay's" if reply.relay_contact_ms else "not compared yet"
-    output.fields(
-        {
-            "party": f"{reply.party} in {reply.exchange}, {reply.membership}",
-            "relay": f"{reply.relay}, {contact}{f': {reply.relay_error}' if reply.relay_error else ''}",
-            "clock": skew,
-            "directory": f"{reply.directory_size:,} entries, root {reply.directory_root[:16]}",
-            "prekeys": f"published for {reply.prekey_days} days",
-            "reports": f"{reply.reports_sent:,} sent, {reply.reports_received:,} received",
-            "receipts": f"{reply.unreceipted:,} missing",
-            "quarantined": f"{reply.quarantined:,}",
-            "waiting": ", ".join(f"{lane.lane} {lane.outbox:,}" for lane in reply.lanes) or "nothing",
-            "reviews due": f"{reply.reviews_due:,}",
-            "overdue": f"{reply.overdue:,}" + (", see: concord report overdue" if reply.overdue else ""),
-            "operators": "none: whoever reaches the socket may do everything"
-            if reply.open_mode
-            else "every call needs a session",
-            "disk free": output.size(reply.disk_free_bytes),
-            "running since": output.when(reply.started_ms),
-        }
-    )
+    shown = {
+        "party": f"{reply.party} in {reply.exchange}, {reply.membership}",
+        "relay": f"{reply.relay}, {contact}{f': {reply.relay_error}' if reply.relay_error else ''}",
+        "clock": skew,
+        "directory": f"{reply.directory_size:,} entries, root {reply.directory_root[:16]}",
+        "prekeys": f"published for {reply.prekey_days} days",
+        "reports": f"{reply.reports_sent:,} sent, {reply.reports_received:,} received",
+        "receipts": f"{reply.unreceipted:,} missing",
+        "quarantined": f"{reply.quarantined:,}",
+        "waiting": ", ".join(f"{lane.lane} {lane.outbox:,}" for lane in reply.lanes) or "nothing",
+        "reviews due": f"{reply.reviews_due:,}",
+        "overdue": f"{reply.overdue:,}" + (", see: concord report overdue" if reply.overdue else ""),
+        "operators": "none: whoever reaches the socket may do everything"
+        if reply.open_mode
+        else "every call needs a session",
+        "disk free": output.size(reply.disk_free_bytes),
+        "running since": output.when(reply.started_ms),
+    }
+    output.fields({name: words for name, words in shown.items() if not (reply.limited and name in OF_REPORTS)})
+    if reply.limited:
+        output.say("figures about reports, and alarms, take a session: concord operator login")
     for alarm in reply.alarms:
         output.say(f"alarm: {alarm}")
 

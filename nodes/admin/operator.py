@@ -193,7 +193,7 @@ def login(
     from nodes.login_client import log_in  # noqa: PLC0415
 
     begun, profile = log_in(home, key)
-    session.keep_session(own, begun)
+    session.keep_session(own, home, begun)
     if as_json:
         output.as_json({**plain(profile), "session_until_ms": begun.until_ms})
         return
@@ -207,8 +207,8 @@ def logout(own: OperatorHome = DEFAULT_OPERATOR_HOME, home: NodeHome = DEFAULT_H
 
     Example: concord operator logout
     """
-    if session.current_session(own) is None:
-        raise BadInput(f"nobody is logged in from {own}", hint="concord operator login")
+    if session.current_session(own, home) is None:
+        raise BadInput(f"nobody is logged in at {home} from {own}", hint="concord operator login")
     from nodes.node_client import connect  # noqa: PLC0415
 
     try:
@@ -216,7 +216,7 @@ def logout(own: OperatorHome = DEFAULT_OPERATOR_HOME, home: NodeHome = DEFAULT_H
             node.Logout(pb.LogoutRequest())
     finally:
         # Also when the node is away: who leaves this machine must not leave the token on it.
-        session.forget_session(own)
+        session.forget_session(own, home)
     output.say("logged out")
 
 

@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from exchange.errors import VerificationFailed
+from exchange.errors import NotFound, VerificationFailed
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.clock import now_ms
 from nodes.client import SensorClient
 from nodes.demo import cast
+from nodes.demo.enrol import ADMINISTRATOR, RELEASE_DESK
 from nodes.demo.exchange import Exchange
 from nodes.demo.stage import Proven
 from nodes.node_client import connect
@@ -95,6 +96,34 @@ def host_acknowledges(exchange: Exchange) -> Proven:
     return Proven("each part reaches its own audience", "XH's acknowledgement, XV's question (TLP:RED), XH's answer")
 
 
+def readers_inside(exchange: Exchange) -> Proven:
+    """s03 again: TLP:RED is for its named reader, and for nobody else behind the same door."""
+    name, home = "s03-rfi", exchange.home
+    with exchange.stage.step(
+        "XH's duty officer reads XV's question; its release desk asks, and hears what nothing sounds like"
+    ):
+        shown = exchange.shown("XH", name)
+        expect(shown is not None and bool(shown.content), "the duty officer reads it")
+        with connect(home.node("XH"), operator_home=home.operator(RELEASE_DESK)) as node:
+            seen = {report.item for report in node.ListReports(pb.ListReportsRequest(limit=1000)).reports}
+        expect(exchange.items[name] not in seen and bool(seen), "the release desk's list leaves it out")
+        answers = {_asked(exchange, item) for item in (exchange.items[name], "0" * 64)}
+        expect(len(answers) == 1, "not cleared and not there are one answer")
+    return Proven(
+        "readers inside a partner are the label's", f"one of two at XH reads {name}; the other is told: {answers.pop()}"
+    )
+
+
+def _asked(exchange: Exchange, item: str) -> str:
+    home = exchange.home
+    try:
+        with connect(home.node("XH"), operator_home=home.operator(RELEASE_DESK)) as node:
+            node.ShowReport(pb.ShowReportRequest(id=item))
+    except NotFound as error:
+        return str(error).replace(item, "ITEM")
+    return "shown"
+
+
 def alert_with_guidance(exchange: Exchange) -> Proven:
     """s04: an alert with guidance in three languages, for four partners."""
     name, audience = "s04-gwadar-alert", {"XV", "XO", "XH", "XT"}
@@ -119,7 +148,7 @@ def sensor_pushes(exchange: Exchange) -> Proven:
         per_hour=100,
         until_ms=now_ms() + DAY_MS,
     )
-    with connect(home) as node:
+    with connect(home, operator_home=exchange.home.operator(ADMINISTRATOR)) as node:
         sensor = node.AddSensor(pb.AddSensorRequest(scope=scope))
     content, label = cast.report(name)
     everyone = set(cast.PLAYERS) - {"XA"}
@@ -146,7 +175,7 @@ def spool_pushes(exchange: Exchange) -> Proven:
     scope = pb.SensorScope(
         name="spool", categories=["unrest", "site_threat"], ceiling="amber", per_hour=10, until_ms=now_ms() + DAY_MS
     )
-    with connect(exchange.home.node("XO")) as node:
+    with connect(exchange.home.node("XO"), operator_home=exchange.home.operator(ADMINISTRATOR)) as node:
         node.AddSensor(pb.AddSensorRequest(scope=scope))
     with exchange.stage.step("XO's feed drops a report into spool/; XA, XV and XT store it"):
         _drop(spool, "roadblock", *cast.report(name))

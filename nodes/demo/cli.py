@@ -1,5 +1,6 @@
 """`concord demo`: the whole story on this machine, in about a minute."""
 
+import os
 import shutil
 import signal
 import time
@@ -18,6 +19,7 @@ from nodes.demo.exchange import Exchange, until_audited, until_in_force, until_r
 from nodes.demo.play import Act
 from nodes.demo.processes import Processes
 from nodes.demo.stage import Proven, Stage
+from nodes.session import HOME_VARIABLE
 
 app = typer.Typer(
     help="Eight partners exchange real reports on this machine, in about a minute.", invoke_without_command=True
@@ -93,6 +95,10 @@ def _play(exchange: Exchange) -> list[Proven]:
     with stage.step("every party's root signs its agreements; they come into force"):
         enrol.sign_agreements(home)
         until_in_force(exchange)
+    with stage.step(
+        "every node admits an administrator, a duty officer, a release desk; from now on calls need a session"
+    ):
+        os.environ[HOME_VARIABLE] = str(enrol.staff(home, cast.PLAYERS))
     shown = [_act(exchange, act) for act in play_.ACTS]
     stage.act("A relay that is killed, and whose disk lies")
     shown += lying_disk.play(exchange)
@@ -137,7 +143,8 @@ def _summary(console: Console, shown: list[Proven], *, seconds: float) -> None:
 def _look_around(console: Console, path: Path) -> None:
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     lines = [
-        "The exchange is still running. Look around:",
+        "The exchange is still running. Look around, as the duty officer of every node:",
+        f"  export {HOME_VARIABLE}={shown}/operators/{enrol.DUTY_OFFICER}",
         f"  concord report list --home {shown}/xv",
         f"  concord report trace ITEM --home {shown}/xa      (an item of `concord report list --home {shown}/xa`)",
         f"  concord partner list --home {shown}/xo",

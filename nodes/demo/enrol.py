@@ -8,16 +8,34 @@ import contextlib
 import io
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from exchange.crypto.random import token
 from exchange.errors import InternalError
 from exchange.policy.agreement_text import parse_agreement_text
+from exchange.runtime.clock import now_ms
+from exchange.runtime.secrets import read_passphrase
 from nodes.admin.exit_codes import INTERRUPTED
 from nodes.admin.main import run
 from nodes.demo.cast import AGREEMENTS, COUNCIL, EXCHANGE, Player
 from nodes.demo.processes import Processes
+from nodes.login_client import log_in
+from nodes.node_client import connect
+from nodes.operator_home import open_operator
+from nodes.roles import Role
+from nodes.session import keep_session
+from nodes.v1.operator_pb2 import AddOperatorRequest, OperatorProfile
+
+ADMINISTRATOR, DUTY_OFFICER, RELEASE_DESK = "administrator", "duty-officer", "release-desk"
+OPERATORS = {
+    ADMINISTRATOR: (Role.ADMINISTRATOR,),
+    DUTY_OFFICER: (Role.AUTHOR, Role.SECURITY_OFFICER, Role.AUDITOR),
+    RELEASE_DESK: (Role.RELEASER, Role.AUDITOR),
+}
+"""Who works at every node, and as what."""
+STAFF_MS = 30 * 24 * 60 * 60 * 1000
 
 MEMORY = ("--memory-mib", "64")
 """The floor of the keystore: a demonstration unlocks eighteen of them."""
@@ -41,6 +59,10 @@ class Home:
     def root(self, party: str) -> Path:
         """A partner's root, which would lie on an offline machine."""
         return self.path / "roots" / party.lower()
+
+    def operator(self, name: str) -> Path:
+        """The own home of an operator, which would lie on that person's machine."""
+        return self.path / "operators" / name
 
     @property
     def passphrase(self) -> tuple[str, str]:
@@ -147,6 +169,29 @@ def by_council(home: Home, *words: str) -> None:
     command(*words, "--out", drafted, *node)
     command("root", "sign", drafted, "--out", signed, "--yes", *root)
     command("partner", "publish", signed, *node)
+
+
+def staff(home: Home, parties: Iterable[str]) -> Path:
+    """Let every node admit its operators, who log in; return the home of the one who works here from now on.
+
+    For a demonstration one person plays the same part at all nodes. Afterwards every call needs a session.
+    """
+    keys = {}
+    for name in OPERATORS:
+        own = home.operator(name)
+        command("operator", "init", "--operator-home", own, *home.passphrase, *MEMORY)
+        keys[name] = open_operator(own, read_passphrase(file=Path(home.passphrase[1])))
+    for party in parties:
+        node = home.node(party)
+        for name, roles in OPERATORS.items():
+            profile = OperatorProfile(
+                name=name, key=keys[name].public.raw, roles=roles, ceiling="red", until_ms=now_ms() + STAFF_MS
+            )
+            with connect(node, operator_home=home.operator(ADMINISTRATOR)) as admitting:
+                admitting.AddOperator(AddOperatorRequest(profile=profile))
+            begun, _ = log_in(node, keys[name])
+            keep_session(home.operator(name), node, begun)
+    return home.operator(DUTY_OFFICER)
 
 
 def _answers(noun: str, home: Path) -> bool:

@@ -14,6 +14,7 @@ ACTS: tuple[Act, ...] = (
     ("A kidnapping is told to one partner at once, to two more later", later_acts.embargo_begins),
     ("A correction follows", acts.correction_follows),
     ("The host-country cell acknowledges, a partner asks, the host answers", acts.host_acknowledges),
+    ("One reads it, another does not", acts.readers_inside),
     ("An alert with guidance in three languages", acts.alert_with_guidance),
     ("An assessment whose source is protected", later_acts.source_is_protected),
     ("Machines push by themselves", acts.sensor_pushes),

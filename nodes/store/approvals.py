@@ -72,3 +72,9 @@ def items_on_hold(connection: Connection, *, limit: int) -> list[bytes]:
         .limit(limit)
     )
     return list(connection.execute(wanted).scalars())
+
+
+def authors_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, str]:
+    """Return who pushed these reports, of those of which that is known."""
+    wanted = select(authorship).where(authorship.c.item.in_(list(items)))
+    return {row.item: row.name for row in connection.execute(wanted)}

@@ -39,12 +39,12 @@ def request_of(connection: Connection, hash_: bytes) -> KeptRequest | None:
     return None if found is None else _to_request(found)
 
 
-def requests_with_prefix(connection: Connection, prefix: str, *, limit: int = 2) -> list[bytes]:
-    """Return requests whose hexadecimal form begins with `prefix`."""
+def requests_with_prefix(connection: Connection, prefix: str, *, limit: int = 16) -> dict[bytes, bytes]:
+    """Return requests whose hexadecimal form begins with `prefix`, each with the item that it is about."""
     least = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "0"))
     most = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "f"))
-    wanted = select(_request.hash).where(_request.hash >= least, _request.hash <= most).limit(limit)
-    return list(connection.execute(wanted).scalars())
+    wanted = select(_request.hash, _request.item).where(_request.hash >= least, _request.hash <= most).limit(limit)
+    return {row.hash: row.item for row in connection.execute(wanted)}
 
 
 def list_requests(connection: Connection, *, limit: int, unsettled_only: bool) -> list[KeptRequest]:

@@ -59,6 +59,12 @@ def items_among(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     return set(connection.execute(select(_row.item).where(_row.item.in_(list(items))).distinct()).scalars())
 
 
+def is_denied(connection: Connection, item: bytes) -> bool:
+    """Whether decisions are kept on an item that is no report here."""
+    here = select(tables.report.c.item).where(tables.report.c.item == item)
+    return bool(items_among(connection, [item])) and connection.execute(here).first() is None
+
+
 def without_report(connection: Connection, stage: str, before_ms: int, *, limit: int) -> list[bytes]:
     """Return items that have no report here and decisions of a stage from before a time."""
     known = select(tables.report.c.item).where(tables.report.c.item == _row.item).exists()

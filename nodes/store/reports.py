@@ -62,24 +62,30 @@ def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     return set(connection.execute(select(_report.item).where(_report.item.in_(list(items)))).scalars())
 
 
+def lights_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, int]:
+    """Return the TLP of those of these items that are here."""
+    wanted = select(_report.item, _report.tlp).where(_report.item.in_(list(items)))
+    return {row.item: row.tlp for row in connection.execute(wanted)}
+
+
 def unpurged_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     """Return those of these items that are here and not purged: they need their key."""
     wanted = select(_report.item).where(_report.item.in_(list(items)), _report.state != ItemState.PURGED)
     return set(connection.execute(wanted).scalars())
 
 
-def items_with_prefix(connection: Connection, prefix: str, *, limit: int = 2) -> list[bytes]:
-    """Return items whose hexadecimal form begins with `prefix`."""
+def with_prefix(connection: Connection, prefix: str, *, limit: int) -> dict[bytes, int]:
+    """Return items whose hexadecimal form begins with `prefix`, each with its TLP, in order of the hash."""
     least = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "0"))
     most = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "f"))
-    wanted = select(_report.item).where(_report.item >= least, _report.item <= most).limit(limit)
-    return list(connection.execute(wanted).scalars())
+    wanted = select(_report.item, _report.tlp).where(_report.item >= least, _report.item <= most)
+    return {row.item: row.tlp for row in connection.execute(wanted.order_by(_report.item).limit(limit))}
 
 
-def newest_with_stix(connection: Connection, digest: bytes) -> bytes | None:
-    """Return the newest version of the report whose STIX id has this digest."""
-    wanted = select(_report.item).where(_report.stix_digest == digest).order_by(_report.authored_ms.desc()).limit(1)
-    return connection.execute(wanted).scalar_one_or_none()
+def with_stix(connection: Connection, digest: bytes, *, limit: int) -> dict[bytes, int]:
+    """Return versions of the report whose STIX id has this digest, each with its TLP, newest first."""
+    wanted = select(_report.item, _report.tlp).where(_report.stix_digest == digest)
+    return {row.item: row.tlp for row in connection.execute(wanted.order_by(_report.authored_ms.desc()).limit(limit))}
 
 
 def list_reports(

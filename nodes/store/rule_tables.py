@@ -49,6 +49,14 @@ audit = Table(
 )
 """Changes of operators and calls that were refused. Rows are added and never changed."""
 
+# -- readers -----------------------------------------------------------------------------------------------------------
+
+reader_rule = Table("reader_rule", metadata, data("item", key=True), data("rule"))
+"""Who may read each version inside this partner: sealed under the master key, empty when the label has no rule.
+
+It outlives the report's key, so that a tombstone is shown to nobody else. Without a row nobody reads the version.
+"""
+
 # -- approvals ---------------------------------------------------------------------------------------------------------
 
 authorship = Table("authorship", metadata, data("item", key=True), word("name", length=128))

@@ -95,6 +95,7 @@ class GetStatusResponse(_message.Message):
     ALARMS_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     OPEN_MODE_FIELD_NUMBER: _builtins.int
+    LIMITED_FIELD_NUMBER: _builtins.int
     party: _builtins.str
     """This partner."""
     exchange: _builtins.str
@@ -137,6 +138,8 @@ class GetStatusResponse(_message.Message):
     """Confirmations that have been missing for a day, and reports that a person must decide on; `report overdue` lists them."""
     open_mode: _builtins.bool
     """Whoever reaches the socket may do everything, because no operator was ever added."""
+    limited: _builtins.bool
+    """This call had no session: figures about reports, and alarms, are left out."""
     @_builtins.property
     def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneStatus]:
         """One a lane."""
@@ -171,10 +174,11 @@ class GetStatusResponse(_message.Message):
         alarms: _abc.Iterable[_builtins.str] | None = ...,
         overdue: _builtins.int = ...,
         open_mode: _builtins.bool = ...,
+        limited: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "clock_skew_ms", b"clock_skew_ms", "directory_root", b"directory_root", "directory_size", b"directory_size", "disk_free_bytes", b"disk_free_bytes", "exchange", b"exchange", "lanes", b"lanes", "membership", b"membership", "node_cert_until_ms", b"node_cert_until_ms", "open_mode", b"open_mode", "overdue", b"overdue", "party", b"party", "prekey_days", b"prekey_days", "quarantined", b"quarantined", "relay", b"relay", "relay_contact_ms", b"relay_contact_ms", "relay_error", b"relay_error", "reports_received", b"reports_received", "reports_sent", b"reports_sent", "reviews_due", b"reviews_due", "started_ms", b"started_ms", "transport_until_ms", b"transport_until_ms", "unreceipted", b"unreceipted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "clock_skew_ms", b"clock_skew_ms", "directory_root", b"directory_root", "directory_size", b"directory_size", "disk_free_bytes", b"disk_free_bytes", "exchange", b"exchange", "lanes", b"lanes", "limited", b"limited", "membership", b"membership", "node_cert_until_ms", b"node_cert_until_ms", "open_mode", b"open_mode", "overdue", b"overdue", "party", b"party", "prekey_days", b"prekey_days", "quarantined", b"quarantined", "relay", b"relay", "relay_contact_ms", b"relay_contact_ms", "relay_error", b"relay_error", "reports_received", b"reports_received", "reports_sent", b"reports_sent", "reviews_due", b"reviews_due", "started_ms", b"started_ms", "transport_until_ms", b"transport_until_ms", "unreceipted", b"unreceipted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

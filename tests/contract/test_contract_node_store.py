@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 
 import pytest
@@ -16,7 +17,7 @@ from exchange.receipts.streams import STREAM_START, next_running_hash
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import differences, upgrade
 from nodes.app import MIGRATIONS
-from nodes.store import agreements, alarms, receiving, reports, sending, trust
+from nodes.store import agreements, alarms, readers, receiving, reports, sending, trust
 from nodes.store.columns import metadata
 from nodes.store.rows import (
     ACCESSION,
@@ -156,15 +157,30 @@ def test_a_withdrawn_version_stays_withdrawn_and_still_replaces_older_ones(datab
     assert states == [ItemState.REPLACED, ItemState.WITHDRAWN]
 
 
-def test_reports_are_found_by_prefix_and_by_stix_digest(database: Database) -> None:
+def test_reports_are_found_by_prefix_and_by_stix_digest_with_their_tlp(database: Database) -> None:
     for number in (1, 2):
-        database.write_now(lambda c, number=number: reports.add_report(c, a_report(number)))  # type: ignore[misc]
+        database.write_now(partial(reports.add_report, report=a_report(number)))
     item = name("item", 1)
     for length in (6, 7, 64):
-        prefix = item.hex()[:length]
-        assert database.read_now(lambda c, p=prefix: reports.items_with_prefix(c, p)) == [item]  # type: ignore[misc]
-    assert database.read_now(lambda c: reports.newest_with_stix(c, name("stix"))) == name("item", 2)
-    assert database.read_now(lambda c: reports.newest_with_stix(c, name("other"))) is None
+        look = partial(reports.with_prefix, prefix=item.hex()[:length], limit=9)
+        assert database.read_now(look) == {item: 3}
+    newest_first = {name("item", 2): 3, item: 3}
+    assert list(database.read_now(partial(reports.with_stix, digest=name("stix"), limit=9))) == list(newest_first)
+    assert database.read_now(partial(reports.with_stix, digest=name("stix"), limit=1)) == {name("item", 2): 3}
+    assert database.read_now(partial(reports.with_stix, digest=name("other"), limit=9)) == {}
+    assert database.read_now(partial(reports.lights_of, items=[item, name("item", 9)])) == {item: 3}
+
+
+def test_reader_rules_stay_as_first_written_and_what_has_none_is_found(database: Database) -> None:
+    one, other, gone = (name("item", number) for number in (1, 2, 3))
+    for number in (1, 2):
+        database.write_now(partial(reports.add_report, report=a_report(number)))
+    database.write_now(partial(reports.add_report, report=a_report(3, state=ItemState.PURGED)))
+    assert set(database.read_now(partial(readers.without_row, limit=9))) == {one, other}
+    for rule in (b"sealed", b"other"):
+        database.write_now(partial(readers.put_rules, rules={one: rule}))
+    assert database.read_now(partial(readers.rules_of, items=[one, other, gone])) == {one: b"sealed"}
+    assert database.read_now(partial(readers.without_row, limit=9)) == [other]
 
 
 def test_lists_are_newest_first_and_go_on_where_they_ended(database: Database) -> None:

@@ -1,6 +1,7 @@
 """`concord demo`: it plays to the end, leaves what it says, plays again, and leaves nothing when interrupted."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.admin.exit_codes import DENIED
 from nodes.demo.processes import Processes
 
 DEMO = [sys.executable, "-m", "nodes", "demo"]
@@ -31,8 +33,10 @@ def play(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*DEMO, "--home", str(home), *options], capture_output=True, text=True, timeout=PLAY_S)
 
 
-def concord(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "nodes", *words], capture_output=True, text=True, timeout=60)
+def concord(*words: str, operator: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nodes", *words]
+    environment = os.environ | ({"CONCORD_OPERATOR_HOME": operator} if operator else {})
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
 
 def test_the_demo_plays_leaves_a_running_exchange_and_plays_again(home: Path) -> None:
@@ -40,14 +44,16 @@ def test_the_demo_plays_leaves_a_running_exchange_and_plays_again(home: Path) ->
     assert first.returncode == 0, first.stdout + first.stderr
     for promise in ("the relay cannot read", "a changed log is refused", "a changed envelope is refused"):
         assert promise in first.stdout
+    officer = re.search(r"export CONCORD_OPERATOR_HOME=(\S+)", first.stdout)[1]  # type: ignore[index]  # it is there
     for words in (
         ("report", "list", "--home", str(home / "xv")),
         ("partner", "list", "--home", str(home / "xo"), "--json"),
         ("log", "verify", "--full", "--home", str(home / "xa")),
         ("relay", "status", "--home", str(home / "relay")),
     ):
-        looked = concord(*words)
+        looked = concord(*words, operator=officer)
         assert looked.returncode == 0, looked.stderr
+        assert words[0] == "relay" or concord(*words).returncode == DENIED, "a call needs a session"
     again = play(home, "--stop")
     assert again.returncode == 0, again.stdout + again.stderr
     assert Processes(home).running() == []

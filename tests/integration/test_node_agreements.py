@@ -47,7 +47,7 @@ def _other_view() -> AgreementFile:
 def methods(node: Node) -> AgreementMethods:
     """Return what the operators' socket calls."""
     simulation = Simulation(node.core, node.agreements)
-    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices, simulation)
+    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices, simulation, node.shelf)
 
 
 async def import_(node: Node, file: AgreementFile) -> pb.AgreementSummary:

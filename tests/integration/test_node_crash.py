@@ -23,6 +23,7 @@ from exchange.errors import ExchangeError, Unavailable
 from exchange.runtime.database import Database
 from exchange.runtime.secrets import write_private
 from nodes.app import Node
+from nodes.caller import the_owner
 from nodes.guard import Unusual
 from nodes.keystore import save_keys
 from nodes.node_client import SOCKET, connect
@@ -131,7 +132,7 @@ async def test_a_recipient_killed_at_a_step_stores_and_receipts_every_report_onc
             report = await stored(recipient, accepted.item)
             assert report is not None and report.state is ItemState.CURRENT
             assert await count_reports(recipient) == 1
-            shown = await recipient.shelf.show(accepted.item)
+            shown = await recipient.shelf.show(the_owner(), accepted.item)
             assert shown.opened is not None
         assert await open_alarms(sender) == []
 

@@ -64,7 +64,7 @@ async def test_a_wider_product_is_refused_and_nothing_is_stored() -> None:
         plain = Draft(a_report(), a_label("XO", more=f"provenance: {{derived_from: [{item.hex()}]}}"))
         with pytest.raises(BadLabel, match="is no source"):
             await send(node, plain)
-        assert len(await node.shelf.list_(direction=None, limit=9, before=None, current_only=False)) == 1
+        assert len(await node.shelf.list_(the_owner(), direction=None, limit=9, before=None, current_only=False)) == 1
 
 
 async def test_own_reports_combine_and_their_audiences_meet() -> None:

@@ -52,7 +52,7 @@ async def doors() -> AsyncIterator[tuple[Node, Path, dict[str, Node]]]:
     """Run XA with its doors open, and XV; the home has a short path, as a socket needs."""
     async with nodes("XA", "XV") as (_, running):
         node = running["XA"]
-        async with open_socket(node, sensor_address="127.0.0.1:0") as made:
+        async with open_socket(node, sensor_address="127.0.0.1:0", spool=True) as made:
             yield made, made.home, running
 
 

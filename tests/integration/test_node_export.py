@@ -84,12 +84,16 @@ async def test_what_may_only_be_shown_is_shown_and_never_handed_out() -> None:
         with pytest.raises(PolicyDenied, match=Obstacle.USE_DISPLAY_ONLY):
             await exported(node, sent.item)
         methods = ReportMethods(node.core, node.authoring, node.outbox, node.shelf)
-        shown = await methods.show(node_service_pb2.ShowReportRequest(id=sent.item.hex()))
+        shown = await methods.show(node_service_pb2.ShowReportRequest(id=sent.item.hex()), caller=the_owner())
         assert shown.content and not shown.withheld
-        data = await methods.show(node_service_pb2.ShowReportRequest(id=sent.item.hex(), as_data=True))
+        data = await methods.show(
+            node_service_pb2.ShowReportRequest(id=sent.item.hex(), as_data=True), caller=the_owner()
+        )
         assert data.withheld and not data.content
         own = ReportMethods(running["XA"].core, running["XA"].authoring, running["XA"].outbox, running["XA"].shelf)
-        assert (await own.show(node_service_pb2.ShowReportRequest(id=sent.item.hex(), as_data=True))).content
+        assert (
+            await own.show(node_service_pb2.ShowReportRequest(id=sent.item.hex(), as_data=True), caller=the_owner())
+        ).content
 
 
 async def test_under_embargo_nothing_is_handed_out() -> None:

@@ -34,7 +34,7 @@ def codes(error: NeedsConfirmation) -> set[str]:
 async def test_the_first_report_to_a_partner_must_be_confirmed_and_the_next_is_usual() -> None:
     async with nodes("XA", "XV") as (_, running):
         desk = running["XA"].authoring
-        dry_run = await desk.look(a_draft("XV"))
+        dry_run = await desk.look(a_draft("XV"), caller=the_owner())
         assert [hint.code for hint in dry_run.hints] == [Unusual.FIRST_TIME_TO_PARTNER]
         with pytest.raises(NeedsConfirmation) as caught:
             await desk.push(a_draft("XV"), caller=CLARA)
@@ -92,11 +92,11 @@ async def test_the_nodes_own_rule_of_approvals_is_signed_into_the_label() -> Non
     async with nodes("XA", "XV") as (_, running):
         node = running["XA"]
         desk = with_rules(node, ReleaseRules(approvals={"amber": 2}))
-        checked = await desk.check(a_draft("XV"))
+        checked = await desk.check(a_draft("XV"), caller=the_owner())
         assert checked.label.approvals == 2 and any("approved" in words for words in checked.warnings)
-        assert (await desk.check(a_draft("XV", tlp="amber+strict"))).label.approvals == 0
+        assert (await desk.check(a_draft("XV", tlp="amber+strict"), caller=the_owner())).label.approvals == 0
         more = Draft(a_report(), a_label("XV", more="approvals: 3"))
-        assert (await desk.check(more)).label.approvals == 3
+        assert (await desk.check(more, caller=the_owner())).label.approvals == 3
         sent = await desk.push(a_draft("XV"), caller=the_owner(), confirmed=list(Unusual))
         opened = await node.shelf.opened(sent.item)
         assert opened is not None and opened.label.approvals == 2

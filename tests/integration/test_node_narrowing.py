@@ -14,6 +14,7 @@ from exchange.runtime.clock import now_ms
 from exchange.v1 import relay_service_pb2 as pb
 from nodes.app import Node
 from nodes.author import AuthoredReport, Previous
+from nodes.caller import the_owner
 from nodes.outbox import Accepted, push_digest
 from nodes.store import recalls
 from nodes.store.rows import ItemState, Reach, Recall
@@ -78,7 +79,7 @@ async def test_whom_a_correction_leaves_out_withdraws_the_version_before_and_the
         story = await node.shelf.story(first.item)
         assert [each.partner for each in story.events if each.event == "recalled"] == ["XO"]
         assert story.listed.report.state is ItemState.REPLACED
-        withdrawn = await running["XO"].shelf.show(first.item)
+        withdrawn = await running["XO"].shelf.show(the_owner(), first.item)
         assert withdrawn.withdrawal is not None and withdrawn.withdrawal.reason_code == "over-shared"
 
 

@@ -36,7 +36,7 @@ SUSPEND, RESUME, TERMINATE = NoticeAction.SUSPEND, NoticeAction.RESUME, NoticeAc
 def methods(node: Node) -> AgreementMethods:
     """Return what the operators' socket calls."""
     simulation = Simulation(node.core, node.agreements)
-    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices, simulation)
+    return AgreementMethods(node.core, node.agreements, node.publishing, node.notices, simulation, node.shelf)
 
 
 def a_file(*founders: str, accession: str = "any") -> AgreementFile:

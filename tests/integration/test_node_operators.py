@@ -15,7 +15,9 @@ from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.lifecycle import HomeLock
 from exchange.runtime.secrets import write_private
+from nodes import session
 from nodes.app import Node
+from nodes.guard import Unusual
 from nodes.keystore import save_keys
 from nodes.operators import Profile
 from nodes.recovery import add_offline
@@ -24,8 +26,9 @@ from nodes.store import operators as store
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1 import operator_pb2
 from tests.support.doors import open_socket
-from tests.support.node_world import a_node_world, nodes
+from tests.support.node_world import a_label, a_node_world, nodes
 from tests.support.operators import Desk, key_of
+from tests.support.reports import a_report
 
 DAY_MS = 86_400_000
 METHODS = {method.name: method for method in pb.DESCRIPTOR.services_by_name["NodeService"].methods}
@@ -82,7 +85,11 @@ async def test_the_node_is_open_until_the_first_administrator_and_says_so() -> N
         assert (await desk.ask("", "GetStatus", pb.GetStatusRequest())).open_mode
         await desk.ask("", "ListReports", pb.ListReportsRequest())
         await desk.admit("", "root", Role.ADMINISTRATOR)
-        assert not (await desk.ask("", "GetStatus", pb.GetStatusRequest())).open_mode
+        await desk.admit("root", "ada", Role.AUTHOR)
+        await desk.ask("ada", "PushReport", pb.PushReportRequest(report=a_file("XV"), confirmed=list(Unusual)))
+        for name, limited, sent in (("", True, 0), ("ada", False, 1)):
+            status = await desk.ask(name, "GetStatus", pb.GetStatusRequest())
+            assert (status.open_mode, status.limited, status.reports_sent) == (False, limited, sent)
         with pytest.raises(NotAuthenticated) as caught:
             await desk.ask("", "ListPartners", pb.ListPartnersRequest())
         assert caught.value.hint == "concord operator login"
@@ -94,6 +101,9 @@ async def test_sessions_and_operators_outlive_the_node_and_end_with_logout_and_r
         await desk.admit("", "root", Role.ADMINISTRATOR)
         await desk.admit("root", "ada", Role.AUTHOR)
         async with open_socket(node) as opened:
+            kept = session.current_session(desk.own / "ada", desk.home)
+            assert kept is not None
+            session.keep_session(desk.own / "ada", opened.home, kept)
             again = Desk(opened.home, desk.own)
             await again.ask("ada", "ListReports", pb.ListReportsRequest())
         await desk.ask("root", "RevokeOperator", operator_pb2.RevokeOperatorRequest(name="ada"))
@@ -135,6 +145,10 @@ async def test_when_no_administrator_is_left_the_owner_admits_one_while_the_node
         with Database(place.config.database_url(place.home)) as database:
             (line,) = database.read_now(lambda c: store.audit_lines(c, limit=9))
             assert (line.operator, line.action, line.subject) == ("owner", "operator.add", "rex")
+
+
+def a_file(*to: str) -> pb.ReportFile:
+    return pb.ReportFile(content=a_report(), label_yaml=a_label(*to))
 
 
 def _settings(relay: str) -> bytes:

@@ -14,6 +14,7 @@ from exchange.policy.decision import Reason
 from exchange.runtime.clock import now_ms
 from nodes.app import Node
 from nodes.author import Previous
+from nodes.caller import the_owner
 from nodes.outbox import push_digest
 from nodes.relay_port import Delivered, DirectoryFrame, Waiting
 from nodes.sealing import NO_PREKEY
@@ -48,7 +49,7 @@ async def test_a_pushed_report_is_stored_and_receipted_by_every_recipient() -> N
             report = await stored(running[name], accepted.item)
             assert report is not None
             assert (report.direction, report.state) == (Direction.RECEIVED, ItemState.CURRENT)
-            shown = await running[name].shelf.show(accepted.item)
+            shown = await running[name].shelf.show(the_owner(), accepted.item)
             assert shown.listed.title == "Roadblock near the dam"
             assert shown.opened is not None and shown.opened.release is None and shown.opened.duties
         story = await running["XA"].shelf.story(accepted.item)
@@ -95,7 +96,7 @@ async def test_a_withdrawn_report_is_hidden_at_its_recipients() -> None:
         )
         assert made.recipients == ("XV",)
         await reached(running["XA"], sent.item, "XV", Reach.RETRACTED)
-        shown = await running["XV"].shelf.show(sent.item)
+        shown = await running["XV"].shelf.show(the_owner(), sent.item)
         assert (shown.listed.report.state, shown.opened, shown.listed.title) == (ItemState.WITHDRAWN, None, "")
         assert shown.withdrawal is not None and shown.withdrawal.text == "Other site."
         with pytest.raises(NotAllowed):

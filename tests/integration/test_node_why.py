@@ -147,15 +147,17 @@ async def test_a_partner_that_does_not_exist_is_answered_like_any_other_and_an_i
         sent = await push(node, "XV")
         await receipted(node, sent.item, "XV")
         methods = WhyMethods(node.core, node.shelf)
-        nobody = await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="ZZ"))
+        nobody = await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="ZZ"), caller=the_owner())
         assert [each.stage for each in nobody.decisions] == ["now"] and not nobody.decisions[0].permit
         codes = [each.code for each in nobody.decisions[0].findings if each.outcome == "fail"]
         assert str(Reason.RECIPIENT_UNKNOWN) in codes
         with pytest.raises(BadName):
-            await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="nobody"))
+            await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="nobody"), caller=the_owner())
         with pytest.raises(NotFound):
-            await methods.why(pb.WhyReportRequest(id=bytes(32).hex(), partner="XV"))
-        told = await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="XV", evidence=True))
+            await methods.why(pb.WhyReportRequest(id=bytes(32).hex(), partner="XV"), caller=the_owner())
+        told = await methods.why(
+            pb.WhyReportRequest(id=sent.item.hex(), partner="XV", evidence=True), caller=the_owner()
+        )
         assert [each.stage for each in told.decisions] == ["pushed", "sealed"]
         assert len({finding.step for finding in told.decisions[0].findings}) == 10
         assert read_evidence(told.evidence).item == sent.item
@@ -170,7 +172,7 @@ async def test_what_the_decision_would_be_now_is_told_when_it_is_another() -> No
         methods = WhyMethods(node.core, node.shelf)
 
         async def changed() -> bool:
-            reply = await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="XV"))
+            reply = await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="XV"), caller=the_owner())
             last = reply.decisions[-1]
             return last.stage == "now" and not last.permit
 
@@ -193,7 +195,7 @@ async def test_a_delivery_that_was_denied_is_explained_by_its_item_until_it_is_d
         await reached(sender, sent.item, "XV", Reach.REFUSED)
         assert await stored(recipient, sent.item) is None
         reply = await WhyMethods(recipient.core, recipient.shelf).why(
-            pb.WhyReportRequest(id=sent.item.hex(), partner="XA", evidence=True)
+            pb.WhyReportRequest(id=sent.item.hex(), partner="XA", evidence=True), caller=the_owner()
         )
         (decision,) = reply.decisions
         assert (decision.stage, decision.role, decision.permit, decision.same) == ("arrived", "recipient", False, True)
@@ -284,7 +286,9 @@ async def test_a_relay_that_refuses_what_the_rules_permit_has_signed_the_proof()
         (kept,) = evidence.refusals
         forged = sign(ed25519("XA/envelope"), "refusal", kept.statement.payload, context=EXCHANGE)
         assert results(replace(evidence, refusals=(replace(kept, statement=forged),)))["refusal 1"] is Result.FAILS
-        reply = await WhyMethods(node.core, node.shelf).why(pb.WhyReportRequest(id=sent.item.hex(), partner="XV"))
+        reply = await WhyMethods(node.core, node.shelf).why(
+            pb.WhyReportRequest(id=sent.item.hex(), partner="XV"), caller=the_owner()
+        )
         assert [each.verdict for each in reply.refusals] == ["wrong"]
 
 

@@ -32,6 +32,8 @@ USE = "exchange/policy/use.py"
 USE_TESTS = f"{POLICY}/test_policy_use.py"
 READERS = "exchange/policy/readers.py"
 READER_TESTS = f"{POLICY}/test_policy_readers.py"
+CLEARED = "nodes/clearing.py"
+CLEARED_TESTS = "tests/unit/nodes/test_clearing.py"
 APPROVALS = "exchange/approvals/verify.py"
 APPROVAL_TESTS = "tests/unit/exchange/approvals"
 
@@ -579,6 +581,17 @@ READING = [
         "elif False:",
         READER_TESTS,
     ),
+    without(
+        "label.readers",
+        "reader",
+        CLEARED,
+        "if candidate.rule is None:\n            return False",
+        "if False:\n            return False",
+        CLEARED_TESTS,
+    ),
+    without("label.readers", "reader", CLEARED, "return permit or", "return True or", CLEARED_TESTS),
+    without("label.readers", "reader", CLEARED, ' or candidate.author == caller.name != ""', "", CLEARED_TESTS),
+    without("label.readers", "reader", CLEARED, '"" if caller.is_owner else caller.name', "caller.name", CLEARED_TESTS),
 ]
 
 APPROVING = [

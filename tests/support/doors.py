@@ -14,10 +14,13 @@ from nodes.app import Node, open_doors
 
 @asynccontextmanager
 async def open_socket(node: Node, **config: Any) -> AsyncIterator[Node]:
-    """Open a node's doors in a home with a path as short as a socket needs; Any: settings of the node."""
+    """Open a node's doors in a home with a path as short as a socket needs; Any: settings of the node.
+
+    Without a spool, unless asked for: it would outlive the home by a moment.
+    """
     home = Path(tempfile.mkdtemp(prefix="door-"))
     try:
-        moved = replace(node, home=home, config=node.config.model_copy(update=config))
+        moved = replace(node, home=home, config=node.config.model_copy(update={"spool": False, **config}))
         with HomeLock(home) as lock:
             async with open_doors(moved, lock, Drain()):
                 yield moved

@@ -58,7 +58,7 @@ class Desk:
     async def login(self, name: str) -> None:
         """Begin a session."""
         begun, _ = await asyncio.to_thread(log_in, self.home, key_of(name))
-        session.keep_session(self.own / name, begun)
+        session.keep_session(self.own / name, self.home, begun)
 
     async def audit(self, by: str) -> Sequence[tuple[str, str, str]]:
         """Return who did what to what, oldest first."""

@@ -15,6 +15,7 @@ from nodes.demo.exchange import Exchange, until_in_force, until_ready
 from nodes.demo.processes import Processes
 from nodes.demo.stage import Stage
 from nodes.node_client import connect
+from nodes.session import HOME_VARIABLE
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.consent_pb2 import ListConsentsRequest
 
@@ -50,6 +51,7 @@ def the_eight(path: Path) -> Iterator[Exchange]:
             until_ready(exchange)
             enrol.sign_agreements(home)
             until_in_force(exchange)
+            patch.setenv(HOME_VARIABLE, str(enrol.staff(home, cast.PLAYERS)))
             yield exchange
         finally:
             processes.stop()
@@ -119,7 +121,8 @@ def a_sensor(exchange: Exchange, party: str, *categories: Category, ceiling: Tlp
         per_hour=1_000,
         until_ms=now_ms() + DAY_MS,
     )
-    with connect(exchange.home.node(party)) as node:
+    administrator = exchange.home.operator(enrol.ADMINISTRATOR)
+    with connect(exchange.home.node(party), operator_home=administrator) as node:
         return node.AddSensor(pb.AddSensorRequest(scope=scope))
 
 

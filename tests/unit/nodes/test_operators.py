@@ -296,16 +296,18 @@ def test_the_key_lies_under_its_passphrase_and_is_never_overwritten(tmp_path: Pa
         open_operator(tmp_path / "nobody", b"one")
 
 
-def test_a_session_is_its_owners_alone_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    home = tmp_path / "ada"
-    assert session.session_token(home) == ""
+def test_a_session_is_its_owners_alone_shown_to_one_node_and_named_when_damaged(tmp_path: Path) -> None:
+    own, node = tmp_path / "ada", tmp_path / "xa"
+    assert session.session_token(own, node) == ""
     kept = session.Session("test.concord.example", "XA", "ada", "secret-token", NOW)
-    session.keep_session(home, kept)
-    assert session.current_session(home) == kept and session.session_token(home) == "secret-token"
-    assert (home / "session").stat().st_mode & 0o777 == 0o600 and "secret-token" not in repr(kept)
-    write_private(home / "session", b"{}")
+    session.keep_session(own, node, kept)
+    assert session.current_session(own, node) == kept and session.session_token(own, node) == "secret-token"
+    assert session.session_token(own, tmp_path / "xv") == ""
+    (file,) = (own / "sessions").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600 and "secret-token" not in repr(kept)
+    write_private(file, b"{}")
     with pytest.raises(ConfigurationError, match="session"):
-        session.session_token(home)
+        session.session_token(own, node)
     for _ in range(2):
-        session.forget_session(home)
-    assert session.session_token(home) == ""
+        session.forget_session(own, node)
+    assert session.session_token(own, node) == ""

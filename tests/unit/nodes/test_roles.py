@@ -9,6 +9,7 @@ from exchange.policy.model import Tlp
 from nodes.caller import Caller, caller_of, check_ceiling, the_owner
 from nodes.roles import ANYBODY, EXCLUSIVE, MAY, Role, compatible, may_call, role
 from nodes.v1.node_service_pb2 import DESCRIPTOR
+from tests.support.report_calls import ASK, WITHOUT_REPORT
 
 METHODS = [method.name for method in DESCRIPTOR.services_by_name["NodeService"].methods]
 
@@ -16,6 +17,11 @@ METHODS = [method.name for method in DESCRIPTOR.services_by_name["NodeService"].
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_of_the_node_says_who_may_call_it(method: str) -> None:
     assert (method in MAY) != (method in ANYBODY), f"give {method} a row in nodes/roles.py"
+
+
+def test_every_method_is_known_to_take_a_report_or_none() -> None:
+    assert set(ASK) | WITHOUT_REPORT == set(METHODS), "say so in tests/support/report_calls.py"
+    assert not set(ASK) & WITHOUT_REPORT
 
 
 def test_the_table_knows_no_method_that_is_not_there() -> None:

@@ -1,4 +1,4 @@
-"""Sharing rules: operators."""
+"""Sharing rules: operators and readers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,16 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the tables of operators, their sessions and the audit."""
+    """Add the tables of operators, their sessions, the audit, and of reader rules.
+
+    The node writes the rules of reports that are here already when it starts: it takes their keys.
+    """
+    op.create_table(
+        "reader_rule",
+        sa.Column("item", sa.LargeBinary(), nullable=False),
+        sa.Column("rule", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("item", name="pk_reader_rule"),
+    )
     op.create_table(
         "operator",
         sa.Column("name", sa.String(length=64), nullable=False),
