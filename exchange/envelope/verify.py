@@ -10,7 +10,8 @@
  8. The body has the hash and size that the header names.
  9. Every leaf parses strictly, slots ascend, each wrap has its hash and length, no recipient twice, a basis by kind.
 10. Every leaf's key is that recipient's published prekey of the day. An unknown recipient is refused in the same words.
-11. Leaves and dummies give the root in the header.
+11. Leaves and dummies give the root in the header. Looked at before step 10 is, so that all but the recipients holds
+    when that fails, and the relay can do for an unknown recipient whatever it does for one that is not cleared.
 
 Steps 12 (decide for each recipient) and 13 (attachments are present) are the relay's: exchange/relay/submit.py.
 Pure: time, directory and peer are arguments. Returns everything verified, or raises BadEnvelope with the step.
@@ -78,11 +79,19 @@ class Verified:
     body: bytes = field(repr=False)
 
 
+class Undeliverable(BadEnvelope):
+    """Step 10 alone does not hold: `verified` is what holds of the submission, and nobody may get it."""
+
+    def __init__(self, detail: str, verified: Verified) -> None:
+        super().__init__(10, detail)
+        self.verified = verified
+
+
 def verify_submission(data: bytes, *, context: RelayChecks) -> Verified:
     """Return the submission of these bytes when steps 1 to 11 hold.
 
     Raises:
-        BadEnvelope: with the number of the first step that does not hold.
+        BadEnvelope: with the number of the first step that does not hold; Undeliverable when it is step 10.
     """
     with step(1):
         if len(data) > SUBMISSION_BYTES:
@@ -105,14 +114,11 @@ def verify_submission(data: bytes, *, context: RelayChecks) -> Verified:
         rules.check_body_size(core, len(submission.body))
     with step(9):
         leaves = _read_leaves(submission, core)
-    for leaf in leaves:
-        if context.prekey_ids(leaf.leaf.recipient, core.created_ms) != leaf.leaf.kem_key:
-            raise BadEnvelope(10, f"slot {leaf.index}: the key is not the recipient's published prekey of the day")
     with step(11):
         tree = binding.slot_tree({leaf.index: leaf_hash(leaf.data) for leaf in leaves}, submission.dummy_seed)
         if tree.root != header.recipients_root:
             raise BadProof("leaves and dummies give another root than the header's")
-    return Verified(
+    verified = Verified(
         core=core,
         header=header,
         header_signed=submission.header,
@@ -121,6 +127,14 @@ def verify_submission(data: bytes, *, context: RelayChecks) -> Verified:
         proofs=tuple(tree.path(leaf.index) for leaf in leaves),
         body=submission.body,
     )
+    strangers = [
+        leaf.index for leaf in leaves if context.prekey_ids(leaf.leaf.recipient, core.created_ms) != leaf.leaf.kem_key
+    ]
+    if strangers:
+        raise Undeliverable(
+            f"slot {strangers[0]}: the key is not the recipient's published prekey of the day", verified
+        )
+    return verified
 
 
 def _check_signature(signed: Signed, core: EnvelopeCore, context: RelayChecks) -> None:

@@ -7,7 +7,7 @@
 Admission is all or nothing. A refusal is signed and final once the header's signature holds: the sender decides and
 seals again, and voids the numbers of the refused envelope in its next stream head. It names a clause only of an
 agreement to which the sender is a party; an unknown recipient, one without a prekey and one that is not cleared give
-the same answer, NOT_DELIVERABLE.
+the same answer, NOT_DELIVERABLE, after the same work.
 Runs in a thread beside the event loop, on one unchanging snapshot.
 """
 
@@ -20,7 +20,7 @@ from exchange.directory.state import MEMBERS
 from exchange.envelope.binding import envelope_hash
 from exchange.envelope.codec import decode_submission
 from exchange.envelope.model import EnvelopeKind
-from exchange.envelope.verify import RelayChecks, Verified, VerifiedLeaf, verify_submission
+from exchange.envelope.verify import RelayChecks, Undeliverable, Verified, VerifiedLeaf, verify_submission
 from exchange.errors import BadEnvelope, BadInput
 from exchange.names import PartyId
 from exchange.policy.decide import Decision, Item, Reason, Slot, decide_slots
@@ -35,7 +35,6 @@ BAD_ENVELOPE = "BAD_ENVELOPE"
 ATTACHMENTS_NOT_CARRIED = "ATTACHMENTS_NOT_CARRIED"
 
 STEP_SIGNATURE = 6
-STEP_PREKEY = 10
 STEP_DECIDE = 12
 STEP_ATTACHMENTS = 13
 
@@ -80,13 +79,14 @@ def _judge(submission: bytes, checks: RelayChecks, snapshot: Snapshot) -> Judged
     # 1 to 11
     try:
         verified = verify_submission(submission, context=checks)
+    except Undeliverable as error:
+        # Decided all the same: the time that it takes tells an unknown recipient from no other.
+        _deny(error.verified, snapshot, checks.now_ms)
+        return _not_deliverable(error.verified, str(error))
     except BadEnvelope as error:
         return _refused_by_step(submission, error)
     # 12
-    if verified.core.kind is EnvelopeKind.CONTROL:
-        denied = _deny_control(verified, snapshot)
-    else:
-        denied = _deny_report(verified, snapshot, checks.now_ms)
+    denied = _deny(verified, snapshot, checks.now_ms)
     if denied is not None:
         return denied
     # 13
@@ -103,10 +103,13 @@ def _refused_by_step(submission: bytes, error: BadEnvelope) -> Refused:
         hash_ = envelope_hash(decode_submission(submission).header.payload)
     except BadInput:
         hash_ = sha256(submission).digest()
-    final = error.step > STEP_SIGNATURE
-    if error.step == STEP_PREKEY:
-        return Refused(hash_, NOT_DELIVERABLE, STEP_DECIDE, final=final, detail=str(error))
-    return Refused(hash_, BAD_ENVELOPE, error.step, final=final, detail=str(error))
+    return Refused(hash_, BAD_ENVELOPE, error.step, final=error.step > STEP_SIGNATURE, detail=str(error))
+
+
+def _deny(verified: Verified, snapshot: Snapshot, now_ms: int) -> Refused | None:
+    if verified.core.kind is EnvelopeKind.CONTROL:
+        return _deny_control(verified, snapshot)
+    return _deny_report(verified, snapshot, now_ms)
 
 
 def _deny_control(verified: Verified, snapshot: Snapshot) -> Refused | None:
