@@ -138,7 +138,7 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
             decision, held = None, _held_control(job, row, ground)
         else:
             decision = _decide(job, party, ground)
-            held = None if decision.permit or job.label is None else after_denial(row, decision, job.label)
+            held = None if decision.permit else after_denial(row, decision, job.label)
         if held is not None:
             made.changed.append(held)
             if decision is not None and held.state is Reach.DENIED:

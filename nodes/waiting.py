@@ -33,9 +33,9 @@ def words(decision: Decision) -> str:
     return "; ".join(sentence(finding) for finding in failures(decision))
 
 
-def after_denial(row: Addressee, decision: Decision, label: Label) -> Addressee:
-    """Return where a recipient stands that our own decision denies."""
-    if not decision.waits:
+def after_denial(row: Addressee, decision: Decision, label: Label | None) -> Addressee:
+    """Return where a recipient stands that our own decision denies; without a label nothing is waited for."""
+    if label is None or not decision.waits:
         return replace(row, state=Reach.DENIED, why=words(decision), clause=decision.clause, basis=decision.basis)
     on_change = not TIMED.issuperset(decision.reasons)
     return replace(

@@ -82,7 +82,7 @@ VALIDITY = [
 AGREEMENT = [
     without("agreement.left", "everyone", STEPS, "        (Reason.AGREEMENT_TERMINATED, view.left),\n", ""),
     without("agreement.suspended", "everyone", STEPS, "        (Reason.AGREEMENT_SUSPENDED, view.suspended),\n", ""),
-    without("agreement.exchange", "everyone", STEPS, "agreement.exchange != exchange", "False"),
+    without("agreement.exchange", "everyone", STEPS, "view.exchange != exchange", "False"),
     without(
         "agreement.agreement_id",
         "everyone",
@@ -103,7 +103,7 @@ AGREEMENT = [
     ),
     without("agreement.senders", "everyone", DECIDE, "(term.senders and self.sender not in term.senders) or ", ""),
     without(
-        "agreement.recipients", "everyone", DECIDE, "agreement.recipients and recipient not in term.recipients", "False"
+        "agreement.recipients", "everyone", DECIDE, "term.recipients and recipient not in term.recipients", "False"
     ),
     without("slot.basis", "everyone", DECIDE, "if found is None or found.ref != basis:", "if found is None:"),
     without(
@@ -295,7 +295,7 @@ DECIDERS = [
         "every step",
         "recipient",
         "nodes/opening.py",
-        "if decision is not None and not decision.permit:",
+        "if decided is not None and not decided.decision.permit:",
         "if False:",
         "tests/integration/test_node_decides_again.py",
     ),
@@ -303,8 +303,8 @@ DECIDERS = [
         "every step",
         "sender",
         "nodes/sealing.py",
-        "if decision is not None and not decision.permit:",
-        "if False:",
+        "held = None if decision.permit else after_denial(row, decision, job.label)",
+        "held = None",
         "tests/integration/test_node_relay.py",
     ),
 ]

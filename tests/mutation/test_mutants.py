@@ -38,3 +38,9 @@ def test_a_check_that_is_gone_is_missed(mutant: Mutant) -> None:
     assert ran.returncode == FAILED, (
         f"{mutant.test} ended with {ran.returncode}\n{ran.stdout[-2000:]}{ran.stderr[-500:]}"
     )
+
+
+def test_every_mutant_changes_something_that_is_there() -> None:
+    """Quick, so that a change of the code shows at once which mutants it has left behind."""
+    gone = [mutant.name for mutant in MUTANTS if (ROOT / mutant.file).read_text().count(mutant.before) != 1]
+    assert not gone
