@@ -287,8 +287,8 @@ DECIDERS = [
         "every step",
         "relay",
         "exchange/relay/submit.py",
-        "denied = _deny_report(verified, snapshot, checks.now_ms)",
-        "denied = None",
+        "    denied = _deny(verified, snapshot, checks.now_ms)",
+        "    denied = None",
         "tests/integration/test_relay_service.py",
     ),
     without(
