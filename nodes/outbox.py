@@ -289,11 +289,12 @@ def _store(connection: Connection, new: _New) -> bool:
     approvals.set_author(connection, report.item, by.name)
     confirmed = f"{by.name} confirmed {', '.join(by.confirmed)}"
     denied = [each for each in audience if each.state is Reach.DENIED]
+    signed = f"for {len(audience) - len(denied)} recipients"
     waiting = [each for each in audience if each.state is Reach.WAITING and each.why]
     reports.add_events(
         connection,
         [
-            Event(report.item, report.stored_ms, "signed", detail=f"for {len(audience) - len(denied)} recipients"),
+            Event(report.item, report.stored_ms, "signed", detail=f"by {by.name}, {signed}" if by.name else signed),
             *([Event(report.item, report.stored_ms, "confirmed", detail=confirmed)] if by.confirmed else []),
             *(Event(report.item, report.stored_ms, "denied", each.recipient, each.why) for each in denied),
             *(Event(report.item, report.stored_ms, "waiting", each.recipient, told(each.why)) for each in waiting),

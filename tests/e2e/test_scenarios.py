@@ -22,6 +22,7 @@ from tests.support import incident_rows
 from tests.support.scenarios import (
     DAY_MS,
     a_sensor,
+    approve,
     away,
     consents,
     delivered,
@@ -29,6 +30,7 @@ from tests.support.scenarios import (
     held,
     reaches,
     standing,
+    stands,
     state,
     the_eight,
     told,
@@ -39,7 +41,8 @@ from tests.support.scenarios import (
 
 pytestmark = pytest.mark.processes
 
-EVERYBODY_ELSE = set(cast.PLAYERS) - {"XA"}
+EVERYBODY = set(cast.PLAYERS)
+EVERYBODY_ELSE = EVERYBODY - {"XA"}
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,10 @@ def test_s06_a_kidnapping_is_told_at_once_to_one_and_to_two_more_when_the_embarg
         assert {state(exchange, later, party) for party in ("XV", "XO")} == {"waiting"}
         time.sleep(1)
     delivered(exchange, later, "XV", "XO")
+    for name, to in ((at_once, {"XM"}), (later, {"XV", "XO"})):
+        story = exchange.trace(name)
+        assert story.events[0].detail == f"by duty-officer, for {len(to)} recipients"
+        assert {row.partner for row in story.recipients if row.receipted_ms} == to
     sealed = [event for event in exchange.trace(later).events if event.event == "sealed"]
     assert min(event.at_ms for event in sealed) >= begun_ms + 24_000
     shown = exchange.shown("XV", later)
@@ -249,7 +256,9 @@ def test_s10_who_was_away_during_a_drill_gets_all_of_it_once_and_in_order(exchan
 
 
 @pytest.mark.skipif(not incident_rows.ROWS.exists(), reason="the incident rows are not beside the project")
-def test_s11_a_bulk_feed_makes_one_report_a_row_and_nothing_unreviewed_is_passed_on(exchange: Exchange) -> None:
+def test_s11_a_bulk_feed_makes_one_report_a_row_and_exactly_what_a_releaser_approved_is_passed_on(
+    exchange: Exchange,
+) -> None:
     rows = list(incident_rows.reports())
     assert len(rows) == 328
     sensor = a_sensor(exchange, "XN", Category.LESSON, ceiling=Tlp.GREEN)
@@ -257,15 +266,28 @@ def test_s11_a_bulk_feed_makes_one_report_a_row_and_nothing_unreviewed_is_passed
     with SensorClient(sensor.address, ca=sensor.ca_certificate.encode(), token=sensor.token) as client:
         first = [client.push(row, label=label) for row in rows]
         again = [client.push(row, label=label) for row in rows]
-    assert len({pushed.item for pushed in first}) == len(rows)
-    assert [(pushed.item, pushed.repeated) for pushed in again] == [(pushed.item, True) for pushed in first]
-    for number, pushed in enumerate(first[::40]):
-        name = f"s11-{number}"
-        exchange.remember(name, "XN", pushed.item)
-        assert reaches(exchange, name, "waiting") == {"XA", "XV"}
-    items = {pushed.item for pushed in first}
-    for party in set(cast.PLAYERS) - {"XN"}:
-        assert not items & {report.item for report in held(exchange, party)}
+    items = [pushed.item for pushed in first]
+    assert len(set(items)) == len(rows)
+    assert [(pushed.item, pushed.repeated) for pushed in again] == [(item, True) for item in items]
+    recipients = set(told("s11-bulk-feed"))
+    assert stands(exchange, "XN", items) == {item: dict.fromkeys(recipients, "waiting") for item in items}
+    for party in EVERYBODY - {"XN"}:
+        assert not set(items) & {report.item for report in held(exchange, party)}
+    reviewed = items[::80]
+    for item, row in zip(reviewed, rows[::80], strict=True):
+        exchange.written[item] = row, label
+        exchange.remember(item, "XN", item)
+        approve(exchange, "XN", item)
+        delivered(exchange, item, *recipients)
+        story = [(event.event, event.detail) for event in exchange.trace(item).events]
+        assert story[0] == ("signed", "by sensor/feed, for 2 recipients")
+        assert ("approved", "by release-desk") in story
+    assert stands(exchange, "XN", items) == {
+        item: dict.fromkeys(recipients, "receipted" if item in reviewed else "waiting") for item in items
+    }
+    for party in EVERYBODY - {"XN"}:
+        got = set(items) & {report.item for report in held(exchange, party)}
+        assert got == (set(reviewed) if party in recipients else set())
 
 
 def test_s12_a_suspended_member_gets_retractions_alone_and_one_whose_key_is_revoked_gets_nothing(

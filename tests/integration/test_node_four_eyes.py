@@ -116,6 +116,7 @@ async def test_a_report_goes_when_enough_others_have_approved_it_and_its_recipie
         assert await approve(node, sent.item, "sami") == 0
         await receipted(node, sent.item, "XV")
         assert await node.approving.pending() == []
+        assert await events(node, sent.item, "signed") == ["by clara, for 1 recipients"]
         assert await events(node, sent.item, "approved") == ["by rana", "by sami"]
         kept = await running["XV"].core.database.read(partial(approvals.approvals_of, item=sent.item))
         assert len(kept) == 2 and {row.name for row in kept} == {""}, "pseudonyms travel, names do not"

@@ -1,6 +1,6 @@
 """The scenarios' whole cast as processes: a relay and eight nodes that play what scenarios.json tells."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -126,6 +126,13 @@ def a_sensor(exchange: Exchange, party: str, *categories: Category, ceiling: Tlp
         return node.AddSensor(pb.AddSensorRequest(scope=scope))
 
 
+def approve(exchange: Exchange, party: str, item: str) -> None:
+    """Let the release desk of a node approve a report, with a key of its own."""
+    own = exchange.home.operator(enrol.RELEASE_DESK)
+    where = ("--home", exchange.home.node(party), "--operator-home", own)
+    enrol.command("report", "approve", item, "--yes", *where, *exchange.home.passphrase)
+
+
 def held(exchange: Exchange, party: str) -> list[pb.ReportSummary]:
     """Return what a partner holds of others, last arrival first."""
     with connect(exchange.home.node(party)) as node:
@@ -140,6 +147,16 @@ def state(exchange: Exchange, name: str, party: str) -> str:
 def reaches(exchange: Exchange, name: str, wanted: str) -> set[str]:
     """Return the recipients of a report that stand in this state."""
     return {row.partner for row in exchange.trace(name).recipients if row.state == wanted}
+
+
+def stands(exchange: Exchange, party: str, items: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return where each of a sender's items stands with each recipient that was not denied it."""
+    with connect(exchange.home.node(party)) as node:
+        stories = {item: node.TraceReport(pb.TraceReportRequest(id=item)) for item in items}
+    return {
+        item: {row.partner: row.state for row in story.recipients if row.state != "denied"}
+        for item, story in stories.items()
+    }
 
 
 def until_stands(exchange: Exchange, name: str, wanted: str, *parties: str) -> None:
