@@ -63,6 +63,7 @@ from nodes.outbox import Outbox
 from nodes.partner_service import PartnerMethods
 from nodes.prekeys import Prekeys
 from nodes.publishing import Publishing
+from nodes.reader_policies import ReaderPolicies
 from nodes.receipts import Receipts
 from nodes.receiver import Receiver
 from nodes.relay_client import RelayClient
@@ -123,6 +124,7 @@ class Node:
     consenting: Consenting
     sensors: Sensors
     operators: Operators
+    reader_policies: ReaderPolicies
     approving: Approving
     authoring: Authoring
     receipts: Receipts
@@ -249,6 +251,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         consenting=consenting,
         sensors=sensors,
         operators=operators,
+        reader_policies=_reader_policies(config, core, wake=sender.wake),
         approving=Approving(core, operators, wake=sender.wake),
         authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
@@ -288,8 +291,18 @@ def _authoring(  # noqa: PLR0917 - what it is built of, in one place
 
 
 def _operators(config: NodeConfig, core: Core) -> Operators:
-    terms = config.readers.terms()
-    return Operators(core.database, exchange=core.exchange, party=core.me, terms=terms, clock=core.clock)
+    return Operators(
+        core.database,
+        exchange=core.exchange,
+        party=core.me,
+        terms=config.readers.terms(),
+        max_age_days=config.readers.max_age_days,
+        clock=core.clock,
+    )
+
+
+def _reader_policies(config: NodeConfig, core: Core, *, wake: Callable[[], None]) -> ReaderPolicies:
+    return ReaderPolicies(core, config.readers.terms(), max_age_days=config.readers.max_age_days, wake=wake)
 
 
 def _groups(core: Core, relay: RelayClient, *, wake: Callable[[], None], announce: asyncio.Event) -> Groups:
@@ -340,6 +353,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
     tasks += [
         asyncio.create_task(every(timing.obligations_s, node.streams.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.streams.check, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
         asyncio.create_task(every(timing.audit_s, node.auditor.look_after, drain)),
     ]
 
@@ -390,8 +404,8 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
     async with AsyncExitStack() as stack:
         metrics = stack.enter_context(Metrics())
         service = NodeService(
-            ReportMethods(core, node.authoring, node.outbox, node.shelf),
-            PartnerMethods(core, node.relay),
+            ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies),
+            PartnerMethods(core, node.relay, node.reader_policies),
             StatusMethods(core, node.prekeys, node.relay, node.operators, home=node.home, started_ms=node.started_ms),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,

@@ -11,6 +11,7 @@ from exchange.errors import BadInput
 from exchange.names import exchange_name, party_id
 from exchange.policy.model import APPROVALS_MAX, Tlp
 from exchange.policy.readers import ReaderTerms
+from exchange.reader_policy.model import MAX_AGE_DAYS, check_terms
 from exchange.runtime.config import Section, Settings, load_config
 
 FILE = "node.toml"
@@ -62,10 +63,18 @@ class ReaderSettings(Section):
     attributes: tuple[str, ...] = Field(
         default=(), description="Attributes that operators can hold; a label that asks for another denies."
     )
+    max_age_days: int = Field(
+        default=365,
+        ge=1,
+        le=MAX_AGE_DAYS,
+        description="An operator's clearances and attributes count for so many days after they were given.",
+    )
 
     def terms(self) -> ReaderTerms:
-        """Return them as the rules take them; raises MalformedInput when they say nothing clear."""
-        return ReaderTerms(self.scales, frozenset(self.attributes))
+        """Return them as the rules take them; raises BadInput when they say nothing clear, or too much."""
+        terms = ReaderTerms(self.scales, frozenset(self.attributes))
+        check_terms(terms)
+        return terms
 
 
 class ReleaseRules(Section):

@@ -22,6 +22,7 @@ from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.policy.decision import Reason
 from exchange.policy.holding import Holding
+from exchange.reader_policy.model import ReaderPolicy
 from exchange.receipts.model import (
     NoticeAcknowledgement,
     ReceiptBatch,
@@ -38,6 +39,7 @@ from nodes.stix import read_report
 from nodes.store import approvals, readers, receiving, reports, sending
 from nodes.store.approvals import ApprovalRow
 from nodes.store.decisions import add_decisions
+from nodes.store.readers import KeptPolicy
 from nodes.store.rows import (
     Came,
     Cursor,
@@ -330,6 +332,9 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
             heard = passing.hear_grant(connection, grant, good.opened.statement, me=_me(good), now_ms=now_ms)
             effects.alarms += heard.alarms
             effects.waiting |= heard.passes_on
+        case ReaderPolicy() as policy:
+            kept = KeptPolicy(policy.party, policy.at_ms, encode_signed(good.opened.statement))
+            readers.keep_policy(connection, kept)
         case _:
             # An agreement text was taken in before this transaction (nodes/receiver.py).
             effects.events.append(Event(good.opened.item_hash, now_ms, "agreement", sender))

@@ -173,7 +173,7 @@ class NodeService(NodeServiceServicer):
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
         """List partners."""
-        return self._partners.list_partners()
+        return await self._partners.list_partners()
 
     async def ListAgreements(
         self, request: agreements_pb2.ListAgreementsRequest, context: Context

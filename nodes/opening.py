@@ -31,6 +31,8 @@ from exchange.policy.communities.verify import MEMBERSHIP, open_membership
 from exchange.policy.consent import Consent
 from exchange.policy.decision import Item, Reason, Role, Rules, Slot
 from exchange.policy.question import Question
+from exchange.reader_policy.model import ReaderPolicy
+from exchange.reader_policy.verify import READER_POLICY, open_reader_policy
 from exchange.receipts.model import (
     AgreementText,
     NoticeAcknowledgement,
@@ -79,6 +81,7 @@ Control = (
     | HeldEpoch
     | ConsentRequest
     | ConsentGrant
+    | ReaderPolicy
 )
 
 
@@ -329,6 +332,12 @@ def _read_consent_grant(opened: Opened, lookup: KeyLookup, ground: Ground) -> Co
     )
 
 
+def _read_reader_policy(opened: Opened, lookup: KeyLookup, ground: Ground) -> ReaderPolicy:
+    return open_reader_policy(
+        opened.statement, lookup, exchange=ground.exchange, party=opened.core.sender, seen=ground.seen
+    )
+
+
 def _read_notice(opened: Opened, lookup: KeyLookup, ground: Ground) -> HeardNotice:
     delivery = open_notice_delivery(opened.statement, lookup, exchange=ground.exchange, seen=ground.seen)
     size, directory = opened.promise_facts.directory_size, ground.snapshot.directory
@@ -364,6 +373,7 @@ _READERS: Mapping[str, Callable[[Opened, KeyLookup, Ground], Control]] = {
     payload_type(MEMBERSHIP): _read_membership,
     payload_type(CONSENT_REQUEST): _read_consent_request,
     payload_type(CONSENT_GRANT): _read_consent_grant,
+    payload_type(READER_POLICY): _read_reader_policy,
 }
 
 

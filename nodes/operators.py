@@ -88,13 +88,15 @@ class Operators:
         exchange: ExchangeName,
         party: PartyId,
         terms: ReaderTerms,
+        max_age_days: int,
         clock: Callable[[], int],
     ) -> None:
-        """`terms` are the clearances and attributes that operators of this party can hold."""
+        """`terms` are the clearances and attributes that operators of this party can hold, for `max_age_days`."""
         self._database = database
         self._exchange = exchange
         self._party = party
         self._terms = terms
+        self._max_age_ms = max_age_days * DAY_MS
         self._clock = clock
         self._any = True
         self._challenges: OrderedDict[bytes, Challenge] = OrderedDict()
@@ -181,7 +183,10 @@ class Operators:
         if row is None:
             raise NotAuthenticated("no operator has this session, or not any more", hint="concord operator login")
         profile = _decode(row)
-        return Caller(row.name, profile.roles, profile.ceiling, profile.clearances, profile.attributes)
+        caller = Caller(row.name, profile.roles, profile.ceiling)
+        if now_ms - row.added_ms >= self._max_age_ms:
+            return caller
+        return replace(caller, clearances=profile.clearances, attributes=profile.attributes)
 
     # -- the audit -----------------------------------------------------------------------------------------------------
 

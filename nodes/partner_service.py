@@ -6,10 +6,13 @@ from exchange.crypto.keys import fingerprint
 from exchange.crypto.x509 import validity
 from exchange.directory.state import PartyRecord
 from exchange.policy.model import Tlp
+from exchange.reader_policy.model import ReaderPolicy
 from nodes.core import Core
 from nodes.prekeys import DAY_MS, KEEP_MS
+from nodes.reader_policies import ReaderPolicies
 from nodes.relay_client import RelayClient
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.reader_pb2 import ClearanceScale, PartnerReaders
 
 EXPIRES_SOON_MS = 30 * DAY_MS
 
@@ -17,20 +20,21 @@ EXPIRES_SOON_MS = 30 * DAY_MS
 class PartnerMethods:
     """Partners and keys, as NodeService has them."""
 
-    def __init__(self, core: Core, relay: RelayClient) -> None:
+    def __init__(self, core: Core, relay: RelayClient, policies: ReaderPolicies) -> None:
         """Call these use cases."""
         self._core = core
         self._relay = relay
+        self._policies = policies
 
     # -- partners ------------------------------------------------------------------------------------------------------
 
-    def list_partners(self) -> pb.ListPartnersResponse:
-        """List every party that the directory knows, by id."""
-        return pb.ListPartnersResponse(
-            partners=[self._partner(record) for record in self._core.trust.now.directory.parties()]
-        )
+    async def list_partners(self) -> pb.ListPartnersResponse:
+        """List every party that the directory knows, by id, with what it says of its readers."""
+        known = await self._policies.known()
+        parties = self._core.trust.now.directory.parties()
+        return pb.ListPartnersResponse(partners=[self._partner(record, known.get(record.party)) for record in parties])
 
-    def _partner(self, record: PartyRecord) -> pb.Partner:
+    def _partner(self, record: PartyRecord, policy: ReaderPolicy | None) -> pb.Partner:
         core = self._core
         directory, now_ms = core.trust.now.directory, core.clock()
         statement = directory.current_statement_key(record.party, at_ms=now_ms)
@@ -50,6 +54,7 @@ class PartnerMethods:
             prekey_days=max([end - today for end in ends if end > today], default=0),
             admitted_at=0 if record.admitted_at is None else record.admitted_at + 1,
             self=record.party == core.me,
+            readers=_readers(policy) if policy is not None else None,
         )
 
     # -- keys ----------------------------------------------------------------------------------------------------------
@@ -126,6 +131,15 @@ class PartnerMethods:
             not_after_ms=(day + 1) * DAY_MS + KEEP_MS,
             status=status,
         )
+
+
+def _readers(policy: ReaderPolicy) -> PartnerReaders:
+    return PartnerReaders(
+        scales=[ClearanceScale(name=name, levels=levels) for name, levels in sorted(policy.terms.scales.items())],
+        attributes=sorted(policy.terms.attributes),
+        max_age_days=policy.max_age_days,
+        at_ms=policy.at_ms,
+    )
 
 
 def _certificate_id(certificate: bytes) -> str:

@@ -17,8 +17,9 @@ from exchange.runtime.database import Database
 from nodes.caller import Caller
 from nodes.communities import name_of
 from nodes.core import Core
-from nodes.desk import Authoring, Draft
+from nodes.desk import Authoring, Draft, DryRun
 from nodes.outbox import Outbox
+from nodes.reader_policies import ReaderPolicies, warnings
 from nodes.shelf import Listed, Shelf, Shown, Story
 from nodes.store import agreements as store
 from nodes.store.rows import Direction
@@ -31,12 +32,15 @@ from nodes.withdrawing import withdraw
 class ReportMethods:
     """Reports, as NodeService has them."""
 
-    def __init__(self, core: Core, authoring: Authoring, outbox: Outbox, shelf: Shelf) -> None:
+    def __init__(
+        self, core: Core, authoring: Authoring, outbox: Outbox, shelf: Shelf, policies: ReaderPolicies
+    ) -> None:
         """Call these use cases."""
         self._core = core
         self._authoring = authoring
         self._outbox = outbox
         self._shelf = shelf
+        self._policies = policies
 
     async def check(self, request: pb.CheckReportRequest, *, caller: Caller) -> pb.CheckReportResponse:
         """Check a report and its label without storing anything; what is wrong with them is an error, as in a push."""
@@ -53,7 +57,7 @@ class ReportMethods:
         draft = _draft(request.report, request.supersedes, request.derived_from)
         dry_run = await self._authoring.look(draft, caller=caller)
         return pb.WhoGetsResponse(
-            decisions=await self._decisions(dry_run.decisions),
+            decisions=await self._dry_run(dry_run),
             title=dry_run.authored.title,
             tlp=dry_run.authored.label.tlp.word,
             left_out=await self._outbox.left_out(dry_run.authored, dry_run.decisions),
@@ -112,6 +116,14 @@ class ReportMethods:
             wake=self._outbox.wake,
         )
         return pb.RetractReportResponse(item=withdrawn.item.hex(), recipients=sorted(withdrawn.recipients))
+
+    async def _dry_run(self, dry_run: DryRun) -> list[pb.PartnerDecision]:
+        known, rule = await self._policies.known(), dry_run.authored.label.readers
+        made = await self._decisions(dry_run.decisions)
+        for each in made:
+            if each.permit or each.waiting:
+                each.warnings.extend(warnings(rule, PartyId(each.partner), known))
+        return made
 
     async def _decisions(self, decisions: Sequence[tuple[PartyId, Decision]]) -> list[pb.PartnerDecision]:
         titles = await titles_of(self._core.database)

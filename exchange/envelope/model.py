@@ -34,6 +34,7 @@ CONTROL_TYPES = frozenset(
         "consent-grant",
         "notice-delivery",
         "notice-acknowledgement",
+        "reader-policy",
     }
 )
 """Payload type names that a control envelope may carry."""

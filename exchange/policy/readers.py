@@ -141,6 +141,24 @@ def _one_of(group: tuple[str, ...], reader: Reader, terms: ReaderTerms) -> Itera
         yield ReaderFinding(ReaderReason.ATTRIBUTE_MISSING, " or ".join(group))
 
 
+_SENTENCES = {
+    ReaderReason.RED_NAMES_NOBODY: "TLP:RED is for named readers, and none is named",
+    ReaderReason.RULE_WITHOUT_CONDITION: "its reader rule sets no condition",
+    ReaderReason.SCALE_UNKNOWN: "the clearance scale {what} is not known there",
+    ReaderReason.LEVEL_UNKNOWN: "the level {what} is not on that scale there",
+    ReaderReason.CLEARANCE_MISSING: "a clearance on the scale {what} is missing",
+    ReaderReason.CLEARANCE_TOO_LOW: "the clearance is below {what}",
+    ReaderReason.ATTRIBUTE_UNKNOWN: "the attribute {what} is not known there",
+    ReaderReason.ATTRIBUTE_MISSING: "the attribute {what} is missing",
+    ReaderReason.NOT_NAMED: "it names other readers",
+}
+
+
+def reader_sentence(finding: ReaderFinding) -> str:
+    """Return what a finding means, for people."""
+    return _SENTENCES[finding.reason].format(what=finding.what)
+
+
 def unknown_words(rule: ReaderRule | None, terms: ReaderTerms) -> tuple[ReaderFinding, ...]:
     """Return the conditions that no reader of a party with these terms can meet, whoever it is."""
     everything = Reader("", {scale: levels[-1] for scale, levels in terms.scales.items()}, terms.attributes)

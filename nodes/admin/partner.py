@@ -42,7 +42,7 @@ def list_partners(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
 
 @app.command()
 def show(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Show one partner: standing, keys, prekeys.
+    """Show one partner: standing, keys, prekeys, and what it says of its readers.
 
     Example: concord partner show XV
     """
@@ -63,8 +63,21 @@ def show(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Json = Fa
             "envelope key": found.envelope_key_id or "none",
             "prekeys": f"{found.prekey_days} days from today",
             "admitted": f"directory entry {found.admitted_at - 1}" if found.admitted_at else "not yet",
+            **_readers(found),
         }
     )
+
+
+def _readers(found: pb.Partner) -> dict[str, str]:
+    if not found.HasField("readers"):
+        return {"readers": "it has said nothing of its readers"}
+    told = found.readers
+    scales = "; ".join(f"{scale.name}: {' < '.join(scale.levels)}" for scale in told.scales)
+    return {
+        "clearances": scales or "none",
+        "attributes": ", ".join(told.attributes) or "none",
+        "readers": f"each counts for {told.max_age_days} days; said {output.when(told.at_ms)}",
+    }
 
 
 @app.command()

@@ -17,6 +17,8 @@ def decisions_table(reply: pb.WhoGetsResponse, *, to_stderr: bool = False) -> No
     output.table(columns, rows, title=heading, empty="no partners are admitted yet", to_stderr=to_stderr)
     if reply.left_out:
         output.say(f"will be asked to withdraw the versions before: {', '.join(reply.left_out)}")
+    for warning in (words for decision in reply.decisions for words in decision.warnings):
+        output.say(f"warning: {warning}")
     for hint in reply.hints:
         output.say(f"unusual: {hint.text} ({hint.code})")
 

@@ -57,6 +57,12 @@ reader_rule = Table("reader_rule", metadata, data("item", key=True), data("rule"
 It outlives the report's key, so that a tombstone is shown to nobody else. Without a row nobody reads the version.
 """
 
+reader_policy = Table("reader_policy", metadata, party("party", key=True), number("at_ms"), data("statement"))
+"""The newest signed reader policy of each partner, and of this one."""
+
+reader_policy_told = Table("reader_policy_told", metadata, party("partner", key=True), number("at_ms"))
+"""Which of this partner's policies each other partner was told last."""
+
 # -- approvals ---------------------------------------------------------------------------------------------------------
 
 authorship = Table("authorship", metadata, data("item", key=True), word("name", length=128))

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from nodes.v1 import approval_pb2 as _approval_pb2
+from nodes.v1 import reader_pb2 as _reader_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -363,6 +364,7 @@ class PartnerDecision(_message.Message):
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
     COMMUNITY_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """The partner."""
     display_name: _builtins.str
@@ -387,6 +389,10 @@ class PartnerDecision(_message.Message):
     def obligations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the recipient must do, for people."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a person should know although it gets it: perhaps nobody there may read it."""
+
     def __init__(
         self,
         *,
@@ -399,10 +405,11 @@ class PartnerDecision(_message.Message):
         obligations: _abc.Iterable[_builtins.str] | None = ...,
         waiting: _builtins.bool = ...,
         community: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "clause", b"clause", "community", b"community", "display_name", b"display_name", "obligations", b"obligations", "partner", b"partner", "permit", b"permit", "reasons", b"reasons", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "clause", b"clause", "community", b"community", "display_name", b"display_name", "obligations", b"obligations", "partner", b"partner", "permit", b"permit", "reasons", b"reasons", "waiting", b"waiting", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1023,6 +1030,7 @@ class Partner(_message.Message):
     PREKEY_DAYS_FIELD_NUMBER: _builtins.int
     ADMITTED_AT_FIELD_NUMBER: _builtins.int
     SELF_FIELD_NUMBER: _builtins.int
+    READERS_FIELD_NUMBER: _builtins.int
     party: _builtins.str
     """Id."""
     display_name: _builtins.str
@@ -1047,6 +1055,10 @@ class Partner(_message.Message):
     """Index of its admission in the directory, plus one; 0 when not admitted."""
     self: _builtins.bool
     """true for this node's own party."""
+    @_builtins.property
+    def readers(self) -> _reader_pb2.PartnerReaders:
+        """What it says of its readers; not set when it has said nothing."""
+
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]
         *,
@@ -1062,10 +1074,11 @@ class Partner(_message.Message):
         prekey_days: _builtins.int = ...,
         admitted_at: _builtins.int = ...,
         self: _builtins.bool = ...,
+        readers: _reader_pb2.PartnerReaders | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["readers", b"readers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted_at", b"admitted_at", "ceiling", b"ceiling", "country", b"country", "display_name", b"display_name", "envelope_key_id", b"envelope_key_id", "fingerprint", b"fingerprint", "party", b"party", "prekey_days", b"prekey_days", "root_key_id", b"root_key_id", "self", b"self", "statement_key_id", b"statement_key_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted_at", b"admitted_at", "ceiling", b"ceiling", "country", b"country", "display_name", b"display_name", "envelope_key_id", b"envelope_key_id", "fingerprint", b"fingerprint", "party", b"party", "prekey_days", b"prekey_days", "readers", b"readers", "root_key_id", b"root_key_id", "self", b"self", "statement_key_id", b"statement_key_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

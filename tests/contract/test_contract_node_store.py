@@ -183,6 +183,17 @@ def test_reader_rules_stay_as_first_written_and_what_has_none_is_found(database:
     assert database.read_now(partial(readers.without_row, limit=9)) == [other]
 
 
+def test_the_newest_reader_policy_of_a_party_counts_and_who_was_told_is_kept(database: Database) -> None:
+    for at_ms in (NOW, NOW + 2, NOW + 1, NOW + 2):
+        kept = readers.KeptPolicy("XV", at_ms, f"policy {at_ms}".encode())
+        database.write_now(partial(readers.keep_policy, policy=kept))
+    newest = readers.KeptPolicy("XV", NOW + 2, f"policy {NOW + 2}".encode())
+    assert database.read_now(readers.policies) == {"XV": newest}
+    for partners, at_ms in ((["XA", "XO"], NOW), (["XO"], NOW + 5)):
+        database.write_now(partial(readers.set_told, partners=partners, at_ms=at_ms))
+    assert database.read_now(readers.told) == {"XA": NOW, "XO": NOW + 5}
+
+
 def test_lists_are_newest_first_and_go_on_where_they_ended(database: Database) -> None:
     for number in range(1, 6):
         state = ItemState.REPLACED if number == 4 else ItemState.CURRENT

@@ -36,6 +36,10 @@ async def events(node: Node, item: bytes) -> list[str]:
     return [event.event for event in (await node.shelf.story(item)).events]
 
 
+def _methods(node: Node) -> ReportMethods:
+    return ReportMethods(node.core, node.authoring, node.outbox, node.shelf, node.reader_policies)
+
+
 async def test_an_export_within_the_obligations_is_written_down_with_who_and_for_what() -> None:
     async with nodes("XA", "XV") as (_, running):
         sent = await push(running["XA"], "XV")
@@ -83,14 +87,14 @@ async def test_what_may_only_be_shown_is_shown_and_never_handed_out() -> None:
         node = running["XV"]
         with pytest.raises(PolicyDenied, match=Obstacle.USE_DISPLAY_ONLY):
             await exported(node, sent.item)
-        methods = ReportMethods(node.core, node.authoring, node.outbox, node.shelf)
+        methods = _methods(node)
         shown = await methods.show(node_service_pb2.ShowReportRequest(id=sent.item.hex()), caller=the_owner())
         assert shown.content and not shown.withheld
         data = await methods.show(
             node_service_pb2.ShowReportRequest(id=sent.item.hex(), as_data=True), caller=the_owner()
         )
         assert data.withheld and not data.content
-        own = ReportMethods(running["XA"].core, running["XA"].authoring, running["XA"].outbox, running["XA"].shelf)
+        own = _methods(running["XA"])
         assert (
             await own.show(node_service_pb2.ShowReportRequest(id=sent.item.hex(), as_data=True), caller=the_owner())
         ).content

@@ -72,7 +72,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 async def world(database: Database, *, closed: bool = True) -> AsyncIterator[World]:
     """Operators of XA; when `closed`, with an administrator and an author."""
     clock = Clock()
-    operators = Operators(database, exchange=EXCHANGE, party=XA, terms=TERMS, clock=clock)
+    operators = Operators(database, exchange=EXCHANGE, party=XA, terms=TERMS, max_age_days=20, clock=clock)
     await operators.load()
     made = World(operators, clock)
     if closed:
@@ -101,7 +101,7 @@ async def test_the_first_operator_is_an_administrator_and_closes_the_node(databa
         await made.operators.add(profile("root", ROOT_KEY, Role.ADMINISTRATOR), by="owner")
         with pytest.raises(NotAuthenticated):
             await made.operators.caller("")
-        again = Operators(database, exchange=EXCHANGE, party=XA, terms=TERMS, clock=made.clock)
+        again = Operators(database, exchange=EXCHANGE, party=XA, terms=TERMS, max_age_days=20, clock=made.clock)
         for _ in range(2):
             assert not again.is_open
             await again.load()
@@ -120,6 +120,18 @@ async def test_who_logs_in_is_the_caller_with_all_that_was_admitted(database: Da
         assert (caller.name, caller.roles, caller.ceiling) == ("bob", wanted.roles, Tlp.RED)
         assert dict(caller.clearances) == {"nato": "secret"} and set(caller.attributes) == {"water"}
         assert not caller.is_owner
+
+
+async def test_clearances_and_attributes_end_before_the_operator_does(database: Database) -> None:
+    async with world(database) as made:
+        held = replace(
+            profile("bob", BOB_KEY, Role.AUDITOR), clearances={"nato": "secret"}, attributes=frozenset({"water"})
+        )
+        await made.operators.add(held, by="root")
+        for days, counts in ((19, True), (20, False)):
+            made.clock.now_ms = NOW + days * DAY_MS
+            caller = await made.operators.caller(await made.login(BOB_KEY))
+            assert (bool(caller.clearances), bool(caller.attributes)) == (counts, counts)
 
 
 async def test_a_session_lasts_eight_hours_and_never_longer_than_its_operator(database: Database) -> None:

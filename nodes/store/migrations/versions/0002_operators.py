@@ -23,6 +23,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("item", name="pk_reader_rule"),
     )
     op.create_table(
+        "reader_policy",
+        sa.Column("party", sa.String(length=64), nullable=False),
+        sa.Column("at_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("statement", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("party", name="pk_reader_policy"),
+    )
+    op.create_table(
+        "reader_policy_told",
+        sa.Column("partner", sa.String(length=64), nullable=False),
+        sa.Column("at_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("partner", name="pk_reader_policy_told"),
+    )
+    op.create_table(
         "operator",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("pseudonym", sa.LargeBinary(), nullable=False),
