@@ -7,7 +7,8 @@ For each partner that a request names, in this order:
    left, or the partner is none: refused, with the reason
 3. consent was given in advance: granted. That is the case when the release names the partner as pre-authorised; when
    the term under which this node sent it to the asker names it as pre-cleared; when label and term let it go on freely;
-   or when the partner is this originator itself. Never under originator control (ORCON), and only so often
+   when they let it go on within the community and asker and partner are members of the one by way of which it went to
+   the asker; or when the partner is this originator itself. Never under originator control (ORCON), and only so often
 4. a person answers
 An agreement that has ended gives nothing in advance. Specification: docs/spec/policy.md, "Consent".
 """
@@ -42,6 +43,9 @@ class Own:
     withdrawn: bool = False
     replaced: bool = False
     """A later version took its place."""
+    fellows: frozenset[PartyId] = frozenset()
+    """Whom the community by way of which it went to the asker reaches now, where the asker may see who that is: what
+    the node answered by itself about others would tell who is a member."""
     granted: int = 0
     """Grants for it that the asker has had from here."""
 
@@ -91,7 +95,7 @@ def rule(
     if against or not purposes or until_ms <= now_ms:
         return _refused(against or ("no purpose of the request is left" if not purposes else "its time is over"))
     # 3, 4
-    cleared = all(_cleared(own, partner, me) for own in owns)
+    cleared = all(_cleared(own, partner, me, now_ms) for own in owns)
     return Ruling(
         Verdict.GRANT if cleared else Verdict.ASK, purposes=tuple(sorted(purposes)), until_ms=until_ms, hop=hop
     )
@@ -109,7 +113,7 @@ def _against(owns: Sequence[Own], labels: Sequence[Label], hop: int, *, admitted
     return "" if admitted else "the partner is not admitted"
 
 
-def _cleared(own: Own, partner: PartyId, me: PartyId) -> bool:
+def _cleared(own: Own, partner: PartyId, me: PartyId, now_ms: int) -> bool:
     label, term = own.label, own.term
     if label is None or label.orcon or own.granted >= CLEARED_AGAIN:
         return False
@@ -119,7 +123,11 @@ def _cleared(own: Own, partner: PartyId, me: PartyId) -> bool:
         return label.onward is OnwardRule.FREE
     if term is None:
         return False
-    return partner in term.pre_cleared or min(label.onward, term.onward_default) is OnwardRule.FREE
+    onward = min(label.onward, term.onward_default)
+    if partner in term.pre_cleared or onward is OnwardRule.FREE:
+        return True
+    # Nothing goes by way of a community before the embargo ends.
+    return onward is OnwardRule.COMMUNITY and partner in own.fellows and label.embargo_until_ms <= now_ms
 
 
 def _refused(reason: str) -> Ruling:

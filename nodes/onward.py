@@ -16,8 +16,10 @@ from exchange.crypto.signed import Signed
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import Conflict
 from exchange.names import PartyId
-from exchange.policy.decision import Rules
+from exchange.policy.audience import Audience
+from exchange.policy.decision import Item, Rules
 from exchange.policy.fields import instant_text
+from exchange.policy.model import OnwardRule
 from exchange.policy.steps import in_force
 from exchange.policy.terms import Term
 from nodes import vault
@@ -79,17 +81,29 @@ def own_of(source: Source, opened: vault.Opened | None, asker: PartyId, rules: R
     """Return an own item as a ruling takes it."""
     report, row = source.report, source.row
     sent = row is not None and row.kind == EnvelopeKind.REPORT and bool(row.envelope) and row.state in HELD
+    term = _term(row, rules, now_ms) if sent and row is not None else None
     direct = sent if report.direction is Direction.SENT else asker in (report.originator, report.sender)
     return Own(
         item=report.item,
         label=opened.label if opened else None,
         release=opened.release if opened else None,
         depth=0 if direct else min(source.hops, default=None),
-        term=_term(row, rules, now_ms) if sent and row is not None else None,
+        term=term,
         withdrawn=source.withdrawn,
         replaced=report.state is ItemState.REPLACED,
+        fellows=_fellows(report, opened, asker, rules, now_ms)
+        if opened is not None and term is not None
+        else frozenset(),
         granted=source.granted,
     )
+
+
+def _fellows(report: Report, opened: vault.Opened, asker: PartyId, rules: Rules, now_ms: int) -> frozenset[PartyId]:
+    """Return whom the community by way of which an item went to the asker reaches now, as far as it sees them."""
+    if opened.label.onward < OnwardRule.COMMUNITY or opened.release is None:
+        return frozenset()
+    item = Item.to_send(opened.label, opened.release, authored_ms=report.authored_ms)
+    return Audience(item, PartyId(report.originator), rules, now_ms).fellows(asker)
 
 
 def _term(row: Addressee, rules: Rules, now_ms: int) -> Term | None:

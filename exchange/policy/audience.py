@@ -55,6 +55,15 @@ class Audience:
             return ()
         return self.communities.routes(recipient)
 
+    def fellows(self, member: PartyId) -> frozenset[PartyId]:
+        """Return who else is reached by way of the communities that reach a member, as far as it may see them.
+
+        Nobody for one that is addressed otherwise: it is not told that the release names a community.
+        """
+        if self._addressed(member) or member in self.excluded:
+            return frozenset()
+        return self.communities.fellows(member) - self.excluded - {member}
+
     def _addressed(self, recipient: PartyId) -> bool:
         return self.everyone or recipient in self.named or recipient in self.parties
 

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,12 @@ from exchange.crypto.codec import decode_signed
 from exchange.errors import NotAllowed, PolicyDenied
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import party_id
-from exchange.policy.model import OnwardRule, Purpose
+from exchange.policy.communities.model import Visibility
+from exchange.policy.model import OnwardRule, Purpose, Tlp
 from nodes.app import Node
 from nodes.asking import Passed
 from nodes.caller import the_owner
+from nodes.outbox import push_digest
 from nodes.store import consent, reports
 from nodes.store.consent_rows import AnswerState, RequestState
 from nodes.store.rows import Direction, ItemState, Reach
@@ -30,9 +33,11 @@ from tests.support.consent_world import (
     story,
     unsafe_ask,
 )
+from tests.support.convening import convene, known, to_community
 from tests.support.node_world import (
     a_node_world,
     at,
+    authored,
     nodes,
     open_alarms,
     reach,
@@ -146,6 +151,37 @@ async def test_who_the_agreement_pre_clears_gets_it_while_the_agreement_is_in_fo
         await receipted(running["XA"], sent.item, "XV")
         await ask(running["XV"], sent.item, "XT")
         await receipted(running["XV"], sent.item, "XT")
+
+
+@pytest.mark.parametrize(
+    ("visibility", "member"), [(Visibility.MEMBERS, GRANTED), (Visibility.OWNER_ONLY, WAITING)], ids=["known", "hidden"]
+)
+async def test_who_sees_the_community_passes_on_within_it_without_a_person(
+    visibility: Visibility, member: AnswerState
+) -> None:
+    """XA may send nothing to XH; XV may. Where members know nobody, an answer by itself would tell who is one."""
+    async with a_node_world("XA", "XV", "XH", "XN") as world, AsyncExitStack() as stack:
+        usual: dict[str, Any] = {"onward_default": OnwardRule.COMMUNITY, "ceiling": Tlp.GREEN}
+        first = a_term(senders=(party_id("XA"),), recipients=(party_id("XV"),), **usual)
+        second = a_term(senders=(party_id("XV"),), clause="art-5", **usual)
+        await world.relay.agree("XA", "XV", "XH", "XN", terms=(first, second))
+        running = {name: await stack.enter_async_context(at(world.places[name])) for name in world.places}
+        for node in running.values():
+            await ready(node, [name for name in running if name != node.core.me])
+        held = await convene(running["XA"], ["XV", "XH"], visibility=visibility)
+        await known(held, running["XV"], running["XH"])
+        green = to_community(held).replace(b"tlp: amber", b"tlp: green").replace(b"onward: none", b"onward: community")
+        made = authored(running["XA"], green, object_marking_refs=[])
+        sent = await running["XA"].outbox.accept(made, push_digest("one", b"", b""))
+        await receipted(running["XA"], sent.item, "XV")
+        await reached(running["XA"], sent.item, "XH", Reach.DENIED)
+
+        asked = await ask(running["XV"], sent.item, "XH", "XN")
+        await arrived(running["XA"], asked.hash)
+        if member is GRANTED:
+            await receipted(running["XV"], sent.item, "XH")
+        assert await answers(running["XA"], asked.hash) == {("XA", "XH"): member, ("XA", "XN"): WAITING}
+        assert await stored(running["XN"], sent.item) is None
 
 
 async def test_what_may_go_on_freely_still_has_a_signed_grant() -> None:

@@ -355,7 +355,7 @@ CLEARING = [
             "own.release is not None",
         ),
         ("release.except", "partner in own.release.except_", "False"),
-        ("agreement.pre_cleared", "return partner in term.pre_cleared or", "return bool(term.pre_cleared) or"),
+        ("agreement.pre_cleared", "if partner in term.pre_cleared or", "if term.pre_cleared or"),
         (
             "agreement.status",
             "    if term is None:\n        return False\n",
@@ -366,7 +366,27 @@ CLEARING = [
         ("label.expires", "if against or not purposes or until_ms <= now_ms:", "if against or not purposes:"),
         ("label.purposes", "if against or not purposes or until_ms", "if against or until_ms"),
         ("retraction", "if own.label is not None and not own.withdrawn]", "if own.label is not None]"),
+        ("community.onward", "and partner in own.fellows and", "and"),
+        ("label.onward", "return onward is OnwardRule.COMMUNITY and partner", "return partner"),
+        ("label.embargo_until", " and label.embargo_until_ms <= now_ms", ""),
         ("consent.asker", "if not owns or len(had) != len(owns):", "if not owns or not had:"),
+    )
+]
+
+FELLOWS = [
+    without(field, "originator", file, before, after, f"{POLICY}/test_policy_fellows.py")
+    for field, file, before, after in (
+        (
+            "community.visibility",
+            ROUTE,
+            " and sees_roster(each.active.head, each.active.members[member])",
+            "",
+        ),
+        ("community.owner", ROUTE, "            if not each.suspended and sees_roster(", "            if sees_roster("),
+        ("community.history", ROUTE, "each.has(party) and each.lets_in(party, self._authored_ms)", "each.has(party)"),
+        ("community.epoch", ROUTE, "if each.has(party) and", "if"),
+        ("release.except", AUDIENCE, "fellows(member) - self.excluded - {member}", "fellows(member) - {member}"),
+        ("community.audience", AUDIENCE, "if self._addressed(member) or member", "if member"),
     )
 ]
 
@@ -701,6 +721,7 @@ MUTANTS = [
     *BOUND,
     *CONSENT,
     *CLEARING,
+    *FELLOWS,
     *COMMUNITIES,
     *ROSTERS,
     *EXPORT,

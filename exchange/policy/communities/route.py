@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from exchange.names import PartyId
 from exchange.policy.communities.model import EpochInForce, HeldEpoch, History, parse_via, via_text
+from exchange.policy.communities.verify import sees_roster
 from exchange.policy.decision import Finding, Item, Membership, Outcome, Reason, Rules, Slot, Step
 from exchange.policy.model import CommunityTarget
 from exchange.policy.terms import AgreementStatus
@@ -64,6 +65,16 @@ class Reached:
             if each.has(recipient) and not each.lets_in(recipient, self._authored_ms)
         )
         return (*self._failed, *late)
+
+    def fellows(self, member: PartyId) -> frozenset[PartyId]:
+        """Return who is reached by way of a community that reaches `member` and in which it may see who that is."""
+        return frozenset(
+            party
+            for each in self._reaching(member)
+            if not each.suspended and sees_roster(each.active.head, each.active.members[member])
+            for party in each.active.members
+            if each.has(party) and each.lets_in(party, self._authored_ms)
+        )
 
     def _reaching(self, recipient: PartyId) -> "list[_Usable]":
         return [each for each in self._usable if each.has(recipient) and each.lets_in(recipient, self._authored_ms)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exchange.consent.model import ConsentRequest
 from exchange.names import ExchangeName
-from exchange.policy.model import OnwardRule, Purpose
+from exchange.policy.model import OnwardRule, Purpose, Tlp
 from nodes.clearance import CLEARED_AGAIN, Own, Ruling, Verdict, rule
 from tests.support.policy_builders import DAY, NOW, XA, XB, XC, XD, a_label, a_release, a_term
 
@@ -50,11 +50,22 @@ def ruled(*owns: Own, admitted: bool = True, **differs: Any) -> Ruling:
     return rule(a_request(**differs), XC, owns, me=XA, admitted=admitted, now_ms=NOW)
 
 
+GREEN: dict[str, Any] = {"onward": OnwardRule.COMMUNITY, "tlp": Tlp.GREEN}
+WITHIN = a_term(onward_default=OnwardRule.COMMUNITY)
+
+
 CLEARED = {
     "pre-authorised": an_own(release=a_release(XB, pre_authorised=(XC,))),
     "pre-authorised, two hops": an_own(release=a_release(XB, pre_authorised=(XC,)), depth=1, label=a_label(max_hops=2)),
     "pre-cleared": an_own(term=a_term(pre_cleared=(XC,))),
     "free": an_own(label=a_label(onward=OnwardRule.FREE), term=a_term(onward_default=OnwardRule.FREE)),
+    "a fellow member": an_own(label=a_label(**GREEN), term=WITHIN, fellows=frozenset({XC})),
+    "a fellow member, free by the label": an_own(
+        label=a_label(onward=OnwardRule.FREE), term=WITHIN, fellows=frozenset({XC})
+    ),
+    "a fellow member, after the embargo": an_own(
+        label=a_label(**GREEN, embargo_until_ms=NOW), term=WITHIN, fellows=frozenset({XC})
+    ),
 }
 
 
@@ -87,6 +98,16 @@ NOT_CLEARED = {
     ),
     "free by the label alone": an_own(label=a_label(onward=OnwardRule.FREE)),
     "free by the agreement alone": an_own(term=a_term(onward_default=OnwardRule.FREE)),
+    "no fellow member": an_own(label=a_label(**GREEN), term=WITHIN, fellows=frozenset({XD})),
+    "within the community by the label alone": an_own(label=a_label(**GREEN), fellows=frozenset({XC})),
+    "within the community by the agreement alone": an_own(term=WITHIN, fellows=frozenset({XC})),
+    "a fellow member under an ended agreement": an_own(label=a_label(**GREEN), term=None, fellows=frozenset({XC})),
+    "a fellow member of who has it from another": an_own(
+        label=a_label(**GREEN, max_hops=2), term=WITHIN, fellows=frozenset({XC}), depth=1
+    ),
+    "a fellow member, under embargo": an_own(
+        label=a_label(**GREEN, embargo_until_ms=NOW + 1), term=WITHIN, fellows=frozenset({XC})
+    ),
 }
 
 
@@ -163,13 +184,15 @@ STRICTER: list[dict[str, Any]] = [
     {"label": None},
     {"term": None},
     {"granted": CLEARED_AGAIN},
+    {"fellows": frozenset()},
 ]
 OWNS = st.builds(
     an_own,
     label=st.builds(a_label, onward=st.sampled_from(OnwardRule), max_hops=st.sampled_from([1, 2]), orcon=st.booleans()),
     release=st.sampled_from([a_release(XB), a_release(XB, pre_authorised=(XC,)), a_release(XB, except_=(XC,)), None]),
     depth=st.sampled_from([0, 0, 1, None]),
-    term=st.sampled_from([None, a_term(pre_cleared=(XC,)), a_term(onward_default=OnwardRule.FREE), a_term()]),
+    term=st.sampled_from([None, a_term(pre_cleared=(XC,)), a_term(onward_default=OnwardRule.FREE), a_term(), WITHIN]),
+    fellows=st.sampled_from([frozenset(), frozenset({XC})]),
 )
 
 
