@@ -6,6 +6,7 @@ those who act on it: nodes/root.py for a root, `concord node join` for a node, t
     relay init     GENESIS REQUEST      what the council is to sign
     root sign      GENESIS              with as many signatures as it has so far
     root invite    INVITATION           secret: it holds the seed of the one-time key
+    root complete  INVITATION           with the signatures of the other council roots
     node init      NODE REQUEST         the keys that the root is to certify
     root sign      NODE CREDENTIALS     the root's statements for this node
     node join      JOIN REQUEST         to the relay, or by hand to the council

@@ -59,12 +59,12 @@ def init(new: NewNode, passphrase: bytes, *, now_ms: int) -> Path:
 
     Raises:
         Conflict: the home holds a node already.
-        BadStatement: the invitation's genesis is not the one that its hash names.
+        BadStatement: the invitation's genesis is not the one that its hash names, or not enough of its council signed.
     """
     home, relay = new.home, new.invitation.relay
     if (home / keystore.FILE).exists():
         raise Conflict(f"{home} holds a node already", hint="choose another --home")
-    relay.directory()
+    _check_complete(new.invitation)
     if new.sensor_address:
         check_address(new.sensor_address)
     # The one of nodes/node_client.py, which would load gRPC here.
@@ -138,6 +138,16 @@ def relay_info(home: Path) -> RelayInfo:
     if not path.exists():
         raise NotFound(f"{home} is not the home of a node", hint="concord node init --home ... --invitation ...")
     return read_relay_info(path.read_text(encoding="utf-8"))
+
+
+def _check_complete(invitation: InvitationFile) -> None:
+    """Count signatures; whether they hold, the relay judges, which knows roots that changed since the genesis."""
+    signed, must = len(invitation.invitation.signatures), invitation.relay.directory().genesis.threshold
+    if signed < must:
+        raise BadStatement(
+            f"the invitation carries {signed} of the {must} signatures that the council needs",
+            hint="ask for the complete one: concord root complete, where it was made",
+        )
 
 
 def _settings(new: NewNode) -> str:

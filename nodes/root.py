@@ -3,9 +3,11 @@
 Each begins with something that a person can read and refuse; nothing is signed that was not shown. Invitations and
 admissions may be made and arrive in any order, so a root keeps no counter that a crash or a restored backup could set
 back (docs/decisions/0002-council-statement-order.md).
+Where the council speaks with m of n voices, a file goes from root to root until enough have signed: an invitation
+leaves its secret seed with the root that made it, and each root that admits has compared the fingerprint itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +19,8 @@ from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.directory import ceremony
 from exchange.directory.codec import decode_as
 from exchange.directory.fold import Directory
-from exchange.directory.statements import Genesis, Invitation
-from exchange.errors import NotAllowed, VerificationFailed
+from exchange.directory.statements import Admission, Genesis, Invitation
+from exchange.errors import BadStatement, NotAllowed, VerificationFailed
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import PartyId
 from exchange.policy.model import Tlp
@@ -162,16 +164,16 @@ def invite(
     days: int,
     now_ms: int,
 ) -> InvitationFile:
-    """Return a new invitation; whoever holds it can use it once.
+    """Return a new invitation with this root's signature; whoever holds a complete one can use it once.
 
     Raises:
         BadStatement: the relay's genesis does not hold.
         Conflict: this root knows the exchange with another genesis.
-        NotAllowed: this root alone cannot speak for the council.
+        NotAllowed: this root does not sit in the council.
         MalformedInput: a field that no invitation can carry.
     """
     directory = relay.directory()
-    check_speaks_for_council(directory, root.key)
+    check_seat(directory, root.key)
     remember_relay(home, relay)
     one_time = Ed25519Key.generate()
     invitation = ceremony.make_invitation(
@@ -185,19 +187,40 @@ def invite(
         not_after_ms=now_ms + days * DAY_MS,
         council_key=root.key,
     )
-    directory.check(encode_signed(invitation), now_ms)
-    return InvitationFile(invitation, one_time.seed, relay)
+    file = InvitationFile(invitation, one_time.seed, relay)
+    if still_missing(invitation, directory) == 0:
+        directory.check(encode_signed(invitation), now_ms)
+    return file
 
 
-def check_speaks_for_council(directory: Directory, key: CompositeKey) -> None:
-    """Return when this root's signature alone is enough for a council statement; NotAllowed otherwise."""
+def complete(file: InvitationFile, signed: Signed, now_ms: int) -> InvitationFile:
+    """Return an invitation with the signatures that council roots have put under its statement meanwhile.
+
+    Raises:
+        BadStatement: the statement is another one, or not enough parties have signed it.
+        BadSignature: a signature does not hold, or is by nobody of the council.
+    """
+    if (signed.payload_type, signed.payload) != (file.invitation.payload_type, file.invitation.payload):
+        raise BadStatement("this is the statement of another invitation", hint="use the one that was written beside it")
+    directory = file.relay.directory()
+    missing = still_missing(signed, directory)
+    if missing:
+        raise BadStatement(
+            f"{missing} more council parties must sign it", hint="concord root sign FILE, at the next council root"
+        )
+    directory.check(encode_signed(signed), now_ms)
+    return replace(file, invitation=signed)
+
+
+def check_seat(directory: Directory, key: CompositeKey) -> None:
+    """Return when this root sits in the council; NotAllowed otherwise."""
     if all(member.root != key.public for member in directory.genesis.council):
         raise NotAllowed(f"this root does not sit in the council of {directory.exchange}")
-    if directory.genesis.threshold > 1:
-        raise NotAllowed(
-            f"council statements of {directory.exchange} need {directory.genesis.threshold} parties' signatures",
-            hint="signing one statement on several machines is not built yet; see docs/spec/directory.md",
-        )
+
+
+def still_missing(signed: Signed, directory: Directory) -> int:
+    """Return how many more council parties must sign a statement; BadSignature when a signature does not hold."""
+    return max(0, directory.genesis.threshold - len(ceremony.council_signers(signed, directory.genesis)))
 
 
 # Admitting
@@ -260,26 +283,52 @@ def compare_fingerprint(applicant: Applicant, *, read_out: str) -> None:
         )
 
 
-def admit(root: Root, home: Path, applicant: Applicant, now_ms: int) -> Signed:
-    """Return the admission of an applicant whose fingerprint was compared; NotAllowed as `invite`.
+def admit(root: Root, home: Path, applicant: Applicant, now_ms: int, *, so_far: Signed | None = None) -> Signed:
+    """Return the admission of an applicant whose fingerprint was compared, with this root's signature.
 
-    It is durable in the home before it is handed out, and given again when asked for again: the relay then answers
-    with the entry that stands.
+    `so_far` is the admission as other council roots have signed it. What this root has signed is durable in its home
+    before it is handed out, and given again when asked for again: the relay then answers with the entry that stands.
+
+    Raises:
+        NotAllowed: this root does not sit in the council.
+        BadStatement: `so_far` admits another root than the applicant's.
+        BadSignature: a signature of `so_far` does not hold, or is by nobody of the council.
     """
     directory = applicant.relay.directory()
-    check_speaks_for_council(directory, root.key)
+    check_seat(directory, root.key)
     path = admission_path(home, directory.genesis_hash, applicant.claims.root.key_id)
-    if path.exists():
+    if so_far is None and path.exists():
         return read_admission(read_text(path))
-    admission = ceremony.make_admission(
-        exchange=directory.exchange,
-        party=applicant.claims.party,
-        root_key_id=applicant.claims.root.key_id,
-        now_ms=now_ms,
-        council_key=root.key,
-    )
+    if so_far is None:
+        admission = ceremony.make_admission(
+            exchange=directory.exchange,
+            party=applicant.claims.party,
+            root_key_id=applicant.claims.root.key_id,
+            now_ms=now_ms,
+            council_key=root.key,
+        )
+    else:
+        admission = _cosigned(so_far, root, applicant, directory)
     write_private(private_dir(path.parent) / path.name, write_admission(admission).encode())
     return admission
+
+
+def check_admission(so_far: Signed, applicant: Applicant) -> int:
+    """Return how many more council parties must sign an admission that is for this applicant; raises as `admit`."""
+    said = decode_as(Admission, so_far.payload)
+    if (said.party, said.root_key_id) != (applicant.claims.party, applicant.claims.root.key_id):
+        raise BadStatement(
+            f"this admits {said.party} with another root than the one that asks to join",
+            hint="do not sign it; ask the council member that made it which fingerprint was compared",
+        )
+    return still_missing(so_far, applicant.relay.directory())
+
+
+def _cosigned(so_far: Signed, root: Root, applicant: Applicant, directory: Directory) -> Signed:
+    check_admission(so_far, applicant)
+    if any(signature.key_id == root.key.public.key_id for signature in so_far.signatures):
+        return so_far
+    return ceremony.cosign_council(so_far, root.key, directory.genesis)
 
 
 def _letters(text: str) -> str:

@@ -1,6 +1,7 @@
-"""Files with a statement that ends or suspends something: a suspension or its end, an expulsion, a key's revocation.
+"""Files with a statement that roots sign one after the other: a suspension or its end, an expulsion, a revocation.
 
     partner suspend|expel, key revoke   STATEMENT REQUEST   drafted by a node, which knows its place in the directory
+    root invite                         STATEMENT           of an invitation, without its secret, for the other roots
     root sign                           STATEMENT           with as many signatures as it has so far
     partner publish                                         to the relay, by any node
 
@@ -13,10 +14,11 @@ from datetime import UTC, datetime
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.signed import Signed, add_signature, sign
 from exchange.directory.codec import decode, name_of, statement_name
-from exchange.directory.statements import Expulsion, Revocation, RevocationReason, Suspension
+from exchange.directory.statements import Expulsion, Invitation, Revocation, RevocationReason, Suspension
 from exchange.errors import MalformedInput, NotAllowed
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import COUNCIL
+from exchange.policy.model import Tlp
 from exchange.runtime.armour import read_armour, write_armour
 from exchange.runtime.json_record import decode_record, encode_record, from_base64, to_base64
 from nodes.root_home import Root
@@ -25,6 +27,9 @@ REQUEST = "STATEMENT REQUEST"
 STATEMENT = "STATEMENT"
 
 Ending = Suspension | Expulsion | Revocation
+"""What a node drafts."""
+
+Carried = Ending | Invitation
 """What may stand in such a file."""
 
 _FIELDS: dict[str, type] = {"type": str, "payload": str}
@@ -35,7 +40,7 @@ class StatementTask:
     """A statement, with the signatures that it has so far."""
 
     payload: bytes
-    statement: Ending
+    statement: Carried
     signed: Signed | None
 
     def words(self) -> list[str]:
@@ -45,6 +50,7 @@ class StatementTask:
         return [
             f"{_deed(self.statement)} in the exchange {common.exchange}",
             f"  in the name of  {common.issuer}",
+            *_details(self.statement),
             f"  place           {place}",
             f"  drafted         {_date(common.not_before_ms)}",
             f"  signatures      {has} so far",
@@ -94,9 +100,9 @@ def task_of(kind: str, data: bytes) -> StatementTask:
     return StatementTask(payload, _read(fields["type"], payload), None)
 
 
-def _read(name: str, payload: bytes) -> Ending:
+def _read(name: str, payload: bytes) -> Carried:
     statement = decode(name, payload)
-    if not isinstance(statement, Suspension | Expulsion | Revocation):
+    if not isinstance(statement, Suspension | Expulsion | Revocation | Invitation):
         raise MalformedInput(f"a {name[:40]} statement is not signed this way")
     return statement
 
@@ -105,8 +111,22 @@ def _signed(data: bytes) -> Signed:
     return decode_signed(data, limit=STATEMENT_BYTES, what="the statement")
 
 
-def _deed(statement: Ending) -> str:
+def _details(statement: Carried) -> list[str]:
+    if not isinstance(statement, Invitation):
+        return []
+    return [
+        f"  name            {statement.display_name}",
+        f"  country         {statement.country}",
+        f"  ceiling         TLP:{Tlp(statement.ceiling).word.upper()}",
+        f"  ends            {_date(statement.common.not_after_ms)}",
+        f"  one-time key    {statement.one_time_key.key_id.hex()}",
+    ]
+
+
+def _deed(statement: Carried) -> str:
     match statement:
+        case Invitation():
+            return f"invitation of {statement.party}"
         case Suspension(suspended=suspended):
             return f"suspension of {statement.party}" if suspended else f"end of the suspension of {statement.party}"
         case Expulsion():

@@ -1,12 +1,12 @@
 """Making the statements of founding, inviting, joining and admitting (PROTOCOL 6, crypto.md 3.2).
 
 1. the relay drafts a genesis, council roots sign it                     draft_genesis, sign_genesis, cosign_genesis
-2. the council invites: the seed of a one-time key leaves with the file   make_invitation
+2. the council invites: the seed of a one-time key leaves with the file   make_invitation, cosign_council
 3. the invited party's root presents itself and certifies a node          make_party_root, make_node_cert
 4. the node proves the one-time key, enters its CA, asks to join          prove_invitation, make_transport_key,
                                                                           make_join_request
 5. relay and council check the request                                    check_join_request
-6. two people compare the fingerprint; the council admits                 make_admission
+6. two people compare the fingerprint; the council admits                 make_admission, cosign_council
 Pure: times are arguments; randomness (salts) comes from exchange.crypto. Specification: docs/spec/directory.md.
 """
 
@@ -133,9 +133,33 @@ def make_genesis(
     return signed
 
 
+def council_signers(signed: Signed, genesis: Genesis) -> frozenset[PartyId]:
+    """Return the council parties that have signed a statement so far; the threshold counts these.
+
+    Raises:
+        BadSignature: nobody has, one signature does not hold, or one is by nobody of the council.
+    """
+    members = {member.root.key_id: member for member in genesis.council}
+    roots = {key_id: member.root for key_id, member in members.items()}
+    context = genesis.common.exchange
+    signers = verified_signers(signed, roots.get, expected_type=signed.payload_type, context=context)
+    return frozenset(members[key_id].party for key_id in signers)
+
+
+def cosign_council(signed: Signed, root: CompositeKey, genesis: Genesis) -> Signed:
+    """Return a council statement with one more council root's signature.
+
+    Raises:
+        NotAllowed: this root does not sit in the council.
+        MalformedInput: it has signed already.
+    """
+    _check_seat(genesis, root)
+    return add_signature(signed, root, context=genesis.common.exchange)
+
+
 def _check_seat(genesis: Genesis, root: CompositeKey) -> None:
     if all(member.root != root.public for member in genesis.council):
-        raise NotAllowed("this root does not sit in the council of that genesis")
+        raise NotAllowed(f"this root does not sit in the council of {genesis.common.exchange}")
 
 
 # 2

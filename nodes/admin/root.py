@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from exchange.errors import BadInput
+from exchange.errors import BadInput, NotAllowed
 from exchange.names import party_id
 from exchange.policy.model import Tlp
 from exchange.runtime.clock import now_ms
@@ -15,7 +15,7 @@ from exchange.runtime.secrets import read_passphrase
 from nodes import root as party_root
 from nodes.admin import output
 from nodes.admin.options import PassphraseFd, PassphraseFile, Yes
-from nodes.ceremony import write_admission, write_invitation
+from nodes.ceremony import read_admission, read_invitation, write_admission, write_invitation
 from nodes.reportfile import naming
 from nodes.root_home import (
     MEMORY_MIB,
@@ -28,6 +28,7 @@ from nodes.root_home import (
     read_text,
     write_file,
 )
+from nodes.statement_file import read_statement, write_statement
 
 app = typer.Typer(help="The party root and the council: keep them on a machine without network.", no_args_is_help=True)
 
@@ -103,12 +104,17 @@ def invite(
 ) -> None:
     """Invite a partner, as the council. Whoever holds the file can join once in its name.
 
+    Where several council parties must sign, the invitation stays here while FILE.statement, which holds no secret, goes
+    from root to root (`root sign`); `root complete` puts their signatures into it.
+
     Example: concord root invite XV --home xa-root --relay relay.info --country XV --name "Velkar Office" --ceiling red
     --out xv.invitation
     """
     if ceiling not in CEILINGS:
         raise typer.BadParameter(f"{ceiling!r} is not one of {', '.join(CEILINGS)}", param_hint="--ceiling")
-    check_free_file(out)
+    statement = out.with_name(f"{out.name}.statement")
+    for target in (out, statement):
+        check_free_file(target)
     with naming(relay):
         info = read_relay_info(read_text(relay))
     invited = party_id(party)
@@ -127,7 +133,36 @@ def invite(
     write_file(out, write_invitation(invitation), secret=True)
     output.data(str(out))
     output.say(f"genesis hash {info.genesis_hash.hex()}")
+    missing = party_root.still_missing(invitation.invitation, info.directory())
+    if missing:
+        write_file(statement, write_statement(invitation.invitation), secret=False)
+        output.say(f"it is not complete: {missing} more council parties must sign {statement}")
+        output.say(f"let each of them: concord root sign {statement}; keep {out} here until then: it is secret")
+        output.say(f"then: concord root complete {out} SIGNED --out {out}.complete")
+        return
     output.say(f"hand {out} to {invited} by a way that nobody else reads; it ends in {days} days")
+
+
+@app.command()
+def complete(
+    invitation: Annotated[Path, typer.Argument(metavar="INVITATION", help="Invitation that root invite wrote.")],
+    signed: Annotated[
+        Path, typer.Argument(metavar="SIGNED", help="Its statement, as the last council root signed it.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the complete invitation. It is secret.")],
+) -> None:
+    """Put the signatures of the other council roots into an invitation.
+
+    Example: concord root complete xv.invitation xv.invitation.statement.signed --out xv.complete
+    """
+    check_free_file(out)
+    with naming(invitation):
+        file = read_invitation(read_text(invitation))
+    with naming(signed):
+        made = party_root.complete(file, read_statement(read_text(signed)), now_ms())
+    write_file(out, write_invitation(made), secret=True)
+    output.data(str(out))
+    output.say(f"hand {out} to {made.content.party} by a way that nobody else reads, and destroy {invitation}")
 
 
 @app.command()
@@ -136,13 +171,20 @@ def admit(
     home: HomeOption = DEFAULT_ROOT_HOME,
     fingerprint: Annotated[str, typer.Option(help="The other side's fingerprint, all of it: do not ask.")] = "",
     relay: Annotated[Path | None, typer.Option("--relay", help="relay.info: hand the admission to this relay.")] = None,
+    with_: Annotated[
+        Path | None, typer.Option("--with", help="The admission as other council roots have signed it so far.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where to write the admission.")] = None,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
 ) -> None:
     """Admit a partner after comparing its root's fingerprint by voice or in person.
 
+    Where several council parties must sign, each compares for itself: the first writes the admission with --out, the
+    next add to it with --with, and the last hands it to the relay.
+
     Example: concord root admit XV.join --home xa-root --relay relay.info
+    Example: concord root admit XV.join --home xo-root --with XV.admission --relay relay.info
     """
     if relay is None and out is None:
         raise typer.BadParameter("give --relay to hand the admission over, --out to write it, or both")
@@ -155,19 +197,38 @@ def admit(
             info = read_relay_info(read_text(relay))
     with naming(file):
         applicant = party_root.judge_request(read_text(file), home, info)
+    so_far = None
+    if with_ is not None:
+        with naming(with_):
+            so_far = read_admission(read_text(with_))
+            party_root.check_admission(so_far, applicant)
     for line in applicant.words():
         output.say(line)
     party_root.compare_fingerprint(applicant, read_out=fingerprint or _ask_fingerprint())
     root = _open(home, passphrase_file, passphrase_fd)
-    admission = party_root.admit(root, home, applicant, now_ms())
+    admission = party_root.admit(root, home, applicant, now_ms(), so_far=so_far)
+    missing = party_root.check_admission(admission, applicant)
     if out is not None:
         write_file(out, write_admission(admission), secret=False)
         output.data(str(out))
-    if info is not None:
+    if missing:
+        _say_missing(missing, file, out)
+    elif info is not None:
         from nodes import join_client  # noqa: PLC0415 - loads gRPC, which a machine without network does not need
 
         index = join_client.admit(info, admission)
         output.say(f"{applicant.claims.party} is admitted: entry {index} of the directory")
+
+
+def _say_missing(missing: int, request: Path, out: Path | None) -> None:
+    """Tell who must sign next, or fail where the signature that was made would be lost."""
+    if out is None:
+        raise NotAllowed(
+            f"{missing} more council parties must sign it, so it was not handed to the relay",
+            hint="repeat this with --out FILE, and hand that file to the next council root",
+        )
+    output.say(f"{missing} more council parties must sign; each compares the fingerprint for itself:")
+    output.say(f"concord root admit {request} --with {out}, with --out while more are missing, else with --relay")
 
 
 def _ask_fingerprint() -> str:

@@ -3,17 +3,26 @@
 import pytest
 
 from exchange.crypto.codec import decode_signed, encode_signed
-from exchange.directory.codec import decode_as, encode, name_of
+from exchange.directory.codec import encode, name_of
 from exchange.directory.issue import draft_expulsion, draft_revocation, draft_suspension
 from exchange.directory.state import Status
-from exchange.directory.statements import Invitation, RevocationReason
+from exchange.directory.statements import RevocationReason
 from exchange.errors import BadStatement, MalformedInput, NotAllowed
 from exchange.limits import MIB
 from exchange.names import COUNCIL, PartyId
 from nodes.root import read_task
 from nodes.root_home import Root
 from nodes.statement_file import Ending, StatementTask, read_statement, write_request
-from tests.support.directory_builders import EXCHANGE, NOON, Exchange, an_exchange, an_invitation, composite, party_keys
+from tests.support.directory_builders import (
+    EXCHANGE,
+    NOON,
+    Exchange,
+    a_join_request,
+    an_exchange,
+    an_invitation,
+    composite,
+    party_keys,
+)
 
 XT = PartyId("XT")
 NOW = NOON + 1
@@ -91,9 +100,9 @@ def test_what_a_party_that_is_not_in_the_council_signs_is_not_valid() -> None:
 
 
 def test_other_statements_are_not_signed_this_way() -> None:
-    invitation = decode_as(Invitation, an_invitation("XT", composite("XA/root")).payload)
-    with pytest.raises(MalformedInput, match="invitation statement is not signed this way"):
-        read_task(write_request("invitation", encode(invitation)))
+    request = a_join_request(party_keys("XT"), an_invitation("XT", composite("XA/root")))
+    with pytest.raises(MalformedInput, match="node-cert statement is not signed this way"):
+        read_task(write_request("node-cert", request.node_cert.payload))
     with pytest.raises(MalformedInput):
         read_task(write_request("suspension", b"\xff"))
 
