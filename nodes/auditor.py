@@ -22,7 +22,8 @@ from exchange.errors import BadInput, BadProof, ExchangeError, RateLimited, Unav
 from exchange.limits import KIB
 from exchange.merkle import verify_consistency
 from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise, open_refusal
-from exchange.tlog.checkpoint import Checkpoint, directory_origin, open_checkpoint, traffic_origin
+from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
+from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
 from nodes.core import Core
 from nodes.refusals import Verdict, decode_refused, judge

@@ -29,7 +29,8 @@ from exchange.policy.decision import AgreementInForce, Membership, Rules, Standi
 from exchange.policy.model import Tlp
 from exchange.policy.terms import AgreementRef, AgreementStatus, EnforcementView
 from exchange.runtime.database import Database
-from exchange.tlog.checkpoint import directory_origin, open_checkpoint
+from exchange.tlog.checkpoint import directory_origin
+from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
 from nodes.alarms import Alarms
 from nodes.relay_port import DirectoryFrame, Log

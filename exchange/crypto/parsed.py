@@ -21,6 +21,7 @@ def mldsa65(raw: bytes) -> MLDSA65PublicKey:
     return MLDSA65PublicKey.from_public_bytes(raw)
 
 
+@lru_cache(maxsize=128)
 def mldsa44(raw: bytes) -> MLDSA44PublicKey:
     """Return the ML-DSA-44 key of 1,312 bytes."""
     return MLDSA44PublicKey.from_public_bytes(raw)

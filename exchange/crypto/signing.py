@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PrivateKey
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
 
@@ -21,6 +21,7 @@ from exchange.crypto.random import random_bytes
 from exchange.errors import BadSignature, MalformedInput
 
 SEED_BYTES = 32
+MLDSA44_SIGNATURE_BYTES = 2420
 MLDSA65_SIGNATURE_BYTES = 3309
 ED25519_SIGNATURE_BYTES = 64
 COMPOSITE_SIGNATURE_BYTES = MLDSA65_SIGNATURE_BYTES + ED25519_SIGNATURE_BYTES
@@ -84,6 +85,31 @@ class CompositeKey:
         return f"CompositeKey({self.public.key_id.hex()[:16]})"
 
 
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Mldsa44Key:
+    """Secret ML-DSA-44 key: signs checkpoints of logs, and nothing else."""
+
+    seed: bytes
+    public: PublicKey
+    secret: MLDSA44PrivateKey
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new key."""
+        return cls.from_seed(random_bytes(SEED_BYTES))
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Self:
+        """Return the key of a 32-byte seed; MalformedInput for another length."""
+        _check_length(seed, SEED_BYTES)
+        secret = MLDSA44PrivateKey.from_seed_bytes(seed)
+        return cls(seed, PublicKey(KeyAlgorithm.MLDSA_44, secret.public_key().public_bytes_raw()), secret)
+
+    def __repr__(self) -> str:
+        """Name the key without showing it."""
+        return f"Mldsa44Key({self.public.key_id.hex()[:16]})"
+
+
 SigningKey = CompositeKey | Ed25519Key
 
 
@@ -128,6 +154,23 @@ def verify_raw_ed25519(public: PublicKey, signature: bytes, message: bytes) -> N
     if public.algorithm is not KeyAlgorithm.ED25519:
         raise BadSignature(f"a {public.algorithm.name} key signs no notes")
     _verify_ed25519(public.raw, signature, message)
+
+
+def sign_raw_mldsa44(key: Mldsa44Key, message: bytes) -> bytes:
+    """Return a plain FIPS 204 signature, without context; only for the checkpoints that C2SP defines."""
+    return key.secret.sign(message)
+
+
+def verify_raw_mldsa44(public: PublicKey, signature: bytes, message: bytes) -> None:
+    """Return when a signature made by sign_raw_mldsa44 holds under an admitted key; raise BadSignature otherwise."""
+    if public.algorithm is not KeyAlgorithm.MLDSA_44:
+        raise BadSignature(f"a {public.algorithm.name} key cosigns nothing")
+    if len(signature) != MLDSA44_SIGNATURE_BYTES:
+        raise BadSignature(f"an ML-DSA-44 signature has {MLDSA44_SIGNATURE_BYTES} bytes, not {len(signature)}")
+    try:
+        parsed.mldsa44(public.raw).verify(signature, message)
+    except (InvalidSignature, ValueError) as error:
+        raise BadSignature("the ML-DSA-44 signature does not hold") from error
 
 
 def _ed25519_message(message: bytes, context: bytes) -> bytes:

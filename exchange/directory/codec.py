@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from exchange.crypto.codec import signed_from_proto, signed_to_proto
 from exchange.crypto.keys import KeyAlgorithm, PublicKey, admit_public_key
+from exchange.crypto.logkeys import LogPublicKeys
 from exchange.crypto.signed import payload_type
 from exchange.crypto.x509 import check_ca, validity
 from exchange.directory.statements import (
@@ -211,7 +212,8 @@ def _genesis_to(genesis: Genesis) -> pb.Genesis:
         threshold=genesis.threshold,
         relay=pb.RelayKeys(
             promise=_key_to(genesis.relay.promise),
-            log=_key_to(genesis.relay.log),
+            log=_key_to(genesis.relay.log.ed25519),
+            log_mldsa=_key_to(genesis.relay.log.mldsa),
             transport_ca=genesis.relay.transport_ca,
         ),
         limits=pb.ExchangeLimits(
@@ -234,10 +236,12 @@ def _genesis(message: pb.Genesis) -> Genesis:
         raise MalformedInput(f"a threshold of {message.threshold} in a council of {len(council)}")
     relay = RelayKeys(
         _key(message.relay.promise, KeyAlgorithm.ED25519),
-        _key(message.relay.log, KeyAlgorithm.ED25519),
+        LogPublicKeys(
+            _key(message.relay.log, KeyAlgorithm.ED25519), _key(message.relay.log_mldsa, KeyAlgorithm.MLDSA_44)
+        ),
         _certificate(message.relay.transport_ca),
     )
-    if relay.promise == relay.log:
+    if relay.promise == relay.log.ed25519:
         raise MalformedInput("one relay key for promises and checkpoints")
     limits = ExchangeLimits(message.limits.min_suite, message.limits.report_bytes, message.limits.recipients)
     if not (limits.min_suite and limits.report_bytes and 1 <= limits.recipients <= RECIPIENTS):

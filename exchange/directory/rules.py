@@ -330,7 +330,7 @@ def _invitation(state: State, statement: PartyRoot) -> InvitationRecord:
 
 def _check_new(state: State, key_id: bytes) -> None:
     relay = state.genesis.relay
-    of_relay = (relay.promise.key_id, relay.log.key_id, ca_key_hash(relay.transport_ca))
+    of_relay = (relay.promise.key_id, *relay.log.key_ids, ca_key_hash(relay.transport_ca))
     if key_id in state.keys or key_id in of_relay:
         raise Refused(Reason.KEY_TAKEN, "a key enters the directory once, for one party and one use")
 

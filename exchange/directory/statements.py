@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from exchange.crypto.keys import PublicKey
+from exchange.crypto.logkeys import LogPublicKeys
 from exchange.crypto.signed import Signed
 from exchange.names import ExchangeName, PartyId
 
@@ -66,8 +67,8 @@ class RelayKeys:
 
     promise: PublicKey
     """Ed25519: promises, refusals, decisions, agreement commitments."""
-    log: PublicKey
-    """Ed25519: checkpoints of both logs."""
+    log: LogPublicKeys
+    """Checkpoints of both logs."""
     transport_ca: bytes
     """DER certificate of the CA that issues the relay's TLS leaves."""
 

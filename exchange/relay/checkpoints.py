@@ -11,22 +11,23 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from exchange.crypto.signing import Ed25519Key
+from exchange.crypto.logkeys import LogKeys
 from exchange.errors import ConfigurationError
 from exchange.relay.sequencer import Log, LogState
 from exchange.relay.store.logs import SqlLogs
 from exchange.runtime.database import Database
-from exchange.tlog.checkpoint import Checkpoint, directory_origin, open_checkpoint, sign_checkpoint, traffic_origin
+from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
+from exchange.tlog.signing import open_checkpoint, sign_checkpoint
 from exchange.tlog.tiles import root_at
 
 
 class Checkpoints:
     """The newest checkpoint of each log. For one event loop."""
 
-    def __init__(self, database: Database, exchange: str, key: Ed25519Key) -> None:
-        """Sign with the log key, for both logs of `exchange`."""
+    def __init__(self, database: Database, exchange: str, keys: LogKeys) -> None:
+        """Sign with the log's keys, for both logs of `exchange`."""
         self._database = database
-        self._key = key
+        self._keys = keys
         self._origins = {Log.DIRECTORY: directory_origin(exchange), Log.TRAFFIC: traffic_origin(exchange)}
         self._newest: dict[Log, tuple[int, str]] = {}
         self._locks = {log: asyncio.Lock() for log in Log}
@@ -55,7 +56,7 @@ class Checkpoints:
             before = self._newest.get(log)
             if before is not None and before[0] == state.size:
                 return before
-            note = sign_checkpoint(Checkpoint(self._origins[log], state.size, state.root), self._key)
+            note = sign_checkpoint(Checkpoint(self._origins[log], state.size, state.root), self._keys)
             await self._database.write(_put(log, state, note))
             self._newest[log] = (state.size, note)
             self._grown[log].set()
@@ -73,7 +74,7 @@ class Checkpoints:
         if found is None:
             return None
         size, note = found
-        signed = open_checkpoint(note, self._origins[log], self._key.public)
+        signed = open_checkpoint(note, self._origins[log], self._keys.public)
         stored = logs.state(log)
         if signed.size != size or size > stored.size or signed.root != root_at(_reader(logs, log), size):
             raise ConfigurationError(

@@ -1,7 +1,7 @@
 """The relay's directory: configuration, keys, genesis, store.
 
     relay.toml        configuration
-    relay.keys        keystore: the promise key, the log key, two CAs for TLS; nothing that opens anything
+    relay.keys        keystore: the promise key, the log's two keys, two CAs for TLS; nothing that opens anything
     genesis.unsigned  what the council is to sign
     genesis.signed    what it signed; without it the relay does not start
     relay.info        public: what the council puts into invitations; written at every start
@@ -19,8 +19,9 @@ from typing import Self
 from exchange.crypto import x509
 from exchange.crypto.codec import decode_signed
 from exchange.crypto.keystore import seal_keystore
+from exchange.crypto.logkeys import LogKeys
 from exchange.crypto.random import random_bytes
-from exchange.crypto.signing import Ed25519Key
+from exchange.crypto.signing import Ed25519Key, Mldsa44Key
 from exchange.directory.statements import RelayKeys
 from exchange.errors import BadInput, ConfigurationError
 from exchange.limits import STATEMENT_BYTES
@@ -36,7 +37,7 @@ GENESIS = "GENESIS"
 CA_DAYS = 3_650
 """The transport CA is named in the genesis; there is no successor to it yet."""
 
-KEY_NAMES = frozenset({"promise", "log", "transport-ca", "transport-ca-key", "join-ca", "join-ca-key"})
+KEY_NAMES = frozenset({"promise", "log", "log-mldsa", "transport-ca", "transport-ca-key", "join-ca", "join-ca-key"})
 """Entries of the keystore, all of them: signing and TLS."""
 
 
@@ -125,7 +126,7 @@ class RelaySecrets:
 
     promise: Ed25519Key
     """Promises, refusals, agreement commitments."""
-    log: Ed25519Key
+    log: LogKeys
     """Checkpoints of both logs."""
     transport: CertificateAuthority
     """Issues the leaf that partners see; named in the genesis."""
@@ -137,7 +138,7 @@ class RelaySecrets:
         """Make all keys."""
         return cls(
             Ed25519Key.generate(),
-            Ed25519Key.generate(),
+            LogKeys.generate(),
             CertificateAuthority.new(now_ms),
             CertificateAuthority.new(now_ms),
         )
@@ -151,7 +152,8 @@ class RelaySecrets:
         """Write the keystore."""
         entries = {
             "promise": self.promise.seed,
-            "log": self.log.seed,
+            "log": self.log.ed25519.seed,
+            "log-mldsa": self.log.mldsa.seed,
             "transport-ca": self.transport.certificate,
             "transport-ca-key": self.transport.key,
             "join-ca": self.join.certificate,
@@ -172,7 +174,7 @@ class RelaySecrets:
             raise ConfigurationError(f"{path} is not the keystore of a relay", hint="check --home")
         return cls(
             Ed25519Key.from_seed(found["promise"]),
-            Ed25519Key.from_seed(found["log"]),
+            LogKeys(Ed25519Key.from_seed(found["log"]), Mldsa44Key.from_seed(found["log-mldsa"])),
             CertificateAuthority(found["transport-ca"], found["transport-ca-key"]),
             CertificateAuthority(found["join-ca"], found["join-ca-key"]),
         )

@@ -219,6 +219,7 @@ class RelayKeys(_message.Message):
     PROMISE_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     TRANSPORT_CA_FIELD_NUMBER: _builtins.int
+    LOG_MLDSA_FIELD_NUMBER: _builtins.int
     transport_ca: _builtins.bytes
     """DER certificate of the CA that issues the relay's TLS leaves."""
     @_builtins.property
@@ -229,16 +230,21 @@ class RelayKeys(_message.Message):
     def log(self) -> Global___PublicKey:
         """Ed25519: checkpoints of both logs."""
 
+    @_builtins.property
+    def log_mldsa(self) -> Global___PublicKey:
+        """ML-DSA-44: checkpoints of both logs, beside `log`."""
+
     def __init__(
         self,
         *,
         promise: Global___PublicKey | None = ...,
         log: Global___PublicKey | None = ...,
         transport_ca: _builtins.bytes = ...,
+        log_mldsa: Global___PublicKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "promise", b"promise"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "log_mldsa", b"log_mldsa", "promise", b"promise"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "promise", b"promise", "transport_ca", b"transport_ca"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "log_mldsa", b"log_mldsa", "promise", b"promise", "transport_ca", b"transport_ca"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

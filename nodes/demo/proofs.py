@@ -30,7 +30,8 @@ from exchange.receipts.verify import (
     open_receipts,
 )
 from exchange.runtime.relay_info import read_relay_info
-from exchange.tlog.checkpoint import Checkpoint, open_checkpoint, traffic_origin
+from exchange.tlog.checkpoint import Checkpoint, traffic_origin
+from exchange.tlog.signing import open_checkpoint
 from nodes.demo import cast
 from nodes.demo.enrol import Home
 from nodes.demo.stage import Proven

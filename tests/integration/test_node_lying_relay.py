@@ -16,18 +16,19 @@ from exchange.envelope.model import Lane
 from exchange.merkle import inclusion_path, leaf_hash, root_of
 from exchange.receipts.codec import decode_decisions, decode_promise, encode_decisions, encode_promise
 from exchange.receipts.model import RelayDecision
-from exchange.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint, traffic_origin
+from exchange.tlog.checkpoint import Checkpoint, traffic_origin
 from exchange.tlog.entry import ENTRY_BYTES
+from exchange.tlog.signing import open_checkpoint, sign_checkpoint
 from nodes.app import Node
 from nodes.auditor import MERGE_MS
 from nodes.relay_port import Answered, Delivered, Log, Outcome, Waiting
 from nodes.store import receiving, reports, sending
 from nodes.store.rows import Reach
 from nodes.trust import Snapshot
-from tests.support.directory_builders import EXCHANGE, ed25519
+from tests.support.directory_builders import EXCHANGE, ed25519, log_keys
 from tests.support.node_world import QUICK, nodes, open_alarms, push, reach, reached, receipted, stored, until
 
-PROMISE, LOG = ed25519("relay/promise"), ed25519("relay/log")
+PROMISE, LOG = ed25519("relay/promise"), log_keys("relay")
 
 
 class Liar:
@@ -171,7 +172,7 @@ async def test_a_promise_that_the_relay_did_not_sign_is_refused() -> None:
 
         def forge(waiting: Waiting) -> Waiting:
             delivery = decode_delivery(waiting.delivery)
-            forged = sign(LOG, "promise", delivery.promise.payload, context=EXCHANGE)
+            forged = sign(LOG.ed25519, "promise", delivery.promise.payload, context=EXCHANGE)
             return Waiting(waiting.lane, waiting.position, encode_delivery(replace(delivery, promise=forged)))
 
         between(running["XV"], forge)
@@ -229,7 +230,7 @@ async def test_an_answer_that_the_relay_did_not_sign_counts_for_nothing() -> Non
             told.append(outcome)
             if len(told) > 2:
                 return outcome
-            return Outcome(sign(LOG, "promise", outcome.answer.payload, context=EXCHANGE), outcome.decisions)
+            return Outcome(sign(LOG.ed25519, "promise", outcome.answer.payload, context=EXCHANGE), outcome.decisions)
 
         _lie_to_sender(node, forge)
         sent = await push(node, "XV")

@@ -101,7 +101,13 @@ def test_the_genesis_names_the_relays_keys_and_nothing_secret_lies_open(place: P
     secrets = RelaySecrets.load(home.keys, PASSPHRASE.strip())
     genesis = decode_as(Genesis, read_armour(home.genesis_request.read_text(), {GENESIS_REQUEST})[1])
     assert genesis.relay == secrets.public
-    seeds = (secrets.promise.seed, secrets.log.seed, secrets.transport.key, secrets.join.key)
+    seeds = (
+        secrets.promise.seed,
+        secrets.log.ed25519.seed,
+        secrets.log.mldsa.seed,
+        secrets.transport.key,
+        secrets.join.key,
+    )
     for path in home.root.rglob("*"):
         if path.is_file():
             assert path.stat().st_mode & 0o077 == 0

@@ -21,10 +21,11 @@ from exchange.receipts.verify import open_promise
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
-from exchange.tlog.checkpoint import Checkpoint, open_checkpoint, traffic_origin
+from exchange.tlog.checkpoint import Checkpoint, traffic_origin
 from exchange.tlog.entry import EntryKind, decode_entry
+from exchange.tlog.signing import open_checkpoint
 from exchange.v1 import relay_service_pb2 as pb
-from tests.support.directory_builders import EXCHANGE, an_exchange, ed25519
+from tests.support.directory_builders import EXCHANGE, an_exchange, ed25519, log_keys
 from tests.support.processes import RelayProcess, prepare
 from tests.support.relay_world import CALL_S, World, a_home, a_prepared, acknowledgement, head_of, promise_of, secrets
 
@@ -168,7 +169,7 @@ async def a_kept_log(world: World, seen: Witnessed) -> None:
 
 async def the_checkpoint(world: World) -> Checkpoint:
     answer = await world.partners["XA"].stub.GetCheckpoint(pb.GetCheckpointRequest(log=pb.LOG_TRAFFIC), timeout=CALL_S)
-    return open_checkpoint(answer.checkpoint, traffic_origin(EXCHANGE), ed25519("relay/log").public)
+    return open_checkpoint(answer.checkpoint, traffic_origin(EXCHANGE), log_keys("relay").public)
 
 
 async def continues(world: World, before: Checkpoint | None) -> Checkpoint:

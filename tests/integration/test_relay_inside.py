@@ -22,8 +22,9 @@ from exchange.relay.store.logs import SqlLogs
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
 from exchange.runtime.migrate import upgrade
-from exchange.tlog.checkpoint import open_checkpoint, traffic_origin
-from tests.support.directory_builders import EXCHANGE, NOON, an_exchange, an_invitation, ed25519, party_keys
+from exchange.tlog.checkpoint import traffic_origin
+from exchange.tlog.signing import open_checkpoint
+from tests.support.directory_builders import EXCHANGE, NOON, an_exchange, an_invitation, log_keys, party_keys
 
 
 @asynccontextmanager
@@ -36,7 +37,7 @@ async def a_store(path: Path) -> AsyncIterator[Database]:
 
 async def test_only_what_is_committed_is_signed(tmp_path: Path) -> None:
     async with a_store(tmp_path) as database:
-        sequencer, checkpoints = Sequencer(), Checkpoints(database, EXCHANGE, ed25519("relay/log"))
+        sequencer, checkpoints = Sequencer(), Checkpoints(database, EXCHANGE, log_keys("relay"))
         await checkpoints.load()
 
         def fails(connection: Connection) -> None:
@@ -48,14 +49,14 @@ async def test_only_what_is_committed_is_signed(tmp_path: Path) -> None:
         assert (await checkpoints.refresh(Log.TRAFFIC))[0] == 0
         await database.write(lambda c: sequencer.append(SqlLogs(c), Log.TRAFFIC, [b"kept"]))
         size, note = await checkpoints.refresh(Log.TRAFFIC)
-        found = open_checkpoint(note, traffic_origin(EXCHANGE), ed25519("relay/log").public)
+        found = open_checkpoint(note, traffic_origin(EXCHANGE), log_keys("relay").public)
         assert (size, found.root) == (1, root_of([leaf_hash(b"kept")]))
         assert (await checkpoints.refresh(Log.TRAFFIC)) == (size, note), "nothing new, nothing signed"
 
 
 async def test_a_note_survives_a_restart_and_a_store_that_differs_from_it_is_refused(tmp_path: Path) -> None:
     async with a_store(tmp_path) as database:
-        key = ed25519("relay/log")
+        key = log_keys("relay")
         first = Checkpoints(database, EXCHANGE, key)
         await first.load()
         await database.write(lambda c: Sequencer().append(SqlLogs(c), Log.TRAFFIC, [b"one", b"two"]))

@@ -38,12 +38,21 @@ from exchange.relay.home import KEY_NAMES
 from exchange.relay.sequencer import LogState, directory_head_hash
 from exchange.runtime.clock import now_ms
 from exchange.runtime.interceptors import from_rpc_error
-from exchange.tlog.checkpoint import Checkpoint, directory_origin, open_checkpoint, traffic_origin
+from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
 from exchange.tlog.entry import EntryKind, decode_entry
+from exchange.tlog.signing import open_checkpoint
 from exchange.v1 import join_service_pb2
 from exchange.v1 import relay_service_pb2 as pb
 from exchange.v1.join_service_pb2_grpc import JoinServiceStub
-from tests.support.directory_builders import EXCHANGE, a_join_request, an_invitation, composite, ed25519, party_keys
+from tests.support.directory_builders import (
+    EXCHANGE,
+    a_join_request,
+    an_invitation,
+    composite,
+    ed25519,
+    log_keys,
+    party_keys,
+)
 from tests.support.relay_world import (
     CALL_S,
     DAY_MS,
@@ -84,7 +93,7 @@ async def a_checkpoint(partner: Partner, log: pb.Log.ValueType, *, least: int) -
     async with asyncio.timeout(CALL_S):
         while True:
             answer = await partner.stub.GetCheckpoint(pb.GetCheckpointRequest(log=log), timeout=CALL_S)
-            checkpoint = open_checkpoint(answer.checkpoint, origin, ed25519("relay/log").public)
+            checkpoint = open_checkpoint(answer.checkpoint, origin, log_keys("relay").public)
             if checkpoint.size >= least:
                 return checkpoint
 
@@ -545,7 +554,7 @@ async def test_a_follower_replays_the_directory_and_its_checkpoint_is_of_what_it
                 entries.extend(response.entries)
                 if response.checkpoint:
                     checkpoint = open_checkpoint(
-                        response.checkpoint, directory_origin(EXCHANGE), ed25519("relay/log").public
+                        response.checkpoint, directory_origin(EXCHANGE), log_keys("relay").public
                     )
                     assert checkpoint.size == len(entries)
                     live.set()
@@ -692,7 +701,7 @@ async def test_no_proof_is_given_about_what_is_not_there() -> None:
 
 
 def test_the_relay_holds_no_key_that_opens_anything() -> None:
-    assert {"promise", "log", "transport-ca", "transport-ca-key", "join-ca", "join-ca-key"} == KEY_NAMES
+    assert {"promise", "log", "log-mldsa", "transport-ca", "transport-ca-key", "join-ca", "join-ca-key"} == KEY_NAMES
 
 
 async def test_over_the_rate_submissions_wait_and_are_dropped_only_when_their_sender_leaves() -> None:

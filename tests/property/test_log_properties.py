@@ -1,5 +1,6 @@
 """Whatever the tree: its proofs verify, no altered proof does, and tiles tell the same story as the tree."""
 
+import base64
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -7,18 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.crypto.signing import Ed25519Key
+from exchange.crypto.logkeys import LogKeys
+from exchange.crypto.signing import Ed25519Key, Mldsa44Key
 from exchange.errors import BadInput, BadProof
 from exchange.merkle import Tree, root_from_path, root_of, verify_consistency, verify_inclusion
-from exchange.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from exchange.tlog.checkpoint import Checkpoint
+from exchange.tlog.cosignature import Cosigner, check_cosignature, cosign
 from exchange.tlog.entry import EntryKind, TrafficEntry, decode_entry, encode_entry
 from exchange.tlog.note import sign_note, verify_note
+from exchange.tlog.signing import open_checkpoint, sign_checkpoint
 from exchange.tlog.tiles import consistency_proof, inclusion_proof, root_at
 from tests.support.logs import StoredLog, leaves, naive_consistency, naive_root
 
 KEY = Ed25519Key.from_seed(bytes(32))
+KEYS = LogKeys(KEY, Mldsa44Key.from_seed(bytes(32)))
 ORIGIN = "demo.concord.example/dir"
 LEAVES = leaves(2_000)
+WITNESS = Cosigner("w", KEYS.mldsa.public)
+COSIGNED_CHECKPOINT = Checkpoint(ORIGIN, 3, root_of(LEAVES[:3]))
+COSIGNED = cosign(COSIGNED_CHECKPOINT, "w", KEYS.mldsa, 1_637_755_200)
 SIZES = st.integers(1, 300)
 
 
@@ -165,13 +173,13 @@ def test_what_can_be_signed_as_a_note_verifies(text: str) -> None:
 @given(st.integers(1, (1 << 63) - 1), st.binary(min_size=32, max_size=32), st.data())
 def test_no_altered_checkpoint_opens_as_another(size: int, root: bytes, data: st.DataObject) -> None:
     checkpoint = Checkpoint(ORIGIN, size, root)
-    note = sign_checkpoint(checkpoint, KEY)
-    assert open_checkpoint(note, ORIGIN, KEY.public) == checkpoint
+    note = sign_checkpoint(checkpoint, KEYS)
+    assert open_checkpoint(note, ORIGIN, KEYS.public) == checkpoint
     at = data.draw(st.integers(0, len(note) - 1))
     other = data.draw(st.characters())
     if other != note[at]:
         with pytest.raises(BadProof):
-            open_checkpoint(note[:at] + other + note[at + 1 :], ORIGIN, KEY.public)
+            open_checkpoint(note[:at] + other + note[at + 1 :], ORIGIN, KEYS.public)
 
 
 @given(st.binary(max_size=45) | st.binary(min_size=41, max_size=41))
@@ -187,3 +195,20 @@ def test_any_bytes_are_one_entry_or_refused(data: bytes) -> None:
 def test_every_entry_comes_back(kind: EntryKind, digest: bytes, at_ms: int) -> None:
     entry = TrafficEntry(kind, digest, at_ms)
     assert decode_entry(encode_entry(entry)) == entry
+
+
+@given(st.integers(0, 2419 + 12), st.integers(1, 255))
+def test_no_altered_byte_of_a_cosignature_passes(at: int, flip: int) -> None:
+    head, _, encoded = COSIGNED.rpartition(" ")
+    value = bytearray(base64.b64decode(encoded))
+    value[at] ^= flip
+    with pytest.raises(BadProof):
+        check_cosignature(f"{head} {base64.b64encode(value).decode()}\n", COSIGNED_CHECKPOINT, WITNESS)
+
+
+@given(
+    st.text(max_size=80).map(lambda text: text + "\n") | st.binary(max_size=60).map(lambda data: f"\u2014 w {data!r}\n")
+)
+def test_any_text_is_refused_as_a_cosignature(line: str) -> None:
+    with pytest.raises(BadProof):
+        check_cosignature(line, COSIGNED_CHECKPOINT, WITNESS)

@@ -11,8 +11,9 @@ from hashlib import sha256
 
 from exchange.crypto import x509
 from exchange.crypto.codec import encode_signed
+from exchange.crypto.logkeys import LogKeys
 from exchange.crypto.signed import Signed
-from exchange.crypto.signing import CompositeKey, Ed25519Key
+from exchange.crypto.signing import CompositeKey, Ed25519Key, Mldsa44Key
 from exchange.crypto.xwing import XWingKey
 from exchange.directory import ceremony, prekeys
 from exchange.directory.fold import Applied, Directory
@@ -48,6 +49,17 @@ def ed25519(name: str) -> Ed25519Key:
 
 
 @cache
+def mldsa44(name: str) -> Mldsa44Key:
+    """Return the ML-DSA-44 key of a name, such as `XA/witness`."""
+    return Mldsa44Key.from_seed(seed(name, 32))
+
+
+def log_keys(name: str) -> LogKeys:
+    """Return the two keys of a log: those of its name and `log`, `log-mldsa`."""
+    return LogKeys(ed25519(f"{name}/log"), mldsa44(f"{name}/log-mldsa"))
+
+
+@cache
 def xwing(name: str) -> XWingKey:
     """Return the X-Wing key of a name, such as `XA/prekey/18955`."""
     return XWingKey.from_seed(seed(name, 32))
@@ -60,8 +72,8 @@ def transport_ca(name: str) -> tuple[bytes, bytes]:
 
 
 def relay_keys() -> RelayKeys:
-    """Return the relay's public keys: ed25519("relay/promise"), ed25519("relay/log"), transport_ca("relay")."""
-    return RelayKeys(ed25519("relay/promise").public, ed25519("relay/log").public, transport_ca("relay")[0])
+    """Return the relay's public keys: ed25519("relay/promise"), log_keys("relay"), transport_ca("relay")."""
+    return RelayKeys(ed25519("relay/promise").public, log_keys("relay").public, transport_ca("relay")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +202,7 @@ class Exchange:
     council: Council
     parties: dict[PartyId, PartyKeys] = field(default_factory=dict)
     promise: Ed25519Key = field(default_factory=lambda: ed25519("relay/promise"))
-    log: Ed25519Key = field(default_factory=lambda: ed25519("relay/log"))
+    log: LogKeys = field(default_factory=lambda: log_keys("relay"))
 
     @property
     def council_key(self) -> CompositeKey:

@@ -48,6 +48,7 @@ from tests.support.directory_builders import (
     an_exchange,
     an_invitation,
     ed25519,
+    log_keys,
     party_keys,
     transport_ca,
 )
@@ -67,7 +68,7 @@ def secrets() -> RelaySecrets:
     """Return the relay's keys that the genesis of directory_builders names."""
     return RelaySecrets(
         ed25519("relay/promise"),
-        ed25519("relay/log"),
+        log_keys("relay"),
         CertificateAuthority(*transport_ca("relay")),
         CertificateAuthority(*transport_ca("relay/join")),
     )

@@ -14,14 +14,15 @@ from exchange.names import party_id
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
 from exchange.runtime.migrate import upgrade
-from exchange.tlog.checkpoint import Checkpoint, directory_origin, sign_checkpoint
+from exchange.tlog.checkpoint import Checkpoint, directory_origin
+from exchange.tlog.signing import sign_checkpoint
 from nodes.alarms import Alarms
 from nodes.app import MIGRATIONS
 from nodes.relay_port import DirectoryFrame
 from nodes.store import alarms, trust
 from nodes.trust import Trust
 from tests.support.communities import an_epoch
-from tests.support.directory_builders import EXCHANGE, NOON, Exchange, a_council, an_exchange, ed25519
+from tests.support.directory_builders import EXCHANGE, NOON, Exchange, a_council, an_exchange, log_keys
 
 
 @asynccontextmanager
@@ -35,10 +36,10 @@ async def a_trust(home: Path, exchange: Exchange) -> AsyncIterator[tuple[Trust, 
         yield made, database
 
 
-def note(entries: list[bytes], *, key: str = "relay/log", origin: str = "") -> str:
+def note(entries: list[bytes], *, key: str = "relay", origin: str = "") -> str:
     """Return the checkpoint of a log."""
     root = root_of([leaf_hash(entry) for entry in entries])
-    return sign_checkpoint(Checkpoint(origin or directory_origin(EXCHANGE), len(entries), root), ed25519(key))
+    return sign_checkpoint(Checkpoint(origin or directory_origin(EXCHANGE), len(entries), root), log_keys(key))
 
 
 def frame(exchange: Exchange, start: int = 1, **changes: str) -> DirectoryFrame:
@@ -74,7 +75,7 @@ async def test_entries_count_only_once_a_checkpoint_covers_them(tmp_path: Path) 
         lambda e: note(e.entries[:-1]),
         lambda e: note([*e.entries, b"one more"]),
         lambda e: note([*e.entries[:-1], b"another"]),
-        lambda e: note(e.entries, key="relay/promise"),
+        lambda e: note(e.entries, key="other"),
         lambda e: note(e.entries, origin=f"{EXCHANGE}/traffic"),
         lambda _: "not a note",
     ],

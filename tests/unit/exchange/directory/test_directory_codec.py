@@ -53,6 +53,7 @@ BY_PARTY = common(EXCHANGE, XV, (2, HASH), now_ms=NOON, not_after_ms=NOON + 1)
 INVITATION = Invitation(
     common(EXCHANGE, COUNCIL, (0, b""), now_ms=NOON, not_after_ms=NOON + 1), XV, "XV", ed25519("k").public, 5, "Velkar"
 )
+LOG = relay_keys().log
 GENESIS = Genesis(common(EXCHANGE, COUNCIL, (1, b""), now_ms=NOON), a_council().members, 1, relay_keys(), LIMITS, NOON)
 STATEMENTS: tuple[Statement, ...] = (
     GENESIS,
@@ -148,8 +149,9 @@ MEMBERS = a_council(("XA", "XV"), 2).members
         replace(GENESIS, council=MEMBERS + MEMBERS[:1]),
         replace(GENESIS, threshold=0),
         replace(GENESIS, threshold=2),
-        replace(GENESIS, relay=replace(relay_keys(), log=relay_keys().promise)),
-        replace(GENESIS, relay=replace(relay_keys(), log=composite("k").public)),
+        replace(GENESIS, relay=replace(relay_keys(), log=replace(LOG, ed25519=relay_keys().promise))),
+        replace(GENESIS, relay=replace(relay_keys(), log=replace(LOG, ed25519=composite("k").public))),
+        replace(GENESIS, relay=replace(relay_keys(), log=replace(LOG, mldsa=LOG.ed25519))),
         replace(GENESIS, relay=replace(relay_keys(), transport_ca=b"junk")),
         replace(GENESIS, limits=replace(LIMITS, recipients=257)),
         replace(GENESIS, limits=replace(LIMITS, min_suite=0)),

@@ -6,21 +6,19 @@ from collections.abc import Callable
 import pytest
 
 from exchange.crypto.keys import KeyAlgorithm, PublicKey, admit_public_key
-from exchange.crypto.signing import Ed25519Key
+from exchange.crypto.logkeys import LogKeys
+from exchange.crypto.signing import Ed25519Key, Mldsa44Key
 from exchange.errors import BadInput, BadProof
 from exchange.merkle import empty_root, root_of
-from exchange.tlog.checkpoint import (
-    Checkpoint,
-    directory_origin,
-    open_checkpoint,
-    sign_checkpoint,
-    traffic_origin,
-)
-from exchange.tlog.note import NOTE_BYTES, NOTE_SIGNATURES, key_hash, sign_note, verify_note
+from exchange.tlog.checkpoint import Checkpoint, checkpoint_text, directory_origin, read_checkpoint, traffic_origin
+from exchange.tlog.cosignature import cosign
+from exchange.tlog.note import NOTE_BYTES, NOTE_SIGNATURES, key_hash, sign_note, verify_note, with_lines
+from exchange.tlog.signing import open_checkpoint, sign_checkpoint
 from tests.support.logs import leaves, shared_vectors
 
 ORIGIN = "demo.concord.example/traffic"
 KEY = Ed25519Key.from_seed(bytes(range(32)))
+KEYS = LogKeys(KEY, Mldsa44Key.from_seed(bytes(range(32))))
 OTHER = Ed25519Key.from_seed(bytes(32))
 TEXT = "first line\n\nthird line\n"
 
@@ -131,20 +129,35 @@ def test_what_is_no_note_is_not_signed() -> None:
 def test_a_checkpoint_comes_back_as_it_went() -> None:
     for size in (0, 1, 300, (1 << 63) - 1):
         checkpoint = Checkpoint(ORIGIN, size, empty_root() if size == 0 else root_of(leaves(3)))
-        note = sign_checkpoint(checkpoint, KEY)
-        assert open_checkpoint(note, ORIGIN, KEY.public) == checkpoint
+        note = sign_checkpoint(checkpoint, KEYS)
+        assert open_checkpoint(note, ORIGIN, KEYS.public) == checkpoint
 
 
 def test_the_two_logs_of_an_exchange_never_pass_for_each_other() -> None:
     directory, traffic = directory_origin("demo.concord.example"), traffic_origin("demo.concord.example")
     assert (directory, traffic) == ("demo.concord.example/dir", "demo.concord.example/traffic")
-    note = sign_checkpoint(Checkpoint(directory, 1, leaves(1)[0]), KEY)
+    checkpoint = Checkpoint(directory, 1, leaves(1)[0])
     with pytest.raises(BadProof):
-        open_checkpoint(note, traffic, KEY.public)
-    # The same key, the right key name, but a text that names the other log.
-    mixed = sign_note(note.partition("\n\n")[0] + "\n", traffic, KEY)
+        open_checkpoint(sign_checkpoint(checkpoint, KEYS), traffic, KEYS.public)
+    # The same keys, the right key name, but a text that names the other log.
+    mixed = with_lines(
+        sign_note(checkpoint_text(checkpoint), traffic, KEY), [cosign(checkpoint, traffic, KEYS.mldsa, 0)]
+    )
     with pytest.raises(BadProof):
-        open_checkpoint(mixed, traffic, KEY.public)
+        open_checkpoint(mixed, traffic, KEYS.public)
+
+
+def test_a_checkpoint_with_one_of_the_two_signatures_of_its_log_does_not_hold() -> None:
+    checkpoint = Checkpoint(ORIGIN, 1, leaves(1)[0])
+    text, others = checkpoint_text(checkpoint), LogKeys(OTHER, Mldsa44Key.from_seed(bytes(32)))
+    for lines in (
+        sign_note(text, ORIGIN, KEY),
+        f"{text}\n{cosign(checkpoint, ORIGIN, KEYS.mldsa, 0)}",
+        with_lines(sign_note(text, ORIGIN, KEY), [cosign(checkpoint, ORIGIN, others.mldsa, 0)]),
+        with_lines(sign_note(text, ORIGIN, OTHER), [cosign(checkpoint, ORIGIN, KEYS.mldsa, 0)]),
+    ):
+        with pytest.raises(BadProof):
+            open_checkpoint(lines, ORIGIN, KEYS.public)
 
 
 ROOT = base64.b64encode(root_of(leaves(3))).decode()
@@ -173,7 +186,7 @@ ROOT = base64.b64encode(root_of(leaves(3))).decode()
 )
 def test_a_checkpoint_in_any_other_form_is_refused(text: str) -> None:
     with pytest.raises(BadProof):
-        open_checkpoint(sign_note(text, ORIGIN, KEY), ORIGIN, KEY.public)
+        read_checkpoint(text, ORIGIN)
 
 
 def test_what_is_no_checkpoint_is_not_signed() -> None:
@@ -186,7 +199,7 @@ def test_what_is_no_checkpoint_is_not_signed() -> None:
         Checkpoint(ORIGIN, 0, root),
     ):
         with pytest.raises(BadInput):
-            sign_checkpoint(bad, KEY)
+            sign_checkpoint(bad, KEYS)
 
 
 def test_a_key_of_another_algorithm_verifies_nothing() -> None:
@@ -202,5 +215,5 @@ def test_the_published_checkpoints_open_and_agree_with_their_tile() -> None:
     hashes = [tile[at : at + 32] for at in range(0, len(tile), 32)]
     assert len(vectors["checkpoints"]) == 16
     for size, note in vectors["checkpoints"].items():
-        checkpoint = open_checkpoint(note, name, public)
+        checkpoint = read_checkpoint(verify_note(note, name, public), name)
         assert checkpoint == Checkpoint(name, int(size), root_of(hashes[: int(size)]))
