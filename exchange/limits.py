@@ -48,6 +48,12 @@ SIGNATURES = 256
 PREKEY_DAYS_MAX = 40
 PREKEY_DAYS_AHEAD = 30
 
+KEY_OVERLAP_MS = 30 * 24 * 60 * 60 * 1000
+"""Node keys serve for so long after the certificate of those that follow them begins."""
+
+ROLLOVER_DELAY_MS = 72 * 60 * 60 * 1000
+"""A root that the council puts in the place of a lost one counts for nothing earlier: time to object."""
+
 CLOCK_AHEAD_MS = 5 * 60 * 1000
 """A created time may lie this far ahead of the relay's clock."""
 

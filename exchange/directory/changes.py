@@ -9,7 +9,7 @@ from typing import Any
 
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.x509 import ca_key_hash
-from exchange.directory.rules import UNORDERED, Judged
+from exchange.directory.rules import Judged
 from exchange.directory.state import (
     BundleRecord,
     Chain,
@@ -32,9 +32,11 @@ from exchange.directory.statements import (
     PrekeyBundleHash,
     Revocation,
     RevocationReason,
+    RootRollover,
     Suspension,
     TransportKey,
 )
+from exchange.limits import KEY_OVERLAP_MS
 from exchange.names import PartyId
 
 BUNDLES_KEPT = 8
@@ -48,6 +50,7 @@ def founded(genesis: Genesis, payload_sha256: bytes, entry: bytes) -> State:
         state.keys[member.root.key_id] = KeyRecord(
             member.party, member.root.key_id, KeyUse.ROOT, member.root, b"", 0, genesis.common.not_before_ms, 0
         )
+        state.seats[member.root.key_id] = member.party
     state.payloads[payload_sha256] = 0
     state.chains[genesis.common.issuer] = Chain(genesis.common.seq, payload_sha256)
     state.frontier.append(entry)
@@ -57,7 +60,7 @@ def founded(genesis: Genesis, payload_sha256: bytes, entry: bytes) -> State:
 def change(state: State, judged: Judged) -> None:
     """Bring the state to what it is after this entry; counting the entry itself is the caller's."""
     statement = judged.statement
-    if not isinstance(statement, UNORDERED):
+    if statement.common.seq:
         state.chains[statement.common.issuer] = Chain(statement.common.seq, judged.payload_sha256)
     state.payloads[judged.payload_sha256] = state.size
     _CHANGES[type(statement)](state, judged, statement)
@@ -90,9 +93,8 @@ def _present_root(state: State, _judged: Judged, statement: PartyRoot) -> None:
 
 def _forget_keys(state: State, before: PartyRecord, statement: PartyRoot) -> None:
     """End what the party entered when it began to join before; a seat in the council stays."""
-    seats = {member.root.key_id for member in state.genesis.council}
     for record in [record for record in state.keys.values() if record.party == before.party]:
-        stays = record.key_id == statement.root.key_id or record.key_id in seats
+        stays = record.key_id == statement.root.key_id or record.key_id in state.seats
         if record.until_index is None and not stays:
             state.keys[record.key_id] = replace(record, until_index=state.size, revoked_for=RevocationReason.SUPERSEDED)
 
@@ -104,8 +106,18 @@ def _admit(state: State, _judged: Judged, statement: Admission) -> None:
 
 def _certify(state: State, judged: Judged, statement: NodeCert) -> None:
     (root,) = judged.signers
+    _end_those_before(state, statement)
     for use, key in ((KeyUse.STATEMENT, statement.statement_key), (KeyUse.ENVELOPE, statement.envelope_key)):
         _enter(state, statement.common, key.key_id, use, public=key, certified_by=root)
+
+
+def _end_those_before(state: State, statement: NodeCert) -> None:
+    """Let the node keys certified before serve for the overlap and no longer."""
+    until_ms = statement.common.not_before_ms + KEY_OVERLAP_MS
+    for record in list(state.keys.values()):
+        of_node = record.party == statement.common.issuer and record.use in (KeyUse.STATEMENT, KeyUse.ENVELOPE)
+        if of_node and record.until_index is None and record.followed_index is None:
+            state.keys[record.key_id] = replace(record, followed_index=state.size, followed_until_ms=until_ms)
 
 
 def _enter_transport(state: State, judged: Judged, statement: TransportKey) -> None:
@@ -135,6 +147,31 @@ def _revoke(state: State, _judged: Judged, statement: Revocation) -> None:
         revoked_for=statement.reason,
         compromised_since_ms=statement.compromised_since_ms,
     )
+    party = state.parties.get(statement.party)
+    if party is not None and party.root.key_id == statement.key_id:
+        _go_back(state, party)
+
+
+def _go_back(state: State, party: PartyRecord) -> None:
+    """Let another root that stands be the party's, after an objection to the one that was to follow it."""
+    roots = [each for each in state.keys_of(party.party, KeyUse.ROOT) if each.retired_index is None]
+    # The entry that revokes is not counted yet, so the revoked root still shows among them.
+    others = [each for each in roots if each.key_id != party.root.key_id and each.public is not None]
+    if others and others[0].public is not None:
+        state.parties[party.party] = replace(party, root=others[0].public)
+
+
+def _roll_over(state: State, _judged: Judged, statement: RootRollover) -> None:
+    old, new, party = state.keys[statement.old_root_key_id], statement.new_root, statement.party
+    if not statement.effective_ms:
+        state.keys[old.key_id] = replace(old, retired_index=state.size)
+    begins_ms = statement.effective_ms or statement.common.not_before_ms
+    state.keys[new.key_id] = KeyRecord(
+        party, new.key_id, KeyUse.ROOT, new, b"", state.size, begins_ms, 0, counts_from_ms=statement.effective_ms
+    )
+    if old.key_id in state.seats:
+        state.seats[new.key_id] = party
+    state.parties[party] = replace(state.parties[party], root=new)
 
 
 def _suspend(state: State, _judged: Judged, statement: Suspension) -> None:
@@ -183,6 +220,7 @@ _CHANGES: Mapping[type, Callable[[State, Judged, Any], None]] = {
     PrekeyBundleHash: _name_bundle,
     AgreementCommit: _commit_agreement,
     Revocation: _revoke,
+    RootRollover: _roll_over,
     Suspension: _suspend,
     Expulsion: _expel,
 }

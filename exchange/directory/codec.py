@@ -34,12 +34,13 @@ from exchange.directory.statements import (
     RelayKeys,
     Revocation,
     RevocationReason,
+    RootRollover,
     Statement,
     Suspension,
     TransportKey,
 )
 from exchange.errors import MalformedInput, TooLarge
-from exchange.limits import JOIN_BYTES, PARTIES, PREKEY_DAYS_MAX, RECIPIENTS, STATEMENT_BYTES
+from exchange.limits import JOIN_BYTES, PARTIES, PREKEY_DAYS_MAX, RECIPIENTS, ROLLOVER_DELAY_MS, STATEMENT_BYTES
 from exchange.names import COUNCIL, HASH_BYTES, RELAY, ExchangeName, PartyId, exchange_name, hash_bytes, party_id
 from exchange.v1 import directory_pb2 as pb
 from exchange.wire import serialise, strict_parse
@@ -389,6 +390,27 @@ def _revocation(message: pb.Revocation) -> Revocation:
     return Revocation(_common(message.common), party_id(message.party), key_id, reason, since)
 
 
+def _rollover_to(statement: RootRollover) -> pb.RootRollover:
+    return pb.RootRollover(
+        common=_common_to(statement.common),
+        party=statement.party,
+        old_root_key_id=statement.old_root_key_id,
+        new_root=_key_to(statement.new_root),
+        effective_ms=statement.effective_ms,
+    )
+
+
+def _rollover(message: pb.RootRollover) -> RootRollover:
+    common, effective = _common(message.common), _number(message.effective_ms, "effective")
+    if bool(effective) != (common.issuer == COUNCIL):
+        raise MalformedInput("a rollover by the council, and no other, says from when on it counts")
+    if effective and effective < common.not_before_ms + ROLLOVER_DELAY_MS:
+        raise MalformedInput("a rollover by the council counts 72 hours later at the earliest")
+    old = hash_bytes(message.old_root_key_id, "the old root's key id")
+    new = _key(message.new_root, KeyAlgorithm.COMPOSITE_65)
+    return RootRollover(common, party_id(message.party), old, new, effective)
+
+
 def _suspension_to(statement: Suspension) -> pb.Suspension:
     return pb.Suspension(common=_common_to(statement.common), party=statement.party, suspended=statement.suspended)
 
@@ -426,6 +448,7 @@ _FORMS = (
     _Form("prekey-bundle", PrekeyBundle, pb.PrekeyBundle, _bundle_to, _bundle),
     _Form("agreement-commit", AgreementCommit, pb.AgreementCommit, _agreement_to, _agreement),
     _Form("revocation", Revocation, pb.Revocation, _revocation_to, _revocation),
+    _Form("root-rollover", RootRollover, pb.RootRollover, _rollover_to, _rollover),
     _Form("suspension", Suspension, pb.Suspension, _suspension_to, _suspension),
     _Form("expulsion", Expulsion, pb.Expulsion, _expulsion_to, _expulsion),
 )

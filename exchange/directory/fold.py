@@ -65,10 +65,11 @@ class Directory:
                 raise BadStatement("a genesis is the council's first statement")
             roots = {member.root.key_id: member.root for member in genesis.council}
             signers = verified_signers(signed, roots.get, expected_type=name, context=common.exchange, seen=seen)
-            check_threshold(genesis, signers)
+            state = founded(genesis, digest, genesis_entry)
+            check_threshold(state, signers)
         except (Refused, BadSignature) as error:
             raise BadStatement(f"the genesis does not hold: {error}") from error
-        return cls(founded(genesis, digest, genesis_entry), seen)
+        return cls(state, seen)
 
     def fork(self) -> "Directory":
         """Return a copy that changes apart from this one: costs some microseconds a hundred entries."""
@@ -223,9 +224,12 @@ class Directory:
         """Return a party's envelope key if it was valid as of the first `at_size` entries; as `statement_key`."""
         return self._public(party, key_id, KeyUse.ENVELOPE, at_size, at_ms)
 
-    def root_key(self, party: PartyId, key_id: bytes, *, at_size: int) -> PublicKey | None:
-        """Return a party's root if it was valid as of the first `at_size` entries; agreements are signed by it."""
-        return self._public(party, key_id, KeyUse.ROOT, at_size, None)
+    def root_key(self, party: PartyId, key_id: bytes, *, at_size: int, at_ms: int | None = None) -> PublicKey | None:
+        """Return a party's root if it was valid as of the first `at_size` entries; agreements are signed by it.
+
+        With `at_ms`, one that the council put in the place of a lost one must count by then.
+        """
+        return self._public(party, key_id, KeyUse.ROOT, at_size, at_ms)
 
     def key_record(self, key_id: bytes) -> KeyRecord | None:
         """Return all that is known of a key or transport CA, also a revoked one."""
@@ -238,6 +242,14 @@ class Directory:
     def current_envelope_key(self, party: PartyId, *, at_ms: int | None = None) -> PublicKey | None:
         """Return a member's newest envelope key that stands (and covers `at_ms`)."""
         return self._newest(party, KeyUse.ENVELOPE, at_ms)
+
+    def keys_of(self, party: PartyId, use: KeyUse) -> tuple[KeyRecord, ...]:
+        """Return a member's keys for one use that stand, newest first, whatever the time."""
+        return tuple(self._state.keys_of(party, use)) if self._is_member(party) else ()
+
+    def all_keys(self) -> tuple[KeyRecord, ...]:
+        """Return every key that the directory ever showed, revoked ones too, in the order in which they came."""
+        return tuple(self._state.keys.values())
 
     def transport_cas(self) -> Mapping[bytes, PartyId]:
         """Return the transport CAs that stand, by DER certificate, of admitted and suspended parties.
@@ -284,7 +296,7 @@ class Directory:
         if at_size > self.size or self._state.status_at(party, at_size) not in MEMBERS:
             return None
         record = self._state.key(party, key_id, use, at_size)
-        if record is None or (at_ms is not None and not record.in_time(at_ms)):
+        if record is None or (at_ms is not None and not record.in_time(at_ms, at_size)):
             return None
         return record.public
 
@@ -292,6 +304,6 @@ class Directory:
         if not self._is_member(party):
             return None
         for record in self._state.keys_of(party, use):
-            if at_ms is None or record.in_time(at_ms):
+            if at_ms is None or record.in_time(at_ms, self.size):
                 return record.public
         return None

@@ -1,10 +1,11 @@
-"""Making the statements of a directory in use: agreements, revocations, suspensions, expulsions.
+"""Making the statements of a directory in use: agreements, keys that change, revocations, suspensions, expulsions.
 
 Pure. A draft is a statement that roots have yet to sign; the others are signed. Counted ones take their place,
 (seq, prev), from Directory.next_seq_prev.
 Specification: docs/spec/directory.md.
 """
 
+from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import Signed
 from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.directory.ceremony import ANY_PLACE, common, sign_statement
@@ -12,8 +13,10 @@ from exchange.directory.statements import (
     AgreementCommit,
     AgreementStatus,
     Expulsion,
+    NodeCert,
     Revocation,
     RevocationReason,
+    RootRollover,
     Suspension,
 )
 from exchange.names import COUNCIL, RELAY, ExchangeName, PartyId
@@ -49,6 +52,38 @@ def draft_revocation(
     """
     fields = common(exchange, issuer, ANY_PLACE, now_ms=now_ms)
     return Revocation(fields, party, key_id, reason, compromised_since_ms)
+
+
+def draft_node_cert(
+    *,
+    exchange: ExchangeName,
+    party: PartyId,
+    statement_key: PublicKey,
+    envelope_key: PublicKey,
+    now_ms: int,
+    not_after_ms: int,
+) -> NodeCert:
+    """Return the certificate of node keys that follow those in use, for the party's root to sign; no place needed."""
+    fields = common(exchange, party, ANY_PLACE, now_ms=now_ms, not_after_ms=not_after_ms)
+    return NodeCert(fields, statement_key, envelope_key)
+
+
+def draft_rollover(
+    *,
+    exchange: ExchangeName,
+    issuer: str,
+    party: PartyId,
+    old_root_key_id: bytes,
+    new_root: PublicKey,
+    effective_ms: int = 0,
+    now_ms: int,
+) -> RootRollover:
+    """Return a party's change to another root: for both roots to sign, or for the council and the new one.
+
+    It needs no place. `effective_ms` goes with the council only.
+    """
+    fields = common(exchange, issuer, ANY_PLACE, now_ms=now_ms)
+    return RootRollover(fields, party, old_root_key_id, new_root, effective_ms)
 
 
 def draft_suspension(

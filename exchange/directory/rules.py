@@ -20,7 +20,7 @@ from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verified_signers
 from exchange.crypto.x509 import ca_key_hash
 from exchange.directory import codec
-from exchange.directory.state import MEMBERS, InvitationRecord, KeyUse, Reason, State, Status
+from exchange.directory.state import MEMBERS, InvitationRecord, KeyRecord, KeyUse, Reason, State, Status
 from exchange.directory.statements import (
     Admission,
     AgreementCommit,
@@ -33,19 +33,23 @@ from exchange.directory.statements import (
     PartyRoot,
     PrekeyBundleHash,
     Revocation,
+    RootRollover,
     Statement,
     Suspension,
     TransportKey,
 )
 from exchange.errors import BadSignature, ExchangeError, MalformedInput
-from exchange.limits import CLOCK_AHEAD_MS, STATEMENT_BYTES
+from exchange.limits import CLOCK_AHEAD_MS, ROLLOVER_DELAY_MS, STATEMENT_BYTES
 from exchange.names import COUNCIL, RELAY, PartyId
 
-UNORDERED = (Invitation, Admission, Revocation)
-"""Kinds that may come in any order, with seq 0 (docs/decisions/0002-council-statement-order.md)."""
+UNORDERED = (Invitation, Admission, Revocation, RootRollover)
+"""Kinds that come in any order, with seq 0 (docs/decisions/0002-council-statement-order.md)."""
+
+EITHER = (NodeCert, TransportKey)
+"""Kinds that are counted while a party joins, and may come in any order later."""
 
 TRANSPORT_CAS = 4
-"""Of one party at a time."""
+"""Of one statement key at a time; the root alone makes more statement keys."""
 
 
 class Refused(Exception):
@@ -93,6 +97,8 @@ def judge(state: State, entry: bytes, seen: VerifiedRoots) -> Judged:
     enough(signers)
     # 6
     _FITS[type(statement)](state, statement)
+    if isinstance(statement, TransportKey):
+        _check_room(state, signers)
     return Judged(name, statement, payload_sha256, signers)
 
 
@@ -118,10 +124,24 @@ def check_time(state: State, judged: Judged, now_ms: int) -> None:
     if isinstance(judged.statement, PartyRoot):
         invitation = state.invitations[judged.statement.invitation_sha256].invitation
         _check_window(invitation.common, now_ms, "invitation")
+    _check_objection_time(state, judged.statement, now_ms)
     for key_id in judged.signers:
         record = state.keys.get(key_id)
-        if record is not None and not record.in_time(now_ms):
+        if record is not None and not record.in_time(now_ms, state.size):
             raise Refused(Reason.OUTSIDE_ITS_TIME, "the signing key's certificate does not cover this moment")
+
+
+def _check_objection_time(state: State, statement: Statement, now_ms: int) -> None:
+    """Leave the time to object to a root that the council puts in place, and end it when that root counts."""
+    if isinstance(statement, RootRollover) and statement.effective_ms:
+        if statement.effective_ms < now_ms + ROLLOVER_DELAY_MS:
+            raise Refused(Reason.OUTSIDE_ITS_TIME, "fewer than 72 hours would be left to object")
+    elif (
+        isinstance(statement, Revocation)
+        and _objects(state, statement)
+        and now_ms >= state.keys[statement.key_id].counts_from_ms
+    ):
+        raise Refused(Reason.OUTSIDE_ITS_TIME, "the time to object is over; draft a revocation anew")
 
 
 def next_place(state: State, issuer: str) -> tuple[int, bytes]:
@@ -147,7 +167,7 @@ def _check_issuer(state: State, statement: Statement) -> None:
             allowed = issuer == COUNCIL
         case AgreementCommit():
             allowed = issuer == RELAY
-        case Revocation():
+        case Revocation() | RootRollover():
             allowed = issuer in (COUNCIL, statement.party)
         case PartyRoot() | NodeCert() | TransportKey() | PrekeyBundleHash():
             allowed = issuer not in (COUNCIL, RELAY)
@@ -159,7 +179,7 @@ def _check_issuer(state: State, statement: Statement) -> None:
 
 def _check_order(state: State, statement: Statement) -> None:
     place = (statement.common.seq, statement.common.prev)
-    if isinstance(statement, UNORDERED):
+    if isinstance(statement, UNORDERED) or (isinstance(statement, EITHER) and not place[0]):
         expected = (0, b"")
     elif isinstance(statement, PartyRoot):
         expected = (1, b"")  # also when a party begins to join anew
@@ -181,8 +201,11 @@ def _signing(state: State, statement: Statement) -> tuple[KeyLookup, Enough]:
     if isinstance(statement, PartyRoot):
         keys = _presenting_keys(state, statement)
         return keys.get, _exactly(len(keys))
+    if isinstance(statement, RootRollover):
+        return _rollover_signing(state, statement)
     if issuer == COUNCIL:
-        return _council_lookup(state), lambda signers: check_threshold(state.genesis, signers)
+        needed = 1 if _objects(state, statement) else state.genesis.threshold
+        return _council_lookup(state, statement.common), lambda signers: check_threshold(state, signers, needed)
     if issuer == RELAY:
         promise = state.genesis.relay.promise
         return {promise.key_id: promise}.get, _exactly(1)
@@ -190,9 +213,44 @@ def _signing(state: State, statement: Statement) -> tuple[KeyLookup, Enough]:
 
     def lookup(key_id: bytes) -> PublicKey | None:
         record = state.key(PartyId(issuer), key_id, use, state.size)
-        return None if record is None else record.public
+        return None if record is None or _too_early(record, statement.common) else record.public
 
     return lookup, _exactly(1)
+
+
+def _too_early(signer: KeyRecord, common: Common) -> bool:
+    """Say whether a root that the council put in place signs before it counts."""
+    return common.not_before_ms < signer.counts_from_ms
+
+
+def _rollover_signing(state: State, statement: RootRollover) -> tuple[KeyLookup, Enough]:
+    """Return who signs a rollover: the new root, and the old one or two thirds of the council's parties."""
+    new = statement.new_root
+    old = state.key(statement.party, statement.old_root_key_id, KeyUse.ROOT, state.size)
+    by_council = statement.common.issuer == COUNCIL
+    council = _council_lookup(state, statement.common)
+
+    def lookup(key_id: bytes) -> PublicKey | None:
+        if key_id == new.key_id:
+            return new
+        if by_council:
+            return council(key_id)
+        return old.public if old is not None and key_id == old.key_id else None
+
+    def enough(signers: frozenset[bytes]) -> None:
+        if new.key_id not in signers:
+            raise Refused(Reason.BAD_SIGNATURE, "the new root has not signed")
+        if not by_council:
+            _exactly(2)(signers)
+            return
+        check_threshold(state, signers)
+        parties = {state.seats[key_id] for key_id in signers if key_id in state.seats}
+        seats = set(state.seats.values())
+        if 3 * len(parties) < 2 * len(seats):
+            detail = f"{len(parties)} of {len(seats)} council parties signed; two thirds must"
+            raise Refused(Reason.BELOW_THRESHOLD, detail)
+
+    return lookup, enough
 
 
 def _presenting_keys(state: State, statement: PartyRoot) -> dict[bytes, PublicKey]:
@@ -200,23 +258,31 @@ def _presenting_keys(state: State, statement: PartyRoot) -> dict[bytes, PublicKe
     return {key.key_id: key for key in (statement.root, record.invitation.one_time_key)}
 
 
-def _council_lookup(state: State) -> KeyLookup:
-    roots = {member.root.key_id: member for member in state.genesis.council}
-
+def _council_lookup(state: State, common: Common) -> KeyLookup:
     def lookup(key_id: bytes) -> PublicKey | None:
-        member = roots.get(key_id)
-        if member is None or state.status_at(member.party, state.size) is Status.EXPELLED:
+        party = state.seats.get(key_id)
+        if party is None or state.status_at(party, state.size) is Status.EXPELLED:
             return None
-        return member.root if state.keys[key_id].stands(state.size) else None
+        root = state.keys[key_id]
+        return root.public if root.signs(state.size) and not _too_early(root, common) else None
 
     return lookup
 
 
-def check_threshold(genesis: Genesis, signers: frozenset[bytes]) -> None:
+def check_threshold(state: State, signers: frozenset[bytes], needed: int | None = None) -> None:
     """Return when the signers are roots of enough distinct council parties; raise Refused otherwise."""
-    parties = {member.party for member in genesis.council if member.root.key_id in signers}
-    if len(parties) < genesis.threshold:
-        raise Refused(Reason.BELOW_THRESHOLD, f"{len(parties)} council parties signed; {genesis.threshold} must")
+    parties = {state.seats[key_id] for key_id in signers if key_id in state.seats}
+    needed = state.genesis.threshold if needed is None else needed
+    if len(parties) < needed:
+        raise Refused(Reason.BELOW_THRESHOLD, f"{len(parties)} council parties signed; {needed} must")
+
+
+def _objects(state: State, statement: Statement) -> bool:
+    """Say whether it ends a root that the council put in place before that counts: any one council party may."""
+    if not isinstance(statement, Revocation):
+        return False
+    record = state.keys.get(statement.key_id)
+    return record is not None and _too_early(record, statement.common)
 
 
 def _exactly(count: int) -> Enough:
@@ -254,7 +320,7 @@ def _fits_party_root(state: State, statement: PartyRoot) -> None:
         later = invited.invitation.common.not_before_ms > standing.common.not_before_ms
         if record.status is not Status.JOINING or not later:
             raise Refused(Reason.PARTY_TAKEN, f"{party} is {record.status}")
-    seats = {member.root.key_id for member in state.genesis.council if member.party == party}
+    seats = {key_id for key_id, seated in state.seats.items() if seated == party}
     if seats and statement.root.key_id not in seats:
         raise Refused(Reason.WRONG_ROOT, f"{party} sits in the council with another root")
     known = state.keys.get(statement.root.key_id)
@@ -277,13 +343,31 @@ def _fits_admission(state: State, statement: Admission) -> None:
 def _fits_node_cert(state: State, statement: NodeCert) -> None:
     _check_new(state, statement.statement_key.key_id)
     _check_new(state, statement.envelope_key.key_id)
+    if statement.common.seq:
+        return
+    # A certificate that was signed and never logged must not come later and displace what followed it.
+    begun = [
+        record.not_before_ms
+        for record in state.keys.values()
+        if record.party == statement.common.issuer and record.use is KeyUse.STATEMENT and record.until_index is None
+    ]
+    if max(begun, default=0) >= statement.common.not_before_ms:
+        raise Refused(Reason.OLDER_CERTIFICATE, "one that begins as late, or later, stands")
 
 
 def _fits_transport_key(state: State, statement: TransportKey) -> None:
     # One CA for two parties would make one of them the other. Its key counts: one certificate has two forms.
     _check_new(state, ca_key_hash(statement.ca_certificate))
-    if len(state.keys_of(PartyId(statement.common.issuer), KeyUse.TRANSPORT)) >= TRANSPORT_CAS:
-        raise Refused(Reason.TOO_MANY, f"{TRANSPORT_CAS} transport CAs stand; revoke one first")
+
+
+def _check_room(state: State, signers: frozenset[bytes]) -> None:
+    standing = [
+        record
+        for record in state.keys.values()
+        if record.use is KeyUse.TRANSPORT and record.certified_by in signers and record.stands(state.size)
+    ]
+    if len(standing) >= TRANSPORT_CAS:
+        raise Refused(Reason.TOO_MANY, f"{TRANSPORT_CAS} transport CAs of this key stand; revoke one first")
 
 
 def _fits_always(_state: State, _statement: Statement) -> None:
@@ -306,6 +390,15 @@ def _fits_revocation(state: State, statement: Revocation) -> None:
     known, said = record.compromised_since_ms, statement.compromised_since_ms
     if said == 0 or 0 < known <= said:
         raise Refused(Reason.NO_CHANGE, "the key is revoked already")
+
+
+def _fits_rollover(state: State, statement: RootRollover) -> None:
+    status = state.status_at(statement.party, state.size)
+    if status not in MEMBERS:
+        raise Refused(Reason.NO_SUCH_PARTY, f"{statement.party} is not a member")
+    if state.parties[statement.party].root.key_id != statement.old_root_key_id:
+        raise Refused(Reason.WRONG_ROOT, f"{statement.party} has another root")
+    _check_new(state, statement.new_root.key_id)
 
 
 def _fits_suspension(state: State, statement: Suspension) -> None:
@@ -346,6 +439,7 @@ _FITS: Mapping[type, Callable[[State, Any], None]] = {
     PrekeyBundleHash: _fits_always,
     AgreementCommit: _fits_agreement,
     Revocation: _fits_revocation,
+    RootRollover: _fits_rollover,
     Suspension: _fits_suspension,
     Expulsion: _fits_expulsion,
 }

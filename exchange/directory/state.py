@@ -57,6 +57,8 @@ class Reason(StrEnum):
     """Somebody else holds the one-time key: an alarm for the council."""
     PARTY_TAKEN = "party-taken"
     KEY_TAKEN = "key-taken"
+    OLDER_CERTIFICATE = "older-certificate"
+    """A certificate that was kept back: one that begins later stands already."""
     WRONG_ROOT = "wrong-root"
     NO_SUCH_PARTY = "no-such-party"
     NO_SUCH_KEY = "no-such-key"
@@ -90,13 +92,36 @@ class KeyRecord:
     compromised_since_ms: int = 0
     certificate: bytes = b""
     """DER, of a transport CA."""
+    counts_from_ms: int = 0
+    """Of a root that the council put in the place of a lost one: what it signs counts from here on."""
+    retired_index: int | None = None
+    """Of a root: entry by which another one took over. It signs nothing from there on; what it certified stands."""
+    followed_index: int | None = None
+    """Of a node key: entry that certified those that follow it."""
+    followed_until_ms: int = 0
+    """Until when it serves beside them."""
+
+    @property
+    def until_ms(self) -> int:
+        """When it ends, as of all entries; 0 for no end."""
+        ends = [end for end in (self.not_after_ms, self.followed_until_ms) if end]
+        return min(ends, default=0)
 
     def stands(self, at_size: int) -> bool:
         """Say whether it stands by itself as of the first `at_size` entries."""
         return self.since_index < at_size and (self.until_index is None or at_size <= self.until_index)
 
-    def in_time(self, at_ms: int) -> bool:
-        """Say whether its certificate covers this moment; the clock of who certified it may be a little ahead."""
+    def signs(self, at_size: int) -> bool:
+        """Say whether it may sign, by itself, as of the first `at_size` entries."""
+        return self.stands(at_size) and (self.retired_index is None or at_size <= self.retired_index)
+
+    def in_time(self, at_ms: int, at_size: int) -> bool:
+        """Say whether its certificate covers this moment; the clock of who certified it may be a little ahead.
+
+        Keys that follow it end it only from the entry on that certified them.
+        """
+        if self.followed_index is not None and self.followed_index < at_size and at_ms >= self.followed_until_ms:
+            return False
         return self.not_before_ms <= at_ms + CLOCK_AHEAD_MS and (self.not_after_ms == 0 or at_ms < self.not_after_ms)
 
 
@@ -203,6 +228,8 @@ class State:
     bundles: dict[PartyId, tuple[BundleRecord, ...]] = field(default_factory=dict)
     """Newest first."""
     agreements: dict[bytes, tuple[tuple[int, AgreementStatus], ...]] = field(default_factory=dict)
+    seats: dict[bytes, PartyId] = field(default_factory=dict)
+    """Party of every root that sits in the council, or took over from one."""
     ignored: list[Ignored] = field(default_factory=list)
 
     @property
@@ -223,6 +250,7 @@ class State:
             dict(self.invitations),
             dict(self.bundles),
             dict(self.agreements),
+            dict(self.seats),
             list(self.ignored),
         )
 
@@ -244,7 +272,7 @@ class State:
         record = self.keys.get(key_id)
         if record is None or record.party != party or record.use is not use or not self.stands(record, at_size):
             return None
-        return record
+        return record if record.signs(at_size) else None
 
     def keys_of(self, party: PartyId, use: KeyUse) -> list[KeyRecord]:
         """Return a party's keys for one use that stand now, newest first, whatever the standing of its party."""

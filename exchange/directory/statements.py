@@ -129,7 +129,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class NodeCert:
-    """A party root certifies the keys of its node."""
+    """A party root certifies the keys of its node; those before it serve for 30 days more."""
 
     common: Common
     statement_key: PublicKey
@@ -192,6 +192,18 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True)
+class RootRollover:
+    """A party goes on under another root."""
+
+    common: Common
+    party: PartyId
+    old_root_key_id: bytes
+    new_root: PublicKey
+    effective_ms: int
+    """Of one by the council: what the new root signs counts from here on. 0 when the old root itself signed it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Suspension:
     """A party may for now receive only retractions and send only receipts."""
 
@@ -229,6 +241,7 @@ Statement = (
     | PrekeyBundleHash
     | AgreementCommit
     | Revocation
+    | RootRollover
     | Suspension
     | Expulsion
 )

@@ -87,7 +87,7 @@ class Agreements:
         number = await self._database.read(lambda connection: SqlRegistry(connection).view_number(shown))
         if number is not None:
             return number
-        check_view(signed, view, self._directory.now)
+        check_view(signed, view, self._directory.now, self._clock())
 
         def make(snapshot: Snapshot) -> list[bytes]:
             return self._entries(snapshot, {shown: course.status, **_replaced(snapshot, course, founding=True)})
@@ -109,7 +109,7 @@ class Agreements:
         """
         signed = decode_signed(data, limit=CHANGE_BYTES, what="a statement on an agreement")
         snapshot = self._directory.now
-        change = open_change(signed, _roots_of(snapshot), exchange=snapshot.directory.exchange)
+        change = open_change(signed, _roots_of(snapshot, self._clock()), exchange=snapshot.directory.exchange)
         if change.party != caller:
             raise NotAllowed(f"{caller} hands over a statement of {change.party}")
         digest = sha256(signed.payload).digest()
@@ -188,7 +188,7 @@ class Agreements:
         return entries
 
 
-def check_view(signed: Signed, view: EnforcementView, snapshot: Snapshot) -> None:
+def check_view(signed: Signed, view: EnforcementView, snapshot: Snapshot, now_ms: int) -> None:
     """Check that a view is of this exchange and signed by the root of each of its founders, all of them members.
 
     Raises:
@@ -204,7 +204,7 @@ def check_view(signed: Signed, view: EnforcementView, snapshot: Snapshot) -> Non
         record = directory.party(party)
         if record is None or snapshot.status(party) is not Status.ADMITTED:
             raise NotFound(f"{party} is not admitted")
-        root = directory.root_key(party, record.root.key_id, at_size=directory.size)
+        root = directory.root_key(party, record.root.key_id, at_size=directory.size, at_ms=now_ms)
         if root is None:
             raise BadSignature(f"the root of {party} does not stand")
         roots[root.key_id] = root
@@ -213,14 +213,14 @@ def check_view(signed: Signed, view: EnforcementView, snapshot: Snapshot) -> Non
         raise BadSignature(f"{len(roots) - len(signers)} of {len(roots)} parties have not signed")
 
 
-def _roots_of(snapshot: Snapshot) -> Callable[[bytes], tuple[PartyId, PublicKey] | None]:
+def _roots_of(snapshot: Snapshot, now_ms: int) -> Callable[[bytes], tuple[PartyId, PublicKey] | None]:
     directory = snapshot.directory
 
     def root_of(key_id: bytes) -> tuple[PartyId, PublicKey] | None:
         record = directory.key_record(key_id)
         if record is None or record.use is not KeyUse.ROOT:
             return None
-        root = directory.root_key(record.party, key_id, at_size=directory.size)
+        root = directory.root_key(record.party, key_id, at_size=directory.size, at_ms=now_ms)
         return None if root is None else (record.party, root)
 
     return root_of

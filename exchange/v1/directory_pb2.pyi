@@ -128,7 +128,7 @@ class Common(_message.Message):
     issuer: _builtins.str
     """Partner that issues it; `council` for council statements; `relay` for the relay's."""
     seq: _builtins.int
-    """Counts the issuer's statements from 1."""
+    """Counts the issuer's statements from 1; 0 in statements that may come in any order."""
     prev: _builtins.bytes
     """SHA-256 of the payload of the issuer's statement before; empty for the first."""
     not_before_ms: _builtins.int
@@ -442,7 +442,7 @@ Global___Admission: _TypeAlias = Admission  # noqa: Y015
 
 @_typing.final
 class NodeCert(_message.Message):
-    """A party root certifies the keys of its node."""
+    """A party root certifies the keys of its node. Keys that it certified before serve for 30 days more."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -653,6 +653,52 @@ class Revocation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
+
+@_typing.final
+class RootRollover(_message.Message):
+    """A party goes on under another root. Signed by the new root and by the old one, or by two thirds of the council when
+    the old one is lost.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMON_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    OLD_ROOT_KEY_ID_FIELD_NUMBER: _builtins.int
+    NEW_ROOT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_MS_FIELD_NUMBER: _builtins.int
+    party: _builtins.str
+    """The party."""
+    old_root_key_id: _builtins.bytes
+    """The root until now."""
+    effective_ms: _builtins.int
+    """Of one by the council: what the new root signs counts from this time on, at least 72 hours later. 0 when the old
+    root signed: it counts at once.
+    """
+    @_builtins.property
+    def common(self) -> Global___Common:
+        """issuer = the party, or council."""
+
+    @_builtins.property
+    def new_root(self) -> Global___PublicKey:
+        """The root from now on."""
+
+    def __init__(
+        self,
+        *,
+        common: Global___Common | None = ...,
+        party: _builtins.str = ...,
+        old_root_key_id: _builtins.bytes = ...,
+        new_root: Global___PublicKey | None = ...,
+        effective_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "new_root", b"new_root"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "effective_ms", b"effective_ms", "new_root", b"new_root", "old_root_key_id", b"old_root_key_id", "party", b"party"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RootRollover: _TypeAlias = RootRollover  # noqa: Y015
 
 @_typing.final
 class Suspension(_message.Message):

@@ -25,6 +25,7 @@ NAMES = (
     "prekey-bundle-hash",
     "agreement-commit",
     "revocation",
+    "root-rollover",
     "suspension",
     "expulsion",
     "nonsense",

@@ -24,6 +24,7 @@ from exchange.directory.statements import (
     PrekeyBundleHash,
     Revocation,
     RevocationReason,
+    RootRollover,
     Statement,
     Suspension,
     TransportKey,
@@ -65,6 +66,7 @@ STATEMENTS: tuple[Statement, ...] = (
     PrekeyBundleHash(BY_PARTY, HASH, 18_955, 30),
     AgreementCommit(common(EXCHANGE, RELAY, (1, b""), now_ms=NOON), HASH, AgreementStatus.SUSPENDED),
     Revocation(BY_PARTY, XV, HASH, RevocationReason.COMPROMISED, NOON),
+    RootRollover(replace(BY_PARTY, seq=0, prev=b""), XV, HASH, composite("k").public, 0),
     Suspension(BY_COUNCIL, XV, suspended=True),
     Expulsion(BY_COUNCIL, XV),
 )
