@@ -175,6 +175,10 @@ class NodeService(NodeServiceServicer):
         """List partners."""
         return await self._partners.list_partners()
 
+    async def VerifyPartner(self, request: pb.VerifyPartnerRequest, context: Context) -> pb.VerifyPartnerResponse:
+        """Note that a fingerprint was compared."""
+        return await self._partners.verify_partner(request, caller=caller_of(context))
+
     async def ListAgreements(
         self, request: agreements_pb2.ListAgreementsRequest, context: Context
     ) -> agreements_pb2.ListAgreementsResponse:

@@ -1,16 +1,22 @@
 """The part of NodeService that is about the exchange: partners and keys."""
 
+from functools import partial
 from hashlib import sha256
 
 from exchange.crypto.keys import fingerprint
 from exchange.crypto.x509 import validity
 from exchange.directory.state import PartyRecord
+from exchange.errors import NotFound
+from exchange.names import party_id
 from exchange.policy.model import Tlp
 from exchange.reader_policy.model import ReaderPolicy
+from nodes.caller import Caller
 from nodes.core import Core
 from nodes.prekeys import DAY_MS, KEEP_MS
 from nodes.reader_policies import ReaderPolicies
 from nodes.relay_client import RelayClient
+from nodes.spoken import check_spoken
+from nodes.store.partners import Verified, all_verified, put_verified
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.reader_pb2 import ClearanceScale, PartnerReaders
 
@@ -31,15 +37,43 @@ class PartnerMethods:
     async def list_partners(self) -> pb.ListPartnersResponse:
         """List every party that the directory knows, by id, with what it says of its readers."""
         known = await self._policies.known()
-        parties = self._core.trust.now.directory.parties()
-        return pb.ListPartnersResponse(partners=[self._partner(record, known.get(record.party)) for record in parties])
+        compared = await self._core.database.read(all_verified)
+        return pb.ListPartnersResponse(
+            partners=[
+                self._partner(record, known.get(record.party), compared.get(record.party))
+                for record in self._core.trust.now.directory.parties()
+            ]
+        )
 
-    def _partner(self, record: PartyRecord, policy: ReaderPolicy | None) -> pb.Partner:
+    async def verify_partner(self, request: pb.VerifyPartnerRequest, *, caller: Caller) -> pb.VerifyPartnerResponse:
+        """Note that the other side read out the fingerprint of the root that the directory has.
+
+        Raises:
+            NotFound: no such partner.
+            VerificationFailed: it read out something else; nothing is noted.
+        """
+        core = self._core
+        record = core.trust.now.directory.party(party_id(request.party))
+        if record is None:
+            raise NotFound(f"no partner {request.party[:80]!r}", hint="concord partner list")
+        check_spoken(
+            fingerprint(record.party, record.root.raw),
+            read_out=request.read_out,
+            hint="let them read it once more; if it stays so, tell the council: somebody may stand between you",
+        )
+        row = Verified(record.party, record.root.key_id, core.clock(), caller.name)
+        await core.database.write(partial(put_verified, row=row))
+        policy = (await self._policies.known()).get(record.party)
+        return pb.VerifyPartnerResponse(partner=self._partner(record, policy, row))
+
+    def _partner(self, record: PartyRecord, policy: ReaderPolicy | None, compared: Verified | None) -> pb.Partner:
         core = self._core
         directory, now_ms = core.trust.now.directory, core.clock()
         statement = directory.current_statement_key(record.party, at_ms=now_ms)
         envelope = directory.current_envelope_key(record.party, at_ms=now_ms)
         today = now_ms // DAY_MS
+        # A comparison is of one root; another one has not been compared.
+        verified = compared if compared is not None and compared.root_key_id == record.root.key_id else None
         ends = [each.statement.first_day + each.statement.days for each in directory.bundles(record.party)]
         return pb.Partner(
             party=record.party,
@@ -55,6 +89,8 @@ class PartnerMethods:
             admitted_at=0 if record.admitted_at is None else record.admitted_at + 1,
             self=record.party == core.me,
             readers=_readers(policy) if policy is not None else None,
+            verified_ms=verified.at_ms if verified else 0,
+            verified_by=verified.operator if verified else "",
         )
 
     # -- keys ----------------------------------------------------------------------------------------------------------

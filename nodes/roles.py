@@ -72,6 +72,7 @@ MAY: dict[str, frozenset[Role]] = {
     "RejectReport": RELEASERS,
     # partners, agreements, keys, logs
     "ListPartners": ALL,
+    "VerifyPartner": OFFICERS,
     "ListAgreements": ALL,
     "ImportAgreement": OFFICERS,
     "ExportAgreement": ALL,

@@ -20,7 +20,7 @@ from exchange.directory import ceremony
 from exchange.directory.codec import decode_as
 from exchange.directory.fold import Directory
 from exchange.directory.statements import Admission, Genesis, Invitation
-from exchange.errors import BadStatement, NotAllowed, VerificationFailed
+from exchange.errors import BadStatement, NotAllowed
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import PartyId
 from exchange.policy.model import Tlp
@@ -42,10 +42,10 @@ from nodes.ceremony import (
     write_node_credentials,
 )
 from nodes.root_home import Root, admission_path, known_relay, read_text, remember_relay
+from nodes.spoken import check_spoken, without_ends
 from nodes.statement_file import REQUEST, STATEMENT, StatementTask, task_of
 
 DAY_MS = 24 * 60 * 60 * 1000
-_GROUPS_TYPED = (0, -1)
 
 
 # Signing a file
@@ -236,14 +236,12 @@ class Applicant:
     def words(self) -> list[str]:
         """Return who asks, a line each; of the fingerprint only what need not be typed."""
         claims = self.claims
-        groups = claims.fingerprint.split()
-        shown = ["____", *groups[1:-1], "____"]
         return [
             f"{claims.party} asks to join the exchange {self.relay.exchange}",
             f"  name         {claims.display_name}",
             f"  country      {claims.country}",
             f"  ceiling      TLP:{Tlp(claims.ceiling).word.upper()}",
-            f"  fingerprint  {' '.join(shown)}",
+            f"  fingerprint  {without_ends(claims.fingerprint)}",
         ]
 
 
@@ -273,14 +271,8 @@ def compare_fingerprint(applicant: Applicant, *, read_out: str) -> None:
     Raises:
         VerificationFailed: it differs, or less was typed.
     """
-    groups = applicant.claims.fingerprint.split()
-    typed = _letters(read_out)
-    whole, ends = "".join(groups), "".join(groups[at] for at in _GROUPS_TYPED)
-    if typed not in (whole, ends):
-        raise VerificationFailed(
-            "the fingerprints differ: this is not the root that the other side has",
-            hint="do not admit; tell the council that somebody may stand between you",
-        )
+    hint = "do not admit; tell the council that somebody may stand between you"
+    check_spoken(applicant.claims.fingerprint, read_out=read_out, hint=hint)
 
 
 def admit(root: Root, home: Path, applicant: Applicant, now_ms: int, *, so_far: Signed | None = None) -> Signed:
@@ -329,12 +321,6 @@ def _cosigned(so_far: Signed, root: Root, applicant: Applicant, directory: Direc
     if any(signature.key_id == root.key.public.key_id for signature in so_far.signatures):
         return so_far
     return ceremony.cosign_council(so_far, root.key, directory.genesis)
-
-
-def _letters(text: str) -> str:
-    """Return typed letters as Crockford's base 32 reads them: case and the look-alikes of 0 and 1 do not matter."""
-    joined = "".join(text.split()).replace("-", "").upper()
-    return joined.translate(str.maketrans("OIL", "011"))
 
 
 def _date(at_ms: int) -> str:

@@ -9,11 +9,13 @@ from exchange.crypto.codec import encode_signed
 from exchange.errors import NotFound
 from nodes.admin import output
 from nodes.admin.drafting import Out, write_draft
+from nodes.admin.heard import ask_fingerprint
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
 from nodes.admin.plain import plain
 from nodes.node_client import connect
 from nodes.reportfile import naming
 from nodes.root_home import read_text
+from nodes.spoken import without_ends
 from nodes.statement_file import read_statement
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.statement_pb2 import DraftStatementRequest, PublishStatementRequest
@@ -34,10 +36,17 @@ def list_partners(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         output.as_json([plain(p) for p in partners])
         return
     rows = [
-        (f"{p.party}{' (this node)' if p.self else ''}", p.display_name, p.country, p.status, p.ceiling.upper() or "-")
+        (
+            f"{p.party}{' (this node)' if p.self else ''}",
+            p.display_name,
+            p.country,
+            p.status,
+            p.ceiling.upper() or "-",
+            "" if p.self else "compared" if p.verified_ms else "not compared",
+        )
         for p in partners
     ]
-    output.table(("partner", "name", "country", "standing", "ceiling"), rows, empty="no partners yet")
+    output.table(("partner", "name", "country", "standing", "ceiling", "fingerprint"), rows, empty="no partners yet")
 
 
 @app.command()
@@ -58,6 +67,7 @@ def show(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Json = Fa
             "standing": found.status,
             "ceiling": f"TLP:{found.ceiling.upper()}",
             "fingerprint": found.fingerprint,
+            **_compared(found),
             "root key": found.root_key_id,
             "statement key": found.statement_key_id or "none",
             "envelope key": found.envelope_key_id or "none",
@@ -66,6 +76,14 @@ def show(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Json = Fa
             **_readers(found),
         }
     )
+
+
+def _compared(found: pb.Partner) -> dict[str, str]:
+    if found.self:
+        return {}
+    if not found.verified_ms:
+        return {"compared": f"not yet: concord partner verify {found.party}"}
+    return {"compared": f"{output.when(found.verified_ms)} by {found.verified_by}"}
 
 
 def _readers(found: pb.Partner) -> dict[str, str]:
@@ -92,6 +110,26 @@ def fingerprint(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Js
         return
     output.data(found.fingerprint)
     output.say("read it to the other side; every group must match what they see with the same command")
+
+
+@app.command()
+def verify(
+    party: PartyArgument,
+    home: NodeHome = DEFAULT_HOME,
+    fingerprint: Annotated[str, typer.Option(help="The other side's fingerprint, all of it: do not ask.")] = "",
+) -> None:
+    """Compare a partner's fingerprint by voice or in person, and note that it was compared.
+
+    It counts for the root that the partner has now; a new root must be compared again.
+
+    Example: concord partner verify XV
+    """
+    found = _one(party, home)
+    output.say(f"{found.party}  {found.display_name}\n  fingerprint  {without_ends(found.fingerprint)}")
+    request = pb.VerifyPartnerRequest(party=party, read_out=fingerprint or ask_fingerprint())
+    with connect(home) as node:
+        verified = node.VerifyPartner(request).partner
+    output.say(f"noted: the fingerprint of {verified.party} was compared")
 
 
 @app.command()

@@ -1,12 +1,11 @@
 """`concord root`: the party root and the council, usually on a machine without network."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from exchange.errors import BadInput, NotAllowed
+from exchange.errors import NotAllowed
 from exchange.names import party_id
 from exchange.policy.model import Tlp
 from exchange.runtime.clock import now_ms
@@ -14,6 +13,7 @@ from exchange.runtime.relay_info import read_relay_info
 from exchange.runtime.secrets import read_passphrase
 from nodes import root as party_root
 from nodes.admin import output
+from nodes.admin.heard import ask_fingerprint
 from nodes.admin.options import PassphraseFd, PassphraseFile, Yes
 from nodes.ceremony import read_admission, read_invitation, write_admission, write_invitation
 from nodes.reportfile import naming
@@ -204,7 +204,7 @@ def admit(
             party_root.check_admission(so_far, applicant)
     for line in applicant.words():
         output.say(line)
-    party_root.compare_fingerprint(applicant, read_out=fingerprint or _ask_fingerprint())
+    party_root.compare_fingerprint(applicant, read_out=fingerprint or ask_fingerprint())
     root = _open(home, passphrase_file, passphrase_fd)
     admission = party_root.admit(root, home, applicant, now_ms(), so_far=so_far)
     missing = party_root.check_admission(admission, applicant)
@@ -229,15 +229,6 @@ def _say_missing(missing: int, request: Path, out: Path | None) -> None:
         )
     output.say(f"{missing} more council parties must sign; each compares the fingerprint for itself:")
     output.say(f"concord root admit {request} --with {out}, with --out while more are missing, else with --relay")
-
-
-def _ask_fingerprint() -> str:
-    if not sys.stdin.isatty():
-        raise BadInput("nobody is there to ask", hint="give --fingerprint, all of it, as the other side read it")
-    output.say("let the other side read its fingerprint to you; every group must match")
-    first = typer.prompt("First group that they read", err=True)
-    last = typer.prompt("Last group that they read", err=True)
-    return f"{first} {last}"
 
 
 def _open(home: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> Root:

@@ -63,6 +63,11 @@ reader_policy = Table("reader_policy", metadata, party("party", key=True), numbe
 reader_policy_told = Table("reader_policy_told", metadata, party("partner", key=True), number("at_ms"))
 """Which of this partner's policies each other partner was told last."""
 
+# -- partners ----------------------------------------------------------------------------------------------------------
+
+verified = Table("verified", metadata, party("party", key=True), data("root_key_id"), number("at_ms"), word("operator"))
+"""Whose fingerprint a person has compared: it counts for that root only."""
+
 # -- approvals ---------------------------------------------------------------------------------------------------------
 
 authorship = Table("authorship", metadata, data("item", key=True), word("name", length=128))

@@ -1031,6 +1031,8 @@ class Partner(_message.Message):
     ADMITTED_AT_FIELD_NUMBER: _builtins.int
     SELF_FIELD_NUMBER: _builtins.int
     READERS_FIELD_NUMBER: _builtins.int
+    VERIFIED_MS_FIELD_NUMBER: _builtins.int
+    VERIFIED_BY_FIELD_NUMBER: _builtins.int
     party: _builtins.str
     """Id."""
     display_name: _builtins.str
@@ -1055,6 +1057,10 @@ class Partner(_message.Message):
     """Index of its admission in the directory, plus one; 0 when not admitted."""
     self: _builtins.bool
     """true for this node's own party."""
+    verified_ms: _builtins.int
+    """When the fingerprint of this very root was compared by voice or in person; 0 when it was not."""
+    verified_by: _builtins.str
+    """Operator who compared it."""
     @_builtins.property
     def readers(self) -> _reader_pb2.PartnerReaders:
         """What it says of its readers; not set when it has said nothing."""
@@ -1075,14 +1081,66 @@ class Partner(_message.Message):
         admitted_at: _builtins.int = ...,
         self: _builtins.bool = ...,
         readers: _reader_pb2.PartnerReaders | None = ...,
+        verified_ms: _builtins.int = ...,
+        verified_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["readers", b"readers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted_at", b"admitted_at", "ceiling", b"ceiling", "country", b"country", "display_name", b"display_name", "envelope_key_id", b"envelope_key_id", "fingerprint", b"fingerprint", "party", b"party", "prekey_days", b"prekey_days", "readers", b"readers", "root_key_id", b"root_key_id", "self", b"self", "statement_key_id", b"statement_key_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted_at", b"admitted_at", "ceiling", b"ceiling", "country", b"country", "display_name", b"display_name", "envelope_key_id", b"envelope_key_id", "fingerprint", b"fingerprint", "party", b"party", "prekey_days", b"prekey_days", "readers", b"readers", "root_key_id", b"root_key_id", "self", b"self", "statement_key_id", b"statement_key_id", "status", b"status", "verified_by", b"verified_by", "verified_ms", b"verified_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Partner: _TypeAlias = Partner  # noqa: Y015
+
+@_typing.final
+class VerifyPartnerRequest(_message.Message):
+    """A person has heard a partner read out its fingerprint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTY_FIELD_NUMBER: _builtins.int
+    READ_OUT_FIELD_NUMBER: _builtins.int
+    party: _builtins.str
+    """Id."""
+    read_out: _builtins.str
+    """What the other side read: all of it, or the first and the last group."""
+    def __init__(
+        self,
+        *,
+        party: _builtins.str = ...,
+        read_out: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["party", b"party", "read_out", b"read_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyPartnerRequest: _TypeAlias = VerifyPartnerRequest  # noqa: Y015
+
+@_typing.final
+class VerifyPartnerResponse(_message.Message):
+    """It is the root that the directory has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partner(self) -> Global___Partner:
+        """The partner, verified."""
+
+    def __init__(
+        self,
+        *,
+        partner: Global___Partner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyPartnerResponse: _TypeAlias = VerifyPartnerResponse  # noqa: Y015
 
 @_typing.final
 class ListPartnersResponse(_message.Message):

@@ -87,6 +87,11 @@ class NodeServiceStub:
                 request_serializer=nodes_dot_v1_dot_node__service__pb2.ListPartnersRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_node__service__pb2.ListPartnersResponse.FromString,
                 _registered_method=True)
+        self.VerifyPartner = channel.unary_unary(
+                '/nodes.v1.NodeService/VerifyPartner',
+                request_serializer=nodes_dot_v1_dot_node__service__pb2.VerifyPartnerRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_node__service__pb2.VerifyPartnerResponse.FromString,
+                _registered_method=True)
         self.ListAgreements = channel.unary_unary(
                 '/nodes.v1.NodeService/ListAgreements',
                 request_serializer=nodes_dot_v1_dot_agreements__pb2.ListAgreementsRequest.SerializeToString,
@@ -346,6 +351,13 @@ class NodeServiceServicer:
 
     def ListPartners(self, request, context):
         """Partners as the directory knows them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyPartner(self, request, context):
+        """Note that a partner's fingerprint was compared by voice or in person.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -682,6 +694,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ListPartners,
                     request_deserializer=nodes_dot_v1_dot_node__service__pb2.ListPartnersRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_node__service__pb2.ListPartnersResponse.SerializeToString,
+            ),
+            'VerifyPartner': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyPartner,
+                    request_deserializer=nodes_dot_v1_dot_node__service__pb2.VerifyPartnerRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_node__service__pb2.VerifyPartnerResponse.SerializeToString,
             ),
             'ListAgreements': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAgreements,
@@ -1123,6 +1140,33 @@ class NodeService:
             '/nodes.v1.NodeService/ListPartners',
             nodes_dot_v1_dot_node__service__pb2.ListPartnersRequest.SerializeToString,
             nodes_dot_v1_dot_node__service__pb2.ListPartnersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyPartner(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/VerifyPartner',
+            nodes_dot_v1_dot_node__service__pb2.VerifyPartnerRequest.SerializeToString,
+            nodes_dot_v1_dot_node__service__pb2.VerifyPartnerResponse.FromString,
             options,
             channel_credentials,
             insecure,

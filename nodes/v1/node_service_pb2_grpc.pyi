@@ -58,6 +58,8 @@ class NodeServiceStub:
     """Withdraw a report that this node originated."""
     ListPartners: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ListPartnersRequest, _node_service_pb2.ListPartnersResponse]
     """Partners as the directory knows them."""
+    VerifyPartner: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.VerifyPartnerRequest, _node_service_pb2.VerifyPartnerResponse]
+    """Note that a partner's fingerprint was compared by voice or in person."""
     ListAgreements: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.ListAgreementsRequest, _agreements_pb2.ListAgreementsResponse]
     """Agreements to which this node is a party."""
     ImportAgreement: _grpc.UnaryUnaryMultiCallable[_agreements_pb2.ImportAgreementRequest, _agreements_pb2.ImportAgreementResponse]
@@ -177,6 +179,8 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Withdraw a report that this node originated."""
     ListPartners: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ListPartnersRequest, _node_service_pb2.ListPartnersResponse]  # type: ignore[assignment]
     """Partners as the directory knows them."""
+    VerifyPartner: _aio.UnaryUnaryMultiCallable[_node_service_pb2.VerifyPartnerRequest, _node_service_pb2.VerifyPartnerResponse]  # type: ignore[assignment]
+    """Note that a partner's fingerprint was compared by voice or in person."""
     ListAgreements: _aio.UnaryUnaryMultiCallable[_agreements_pb2.ListAgreementsRequest, _agreements_pb2.ListAgreementsResponse]  # type: ignore[assignment]
     """Agreements to which this node is a party."""
     ImportAgreement: _aio.UnaryUnaryMultiCallable[_agreements_pb2.ImportAgreementRequest, _agreements_pb2.ImportAgreementResponse]  # type: ignore[assignment]
@@ -347,6 +351,14 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_service_pb2.ListPartnersResponse, _abc.Awaitable[_node_service_pb2.ListPartnersResponse]]:
         """Partners as the directory knows them."""
+
+    @_abc_1.abstractmethod
+    def VerifyPartner(
+        self,
+        request: _node_service_pb2.VerifyPartnerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_service_pb2.VerifyPartnerResponse, _abc.Awaitable[_node_service_pb2.VerifyPartnerResponse]]:
+        """Note that a partner's fingerprint was compared by voice or in person."""
 
     @_abc_1.abstractmethod
     def ListAgreements(

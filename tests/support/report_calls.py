@@ -67,6 +67,7 @@ WITHOUT_REPORT = {
     "EndCommunity",
     "ListCommunities",
     "ShowCommunity",
+    "VerifyPartner",
     "DraftStatement",
     "PublishStatement",
     "ListConsents",
