@@ -218,10 +218,11 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     receipts = Receipts(core, wake=sender.wake)
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
     notices = Notices(core, relay, agreements, wake=sender.wake)
-    outbox, sensors = Outbox(core, wake=sender.wake), Sensors(core.database)
     shelf = Shelf(core, Clearing(core.keys.master, config.readers.terms()))
     obligations = Obligations(core, on_receipts=receipts.hurry)
     consenting = Consenting(core, wake=sender.wake)
+    outbox = Outbox(core, wake=sender.wake, on_change=consenting.hurry)
+    sensors = Sensors(core.database)
     operators = _operators(config, core)
     return Node(
         home=home,

@@ -15,8 +15,9 @@ from exchange.names import HASH_BYTES, PartyId, party_id
 from exchange.policy.model import Purpose
 from nodes.asking import Asking, Wanted
 from nodes.caller import Caller
-from nodes.consenting import Consenting, request_of
+from nodes.consenting import Consenting
 from nodes.core import Core
+from nodes.onward import request_of
 from nodes.shelf import Shelf
 from nodes.store import consent
 from nodes.store.consent_rows import AnswerState, KeptAnswer, KeptGrant, KeptRequest, RequestState

@@ -19,15 +19,14 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from exchange.consent.codec import decode_request, encode_grant
+from exchange.consent.codec import encode_grant
 from exchange.consent.model import ConsentAnswer, ConsentGrant, ConsentRequest
 from exchange.consent.verify import CONSENT_GRANT
-from exchange.crypto.codec import decode_signed, encode_signed
+from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed
 from exchange.directory.state import Status
 from exchange.errors import BadInput, Conflict, ExchangeError, NotAllowed, NotFound
-from exchange.limits import STATEMENT_BYTES
 from exchange.names import ID_BYTES, PartyId
 from exchange.policy.fields import instant_text
 from exchange.policy.model import Purpose
@@ -36,7 +35,7 @@ from nodes import alarms, vault
 from nodes.caller import Caller, check_ceiling
 from nodes.clearance import Own, Ruling, Verdict, rule
 from nodes.core import Core
-from nodes.onward import Answer, is_own, own_of, sources_of, store_answers
+from nodes.onward import Answer, is_own, own_of, request_of, sources_of, store_answers
 from nodes.store import consent
 from nodes.store.consent_rows import AnswerState, KeptAnswer, KeptRequest, RequestState
 
@@ -73,11 +72,6 @@ def hear_request(
     )
     consent.add_request(connection, kept, [KeptAnswer(kept.hash, me, partner) for partner in request.to])
     return []
-
-
-def request_of(kept: KeptRequest) -> ConsentRequest:
-    """Return a stored request, which was verified when it came."""
-    return decode_request(decode_signed(kept.statement, limit=STATEMENT_BYTES, what="a stored request").payload)
 
 
 class Consenting:

@@ -34,7 +34,7 @@ from exchange.receipts.model import (
 from nodes import alarms, consenting, notices, passing, receipts, streams, vault
 from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
-from nodes.passing import end_passing_on
+from nodes.passing import end_passing_on, end_replaced
 from nodes.stix import read_report
 from nodes.store import approvals, readers, receiving, reports, sending
 from nodes.store.approvals import ApprovalRow
@@ -66,7 +66,7 @@ class Effects:
     urgent: bool = False
     """A flash report waits for its receipt."""
     consent: bool = False
-    """A partner asks for consent."""
+    """A partner asks for consent, or what partners asked about is retracted or replaced."""
     waiting: bool = False
     """Something waits to be sealed: an own report once more, or what is to be passed on."""
     receipts: list[QueuedReceipt] = field(default_factory=list)
@@ -245,7 +245,7 @@ def _store_reports(
         effects.events.append(Event(item, now_ms, "delivered", sender, words, good.opened.envelope_hash, position))
         effects.receipts.append(_receipt(good, _STATUS[states[item]], now_ms))
         effects.urgent |= good.opened.core.lane is Lane.FLASH
-    _add(connection, list(new.values()))
+    effects.consent |= _add(connection, list(new.values()), now_ms)
     # What is not sealed is gone already: without a rule its tombstone is shown to nobody.
     readers.put_rules(connection, {item: sealed[item].readers for item in new if item in sealed})
 
@@ -259,13 +259,15 @@ def _approvals(good: Good, now_ms: int) -> list[ApprovalRow]:
     ]
 
 
-def _add(connection: Connection, new: Sequence[Report]) -> None:
-    """Store new versions, and settle those threads that now have several."""
+def _add(connection: Connection, new: Sequence[Report], now_ms: int) -> bool:
+    """Store new versions, and settle those threads that now have several; say whether there are any."""
     threads = [report.thread for report in new]
     several = reports.threads_with_versions(connection, threads) | {t for t in threads if threads.count(t) > 1}
     reports.add_reports(connection, new)
     for thread, originator in sorted({(each.thread, each.originator) for each in new if each.thread in several}):
         reports.settle_thread(connection, thread, originator)
+        end_replaced(connection, thread, originator, now_ms)
+    return bool(several)
 
 
 def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_ms: int) -> Report:
@@ -371,6 +373,7 @@ def _apply_retraction(
     effects.events.append(Event(item, now_ms, "retracted", originator, detail, good.opened.envelope_hash))
     if report is not None:
         end_passing_on(connection, item)
+        effects.consent = True
     if report is not None and report.state is not ItemState.PURGED:
         reports.set_state(connection, item, ItemState.WITHDRAWN)
         if retraction.action is RetractionAction.PURGE:

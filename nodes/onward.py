@@ -10,11 +10,13 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
+from exchange.consent.codec import decode_request
 from exchange.consent.model import ConsentAnswer, ConsentGrant, ConsentRequest
-from exchange.crypto.codec import encode_signed
+from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.signed import Signed
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import Conflict
+from exchange.limits import STATEMENT_BYTES
 from exchange.names import PartyId
 from exchange.policy.audience import Audience
 from exchange.policy.decision import Item, Rules
@@ -26,7 +28,7 @@ from nodes import vault
 from nodes.clearance import Own
 from nodes.receipts import add_control
 from nodes.store import consent, reports
-from nodes.store.consent_rows import AnswerState, KeptGrant, Onward, RequestState
+from nodes.store.consent_rows import AnswerState, KeptGrant, KeptRequest, Onward, RequestState
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
 
 LANE = Lane.PRIORITY
@@ -70,6 +72,18 @@ def sources_of(connection: Connection, request: ConsentRequest) -> list[Source]:
             hops = tuple(each.hop for each in onward if each.recipient == request.asker)
             found.append(Source(report, row, hops, (item, report.originator) in withdrawn, granted))
     return found
+
+
+def look_again(connection: Connection, item: bytes) -> None:
+    """Let the node look again at requests that wait here and are about an item, or what derives from it."""
+    for kept in consent.open_requests(connection):
+        if item in request_of(kept).items:
+            consent.set_state(connection, kept.hash, RequestState.NEW)
+
+
+def request_of(kept: KeptRequest) -> ConsentRequest:
+    """Return a stored request, which was verified when it came."""
+    return decode_request(decode_signed(kept.statement, limit=STATEMENT_BYTES, what="a stored request").payload)
 
 
 def is_own(report: Report, opened: vault.Opened | None, me: PartyId) -> bool:

@@ -36,6 +36,7 @@ from nodes.core import Core
 from nodes.decisions import Stage, by_sender, seal_decisions
 from nodes.narrowing import Narrowed, left_out, prepare
 from nodes.narrowing import apply as narrow
+from nodes.onward import look_again
 from nodes.passing import grants_for
 from nodes.store import approvals, communities, readers, reports
 from nodes.store.decisions import add_decisions
@@ -86,14 +87,20 @@ class _Asked:
 class Outbox:
     """Where reports and retractions of this node enter. For one event loop."""
 
-    def __init__(self, core: Core, *, wake: Callable[[], None]) -> None:
-        """`wake` tells the sender that there is work."""
+    def __init__(self, core: Core, *, wake: Callable[[], None], on_change: Callable[[], None] = lambda: None) -> None:
+        """`wake` tells the sender that there is work, `on_change` whoever answers for what is replaced or retracted."""
         self._core = core
         self._wake = wake
+        self._on_change = on_change
 
     def wake(self) -> None:
         """Tell the sender that there is work."""
         self._wake()
+
+    def changed(self) -> None:
+        """Tell everybody concerned that a report was replaced or retracted."""
+        self._wake()
+        self._on_change()
 
     def decide(self, authored: AuthoredReport, consents: tuple[Consent, ...] = ()) -> list[tuple[PartyId, Decision]]:
         """Return the decision for every other partner, by id; nothing is stored."""
@@ -163,10 +170,10 @@ class Outbox:
         if authored.supersedes:
             narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
         rule = vault.seal_readers(core.keys.master, item, authored.label.readers)
-        new = _New(digest, report, audience, decided, narrowed, named, rule, by or Author())
+        new = _New(digest, report, audience, decided, narrowed, authored.supersedes, named, rule, by or Author())
         if not await core.database.write(partial(_store, new=new)):
             return await self._late_repeat(digest, decisions)
-        self._wake()
+        (self.changed if authored.supersedes else self._wake)()
         return Accepted(item, decisions, repeated=False)
 
     async def _late_repeat(self, digest: bytes, decisions: Sequence[tuple[PartyId, Decision]]) -> Accepted:
@@ -266,6 +273,7 @@ class _New:
     audience: Sequence[Addressee]
     decided: DecisionRow
     narrowed: Narrowed | None
+    supersedes: bytes
     named: Mapping[bytes, int]
     readers: bytes
     """Reader rule, sealed."""
@@ -281,6 +289,8 @@ def _store(connection: Connection, new: _New) -> bool:
         narrow(connection, new.narrowed, report.thread, report.originator, report.stored_ms)
     reports.add_report(connection, report)
     reports.settle_thread(connection, report.thread, report.originator)
+    if new.supersedes:
+        look_again(connection, new.supersedes)
     reports.add_addressees(connection, audience)
     communities.add_item(connection, report.item, new.named)
     add_decisions(connection, [new.decided])

@@ -5,7 +5,8 @@
    crash could take away
 2. the sender seals what waits there as it seals everything (nodes/sealing.py), each partner in an envelope of its own,
    with the grants; whether the agreement with that partner permits it is decided then, by the usual steps
-A retraction ends what waits, and open requests with it (nodes/inbox.py).
+A retraction ends what waits, and open requests with it; so does a later version, because a grant is for one version and
+what its originator has corrected is not passed on as it was (nodes/inbox.py).
 """
 
 from collections.abc import Sequence
@@ -27,13 +28,16 @@ from exchange.policy.binding import consent_needed
 from exchange.policy.consent import Consent
 from exchange.policy.model import Label, Release, Target
 from nodes import alarms
-from nodes.onward import said
+from nodes.onward import look_again, said
 from nodes.store import consent, reports
 from nodes.store.consent_rows import AnswerState, KeptAnswer, KeptGrant, KeptRequest, RequestState
-from nodes.store.rows import Addressee, Event, ItemState, Reach
+from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach
 
 AGAIN = frozenset({Reach.DENIED, Reach.REFUSED, Reach.RETRACTED})
 """Where an item stands with a partner that is passed on to once more."""
+
+
+REPLACED = "a later version took its place before it was passed on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +124,26 @@ def _pass_on(connection: Connection, kept: KeptRequest, by: str, now_ms: int) ->
     return partners
 
 
-def end_passing_on(connection: Connection, item: bytes) -> None:
-    """Send nobody what its originator has retracted: what waits is over, and so are requests for it."""
+def end_passing_on(connection: Connection, item: bytes, why: str = "retracted before it was sent") -> list[str]:
+    """Send nobody what its originator has retracted or replaced; return who waited for it.
+
+    Requests for it are over too; those of others the node looks at again.
+    """
     waiting = [row.recipient for row in reports.addressees_of(connection, item) if row.state is Reach.WAITING]
-    reports.change_addressees(connection, item, waiting, state=Reach.RETRACTED, why="retracted before it was sent")
+    reports.change_addressees(connection, item, waiting, state=Reach.RETRACTED, why=why)
     consent.withdraw_requests(connection, item)
+    look_again(connection, item)
+    return waiting
+
+
+def end_replaced(connection: Connection, thread: bytes, originator: str, now_ms: int) -> None:
+    """Pass on no version of another's report that a later one has replaced."""
+    for version in reports.versions(connection, thread, originator):
+        if version.direction is Direction.RECEIVED and version.state is ItemState.REPLACED:
+            stopped = end_passing_on(connection, version.item, REPLACED)
+            reports.add_events(
+                connection, [Event(version.item, now_ms, "not-passed-on", partner, REPLACED) for partner in stopped]
+            )
 
 
 def granted_by_all(answers: Sequence[KeptAnswer]) -> list[str]:

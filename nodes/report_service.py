@@ -113,7 +113,7 @@ class ReportMethods:
             reason_code=request.reason_code,
             text=request.text,
             purge=request.purge,
-            wake=self._outbox.wake,
+            wake=self._outbox.changed,
         )
         return pb.RetractReportResponse(item=withdrawn.item.hex(), recipients=sorted(withdrawn.recipients))
 

@@ -25,7 +25,7 @@ from nodes import alarms, vault
 from nodes.answers import Answer, Promised, read_answer, record
 from nodes.approving import counted, proofs
 from nodes.core import Core
-from nodes.passing import grants_for, release_to
+from nodes.passing import REPLACED, grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.sealing import Ground, Job, Round, seal_round
 from nodes.store import approvals, reports, sending
@@ -52,7 +52,18 @@ class _Due:
     jobs: Sequence[Job]
     numbers: dict[tuple[str, int], int]
     broken: Sequence[Addressee]
-    """Rows whose report is gone."""
+    """Rows whose report is gone, or over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """Nothing of an item is sealed any more, and where its recipients then stand."""
+
+    state: Reach
+    why: str
+
+
+GONE = _Over(Reach.PURGED, "the report is gone")
 
 
 class Sender:
@@ -268,30 +279,33 @@ def _read_jobs(
     jobs, broken = [], []
     for group in groups:
         try:
-            job, state, why = _job(connection, group, keys, me=me, now_ms=now_ms), Reach.PURGED, "the report is gone"
+            job = _job(connection, group, keys, me=me, now_ms=now_ms)
         except (BadInput, VerificationFailed) as error:
             # One damaged record must not hold up the others.
-            job, state, why = None, Reach.REFUSED, f"it cannot be opened here: {error}"
-        if job is not None:
-            jobs.append(job)
+            job = _Over(Reach.REFUSED, f"it cannot be opened here: {error}")
+        if isinstance(job, _Over):
+            broken += [replace(row, state=job.state, why=job.why) for row in group]
         else:
-            broken += [replace(row, state=state, why=why) for row in group]
+            jobs.append(job)
     return _Due(jobs, sending.last_numbers(connection, stream), broken)
 
 
 def _job(
     connection: Connection, group: Sequence[Addressee], keys: Mapping[bytes, bytes], *, me: PartyId, now_ms: int
-) -> Job | None:
+) -> Job | _Over:
     first = group[0]
     if first.kind == EnvelopeKind.CONTROL:
         control = sending.control_of(connection, first.item)
         if control is None:
-            return None
+            return GONE
         signed = decode_signed(control.statement, limit=STATEMENT_BYTES_MOST, what="a stored control statement")
         return Job(first.item, EnvelopeKind.CONTROL, Lane(first.lane), signed, group)
     report = reports.report_of(connection, first.item)
     if report is None or report.state is ItemState.PURGED or first.item not in keys:
-        return None
+        return GONE
+    if report.direction is Direction.RECEIVED and report.state is ItemState.REPLACED:
+        # Sealed before the later version came, and refused by the relay.
+        return _Over(Reach.RETRACTED, REPLACED)
     opened = vault.open_report(keys[first.item], first.item, report.record)
     consents, grants = grants_for(connection, me=me, item=first.item, label=opened.label, now_ms=now_ms)
     passed_on = release_to([PartyId(row.recipient) for row in group])

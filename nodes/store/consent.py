@@ -91,10 +91,15 @@ def pass_on(connection: Connection, hash_: bytes) -> None:
 
 
 def withdraw_requests(connection: Connection, item: bytes) -> None:
-    """Settle what waits for consent to a retracted item: ours is over, of another's the node looks again."""
-    waiting = update(consent_request).where(_request.item == item, _request.state.in_(UNSETTLED))
-    connection.execute(waiting.where(_request.ours.is_(True)).values(state=RequestState.WITHDRAWN))
-    connection.execute(waiting.where(_request.ours.is_(False)).values(state=RequestState.NEW))
+    """End what this node asks about an item that is retracted or replaced."""
+    ours = _request.ours.is_(True) & _request.state.in_(UNSETTLED)
+    connection.execute(update(consent_request).where(_request.item == item, ours).values(state=RequestState.WITHDRAWN))
+
+
+def open_requests(connection: Connection) -> list[KeptRequest]:
+    """Return requests of others that wait for an operator here, oldest first."""
+    wanted = select(consent_request).where(_request.ours.is_(False), _request.state == RequestState.OPEN)
+    return [_to_request(row) for row in connection.execute(wanted.order_by(_request.stored_ms, _request.hash))]
 
 
 def drop_settled(connection: Connection, before_ms: int) -> int:

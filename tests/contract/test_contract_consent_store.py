@@ -177,7 +177,7 @@ async def test_a_retraction_ends_our_requests_and_lets_the_node_look_again_at_ot
     listed = await database.read(lambda c: consent.list_requests(c, limit=9, unsettled_only=False))
     assert {each.hash: each.state for each in listed} == {
         name("request", 1): RequestState.WITHDRAWN,
-        name("request", 2): RequestState.NEW,
+        name("request", 2): RequestState.OPEN,
         name("request", 3): RequestState.CLOSED,
         name("request", 4): RequestState.OPEN,
     }

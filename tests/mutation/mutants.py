@@ -373,6 +373,29 @@ CLEARING = [
     )
 ]
 
+OVERTAKEN = [
+    without(
+        "consent.replaced",
+        "holder",
+        file,
+        before,
+        after,
+        "tests/integration/test_node_consent_overtaken.py",
+        only,
+    )
+    for file, before, after, only in (
+        ("nodes/inbox.py", "        end_replaced(connection, thread, originator, now_ms)\n", "", "lets_nobody_have_it"),
+        (
+            "nodes/sender.py",
+            "if report.direction is Direction.RECEIVED and report.state is ItemState.REPLACED:",
+            "if False:",
+            "gave_back",
+        ),
+        ("nodes/passing.py", "    look_again(connection, item)\n", "", "product"),
+        ("nodes/outbox.py", "    if new.supersedes:\n", "    if False:\n", "at_once_after"),
+    )
+]
+
 FELLOWS = [
     without(field, "originator", file, before, after, f"{POLICY}/test_policy_fellows.py")
     for field, file, before, after in (
@@ -721,6 +744,7 @@ MUTANTS = [
     *BOUND,
     *CONSENT,
     *CLEARING,
+    *OVERTAKEN,
     *FELLOWS,
     *COMMUNITIES,
     *ROSTERS,
