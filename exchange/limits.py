@@ -45,6 +45,9 @@ BATCH_STATEMENTS = 1_024
 SIGNATURES = 256
 """Signatures on one Signed: one a party of the largest agreement."""
 
+WITNESSES = 24
+"""Parties that cosign the logs. With as many, a set of them and a checkpoint's note keep to their limits."""
+
 PREKEY_DAYS_MAX = 40
 PREKEY_DAYS_AHEAD = 30
 

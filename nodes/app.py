@@ -80,6 +80,7 @@ from nodes.streams import Streams
 from nodes.sync import Sync
 from nodes.trust import Trust
 from nodes.v1.node_service_pb2_grpc import add_NodeServiceServicer_to_server, add_SensorServiceServicer_to_server
+from nodes.witness_service import WitnessMethods
 
 MIGRATIONS = "nodes.store.migrations"
 RELAY_INFO = Path("exchange") / "relay.info"
@@ -419,6 +420,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             operators=OperatorMethods(node.operators),
             statements=StatementMethods(core, node.relay),
             approvals=ApprovalMethods(core, node.approving, node.shelf),
+            witnesses=WitnessMethods(core),
         )
         people = grpc.aio.server(
             interceptors=[ErrorInterceptor(detailed=True), Gate(node.operators)], options=local_options()

@@ -5,6 +5,7 @@ entry            what
 ===============  ====================================================================
 statement        seed of the composite key: reports, receipts, retractions, prekeys
 envelope         seed of the Ed25519 key: envelope headers
+witness          seed of the ML-DSA-44 key: cosigns checkpoints of the relay's logs, once the council has named it
 transport-ca     certificate (DER) of the CA that issues this node's TLS leaves
 transport-key    private key of that CA (PKCS #8)
 master           wraps the keys of reports and prekeys in keys.db
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from exchange.crypto.keystore import seal_keystore
 from exchange.crypto.random import random_bytes
-from exchange.crypto.signing import CompositeKey, Ed25519Key
+from exchange.crypto.signing import CompositeKey, Ed25519Key, Mldsa44Key
 from exchange.crypto.x509 import new_ca
 from exchange.errors import ConfigurationError, ExchangeError
 from exchange.runtime.secrets import open_keystore_file, write_private
@@ -27,7 +28,7 @@ FILE = "node.keys"
 MASTER_BYTES = 32
 TRANSPORT_CA_DAYS = 3650
 
-_NAMES = frozenset({"statement", "envelope", "transport-ca", "transport-key", "master", "stream"})
+_NAMES = frozenset({"statement", "envelope", "witness", "transport-ca", "transport-key", "master", "stream"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class NodeKeys:
     transport_key: bytes = field(repr=False)
     master: bytes = field(repr=False)
     stream: int
+    witness: Mldsa44Key
 
 
 def create_keys(*, now_ms: int) -> NodeKeys:
@@ -54,6 +56,7 @@ def create_keys(*, now_ms: int) -> NodeKeys:
         transport_key=key,
         master=random_bytes(MASTER_BYTES),
         stream=1,
+        witness=Mldsa44Key.generate(),
     )
 
 
@@ -80,6 +83,7 @@ def _entries(keys: NodeKeys) -> dict[str, bytes]:
     return {
         "statement": keys.statement.seed,
         "envelope": keys.envelope.seed,
+        "witness": keys.witness.seed,
         "transport-ca": keys.transport_ca,
         "transport-key": keys.transport_key,
         "master": keys.master,
@@ -97,4 +101,5 @@ def _keys(entries: Mapping[str, bytes]) -> NodeKeys:
         transport_key=entries["transport-key"],
         master=entries["master"],
         stream=int.from_bytes(entries["stream"], "big"),
+        witness=Mldsa44Key.from_seed(entries["witness"]),
     )

@@ -29,9 +29,19 @@ from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods
 from nodes.statement_service import StatementMethods
-from nodes.v1 import agreements_pb2, approval_pb2, community_pb2, consent_pb2, holding_pb2, operator_pb2, statement_pb2
+from nodes.v1 import (
+    agreements_pb2,
+    approval_pb2,
+    community_pb2,
+    consent_pb2,
+    holding_pb2,
+    operator_pb2,
+    statement_pb2,
+    witness_pb2,
+)
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import NodeServiceServicer
+from nodes.witness_service import WitnessMethods
 
 # Any: a context has the types of its method's messages, and no method here uses them.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -124,6 +134,7 @@ class NodeService(NodeServiceServicer):
         statements: StatementMethods,
         consent: ConsentMethods,
         approvals: ApprovalMethods,
+        witnesses: WitnessMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -138,6 +149,7 @@ class NodeService(NodeServiceServicer):
         self._statements = statements
         self._consent = consent
         self._approvals = approvals
+        self._witnesses = witnesses
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -411,3 +423,17 @@ class NodeService(NodeServiceServicer):
     ) -> approval_pb2.RejectReportResponse:
         """Reject a report that waits for approvals."""
         return await self._approvals.reject(request, caller=caller_of(context))
+
+    # -- witnesses -----------------------------------------------------------------------------------------------------
+
+    async def GetWitness(
+        self, request: witness_pb2.GetWitnessRequest, context: Context
+    ) -> witness_pb2.GetWitnessResponse:
+        """Return who watches the logs, and this node's witness key."""
+        return await self._witnesses.get()
+
+    async def DraftWitnesses(
+        self, request: witness_pb2.DraftWitnessesRequest, context: Context
+    ) -> witness_pb2.DraftWitnessesResponse:
+        """Draft the naming of the witnesses."""
+        return await self._witnesses.draft(request)

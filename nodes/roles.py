@@ -90,6 +90,9 @@ MAY: dict[str, frozenset[Role]] = {
     # statements on standing and keys
     "DraftStatement": OFFICERS,
     "PublishStatement": OFFICERS,
+    # witnesses
+    "GetWitness": ALL,
+    "DraftWitnesses": OFFICERS,
     # sensors
     "AddSensor": ADMINISTRATORS,
     "ListSensors": WATCHERS,

@@ -19,7 +19,7 @@ from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.directory import ceremony
 from exchange.directory.codec import decode_as
 from exchange.directory.fold import Directory
-from exchange.directory.statements import Admission, Genesis, Invitation
+from exchange.directory.statements import Admission, Genesis, Invitation, Witnesses
 from exchange.errors import BadStatement, NotAllowed
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import PartyId
@@ -68,6 +68,7 @@ class GenesisTask:
             f"  genesis hash  {sha256(self.payload).hexdigest()}",
             f"  threshold     {genesis.threshold} of {len({m.party for m in genesis.council})} council parties",
             *(f"  council       {m.party}  {fingerprint(m.party, m.root.raw)}" for m in genesis.council),
+            f"  witnesses     {_witnesses(genesis.witnesses)}",
             f"  signatures    {has} so far",
         ]
 
@@ -321,6 +322,12 @@ def _cosigned(so_far: Signed, root: Root, applicant: Applicant, directory: Direc
     if any(signature.key_id == root.key.public.key_id for signature in so_far.signatures):
         return so_far
     return ceremony.cosign_council(so_far, root.key, directory.genesis)
+
+
+def _witnesses(witnesses: Witnesses) -> str:
+    if not witnesses.members:
+        return f"none yet; any later set needs a quorum of {witnesses.quorum} or more"
+    return f"{', '.join(each.party for each in witnesses.members)}; {witnesses.quorum} must agree"
 
 
 def _date(at_ms: int) -> str:

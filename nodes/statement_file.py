@@ -1,6 +1,7 @@
-"""Files with a statement that roots sign one after the other: a suspension or its end, an expulsion, a revocation.
+"""Files with a statement that roots sign one after the other: suspensions, expulsions, revocations, the witnesses.
 
     partner suspend|expel, key revoke   STATEMENT REQUEST   drafted by a node, which knows its place in the directory
+    root witnesses                      STATEMENT REQUEST   likewise
     root invite                         STATEMENT           of an invitation, without its secret, for the other roots
     root sign                           STATEMENT           with as many signatures as it has so far
     partner publish                                         to the relay, by any node
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.signed import Signed, add_signature, sign
 from exchange.directory.codec import decode, name_of, statement_name
-from exchange.directory.statements import Expulsion, Invitation, Revocation, RevocationReason, Suspension
+from exchange.directory.statements import Expulsion, Invitation, Revocation, RevocationReason, Suspension, WitnessSet
 from exchange.errors import MalformedInput, NotAllowed
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import COUNCIL
@@ -29,7 +30,7 @@ STATEMENT = "STATEMENT"
 Ending = Suspension | Expulsion | Revocation
 """What a node drafts."""
 
-Carried = Ending | Invitation
+Carried = Ending | Invitation | WitnessSet
 """What may stand in such a file."""
 
 _FIELDS: dict[str, type] = {"type": str, "payload": str}
@@ -102,7 +103,7 @@ def task_of(kind: str, data: bytes) -> StatementTask:
 
 def _read(name: str, payload: bytes) -> Carried:
     statement = decode(name, payload)
-    if not isinstance(statement, Suspension | Expulsion | Revocation | Invitation):
+    if not isinstance(statement, Suspension | Expulsion | Revocation | Invitation | WitnessSet):
         raise MalformedInput(f"a {name[:40]} statement is not signed this way")
     return statement
 
@@ -112,6 +113,12 @@ def _signed(data: bytes) -> Signed:
 
 
 def _details(statement: Carried) -> list[str]:
+    if isinstance(statement, WitnessSet):
+        named = statement.witnesses
+        return [
+            f"  quorum          {named.quorum} of {len(named.members)} must agree",
+            *(f"  witness         {each.party}  {each.key.key_id.hex()}" for each in named.members),
+        ]
     if not isinstance(statement, Invitation):
         return []
     return [
@@ -129,6 +136,8 @@ def _deed(statement: Carried) -> str:
             return f"invitation of {statement.party}"
         case Suspension(suspended=suspended):
             return f"suspension of {statement.party}" if suspended else f"end of the suspension of {statement.party}"
+        case WitnessSet():
+            return "naming of the witnesses"
         case Expulsion():
             return f"EXPULSION of {statement.party}, for good,"
         case Revocation(reason=reason):

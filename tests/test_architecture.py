@@ -18,7 +18,7 @@ PURE = {
     "exchange.crypto": BASE,
     "exchange.policy": BASE | {"exchange.crypto"},
     "exchange.tlog": BASE | {"exchange.crypto"},
-    "exchange.directory": BASE | {"exchange.crypto"},
+    "exchange.directory": BASE | {"exchange.crypto", "exchange.tlog"},
     "exchange.receipts": BASE | {"exchange.crypto"},
     "exchange.approvals": BASE | {"exchange.crypto", "exchange.receipts.checks"},
     "exchange.envelope": BASE | {"exchange.crypto", "exchange.policy", "exchange.approvals"},

@@ -35,9 +35,13 @@ from exchange.directory.statements import (
     RelayKeys,
     Statement,
     TransportKey,
+    Witnesses,
 )
 from exchange.errors import BadSignature, BadStatement, NotAllowed
 from exchange.names import COUNCIL, ExchangeName, PartyId
+
+UNWITNESSED = Witnesses((), 0)
+"""Nobody watches the logs yet, and the council is free in its choice of a quorum."""
 
 FIRST_PLACE = (1, b"")
 """Seq and prev of an issuer's first counted statement."""
@@ -81,6 +85,7 @@ def draft_genesis(
     relay: RelayKeys,
     limits: ExchangeLimits,
     now_ms: int,
+    witnesses: Witnesses = UNWITNESSED,
 ) -> bytes:
     """Return the payload of a genesis that nobody has signed yet; its SHA-256 will be the anchor of the exchange.
 
@@ -88,7 +93,7 @@ def draft_genesis(
         MalformedInput: the council cannot reach the threshold, or a key or limit is impossible.
     """
     first = common(exchange, COUNCIL, FIRST_PLACE, now_ms=now_ms)
-    payload = encode(Genesis(first, tuple(council), threshold, relay, limits, now_ms))
+    payload = encode(Genesis(first, tuple(council), threshold, relay, limits, now_ms, witnesses))
     decode_as(Genesis, payload)
     return payload
 
@@ -121,10 +126,17 @@ def make_genesis(
     limits: ExchangeLimits,
     now_ms: int,
     roots: Sequence[CompositeKey],
+    witnesses: Witnesses = UNWITNESSED,
 ) -> Signed:
     """Return a genesis signed by all `roots` at once: for exchanges on one machine."""
     payload = draft_genesis(
-        exchange=exchange, council=council, threshold=threshold, relay=relay, limits=limits, now_ms=now_ms
+        exchange=exchange,
+        council=council,
+        threshold=threshold,
+        relay=relay,
+        limits=limits,
+        now_ms=now_ms,
+        witnesses=witnesses,
     )
     first, *others = roots
     signed = sign_genesis(payload, first)

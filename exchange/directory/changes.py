@@ -35,6 +35,7 @@ from exchange.directory.statements import (
     RootRollover,
     Suspension,
     TransportKey,
+    WitnessSet,
 )
 from exchange.limits import KEY_OVERLAP_MS
 from exchange.names import PartyId
@@ -51,6 +52,8 @@ def founded(genesis: Genesis, payload_sha256: bytes, entry: bytes) -> State:
             member.party, member.root.key_id, KeyUse.ROOT, member.root, b"", 0, genesis.common.not_before_ms, 0
         )
         state.seats[member.root.key_id] = member.party
+    state.witnesses = ((0, genesis.witnesses),)
+    state.witness_keys.update({member.key.key_id: member.party for member in genesis.witnesses.members})
     state.payloads[payload_sha256] = 0
     state.chains[genesis.common.issuer] = Chain(genesis.common.seq, payload_sha256)
     state.frontier.append(entry)
@@ -182,6 +185,11 @@ def _expel(state: State, _judged: Judged, statement: Expulsion) -> None:
     _set_status(state, statement.party, Status.EXPELLED)
 
 
+def _name_witnesses(state: State, _judged: Judged, statement: WitnessSet) -> None:
+    state.witnesses = (*state.witnesses, (state.size, statement.witnesses))
+    state.witness_keys.update({member.key.key_id: member.party for member in statement.witnesses.members})
+
+
 def _set_status(state: State, party: PartyId, status: Status) -> None:
     record = state.parties[party]
     state.parties[party] = replace(record, history=(*record.history, (state.size, status)))
@@ -223,4 +231,5 @@ _CHANGES: Mapping[type, Callable[[State, Judged, Any], None]] = {
     RootRollover: _roll_over,
     Suspension: _suspend,
     Expulsion: _expel,
+    WitnessSet: _name_witnesses,
 }

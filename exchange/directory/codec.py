@@ -38,9 +38,21 @@ from exchange.directory.statements import (
     Statement,
     Suspension,
     TransportKey,
+    Witness,
+    Witnesses,
+    WitnessSet,
 )
+from exchange.directory.witnesses import check_witnesses
 from exchange.errors import MalformedInput, TooLarge
-from exchange.limits import JOIN_BYTES, PARTIES, PREKEY_DAYS_MAX, RECIPIENTS, ROLLOVER_DELAY_MS, STATEMENT_BYTES
+from exchange.limits import (
+    JOIN_BYTES,
+    PARTIES,
+    PREKEY_DAYS_MAX,
+    RECIPIENTS,
+    ROLLOVER_DELAY_MS,
+    STATEMENT_BYTES,
+    WITNESSES,
+)
 from exchange.names import COUNCIL, HASH_BYTES, RELAY, ExchangeName, PartyId, exchange_name, hash_bytes, party_id
 from exchange.v1 import directory_pb2 as pb
 from exchange.wire import serialise, strict_parse
@@ -195,6 +207,22 @@ def _certificate(der: bytes) -> bytes:
     return der
 
 
+def _witnesses_to(witnesses: Witnesses) -> pb.Witnesses:
+    return pb.Witnesses(
+        members=[pb.Witness(party=member.party, key=_key_to(member.key)) for member in witnesses.members],
+        quorum=witnesses.quorum,
+    )
+
+
+def _witnesses(message: pb.Witnesses) -> Witnesses:
+    if len(message.members) > WITNESSES:
+        raise TooLarge(f"{len(message.members)} witnesses; the limit is {WITNESSES}")
+    members = tuple(Witness(party_id(each.party), _key(each.key, KeyAlgorithm.MLDSA_44)) for each in message.members)
+    witnesses = Witnesses(members, message.quorum)
+    check_witnesses(witnesses)
+    return witnesses
+
+
 def _days(first: int, count: int) -> None:
     if not 1 <= count <= PREKEY_DAYS_MAX:
         raise MalformedInput(f"a bundle covers 1 to {PREKEY_DAYS_MAX} days, not {count}")
@@ -221,6 +249,7 @@ def _genesis_to(genesis: Genesis) -> pb.Genesis:
             min_suite=limits.min_suite, report_bytes=limits.report_bytes, recipients=limits.recipients
         ),
         created_ms=genesis.created_ms,
+        witnesses=_witnesses_to(genesis.witnesses),
     )
 
 
@@ -248,7 +277,8 @@ def _genesis(message: pb.Genesis) -> Genesis:
     if not (limits.min_suite and limits.report_bytes and 1 <= limits.recipients <= RECIPIENTS):
         raise MalformedInput("a limit of the exchange is missing or impossible")
     created = _number(message.created_ms, "created")
-    return Genesis(_common(message.common), council, message.threshold, relay, limits, created)
+    witnesses = _witnesses(message.witnesses)
+    return Genesis(_common(message.common), council, message.threshold, relay, limits, created, witnesses)
 
 
 def _invitation_to(invitation: Invitation) -> pb.Invitation:
@@ -427,6 +457,17 @@ def _expulsion(message: pb.Expulsion) -> Expulsion:
     return Expulsion(_common(message.common), party_id(message.party))
 
 
+def _witness_set_to(statement: WitnessSet) -> pb.WitnessSet:
+    return pb.WitnessSet(common=_common_to(statement.common), witnesses=_witnesses_to(statement.witnesses))
+
+
+def _witness_set(message: pb.WitnessSet) -> WitnessSet:
+    witnesses = _witnesses(message.witnesses)
+    if not witnesses.members:
+        raise MalformedInput("a set of witnesses has members")
+    return WitnessSet(_common(message.common), witnesses)
+
+
 class _Form(NamedTuple):
     """How one kind of statement is written and read. `Any`: each row pairs its own statement and message types."""
 
@@ -451,6 +492,7 @@ _FORMS = (
     _Form("root-rollover", RootRollover, pb.RootRollover, _rollover_to, _rollover),
     _Form("suspension", Suspension, pb.Suspension, _suspension_to, _suspension),
     _Form("expulsion", Expulsion, pb.Expulsion, _expulsion_to, _expulsion),
+    _Form("witness-set", WitnessSet, pb.WitnessSet, _witness_set_to, _witness_set),
 )
 _BY_NAME = {form.name: form for form in _FORMS}
 _BY_KIND: dict[type, _Form] = {form.kind: form for form in _FORMS}

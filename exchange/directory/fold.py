@@ -16,7 +16,7 @@ from exchange.crypto.signed import VerifiedRoots, verified_signers
 from exchange.directory.changes import change, founded
 from exchange.directory.rules import Judged, Refused, check_threshold, check_time, judge, next_place, read
 from exchange.directory.state import MEMBERS, BundleRecord, Ignored, KeyRecord, KeyUse, PartyRecord, State, Status
-from exchange.directory.statements import AgreementStatus, Genesis, RelayKeys
+from exchange.directory.statements import AgreementStatus, Genesis, RelayKeys, Witnesses
 from exchange.errors import BadSignature, BadStatement, InternalError
 from exchange.names import COUNCIL, ExchangeName, PartyId
 
@@ -175,6 +175,15 @@ class Directory:
     def relay_keys(self) -> RelayKeys:
         """Keys that the relay signs and answers with."""
         return self._state.genesis.relay
+
+    def witnesses(self, *, at_size: int) -> Witnesses | None:
+        """Return the witnesses as of the first `at_size` entries; None while nobody was named: it is unwitnessed then.
+
+        Who is not a member any more does not count, and the quorum stays what it was.
+        """
+        if at_size > self.size or not self._state.named_witnesses(at_size).members:
+            return None
+        return self._state.witnesses_at(at_size)
 
     def agreement_status(self, commitment: bytes, *, at_size: int) -> AgreementStatus | None:
         """Return an agreement's status as of the first `at_size` entries; None for one not known then."""

@@ -1,4 +1,4 @@
-"""Making the statements of a directory in use: agreements, keys that change, revocations, suspensions, expulsions.
+"""Making the statements of a directory in use: agreements, keys, revocations, suspensions, expulsions, witnesses.
 
 Pure. A draft is a statement that roots have yet to sign; the others are signed. Counted ones take their place,
 (seq, prev), from Directory.next_seq_prev.
@@ -18,6 +18,8 @@ from exchange.directory.statements import (
     RevocationReason,
     RootRollover,
     Suspension,
+    Witnesses,
+    WitnessSet,
 )
 from exchange.names import COUNCIL, RELAY, ExchangeName, PartyId
 
@@ -96,6 +98,13 @@ def draft_suspension(
 def draft_expulsion(*, exchange: ExchangeName, place: tuple[int, bytes], party: PartyId, now_ms: int) -> Expulsion:
     """Return the expulsion of a party, for the council to sign."""
     return Expulsion(common(exchange, COUNCIL, place, now_ms=now_ms), party)
+
+
+def draft_witness_set(
+    *, exchange: ExchangeName, place: tuple[int, bytes], witnesses: Witnesses, now_ms: int
+) -> WitnessSet:
+    """Return the naming of the witnesses, for the council to sign."""
+    return WitnessSet(common(exchange, COUNCIL, place, now_ms=now_ms), witnesses)
 
 
 def make_revocation(

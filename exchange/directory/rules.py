@@ -37,6 +37,7 @@ from exchange.directory.statements import (
     Statement,
     Suspension,
     TransportKey,
+    WitnessSet,
 )
 from exchange.errors import BadSignature, ExchangeError, MalformedInput
 from exchange.limits import CLOCK_AHEAD_MS, ROLLOVER_DELAY_MS, STATEMENT_BYTES
@@ -163,7 +164,7 @@ def _check_window(common: Common, now_ms: int, what: str) -> None:
 def _check_issuer(state: State, statement: Statement) -> None:
     issuer = statement.common.issuer
     match statement:
-        case Genesis() | Invitation() | Admission() | Suspension() | Expulsion():
+        case Genesis() | Invitation() | Admission() | Suspension() | Expulsion() | WitnessSet():
             allowed = issuer == COUNCIL
         case AgreementCommit():
             allowed = issuer == RELAY
@@ -414,6 +415,21 @@ def _fits_expulsion(state: State, statement: Expulsion) -> None:
         raise Refused(Reason.NO_CHANGE, f"{statement.party} is expelled already")
 
 
+def _fits_witness_set(state: State, statement: WitnessSet) -> None:
+    proposed = statement.witnesses
+    least = state.genesis.witnesses.quorum
+    if proposed.quorum < least:
+        raise Refused(Reason.BELOW_QUORUM, f"a quorum of {proposed.quorum}; the genesis asks for {least}")
+    for member in proposed.members:
+        if state.status_at(member.party, state.size) not in MEMBERS:
+            raise Refused(Reason.NO_SUCH_PARTY, f"{member.party} is not a member")
+        known = state.witness_keys.get(member.key.key_id, member.party)
+        if known != member.party or member.key.key_id in state.genesis.relay.log.key_ids:
+            raise Refused(Reason.KEY_TAKEN, "a key enters the directory once, for one party and one use")
+    if state.witnesses[-1][1] == proposed:
+        raise Refused(Reason.NO_CHANGE, "these are the witnesses already")
+
+
 def _invitation(state: State, statement: PartyRoot) -> InvitationRecord:
     record = state.invitations.get(statement.invitation_sha256)
     if record is None:
@@ -442,4 +458,5 @@ _FITS: Mapping[type, Callable[[State, Any], None]] = {
     RootRollover: _fits_rollover,
     Suspension: _fits_suspension,
     Expulsion: _fits_expulsion,
+    WitnessSet: _fits_witness_set,
 }

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exchange.crypto.keys import PublicKey
-from exchange.directory.statements import AgreementStatus, Genesis, Invitation, PrekeyBundleHash, RevocationReason
+from exchange.directory.statements import (
+    AgreementStatus,
+    Genesis,
+    Invitation,
+    PrekeyBundleHash,
+    RevocationReason,
+    Witnesses,
+)
 from exchange.limits import CLOCK_AHEAD_MS
 from exchange.merkle import leaf_hash, node_hash
 from exchange.names import PartyId
@@ -52,6 +59,8 @@ class Reason(StrEnum):
     OUT_OF_ORDER = "out-of-order"
     BAD_SIGNATURE = "bad-signature"
     BELOW_THRESHOLD = "below-threshold"
+    BELOW_QUORUM = "below-quorum"
+    """Fewer witnesses would have to agree than the genesis asks for."""
     NO_INVITATION = "no-invitation"
     INVITATION_SPENT = "invitation-spent"
     """Somebody else holds the one-time key: an alarm for the council."""
@@ -231,6 +240,10 @@ class State:
     seats: dict[bytes, PartyId] = field(default_factory=dict)
     """Party of every root that sits in the council, or took over from one."""
     ignored: list[Ignored] = field(default_factory=list)
+    witnesses: tuple[tuple[int, Witnesses], ...] = ()
+    """(index, set from that entry on), in order; the genesis names the first."""
+    witness_keys: dict[bytes, PartyId] = field(default_factory=dict)
+    """Every key that was ever a witness's, by id."""
 
     @property
     def size(self) -> int:
@@ -252,12 +265,24 @@ class State:
             dict(self.agreements),
             dict(self.seats),
             list(self.ignored),
+            self.witnesses,
+            dict(self.witness_keys),
         )
 
     def status_at(self, party: PartyId, at_size: int) -> Status | None:
         """Return a party's standing as of the first `at_size` entries; None for a party not known then."""
         record = self.parties.get(party)
         return None if record is None else record.status_at(at_size)
+
+    def named_witnesses(self, at_size: int) -> Witnesses:
+        """Return the set in force as of the first `at_size` entries, as it was named."""
+        return next((found for index, found in reversed(self.witnesses) if index < at_size), Witnesses((), 0))
+
+    def witnesses_at(self, at_size: int) -> Witnesses:
+        """Return the set in force as of the first `at_size` entries, without those that are no members then."""
+        named = self.named_witnesses(at_size)
+        members = tuple(each for each in named.members if self.status_at(each.party, at_size) in MEMBERS)
+        return Witnesses(members, named.quorum)
 
     def stands(self, record: KeyRecord, at_size: int) -> bool:
         """Say whether a key and every key above it stand, whatever the standing of its party."""

@@ -83,6 +83,25 @@ class ExchangeLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """A party whose node cosigns the checkpoints of both logs."""
+
+    party: PartyId
+    key: PublicKey
+    """ML-DSA-44; for nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """Who watches the logs, and how many of them must agree."""
+
+    members: tuple[Witness, ...]
+    """At most one a party. None: nobody watches yet."""
+    quorum: int
+    """More than half of them. Without members: the least that any later set may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Genesis:
     """First entry of the log; the SHA-256 of its payload anchors everything."""
 
@@ -93,6 +112,8 @@ class Genesis:
     relay: RelayKeys
     limits: ExchangeLimits
     created_ms: int
+    witnesses: Witnesses = Witnesses((), 0)
+    """The first set; its quorum bounds all later ones from below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +243,14 @@ class Expulsion:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessSet:
+    """The council names the witnesses from here on, in place of those before."""
+
+    common: Common
+    witnesses: Witnesses
+
+
+@dataclass(frozen=True, slots=True)
 class JoinRequest:
     """What a joining node hands over; each part is checked by ceremony.check_join_request."""
 
@@ -244,5 +273,6 @@ Statement = (
     | RootRollover
     | Suspension
     | Expulsion
+    | WitnessSet
 )
 """What may stand in the log."""

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from exchange.directory.ceremony import draft_genesis
-from exchange.directory.statements import CouncilMember, ExchangeLimits
+from exchange.directory.statements import CouncilMember, ExchangeLimits, Witnesses
 from exchange.envelope.model import SUITE
 from exchange.errors import BadInput, ConfigurationError, MalformedInput, Unavailable
 from exchange.limits import KIB, RECIPIENTS, REPORT_BYTES
@@ -57,6 +57,12 @@ def init(
     council: Annotated[list[Path], typer.Option("--council", help="A council member's root.pub; once for each.")],
     home: Home = DEFAULT_HOME,
     threshold: Annotated[int, typer.Option(help="Council parties that must sign.", min=1)] = 1,
+    witness_quorum: Annotated[
+        int,
+        typer.Option(
+            "--witness-quorum", help="Least quorum of every set of witnesses; 0 leaves it to the council.", min=0
+        ),
+    ] = 0,
     address: Annotated[str, typer.Option(help="Host and port where partners connect.")] = "127.0.0.1:7001",
     join_address: Annotated[str, typer.Option(help="Host and port where newcomers connect.")] = "127.0.0.1:7002",
     passphrase_file: PassphraseFile = None,
@@ -82,6 +88,7 @@ def init(
         relay=secrets.public,
         limits=ExchangeLimits(min_suite=SUITE, report_bytes=REPORT_BYTES, recipients=RECIPIENTS),
         now_ms=now,
+        witnesses=Witnesses((), witness_quorum),
     )
     secrets.save(made.keys, passphrase, memory_kib=memory_mib * KIB)
     write_private(made.genesis_request, write_armour(GENESIS_REQUEST, genesis).encode())

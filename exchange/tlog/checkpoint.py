@@ -38,6 +38,11 @@ def traffic_origin(exchange: str) -> str:
     return f"{exchange}/traffic"
 
 
+def witness_name(exchange: str, party: str) -> str:
+    """Return the name under which a party's witness cosigns."""
+    return f"{exchange}/witness/{party}"
+
+
 def checkpoint_text(checkpoint: Checkpoint) -> str:
     """Return the text of a checkpoint's note.
 

@@ -281,6 +281,62 @@ class ExchangeLimits(_message.Message):
 Global___ExchangeLimits: _TypeAlias = ExchangeLimits  # noqa: Y015
 
 @_typing.final
+class Witness(_message.Message):
+    """A party whose node cosigns the checkpoints of both logs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTY_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    party: _builtins.str
+    """The partner."""
+    @_builtins.property
+    def key(self) -> Global___PublicKey:
+        """ML-DSA-44, for nothing else."""
+
+    def __init__(
+        self,
+        *,
+        party: _builtins.str = ...,
+        key: Global___PublicKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "party", b"party"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Witness: _TypeAlias = Witness  # noqa: Y015
+
+@_typing.final
+class Witnesses(_message.Message):
+    """Who watches the logs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    quorum: _builtins.int
+    """How many must agree: more than half of the members. Without members, the least that any later set may ask for."""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Witness]:
+        """At most one a party, at most 24."""
+
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___Witness] | None = ...,
+        quorum: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "quorum", b"quorum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Witnesses: _TypeAlias = Witnesses  # noqa: Y015
+
+@_typing.final
 class Genesis(_message.Message):
     """First entry. Its hash anchors everything. Signed by `threshold` council roots."""
 
@@ -292,6 +348,7 @@ class Genesis(_message.Message):
     RELAY_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     CREATED_MS_FIELD_NUMBER: _builtins.int
+    WITNESSES_FIELD_NUMBER: _builtins.int
     threshold: _builtins.int
     """Signatures by distinct parties that a council statement needs."""
     created_ms: _builtins.int
@@ -312,6 +369,10 @@ class Genesis(_message.Message):
     def limits(self) -> Global___ExchangeLimits:
         """Shared limits."""
 
+    @_builtins.property
+    def witnesses(self) -> Global___Witnesses:
+        """First witnesses, often none; later sets MUST NOT have a smaller quorum."""
+
     def __init__(
         self,
         *,
@@ -321,10 +382,11 @@ class Genesis(_message.Message):
         relay: Global___RelayKeys | None = ...,
         limits: Global___ExchangeLimits | None = ...,
         created_ms: _builtins.int = ...,
+        witnesses: Global___Witnesses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "limits", b"limits", "relay", b"relay"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "limits", b"limits", "relay", b"relay", "witnesses", b"witnesses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "council", b"council", "created_ms", b"created_ms", "limits", b"limits", "relay", b"relay", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "council", b"council", "created_ms", b"created_ms", "limits", b"limits", "relay", b"relay", "threshold", b"threshold", "witnesses", b"witnesses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -759,6 +821,36 @@ class Expulsion(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Expulsion: _TypeAlias = Expulsion  # noqa: Y015
+
+@_typing.final
+class WitnessSet(_message.Message):
+    """The witnesses from here on, in place of those before. Signed by the council."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMON_FIELD_NUMBER: _builtins.int
+    WITNESSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def common(self) -> Global___Common:
+        """issuer = council."""
+
+    @_builtins.property
+    def witnesses(self) -> Global___Witnesses:
+        """At least one."""
+
+    def __init__(
+        self,
+        *,
+        common: Global___Common | None = ...,
+        witnesses: Global___Witnesses | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "witnesses", b"witnesses"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "witnesses", b"witnesses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitnessSet: _TypeAlias = WitnessSet  # noqa: Y015
 
 @_typing.final
 class JoinRequest(_message.Message):

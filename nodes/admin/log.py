@@ -8,10 +8,13 @@ from exchange.errors import BadProof
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
 from nodes.admin.plain import plain
+from nodes.admin.witnesses import witness
 from nodes.node_client import connect
 from nodes.v1 import node_service_pb2 as pb
 
 app = typer.Typer(help="Check the relay's logs.", no_args_is_help=True)
+app.command("witness")(witness)
+app.command("witness")(witness)
 
 
 @app.callback()

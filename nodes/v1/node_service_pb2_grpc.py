@@ -11,6 +11,7 @@ from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
 from nodes.v1 import statement_pb2 as nodes_dot_v1_dot_statement__pb2
+from nodes.v1 import witness_pb2 as nodes_dot_v1_dot_witness__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -286,6 +287,16 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/RejectReport',
                 request_serializer=nodes_dot_v1_dot_approval__pb2.RejectReportRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_approval__pb2.RejectReportResponse.FromString,
+                _registered_method=True)
+        self.GetWitness = channel.unary_unary(
+                '/nodes.v1.NodeService/GetWitness',
+                request_serializer=nodes_dot_v1_dot_witness__pb2.GetWitnessRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_witness__pb2.GetWitnessResponse.FromString,
+                _registered_method=True)
+        self.DraftWitnesses = channel.unary_unary(
+                '/nodes.v1.NodeService/DraftWitnesses',
+                request_serializer=nodes_dot_v1_dot_witness__pb2.DraftWitnessesRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_witness__pb2.DraftWitnessesResponse.FromString,
                 _registered_method=True)
 
 
@@ -647,6 +658,22 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetWitness(self, request, context):
+        """-- witnesses --
+
+        Who watches the logs, and this node as one of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DraftWitnesses(self, request, context):
+        """Draft the naming of the witnesses, for roots to sign.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -894,6 +921,16 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.RejectReport,
                     request_deserializer=nodes_dot_v1_dot_approval__pb2.RejectReportRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_approval__pb2.RejectReportResponse.SerializeToString,
+            ),
+            'GetWitness': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWitness,
+                    request_deserializer=nodes_dot_v1_dot_witness__pb2.GetWitnessRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_witness__pb2.GetWitnessResponse.SerializeToString,
+            ),
+            'DraftWitnesses': grpc.unary_unary_rpc_method_handler(
+                    servicer.DraftWitnesses,
+                    request_deserializer=nodes_dot_v1_dot_witness__pb2.DraftWitnessesRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_witness__pb2.DraftWitnessesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2220,6 +2257,60 @@ class NodeService:
             '/nodes.v1.NodeService/RejectReport',
             nodes_dot_v1_dot_approval__pb2.RejectReportRequest.SerializeToString,
             nodes_dot_v1_dot_approval__pb2.RejectReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWitness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/GetWitness',
+            nodes_dot_v1_dot_witness__pb2.GetWitnessRequest.SerializeToString,
+            nodes_dot_v1_dot_witness__pb2.GetWitnessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DraftWitnesses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/DraftWitnesses',
+            nodes_dot_v1_dot_witness__pb2.DraftWitnessesRequest.SerializeToString,
+            nodes_dot_v1_dot_witness__pb2.DraftWitnessesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,6 +13,7 @@ from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
 from nodes.v1 import statement_pb2 as _statement_pb2
+from nodes.v1 import witness_pb2 as _witness_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -155,6 +156,13 @@ class NodeServiceStub:
     """Approve a report that somebody else wrote; returns when that is durable."""
     RejectReport: _grpc.UnaryUnaryMultiCallable[_approval_pb2.RejectReportRequest, _approval_pb2.RejectReportResponse]
     """Reject a report that waits for approvals."""
+    GetWitness: _grpc.UnaryUnaryMultiCallable[_witness_pb2.GetWitnessRequest, _witness_pb2.GetWitnessResponse]
+    """-- witnesses --
+
+    Who watches the logs, and this node as one of them.
+    """
+    DraftWitnesses: _grpc.UnaryUnaryMultiCallable[_witness_pb2.DraftWitnessesRequest, _witness_pb2.DraftWitnessesResponse]
+    """Draft the naming of the witnesses, for roots to sign."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -276,6 +284,13 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Approve a report that somebody else wrote; returns when that is durable."""
     RejectReport: _aio.UnaryUnaryMultiCallable[_approval_pb2.RejectReportRequest, _approval_pb2.RejectReportResponse]  # type: ignore[assignment]
     """Reject a report that waits for approvals."""
+    GetWitness: _aio.UnaryUnaryMultiCallable[_witness_pb2.GetWitnessRequest, _witness_pb2.GetWitnessResponse]  # type: ignore[assignment]
+    """-- witnesses --
+
+    Who watches the logs, and this node as one of them.
+    """
+    DraftWitnesses: _aio.UnaryUnaryMultiCallable[_witness_pb2.DraftWitnessesRequest, _witness_pb2.DraftWitnessesResponse]  # type: ignore[assignment]
+    """Draft the naming of the witnesses, for roots to sign."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of one node, over a Unix socket in a directory that only its owner can enter."""
@@ -688,6 +703,25 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_approval_pb2.RejectReportResponse, _abc.Awaitable[_approval_pb2.RejectReportResponse]]:
         """Reject a report that waits for approvals."""
+
+    @_abc_1.abstractmethod
+    def GetWitness(
+        self,
+        request: _witness_pb2.GetWitnessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_witness_pb2.GetWitnessResponse, _abc.Awaitable[_witness_pb2.GetWitnessResponse]]:
+        """-- witnesses --
+
+        Who watches the logs, and this node as one of them.
+        """
+
+    @_abc_1.abstractmethod
+    def DraftWitnesses(
+        self,
+        request: _witness_pb2.DraftWitnessesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_witness_pb2.DraftWitnessesResponse, _abc.Awaitable[_witness_pb2.DraftWitnessesResponse]]:
+        """Draft the naming of the witnesses, for roots to sign."""
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -28,6 +28,7 @@ NAMES = (
     "root-rollover",
     "suspension",
     "expulsion",
+    "witness-set",
     "nonsense",
 )
 

@@ -17,7 +17,7 @@ from exchange.crypto.signing import CompositeKey, Ed25519Key, Mldsa44Key
 from exchange.crypto.xwing import XWingKey
 from exchange.directory import ceremony, prekeys
 from exchange.directory.fold import Applied, Directory
-from exchange.directory.statements import CouncilMember, ExchangeLimits, JoinRequest, RelayKeys
+from exchange.directory.statements import CouncilMember, ExchangeLimits, JoinRequest, RelayKeys, Witnesses
 from exchange.limits import RECIPIENTS, REPORT_BYTES
 from exchange.names import ExchangeName, PartyId, exchange_name, party_id
 
@@ -83,6 +83,7 @@ class Council:
     members: tuple[CouncilMember, ...]
     roots: tuple[CompositeKey, ...]
     threshold: int
+    witnesses: Witnesses = ceremony.UNWITNESSED
 
     def genesis(self) -> Signed:
         """Return the genesis that all of them signed."""
@@ -94,14 +95,17 @@ class Council:
             limits=LIMITS,
             now_ms=NOON,
             roots=self.roots,
+            witnesses=self.witnesses,
         )
 
 
-def a_council(parties: Sequence[str] = ("XA",), threshold: int = 1) -> Council:
+def a_council(
+    parties: Sequence[str] = ("XA",), threshold: int = 1, witnesses: Witnesses = ceremony.UNWITNESSED
+) -> Council:
     """Return a council of the roots of these parties."""
     roots = tuple(composite(f"{party}/root") for party in parties)
     members = tuple(CouncilMember(party_id(party), root.public) for party, root in zip(parties, roots, strict=True))
-    return Council(members, roots, threshold)
+    return Council(members, roots, threshold, witnesses)
 
 
 def a_directory(council: Council | None = None) -> Directory:

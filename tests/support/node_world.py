@@ -29,7 +29,7 @@ from nodes.keystore import NodeKeys
 from nodes.outbox import Accepted, push_digest
 from nodes.store import alarms, reports
 from nodes.store.rows import Addressee, Reach, Report
-from tests.support.directory_builders import EXCHANGE, party_keys
+from tests.support.directory_builders import EXCHANGE, mldsa44, party_keys
 from tests.support.relay_world import World, a_world
 from tests.support.reports import a_report
 
@@ -67,7 +67,8 @@ def a_label(*to: str, more: str = "") -> bytes:
 def node_keys(name: str, master: bytes | None = None) -> NodeKeys:
     """Return the node's keys of a party of directory_builders."""
     keys = party_keys(name)
-    return NodeKeys(keys.statement, keys.envelope, keys.ca, keys.ca_key, master or random_bytes(32), 1)
+    witness = mldsa44(f"{name}/witness")
+    return NodeKeys(keys.statement, keys.envelope, keys.ca, keys.ca_key, master or random_bytes(32), 1, witness)
 
 
 @dataclass(slots=True)

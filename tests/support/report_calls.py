@@ -70,6 +70,8 @@ WITHOUT_REPORT = {
     "VerifyPartner",
     "DraftStatement",
     "PublishStatement",
+    "GetWitness",
+    "DraftWitnesses",
     "ListConsents",
     "ListPending",
     "GrantConsent",

@@ -28,6 +28,9 @@ from exchange.directory.statements import (
     Statement,
     Suspension,
     TransportKey,
+    Witness,
+    Witnesses,
+    WitnessSet,
 )
 from exchange.errors import BadInput, ExchangeError, MalformedInput
 from exchange.names import COUNCIL, RELAY, ExchangeName, PartyId
@@ -41,6 +44,7 @@ from tests.support.directory_builders import (
     an_invitation,
     composite,
     ed25519,
+    mldsa44,
     party_keys,
     relay_keys,
     transport_ca,
@@ -68,6 +72,7 @@ STATEMENTS: tuple[Statement, ...] = (
     Revocation(BY_PARTY, XV, HASH, RevocationReason.COMPROMISED, NOON),
     RootRollover(replace(BY_PARTY, seq=0, prev=b""), XV, HASH, composite("k").public, 0),
     Suspension(BY_COUNCIL, XV, suspended=True),
+    WitnessSet(BY_COUNCIL, Witnesses((Witness(XV, mldsa44("k").public),), 1)),
     Expulsion(BY_COUNCIL, XV),
 )
 
@@ -172,6 +177,11 @@ MEMBERS = a_council(("XA", "XV"), 2).members
         Revocation(BY_PARTY, XV, HASH, RevocationReason.COMPROMISED, 0),
         Revocation(BY_PARTY, XV, HASH, RevocationReason.LOST, NOON),
         Suspension(BY_COUNCIL, PartyId("x"), suspended=True),
+        WitnessSet(BY_COUNCIL, Witnesses((Witness(PartyId("x"), mldsa44("k").public),), 1)),
+        WitnessSet(BY_COUNCIL, Witnesses((Witness(XV, ed25519("k").public),), 1)),
+        WitnessSet(BY_COUNCIL, Witnesses((Witness(XV, mldsa44("k").public),), 2)),
+        replace(GENESIS, witnesses=Witnesses((Witness(XV, mldsa44("k").public),), 0)),
+        replace(GENESIS, witnesses=Witnesses((), 25)),
     ],
 )
 def test_impossible_statements_are_refused(wrong: Statement) -> None:

@@ -1,0 +1,62 @@
+"""The part of NodeService that is about witnesses: who they are, this node's key, and naming them for roots to sign."""
+
+from exchange.crypto.keys import KeyAlgorithm, admit_public_key
+from exchange.directory.codec import encode, name_of
+from exchange.directory.issue import draft_witness_set
+from exchange.directory.statements import Witness, Witnesses
+from exchange.directory.witnesses import check_witnesses
+from exchange.errors import BadInput, NotFound
+from exchange.names import COUNCIL, party_id
+from nodes.core import Core
+from nodes.v1 import witness_pb2 as pb
+
+
+class WitnessMethods:
+    """Witnesses, as NodeService has them."""
+
+    def __init__(self, core: Core) -> None:
+        """Answer by this node's replay of the directory."""
+        self._core = core
+
+    async def get(self) -> pb.GetWitnessResponse:
+        """Return the witnesses, and this node's own key."""
+        core, snapshot = self._core, self._core.trust.now
+        named = snapshot.directory.witnesses(at_size=snapshot.size)
+        own = core.keys.witness.public
+        return pb.GetWitnessResponse(
+            exchange=core.exchange,
+            party=core.me,
+            key=own.raw,
+            key_id=own.key_id.hex(),
+            members=[
+                pb.WitnessMember(party=each.party, key_id=each.key.key_id.hex())
+                for each in (named.members if named else ())
+            ],
+            quorum=named.quorum if named else 0,
+        )
+
+    async def draft(self, request: pb.DraftWitnessesRequest) -> pb.DraftWitnessesResponse:
+        """Return the naming of these witnesses as the roots are to sign it.
+
+        Raises:
+            NotFound: one of them is no partner.
+            BadInput: they cannot be a set of witnesses, or the genesis asks for a larger quorum.
+        """
+        core, directory = self._core, self._core.trust.now.directory
+        members = []
+        for each in request.members:
+            party = party_id(each.party)
+            if directory.party(party) is None:
+                raise NotFound(f"no partner {party}", hint="concord partner list")
+            members.append(Witness(party, admit_public_key(KeyAlgorithm.MLDSA_44, each.key)))
+        witnesses = Witnesses(tuple(members), request.quorum)
+        least = directory.genesis.witnesses.quorum
+        if not members:
+            raise BadInput("no witnesses are named", hint="give a file of `concord log witness --out` for each")
+        if witnesses.quorum < least:
+            raise BadInput(f"a quorum of {witnesses.quorum}; the genesis asks for {least}", hint=f"--quorum {least}")
+        check_witnesses(witnesses)
+        statement = draft_witness_set(
+            exchange=core.exchange, place=directory.next_seq_prev(COUNCIL), witnesses=witnesses, now_ms=core.clock()
+        )
+        return pb.DraftWitnessesResponse(type=name_of(statement), payload=encode(statement))
