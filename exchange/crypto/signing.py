@@ -4,9 +4,12 @@ Composite ML-DSA-65 + Ed25519 follows draft-ietf-lamps-pq-composite-sigs (id-MLD
 representative, both halves over it, and both must hold. It is randomised and not strongly unforgeable, so signature
 bytes never serve as an id. Ed25519 is libsodium's only, because libraries disagree on edge cases (crypto.md section 2).
 The context is the exchange's name: a signature made for an exercise is none on the live exchange.
+An Ed25519 key, or that half of a composite one, may lie in a device that signs and never shows it (`in_device`): the
+ML-DSA half and the device are then both needed. What a device answers is checked before it is used.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,6 +30,9 @@ ED25519_SIGNATURE_BYTES = 64
 COMPOSITE_SIGNATURE_BYTES = MLDSA65_SIGNATURE_BYTES + ED25519_SIGNATURE_BYTES
 CONTEXT_MAX = 255
 
+SignEd25519 = Callable[[bytes], bytes]
+"""Returns the 64-byte RFC 8032 signature over a message, by a key that stays where it is; for any thread."""
+
 _COMPOSITE_PREFIX = b"CompositeAlgorithmSignatures2025"
 _COMPOSITE_LABEL = b"COMPSIG-MLDSA65-Ed25519-SHA512"
 _ED25519_LABEL = b"concord/v1/ed25519\x00"
@@ -37,8 +43,9 @@ class Ed25519Key:
     """Secret Ed25519 key; one key has one use."""
 
     seed: bytes
+    """Empty when the key lies in a device."""
     public: PublicKey
-    expanded: bytes
+    sign: SignEd25519
 
     @classmethod
     def generate(cls) -> Self:
@@ -50,7 +57,12 @@ class Ed25519Key:
         """Return the key of a 32-byte seed; MalformedInput for another length."""
         _check_length(seed, SEED_BYTES)
         public, expanded = crypto_sign_seed_keypair(seed)
-        return cls(seed, PublicKey(KeyAlgorithm.ED25519, public), expanded)
+        return cls(seed, PublicKey(KeyAlgorithm.ED25519, public), _in_memory(expanded))
+
+    @classmethod
+    def in_device(cls, public: PublicKey, sign: SignEd25519) -> Self:
+        """Return the key that a device holds; `public` is its admitted public half."""
+        return cls(b"", public, _checked(public.raw, sign))
 
     def __repr__(self) -> str:
         """Name the key without showing it."""
@@ -62,9 +74,10 @@ class CompositeKey:
     """Secret composite key; its halves are used in nothing else."""
 
     seed: bytes
+    """64 bytes, or 32 of ML-DSA's half alone when the other half lies in a device."""
     public: PublicKey
     mldsa: MLDSA65PrivateKey
-    ed25519: bytes
+    sign_ed25519: SignEd25519
 
     @classmethod
     def generate(cls) -> Self:
@@ -78,7 +91,15 @@ class CompositeKey:
         mldsa = MLDSA65PrivateKey.from_seed_bytes(seed[:SEED_BYTES])
         public, expanded = crypto_sign_seed_keypair(seed[SEED_BYTES:])
         raw = mldsa.public_key().public_bytes_raw() + public
-        return cls(seed, PublicKey(KeyAlgorithm.COMPOSITE_65, raw), mldsa, expanded)
+        return cls(seed, PublicKey(KeyAlgorithm.COMPOSITE_65, raw), mldsa, _in_memory(expanded))
+
+    @classmethod
+    def in_device(cls, mldsa_seed: bytes, ed25519: PublicKey, sign: SignEd25519) -> Self:
+        """Return the key whose Ed25519 half a device holds; MalformedInput for a seed that has not 32 bytes."""
+        _check_length(mldsa_seed, SEED_BYTES)
+        mldsa = MLDSA65PrivateKey.from_seed_bytes(mldsa_seed)
+        public = PublicKey(KeyAlgorithm.COMPOSITE_65, mldsa.public_key().public_bytes_raw() + ed25519.raw)
+        return cls(mldsa_seed, public, mldsa, _checked(ed25519.raw, sign))
 
     def __repr__(self) -> str:
         """Name the key without showing it."""
@@ -125,7 +146,7 @@ def sign_bytes(key: SigningKey, message: bytes, context: bytes) -> bytes:
         return sign_raw_ed25519(key, _ed25519_message(message, context))
     represented = _composite_message(message, context)
     mldsa = key.mldsa.sign(represented, _COMPOSITE_LABEL)
-    return mldsa + crypto_sign(represented, key.ed25519)[:ED25519_SIGNATURE_BYTES]
+    return mldsa + key.sign_ed25519(represented)
 
 
 def verify_bytes(public: PublicKey, signature: bytes, message: bytes, context: bytes) -> None:
@@ -146,7 +167,7 @@ def sign_raw_ed25519(key: Ed25519Key, message: bytes) -> bytes:
 
     Only for formats that others define (C2SP signed notes), with a key that signs nothing else.
     """
-    return crypto_sign(message, key.expanded)[:ED25519_SIGNATURE_BYTES]
+    return key.sign(message)
 
 
 def verify_raw_ed25519(public: PublicKey, signature: bytes, message: bytes) -> None:
@@ -171,6 +192,21 @@ def verify_raw_mldsa44(public: PublicKey, signature: bytes, message: bytes) -> N
         parsed.mldsa44(public.raw).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
         raise BadSignature("the ML-DSA-44 signature does not hold") from error
+
+
+def _in_memory(expanded: bytes) -> SignEd25519:
+    return lambda message: crypto_sign(message, expanded)[:ED25519_SIGNATURE_BYTES]
+
+
+def _checked(raw: bytes, sign: SignEd25519) -> SignEd25519:
+    """Return `sign` with each answer checked: a faulty device would give its key away, or sign for another one."""
+
+    def checked(message: bytes) -> bytes:
+        signature = sign(message)
+        _verify_ed25519(raw, signature, message)
+        return signature
+
+    return checked
 
 
 def _ed25519_message(message: bytes, context: bytes) -> bytes:

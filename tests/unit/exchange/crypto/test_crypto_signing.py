@@ -18,7 +18,9 @@ from exchange.crypto.xwing import XWingKey
 from exchange.errors import BadSignature, MalformedInput
 from tests.support.crypto_vectors import flipped, large, small, unbase64, unhex
 
-COMPOSITE = CompositeKey.from_seed(bytes(range(64)))
+SEED = bytes(range(64))
+CONTEXT = b"test.concord.example"
+COMPOSITE = CompositeKey.from_seed(SEED)
 ED25519 = Ed25519Key.from_seed(bytes(range(32)))
 BOTH = pytest.mark.parametrize("key", [COMPOSITE, ED25519], ids=["composite", "ed25519"])
 
@@ -177,6 +179,27 @@ def test_secrets_are_not_in_the_repr(key: CompositeKey | Ed25519Key | XWingKey) 
     for part in (key.seed, key.seed[:8], key.seed[-8:]):
         assert part.hex() not in shown and repr(part)[2:-1] not in shown
     assert not hasattr(key, "__dict__")
+
+
+def test_a_key_whose_ed25519_half_lies_in_a_device_signs_like_any_other() -> None:
+    device = Ed25519Key.from_seed(SEED[32:])
+    composite = CompositeKey.in_device(SEED[:32], device.public, device.sign)
+    alone = Ed25519Key.in_device(device.public, device.sign)
+    assert composite.public == CompositeKey.from_seed(SEED).public
+    assert (composite.seed, alone.seed) == (SEED[:32], b""), "nothing of the device's key is here"
+    for key in (composite, alone):
+        verify_bytes(key.public, sign_bytes(key, b"message", CONTEXT), b"message", CONTEXT)
+
+
+@pytest.mark.parametrize("answer", [bytes(64), b"", Ed25519Key.from_seed(bytes(32)).sign(b"message")])
+def test_a_device_that_answers_with_something_else_signs_nothing(answer: bytes) -> None:
+    public = Ed25519Key.from_seed(SEED[32:]).public
+    for key in (
+        CompositeKey.in_device(SEED[:32], public, lambda _: answer),
+        Ed25519Key.in_device(public, lambda _: answer),
+    ):
+        with pytest.raises(BadSignature):
+            sign_bytes(key, b"message", CONTEXT)
 
 
 def test_wycheproof_ed25519() -> None:
