@@ -8,10 +8,12 @@ The package python-pkcs11 is an extra (`pip install concord-exchange[hsm]`); it 
 
 import importlib
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from exchange.crypto.keys import KeyAlgorithm, PublicKey, admit_public_key
 from exchange.crypto.random import random_bytes
@@ -19,7 +21,8 @@ from exchange.crypto.signing import SignEd25519
 from exchange.errors import ConfigurationError, Unavailable
 
 KEY_ID_BYTES = 16
-PIN_BYTES = 256
+
+T = TypeVar("T")
 
 _CURVE = bytes.fromhex("130c") + b"edwards25519"
 """CKA_EC_PARAMS of PKCS#11 3.0: the curve's name as a PrintableString. Tokens know it by that, or by its OID."""
@@ -29,12 +32,18 @@ _POINT = bytes.fromhex("0420")
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceKey:
-    """A key in a device, as others know it."""
+class Place:
+    """Where the device is, and what opens it; kept in the node's keystore."""
 
-    key_id: bytes
-    """CKA_ID in the device: random."""
-    public: PublicKey
+    module: str
+    """Path of the PKCS#11 module."""
+    token: str
+    """Label of the token."""
+    pin: str = field(repr=False)
+
+    def open(self) -> "Device":
+        """Open the device; raises as Device."""
+        return Device(Path(self.module), self.token, self.pin)
 
 
 class Device:
@@ -55,49 +64,58 @@ class Device:
             raise ConfigurationError(f"{module} is no PKCS#11 module: {error}", hint="check the path") from error
         self._session = self._open()
 
-    def make_key(self, label: str) -> DeviceKey:
-        """Make a key that never leaves the device; the label is what its own tools show."""
+    def make_key(self, label: str) -> PublicKey:
+        """Make a key that never leaves the device and return its public half; the label is what its own tools show."""
         key_id = random_bytes(KEY_ID_BYTES)
-        with self._lock:
-            try:
-                made = self._generate(label, key_id)
-                point = bytes(made[self._pkcs11.Attribute.EC_POINT])
-            except self._pkcs11.exceptions.PKCS11Error as error:
-                raise ConfigurationError(
-                    f"the device makes no Ed25519 key: {type(error).__name__}", hint="it must know EdDSA (PKCS#11 3.0)"
-                ) from error
-        return DeviceKey(key_id, admit_public_key(KeyAlgorithm.ED25519, point.removeprefix(_POINT)[-32:]))
+        try:
+            point = self._ask(lambda: bytes(self._generate(label, key_id)[self._pkcs11.Attribute.EC_POINT]))
+        except self._pkcs11.exceptions.PKCS11Error as error:
+            raise ConfigurationError(
+                f"the device makes no Ed25519 key: {type(error).__name__}", hint="it must know EdDSA (PKCS#11 3.0)"
+            ) from error
+        return admit_public_key(KeyAlgorithm.ED25519, point.removeprefix(_POINT)[-32:])
 
-    def signer(self, key_id: bytes) -> SignEd25519:
-        """Return what signs with a key of the device; ConfigurationError when it has none of this id."""
-        with self._lock:
-            try:
-                self._private(key_id)
-            except self._pkcs11.exceptions.PKCS11Error as error:
-                raise ConfigurationError(
-                    f"the device {self._token} has no key {key_id.hex()}", hint="is it the one that made the key?"
-                ) from error
-        return lambda message: self._sign(key_id, message)
+    def signer(self, public: PublicKey) -> SignEd25519:
+        """Return what signs with the key of this public half; ConfigurationError when the device does not have it."""
+        try:
+            self._ask(lambda: self._private(public))
+        except self._pkcs11.exceptions.PKCS11Error as error:
+            raise ConfigurationError(
+                f"the device {self._token} does not hold the key {public.key_id.hex()[:16]}",
+                hint="is it the one that made the key?",
+            ) from error
+        return lambda message: self._sign(public, message)
 
-    def _sign(self, key_id: bytes, message: bytes) -> bytes:
+    def _sign(self, public: PublicKey, message: bytes) -> bytes:
+        try:
+            return self._ask(lambda: self._sign_once(public, message))
+        except (self._pkcs11.exceptions.PKCS11Error, ConfigurationError) as error:
+            raise Unavailable(
+                f"the device {self._token} does not sign: {type(error).__name__}", hint="check that it is connected"
+            ) from error
+
+    def _ask(self, work: Callable[[], T]) -> T:
+        """Do something in the session, or in a new one: a device that was taken out and put in again wants one."""
         with self._lock:
             try:
-                return self._sign_once(key_id, message)
+                return work()
             except self._pkcs11.exceptions.PKCS11Error:
-                pass  # taken out and put in again, it wants a new session
-            try:
-                self._session = self._open()
-                return self._sign_once(key_id, message)
-            except (self._pkcs11.exceptions.PKCS11Error, ConfigurationError) as error:
-                raise Unavailable(
-                    f"the device {self._token} does not sign: {type(error).__name__}", hint="check that it is connected"
-                ) from error
+                with suppress(self._pkcs11.exceptions.PKCS11Error):
+                    self._session.close()
+            self._session = self._open()
+            return work()
 
-    def _sign_once(self, key_id: bytes, message: bytes) -> bytes:
-        return bytes(self._private(key_id).sign(message, mechanism=self._pkcs11.Mechanism.EDDSA))
+    def _sign_once(self, public: PublicKey, message: bytes) -> bytes:
+        return bytes(self._private(public).sign(message, mechanism=self._pkcs11.Mechanism.EDDSA))
 
-    def _private(self, key_id: bytes) -> Any:  # Any: the package has no types of its own objects
-        return self._session.get_key(object_class=self._pkcs11.ObjectClass.PRIVATE_KEY, id=key_id)
+    def _private(self, public: PublicKey) -> Any:  # Any: the package has no types of its own objects
+        """Return the private key; it has the id of the public object that shows this point."""
+        attribute, kind = self._pkcs11.Attribute, self._pkcs11.ObjectClass
+        for point in (_POINT + public.raw, public.raw):
+            wanted = {attribute.CLASS: kind.PUBLIC_KEY, attribute.EC_POINT: point}
+            for found in list(self._session.get_objects(wanted)):
+                return self._session.get_key(object_class=kind.PRIVATE_KEY, id=found[attribute.ID])
+        raise self._pkcs11.exceptions.NoSuchKey
 
     def _generate(self, label: str, key_id: bytes) -> Any:  # Any: as above
         attribute, failed = self._pkcs11.Attribute, None

@@ -32,6 +32,7 @@ from nodes.ceremony import (
     write_join_request,
     write_node_request,
 )
+from nodes.hsm import Place
 from nodes.keystore import NodeKeys
 
 CERTIFIED_DAYS = 365
@@ -50,6 +51,8 @@ class NewNode:
     invitation: InvitationFile
     sensor_address: str
     memory_kib: int
+    device: Place | None = None
+    """Where its signing keys are made; None: in its keystore."""
 
 
 def init(new: NewNode, passphrase: bytes, *, now_ms: int) -> Path:
@@ -71,7 +74,7 @@ def init(new: NewNode, passphrase: bytes, *, now_ms: int) -> Path:
     check_socket_path(home / "run" / "node.sock")
     private_dir(home)
     private_dir(home / "exchange")
-    keys = keystore.create_keys(now_ms=now_ms)
+    keys = keystore.create_keys(now_ms=now_ms, place=new.device)
     write_private(home / RELAY_INFO, write_relay_info(relay).encode())
     write_private(home / config.FILE, _settings(new).encode())
     request = NodeRequest(

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from exchange.errors import ConfigurationError, NotFound
+from exchange.errors import BadInput, ConfigurationError, NotFound
 from exchange.runtime.clock import now_ms
 from exchange.runtime.secrets import read_passphrase
 from nodes import ceremony, joining, keystore
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile
 from nodes.admin.plain import plain
+from nodes.hsm import Place
 from nodes.reportfile import naming, read_bounded
 from nodes.v1 import node_service_pb2 as pb
 
@@ -32,18 +33,31 @@ def init(
     home: NodeHome = DEFAULT_HOME,
     sensors: Annotated[str, typer.Option(help="HOST:PORT where sensors push over TLS; none when left out.")] = "",
     memory_mib: Annotated[int, typer.Option(min=64, max=4096, help="Memory that unlocking the keystore takes.")] = 256,
+    device_module: Annotated[
+        Path | None, typer.Option("--device-module", help="PKCS#11 module of a device for the signing keys.")
+    ] = None,
+    device_token: Annotated[str, typer.Option("--device-token", help="Label of the token in that device.")] = "",
+    device_pin_file: Annotated[
+        Path | None, typer.Option("--device-pin-file", help="Read the device's PIN from this file (mode 0600).")
+    ] = None,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
 ) -> None:
     """Make a node's home and keys from an invitation.
 
+    With a device, the Ed25519 halves of the signing keys are made there and never leave it: what is copied from the
+    disk then signs nothing. The device must be connected whenever the node runs.
+
     Example: concord node init --home xv --invitation xv.invitation
+    Example: concord node init --home xv --invitation xv.invitation --device-token concord
+    --device-module /usr/lib/softhsm/libsofthsm2.so
     """
     file = _invitation(invitation)
+    device = _device(device_module, device_token, device_pin_file)
     passphrase = read_passphrase(
         fd=passphrase_fd, file=passphrase_file, prompt="Passphrase for the new keystore: ", confirm=True
     )
-    new = joining.NewNode(home, file, sensors, memory_mib * 1024)
+    new = joining.NewNode(home, file, sensors, memory_mib * 1024, device)
     request = joining.init(new, passphrase, now_ms=now_ms())
     output.data(str(request))
     output.say(f"carry {request} to your party's root: concord root sign {request.name} --home ROOT --out FILE")
@@ -82,6 +96,18 @@ def join(
         else "the relay has the request. Now the council compares fingerprints and admits; the node may already be "
         "started: concord node serve"
     )
+
+
+def _device(module: Path | None, token: str, pin_file: Path | None) -> Place | None:
+    if module is None and not token:
+        return None
+    if module is None or not token:
+        raise typer.BadParameter("give both, or neither", param_hint="--device-module, --device-token")
+    pin = read_passphrase(file=pin_file, prompt=f"PIN of the device {token}: ")
+    try:
+        return Place(str(module.resolve()), token, pin.decode())
+    except UnicodeDecodeError as error:
+        raise BadInput("the PIN is not text") from error
 
 
 def _invitation(path: Path) -> ceremony.InvitationFile:
