@@ -26,7 +26,6 @@ from nodes.demo import enrol
 from nodes.demo.cast import COUNCIL, Player
 from nodes.demo.enrol import Home
 from nodes.demo.processes import Processes
-from nodes.guard import Unusual
 from nodes.node_client import connect
 from nodes.stix import EXTENSION
 from nodes.v1 import agreements_pb2
@@ -83,13 +82,18 @@ class Field:
     def push(self, contents: Sequence[bytes]) -> None:
         """Push reports at the sender, one after the other over one connection."""
         with connect(self.home.node(COUNCIL)) as node:
+            confirmed = _unusual(node, contents[0]) if contents else []
             for content in contents:
-                node.PushReport(_request(content))
+                node.PushReport(pb.PushReportRequest(report=_file(content), confirmed=confirmed))
 
 
-def _request(content: bytes) -> pb.PushReportRequest:
-    report = pb.ReportFile(content=content, label_yaml=LABEL)
-    return pb.PushReportRequest(report=report, confirmed=list(Unusual))
+def _file(content: bytes) -> pb.ReportFile:
+    return pb.ReportFile(content=content, label_yaml=LABEL)
+
+
+def _unusual(node: NodeServiceStub, content: bytes) -> list[str]:
+    """Return what a person would confirm; the audience is the same for every report."""
+    return [hint.accept for hint in node.WhoGets(pb.WhoGetsRequest(report=_file(content))).hints]
 
 
 @contextmanager
@@ -171,9 +175,10 @@ def latencies(made: Field, *, rate: float, seconds: float, size: int) -> list[fl
     items: list[tuple[str, float]] = []
     start = time.monotonic()
     with connect(made.home.node(COUNCIL)) as node:
+        confirmed = _unusual(node, a_report(size))
         for number in range(int(rate * seconds)):
             time.sleep(max(0.0, start + number / rate - time.monotonic()))
-            request = _request(a_report(size))
+            request = pb.PushReportRequest(report=_file(a_report(size)), confirmed=confirmed)
             pushed = time.time()
             items.append((node.PushReport(request).item, pushed * 1000))
         total = len(items) * len(made.recipients)

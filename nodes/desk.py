@@ -28,7 +28,7 @@ from nodes.communities import targets
 from nodes.config import ReleaseRules
 from nodes.core import Core
 from nodes.deriving import Origin
-from nodes.guard import PAST_REPORTS, Hint, History, Past, Unusual, check_confirmed, look
+from nodes.guard import PAST_REPORTS, Hint, History, Past, check_confirmed, look
 from nodes.outbox import Accepted, Author, Outbox, getting, push_digest
 from nodes.sensors import Scope, Sensors, permit, permit_audience
 from nodes.shelf import Shelf
@@ -136,7 +136,7 @@ class Authoring:
     ) -> Accepted:
         """Sign a person's report and place it in the outbox.
 
-        `confirmed` are codes of what is unusual (nodes/guard.py); `purge_left_out` as for Outbox.accept.
+        `confirmed` is what is unusual, with its partners (nodes/guard.py); `purge_left_out` as for Outbox.accept.
 
         Raises:
             PolicyDenied: above the caller's ceiling.
@@ -146,12 +146,12 @@ class Authoring:
         digest = _digest(draft, caller, key)
         authored = await self._checked(draft, caller, digest)
         check_ceiling(caller, authored.label.tlp)
-        unusual: list[Unusual] = []
+        by = Author(caller.name)
         if await self._outbox.pushed_before(digest) is None:
-            hints = (await self._look(authored)).hints
-            check_confirmed(hints, confirmed)
-            unusual = [hint.code for hint in hints]
-        by = Author(caller.name, unusual)
+            looked = await self._look(authored)
+            check_confirmed(looked.hints, confirmed)
+            accepted_ = [hint.accept for hint in looked.hints]
+            by = Author(caller.name, accepted_, frozenset(getting(looked.decisions)))
         accepted = await self._outbox.accept(authored, digest, by=by, purge_left_out=purge_left_out)
         return await self._same(authored, accepted)
 
@@ -168,7 +168,8 @@ class Authoring:
             authored = await self.check(Draft(content, label), caller=nobody(), sensor_label=scope.default_label)
             permit(scope, authored.label)
             if await self._outbox.pushed_before(digest) is None:
-                permit_audience(scope, getting(self._outbox.decide(authored)), self._rules.wide_audience)
+                reached = getting(await self._outbox.rehearse(authored))
+                permit_audience(scope, reached, self._rules.wide_audience)
                 self._sensors.spend(scope)
             by = Author(f"sensor/{scope.name}")
             accepted = await self._same(authored, await self._outbox.accept(authored, digest, by=by))
@@ -181,7 +182,7 @@ class Authoring:
         return accepted
 
     async def _look(self, authored: AuthoredReport) -> DryRun:
-        decisions = self._outbox.decide(authored)
+        decisions = await self._outbox.rehearse(authored)
         history = await self._core.database.read(partial(_history, kind=authored.kind))
         hints = look(
             authored.label,

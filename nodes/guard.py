@@ -1,13 +1,15 @@
 """What is unusual about a release, so that a person looks before it goes. Pure: history and limits are arguments.
 
 The sharing rules say what may go; this says what is rarely meant. Nothing here permits or denies: each finding has a
-code, and a push names the codes that its author has confirmed. Machines are not asked: a sensor's scope bounds whom it
-reaches (nodes/sensors.py).
+code and the partners that it is about, and a push names what its author has confirmed, code and partners. So a
+confirmation is worth nothing for another audience than the one that was looked at. Machines are not asked: a sensor's
+scope bounds whom it reaches (nodes/sensors.py).
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
+from hashlib import sha256
 
 from exchange.errors import BadInput, NeedsConfirmation
 from exchange.names import PartyId
@@ -21,6 +23,9 @@ PAST_LEAST = 5
 
 NAMED = 8
 """Partners that a text names; the others are counted."""
+
+DIGEST_DIGITS = 16
+"""Of SHA-256, for a list of partners: nobody gains by two lists with one digest, because the audience is computed."""
 
 
 class Unusual(StrEnum):
@@ -64,42 +69,67 @@ class Hint:
 
     code: Unusual
     text: str
+    partners: tuple[PartyId, ...]
+    """Whom it is about, ascending: the new ones, or everybody who gets it."""
+
+    @property
+    def accept(self) -> str:
+        """What confirms it: the code with the partners; many stand as their number and a digest."""
+        names = ",".join(self.partners)
+        if len(self.partners) > NAMED:
+            names = f"{len(self.partners)}:{sha256(names.encode()).hexdigest()[:DIGEST_DIGITS]}"
+        return f"{self.code}:{names}"
 
 
 def look(
     label: Label, release: Release, recipients: Sequence[PartyId], history: History, *, wide_audience: int
 ) -> list[Hint]:
     """Return what is unusual, in order of the codes; `recipients` are those who get it now or later."""
-    hints = []
-    new = sorted(set(recipients) - set(history.reached))
-    if new:
-        hints.append(Hint(Unusual.FIRST_TIME_TO_PARTNER, f"nothing was ever sent to {_named(new)}"))
-    if wide := _wide(len(recipients), history.recent, wide_audience):
-        hints.append(Hint(Unusual.WIDE_AUDIENCE, wide))
+    everybody = tuple(sorted(recipients))
+    hints = look_onward(everybody, everybody, history, wide_audience=wide_audience)
     if any(target.everyone for target in release.to):
-        hints.append(Hint(Unusual.EVERYONE, "its audience is everyone whom an agreement permits"))
+        hints.append(Hint(Unusual.EVERYONE, "its audience is everyone whom an agreement permits", everybody))
     weakest = min((past.tlp for past in history.recent), default=0)
     if len(history.recent) >= PAST_LEAST and label.tlp < weakest:
         words = f"TLP:{label.tlp.word.upper()}; the last {len(history.recent)} of this kind were"
-        hints.append(Hint(Unusual.WEAKER_LABEL, f"{words} TLP:{Tlp(weakest).word.upper()} or stricter"))
+        text = f"{words} TLP:{Tlp(weakest).word.upper()} or stricter"
+        hints.append(Hint(Unusual.WEAKER_LABEL, text, everybody))
+    return hints
+
+
+def look_onward(
+    partners: Sequence[PartyId], audience: Sequence[PartyId], history: History, *, wide_audience: int
+) -> list[Hint]:
+    """Return what is unusual about `partners` getting what all of `audience` then have."""
+    hints = []
+    new = tuple(sorted(set(partners) - set(history.reached)))
+    if new:
+        hints.append(Hint(Unusual.FIRST_TIME_TO_PARTNER, f"nothing was ever sent to {_named(new)}", new))
+    if wide := _wide(len(audience), history.recent, wide_audience):
+        hints.append(Hint(Unusual.WIDE_AUDIENCE, wide, tuple(sorted(audience))))
     return hints
 
 
 def check_confirmed(hints: Sequence[Hint], confirmed: Collection[str]) -> None:
-    """Return when a person has confirmed everything that is unusual.
+    """Return when a person has confirmed everything that is unusual, for just the partners that it is about.
 
     Raises:
         BadInput: a code that there is not.
-        NeedsConfirmation: it names the codes that are missing.
+        NeedsConfirmation: it names what is missing, and what was confirmed for others.
     """
-    unknown = sorted(set(confirmed) - set(Unusual))
+    codes = {each.partition(":")[0] for each in confirmed}
+    unknown = sorted(codes - set(Unusual))
     if unknown:
-        raise BadInput(f"{unknown[0][:40]!r} is nothing to confirm", hint=f"one of {', '.join(Unusual)}")
-    missing = [hint for hint in hints if hint.code not in confirmed]
+        raise BadInput(f"{unknown[0][:40]!r} is nothing to confirm", hint=f"one of {', '.join(Unusual)}, with partners")
+    missing = [hint for hint in hints if hint.accept not in confirmed]
     if missing:
-        told = "; ".join(f"{hint.code}: {hint.text}" for hint in missing)
-        accept = " ".join(f"--accept {hint.code}" for hint in missing)
+        told = "; ".join(f"{hint.code}: {hint.text}{_for_others(hint, codes)}" for hint in missing)
+        accept = " ".join(f"--accept {hint.accept}" for hint in missing)
         raise NeedsConfirmation(f"nothing was sent. {told}", hint=f"look at who gets it, then: {accept}")
+
+
+def _for_others(hint: Hint, codes: Collection[str]) -> str:
+    return " (confirmed for other partners than these)" if hint.code in codes else ""
 
 
 def _wide(count: int, recent: Sequence[Past], limit: int) -> str:

@@ -21,7 +21,7 @@ from exchange.crypto.signed import Signed
 from exchange.envelope.binding import item_hash
 from exchange.envelope.codec import encode_report
 from exchange.envelope.model import REPORT_TYPE, EnvelopeKind, ReportStatement
-from exchange.errors import Conflict
+from exchange.errors import Conflict, NeedsConfirmation
 from exchange.names import ID_BYTES, PartyId
 from exchange.policy.binding import consent_needed
 from exchange.policy.codec import encode_label, encode_release
@@ -56,7 +56,9 @@ class Author:
 
     name: str = ""
     confirmed: Sequence[str] = ()
-    """Codes of what was unusual and confirmed (nodes/guard.py)."""
+    """What was unusual and confirmed, with its partners (nodes/guard.py)."""
+    looked_at: frozenset[PartyId] | None = None
+    """Who would get it when that was confirmed; None when nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,12 @@ class Outbox:
         self._wake()
         self._on_change()
 
-    def decide(self, authored: AuthoredReport, consents: tuple[Consent, ...] = ()) -> list[tuple[PartyId, Decision]]:
-        """Return the decision for every other partner, by id; nothing is stored."""
+    async def rehearse(self, authored: AuthoredReport) -> list[tuple[PartyId, Decision]]:
+        """Return the decision for every other partner, by id, as a push now would come to it; nothing is stored."""
+        core = self._core
+        # A report that is not signed has no grants of its own, only those for what it derives from.
+        held = partial(grants_for, me=core.me, item=b"", label=authored.label, now_ms=core.clock())
+        consents, _ = await core.database.read(held)
         return self._decide(authored, consents)[1]
 
     def _decide(
@@ -144,12 +150,13 @@ class Outbox:
 
         Raises:
             Conflict: it replaces a version that is not the newest of its thread, or not this node's.
+            NeedsConfirmation: somebody gets it who did not when a person looked.
         """
-        core = self._core
+        core, by = self._core, by or Author()
         # 1
         before = await self.pushed_before(digest)
         if before is not None:
-            return Accepted(before, self.decide(authored), repeated=True)
+            return Accepted(before, await self.rehearse(authored), repeated=True)
         # 2
         now_ms = core.clock()
         authored_ms = await self._authored_ms(authored, now_ms)
@@ -159,6 +166,7 @@ class Outbox:
         held = partial(grants_for, me=core.me, item=item, label=authored.label, now_ms=now_ms)
         consents, _ = await core.database.read(held)
         (asked, decisions), named = self._decide(authored, consents), self._named(authored)
+        _looked_at(decisions, by)
         # 4
         signed = await core.signer.sign(REPORT_TYPE, payload)
         # 5
@@ -170,7 +178,7 @@ class Outbox:
         if authored.supersedes:
             narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
         rule = vault.seal_readers(core.keys.master, item, authored.label.readers)
-        new = _New(digest, report, audience, decided, narrowed, authored.supersedes, named, rule, by or Author())
+        new = _New(digest, report, audience, decided, narrowed, authored.supersedes, named, rule, by)
         if not await core.database.write(partial(_store, new=new)):
             return await self._late_repeat(digest, decisions)
         (self.changed if authored.supersedes else self._wake)()
@@ -262,6 +270,15 @@ def addressee(report: Report, authored: AuthoredReport, party: PartyId, decision
 def getting(decisions: Iterable[tuple[PartyId, Decision]]) -> set[PartyId]:
     """Return who gets a report, now or once nothing stands against it any more."""
     return {party for party, decision in decisions if decision.permit or decision.waits}
+
+
+def _looked_at(decisions: Iterable[tuple[PartyId, Decision]], by: Author) -> None:
+    """Return when nobody gets a report who did not when it was looked at: the rules may have changed in between."""
+    more = sorted(getting(decisions) - by.looked_at) if by.looked_at is not None else []
+    if more:
+        raise NeedsConfirmation(
+            f"nothing was sent: by now it also goes to {', '.join(more)}", hint="look at who gets it, then push again"
+        )
 
 
 @dataclass(frozen=True, slots=True)

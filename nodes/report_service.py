@@ -61,7 +61,7 @@ class ReportMethods:
             title=dry_run.authored.title,
             tlp=dry_run.authored.label.tlp.word,
             left_out=await self._outbox.left_out(dry_run.authored, dry_run.decisions),
-            hints=[Hint(code=hint.code, text=hint.text) for hint in dry_run.hints],
+            hints=[Hint(code=hint.code, text=hint.text, accept=hint.accept) for hint in dry_run.hints],
         )
 
     async def push(self, request: pb.PushReportRequest, *, caller: Caller) -> pb.PushReportResponse:

@@ -17,7 +17,11 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Accept = Annotated[
     list[str] | None,
-    typer.Option("--accept", help="Accept this unusual thing without being asked; repeat it for more."),
+    typer.Option(
+        "--accept",
+        metavar="CODE:PARTNERS",
+        help="Accept this unusual thing for these partners without being asked; repeat it for more.",
+    ),
 ]
 
 PassphraseFile = Annotated[

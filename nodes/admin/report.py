@@ -129,7 +129,7 @@ def push(
     A report that is made of others says so (--derived-from): its label may then say no more than theirs do together,
     what it leaves out they fill in, and their originators must consent to its release.
 
-    Example: concord report push roadblock.json --yes --accept FIRST_TIME_TO_PARTNER
+    Example: concord report push roadblock.json --yes --accept FIRST_TIME_TO_PARTNER:XV
     """
     request = pb.PushReportRequest(
         report=_file(file, label), idempotency_key=key, confirmed=accept or [], derived_from=sources
@@ -171,9 +171,9 @@ def correct(
 def _confirm(hints: Iterable[Hint], request: pb.PushReportRequest) -> None:
     """Ask about each unusual thing that was not accepted beforehand; where nobody can answer, the node refuses."""
     for hint in hints:
-        if hint.code not in request.confirmed and output.can_ask():
+        if hint.accept not in request.confirmed and output.can_ask():
             output.ask(f"{hint.text}. Is that meant?", yes=False, refusal="nothing was sent")
-            request.confirmed.append(hint.code)
+            request.confirmed.append(hint.accept)
 
 
 def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool) -> None:

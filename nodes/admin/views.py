@@ -20,7 +20,7 @@ def decisions_table(reply: pb.WhoGetsResponse, *, to_stderr: bool = False) -> No
     for warning in (words for decision in reply.decisions for words in decision.warnings):
         output.say(f"warning: {warning}")
     for hint in reply.hints:
-        output.say(f"unusual: {hint.text} ({hint.code})")
+        output.say(f"unusual: {hint.text} ({hint.accept})")
 
 
 def _verdict(decision: pb.PartnerDecision) -> str:

@@ -50,7 +50,7 @@ class Exchange:
         with connect(self.home.node(party)) as node:
             supersedes = self.items[corrects] if corrects else ""
             dry_run = node.WhoGets(pb.WhoGetsRequest(report=self.file(name), supersedes=supersedes))
-            confirmed = [hint.code for hint in dry_run.hints]
+            confirmed = [hint.accept for hint in dry_run.hints]
             request = pb.PushReportRequest(report=self.file(name), supersedes=supersedes, confirmed=confirmed)
             reply = node.PushReport(request)
         self.remember(name, party, reply.item)

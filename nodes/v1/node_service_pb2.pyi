@@ -474,7 +474,7 @@ class WhoGetsResponse(_message.Message):
 
     @_builtins.property
     def hints(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.Hint]:
-        """What is unusual about it; a push must confirm each code."""
+        """What is unusual about it; a push must confirm each."""
 
     def __init__(
         self,
@@ -517,7 +517,7 @@ class PushReportRequest(_message.Message):
 
     @_builtins.property
     def confirmed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Codes of what is unusual and was accepted by a person."""
+        """What is unusual and was accepted by a person, as in Hint.accept."""
 
     @_builtins.property
     def derived_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -30,7 +30,7 @@ release: {to: [XV]}
 personal_data: none
 basis: {kind: mou, citation: "Liaison protocol, clause 1"}
 """
-ACCEPT = ("--accept", "FIRST_TIME_TO_PARTNER")
+ACCEPT = ("--accept", "FIRST_TIME_TO_PARTNER:XV")
 MEMORY = ("--memory-mib", "64")
 
 
@@ -308,7 +308,9 @@ def test_without_a_label_or_an_answer_nothing_is_sent(asks: Callable[..., tuple[
 @pytest.mark.processes
 def test_yes_does_not_answer_for_what_is_unusual(asks: Callable[..., tuple[int, str]]) -> None:
     code, words = asks("report", "push", "good.json", "--yes")
-    assert (code, "--accept FIRST_TIME_TO_PARTNER" in words) == (DENIED, True), words
+    assert (code, "--accept FIRST_TIME_TO_PARTNER:XV" in words) == (DENIED, True), words
+    code, words = asks("report", "push", "good.json", "--yes", "--accept", "FIRST_TIME_TO_PARTNER:XO")
+    assert (code, "confirmed for other partners" in words) == (DENIED, True), words
     code, words = asks("report", "push", "good.json", "--yes", "--accept", "WHATEVER")
     assert (code, "'WHATEVER' is nothing to confirm" in words) == (USAGE, True), words
 

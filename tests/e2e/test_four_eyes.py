@@ -79,7 +79,7 @@ def test_a_report_waits_for_a_releaser_who_looks_and_approves_or_rejects(
     Path("roadblock.label.yaml").write_text(LABEL)
     code, _, words = clara.does("report", "push", "roadblock.json", "--yes")
     assert (code, "FIRST_TIME_TO_PARTNER" in words, "not yet" in words) == (DENIED, True, True)
-    item = clara.ok("report", "push", "roadblock.json", "--yes", "--accept", "FIRST_TIME_TO_PARTNER")
+    item = clara.ok("report", "push", "roadblock.json", "--yes", "--accept", "FIRST_TIME_TO_PARTNER:XV")
 
     (pending,) = json.loads(rana.ok("report", "pending", "--json"))
     assert (pending["item"], pending["author"], pending["missing"]) == (item, "clara", 1)
@@ -94,7 +94,7 @@ def test_a_report_waits_for_a_releaser_who_looks_and_approves_or_rejects(
 
     clara.ok("report", "new", "second", "--kind", "alert", "--title", "Something else")
     Path("second.label.yaml").write_text(LABEL)
-    second = clara.ok("report", "push", "second.json", "--yes", "--accept", "FIRST_TIME_TO_PARTNER")
+    second = clara.ok("report", "push", "second.json", "--yes", "--accept", "FIRST_TIME_TO_PARTNER:XV")
     assert rana.ok("report", "reject", second[:12], "--text", "Not ours to tell.", "--yes") == second
     assert "rejected by rana: Not ours to tell." in clara.ok("report", "trace", second)
     shown = json.loads(clara.ok("report", "list", "--json"))

@@ -24,7 +24,6 @@ from exchange.runtime.database import Database
 from exchange.runtime.secrets import write_private
 from nodes.app import Node
 from nodes.caller import the_owner
-from nodes.guard import Unusual
 from nodes.keystore import save_keys
 from nodes.node_client import SOCKET, connect
 from nodes.store.rows import ItemState, Reach
@@ -32,6 +31,7 @@ from nodes.v1 import agreements_pb2
 from nodes.v1 import node_service_pb2 as pb
 from tests.support.directory_builders import EXCHANGE, an_exchange
 from tests.support.node_world import (
+    FIRST_TIME,
     NodeWorld,
     Place,
     a_label,
@@ -273,7 +273,7 @@ async def push_all(node: NodeProcess, numbers: range) -> list[str]:
     """Push reports, trying again while the node is down; return their items."""
     items = []
     for number in numbers:
-        request = pb.PushReportRequest(confirmed=list(Unusual), report=report_file(number), idempotency_key=str(number))
+        request = pb.PushReportRequest(confirmed=FIRST_TIME, report=report_file(number), idempotency_key=str(number))
         while True:
             try:
                 items.append((await asyncio.to_thread(node.ask, "PushReport", request)).item)

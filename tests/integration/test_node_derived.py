@@ -8,7 +8,6 @@ from exchange.policy.model import OnwardRule
 from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.desk import Draft
-from nodes.guard import Unusual
 from nodes.outbox import Accepted
 from nodes.withdrawing import withdraw
 from tests.support.node_world import a_label, nodes, push, receipted, stored, until
@@ -24,7 +23,8 @@ def a_product(*sources: bytes, to: str = "XO", more: str = "", supersedes: bytes
 
 
 async def send(node: Node, draft: Draft) -> Accepted:
-    return await node.authoring.push(draft, caller=the_owner(), confirmed=[*Unusual])
+    looked = await node.authoring.look(draft, caller=the_owner())
+    return await node.authoring.push(draft, caller=the_owner(), confirmed=[hint.accept for hint in looked.hints])
 
 
 async def received(running: dict[str, Node], **more: str) -> bytes:

@@ -31,7 +31,6 @@ from nodes.app import Node, open_doors
 from nodes.client import SensorClient
 from nodes.client import push as push_once
 from nodes.doctor import diagnose
-from nodes.guard import Unusual
 from nodes.keystore import save_keys
 from nodes.node_client import connect
 from nodes.sensor_service import _host
@@ -39,7 +38,7 @@ from nodes.store.rows import Reach
 from nodes.v1 import node_service_pb2 as pb
 from tests.support.directory_builders import EXCHANGE
 from tests.support.doors import open_socket
-from tests.support.node_world import a_label, nodes, reached, receipted, until
+from tests.support.node_world import FIRST_TIME, a_label, nodes, reached, receipted, until
 from tests.support.reports import a_report
 
 T = TypeVar("T")
@@ -81,8 +80,8 @@ async def test_an_operator_checks_pushes_lists_shows_and_traces_a_report() -> No
         decided = await ask(home, "WhoGets", pb.WhoGetsRequest(report=a_file("XV")))
         assert [(each.partner, each.permit, each.clause) for each in decided.decisions] == [("XV", True, "art-4")]
         assert await ask(home, "ListReports", pb.ListReportsRequest()) == pb.ListReportsResponse()
-        first = await ask(home, "PushReport", pb.PushReportRequest(confirmed=list(Unusual), report=a_file("XV")))
-        again = await ask(home, "PushReport", pb.PushReportRequest(confirmed=list(Unusual), report=a_file("XV")))
+        first = await ask(home, "PushReport", pb.PushReportRequest(confirmed=FIRST_TIME, report=a_file("XV")))
+        again = await ask(home, "PushReport", pb.PushReportRequest(confirmed=FIRST_TIME, report=a_file("XV")))
         assert (again.item, first.repeated_push, again.repeated_push) == (first.item, False, True)
         await receipted(running["XA"], bytes.fromhex(first.item), "XV")
         shown = await ask(home, "ShowReport", pb.ShowReportRequest(id=first.item[:8]))
@@ -95,9 +94,9 @@ async def test_an_operator_checks_pushes_lists_shows_and_traces_a_report() -> No
 
 async def test_a_correction_and_a_retraction_go_through_the_socket() -> None:
     async with doors() as (_, home, running):
-        first = await ask(home, "PushReport", pb.PushReportRequest(confirmed=list(Unusual), report=a_file("XV")))
+        first = await ask(home, "PushReport", pb.PushReportRequest(confirmed=FIRST_TIME, report=a_file("XV")))
         later = a_file("XV", modified="2021-07-14T08:00:00.000Z")
-        request = pb.PushReportRequest(confirmed=list(Unusual), report=later, supersedes=first.item[:10])
+        request = pb.PushReportRequest(confirmed=FIRST_TIME, report=later, supersedes=first.item[:10])
         second = await ask(home, "PushReport", request)
         assert (await ask(home, "PushReport", request)).item == second.item
         await receipted(running["XA"], bytes.fromhex(second.item), "XV")
@@ -114,11 +113,11 @@ async def test_a_key_that_was_used_for_another_report_is_refused() -> None:
             again = await ask(
                 home,
                 "PushReport",
-                pb.PushReportRequest(confirmed=list(Unusual), report=a_file("XV"), idempotency_key="one"),
+                pb.PushReportRequest(confirmed=FIRST_TIME, report=a_file("XV"), idempotency_key="one"),
             )
             assert again.repeated_push is bool(number)
         other = pb.PushReportRequest(
-            confirmed=list(Unusual), report=a_file("XV", name="Another matter"), idempotency_key="one"
+            confirmed=FIRST_TIME, report=a_file("XV", name="Another matter"), idempotency_key="one"
         )
         with pytest.raises(Conflict):
             await ask(home, "PushReport", other)

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from exchange.errors import NeedsConfirmation, PolicyDenied
+from exchange.names import party_id
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.clock import now_ms
 from nodes.app import Node
@@ -13,10 +14,11 @@ from nodes.caller import Caller, the_owner
 from nodes.config import ReleaseRules
 from nodes.desk import Authoring, Draft
 from nodes.guard import Unusual
+from nodes.outbox import Author, push_digest
 from nodes.roles import Role
 from nodes.sensors import Scope
 from nodes.store import approvals, reports
-from tests.support.node_world import a_label, nodes, receipted
+from tests.support.node_world import a_label, authored, nodes, receipted
 from tests.support.reports import a_report
 
 CLARA = Caller("clara", frozenset({Role.AUTHOR}), Tlp.AMBER)
@@ -39,13 +41,13 @@ async def test_the_first_report_to_a_partner_must_be_confirmed_and_the_next_is_u
         with pytest.raises(NeedsConfirmation) as caught:
             await desk.push(a_draft("XV"), caller=CLARA)
         assert codes(caught.value) == {"FIRST_TIME_TO_PARTNER"}
-        sent = await desk.push(a_draft("XV"), caller=CLARA, confirmed=[Unusual.FIRST_TIME_TO_PARTNER])
+        sent = await desk.push(a_draft("XV"), caller=CLARA, confirmed=["FIRST_TIME_TO_PARTNER:XV"])
         again = await desk.push(a_draft("XV"), caller=CLARA)
         assert (again.item, again.repeated) == (sent.item, True)
         await receipted(running["XA"], sent.item, "XV")
         core = running["XA"].core
         events = await core.database.read(partial(reports.events_of, item=sent.item))
-        assert [e.detail for e in events if e.event == "confirmed"] == ["clara confirmed FIRST_TIME_TO_PARTNER"]
+        assert [e.detail for e in events if e.event == "confirmed"] == ["clara confirmed FIRST_TIME_TO_PARTNER:XV"]
         assert await core.database.read(partial(approvals.author_of, item=sent.item)) == "clara"
         await desk.push(a_draft("XV", name="Another matter"), caller=CLARA)
 
@@ -55,9 +57,35 @@ async def test_what_is_refused_for_want_of_confirmation_stores_nothing() -> None
         node = running["XA"]
         everyone = Draft(a_report(), a_label('"*"'))
         with pytest.raises(NeedsConfirmation) as caught:
-            await node.authoring.push(everyone, caller=CLARA, confirmed=["FIRST_TIME_TO_PARTNER"])
+            await node.authoring.push(everyone, caller=CLARA, confirmed=["FIRST_TIME_TO_PARTNER:XV"])
         assert codes(caught.value) == {"EVERYONE"}
         assert await node.core.database.read(reports.count_reports) == {}
+
+
+async def test_a_confirmation_holds_for_the_partners_that_were_shown_and_for_no_others() -> None:
+    async with nodes("XA", "XV", "XO") as (_, running):
+        desk = running["XA"].authoring
+        looked = await desk.look(a_draft("XV"), caller=CLARA)
+        shown = [hint.accept for hint in looked.hints]
+        assert shown == ["FIRST_TIME_TO_PARTNER:XV"]
+        for wrong in (shown, ["FIRST_TIME_TO_PARTNER"], ["FIRST_TIME_TO_PARTNER:XV,XO"]):
+            with pytest.raises(NeedsConfirmation, match="for other partners than these") as caught:
+                await desk.push(a_draft("XV", "XO"), caller=CLARA, confirmed=wrong)
+            assert "--accept FIRST_TIME_TO_PARTNER:XO,XV" in caught.value.hint
+        assert await running["XA"].core.database.read(reports.count_reports) == {}
+        await desk.push(a_draft("XV", "XO"), caller=CLARA, confirmed=["FIRST_TIME_TO_PARTNER:XO,XV"])
+
+
+async def test_who_comes_into_the_audience_after_the_look_is_asked_about() -> None:
+    async with nodes("XA", "XV", "XO") as (_, running):
+        node = running["XA"]
+        made = authored(node, a_label("XV", "XO"))
+        by = Author("clara", looked_at=frozenset({party_id("XV")}))
+        with pytest.raises(NeedsConfirmation, match="by now it also goes to XO"):
+            await node.outbox.accept(made, push_digest("one", b"", b""), by=by)
+        assert await node.core.database.read(reports.count_reports) == {}
+        narrower = Author("clara", looked_at=frozenset({party_id("XV"), party_id("XO"), party_id("XH")}))
+        await node.outbox.accept(made, push_digest("one", b"", b""), by=narrower)
 
 
 async def test_above_the_callers_ceiling_nothing_can_be_confirmed() -> None:
@@ -65,7 +93,7 @@ async def test_above_the_callers_ceiling_nothing_can_be_confirmed() -> None:
         desk = running["XA"].authoring
         low = replace(CLARA, ceiling=Tlp.GREEN)
         with pytest.raises(PolicyDenied, match="TLP:GREEN") as caught:
-            await desk.push(a_draft("XV"), caller=low, confirmed=list(Unusual))
+            await desk.push(a_draft("XV"), caller=low, confirmed=["FIRST_TIME_TO_PARTNER:XV"])
         assert not isinstance(caught.value, NeedsConfirmation)
 
 
@@ -97,6 +125,6 @@ async def test_the_nodes_own_rule_of_approvals_is_signed_into_the_label() -> Non
         assert (await desk.check(a_draft("XV", tlp="amber+strict"), caller=the_owner())).label.approvals == 0
         more = Draft(a_report(), a_label("XV", more="approvals: 3"))
         assert (await desk.check(more, caller=the_owner())).label.approvals == 3
-        sent = await desk.push(a_draft("XV"), caller=the_owner(), confirmed=list(Unusual))
+        sent = await desk.push(a_draft("XV"), caller=the_owner(), confirmed=["FIRST_TIME_TO_PARTNER:XV"])
         opened = await node.shelf.opened(sent.item)
         assert opened is not None and opened.label.approvals == 2

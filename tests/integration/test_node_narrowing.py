@@ -101,10 +101,10 @@ async def test_the_dry_run_names_whom_a_correction_leaves_out_and_changes_nothin
         first = await push(node, "XV", "XO")
         await receipted(node, first.item, "XV", "XO")
         made = await a_correction(node, first.item, "XV")
-        assert await node.outbox.left_out(made, node.outbox.decide(made)) == ["XO"]
+        assert await node.outbox.left_out(made, await node.outbox.rehearse(made)) == ["XO"]
         assert await asked(node, first.item) == []
         wide = await a_correction(node, first.item, "XV", "XO")
-        assert await node.outbox.left_out(wide, node.outbox.decide(wide)) == []
+        assert await node.outbox.left_out(wide, await node.outbox.rehearse(wide)) == []
 
 
 async def test_what_waits_of_an_earlier_version_is_not_sent_any_more() -> None:

@@ -17,7 +17,6 @@ from exchange.runtime.lifecycle import HomeLock
 from exchange.runtime.secrets import write_private
 from nodes import session
 from nodes.app import Node
-from nodes.guard import Unusual
 from nodes.keystore import save_keys
 from nodes.operators import Profile
 from nodes.recovery import add_offline
@@ -26,7 +25,7 @@ from nodes.store import operators as store
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1 import operator_pb2
 from tests.support.doors import open_socket
-from tests.support.node_world import a_label, a_node_world, nodes
+from tests.support.node_world import FIRST_TIME, a_label, a_node_world, nodes
 from tests.support.operators import Desk, key_of
 from tests.support.reports import a_report
 
@@ -86,7 +85,7 @@ async def test_the_node_is_open_until_the_first_administrator_and_says_so() -> N
         await desk.ask("", "ListReports", pb.ListReportsRequest())
         await desk.admit("", "root", Role.ADMINISTRATOR)
         await desk.admit("root", "ada", Role.AUTHOR)
-        await desk.ask("ada", "PushReport", pb.PushReportRequest(report=a_file("XV"), confirmed=list(Unusual)))
+        await desk.ask("ada", "PushReport", pb.PushReportRequest(report=a_file("XV"), confirmed=FIRST_TIME))
         for name, limited, sent in (("", True, 0), ("ada", False, 1)):
             status = await desk.ask(name, "GetStatus", pb.GetStatusRequest())
             assert (status.open_mode, status.limited, status.reports_sent) == (False, limited, sent)

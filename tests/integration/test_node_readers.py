@@ -29,7 +29,7 @@ from tests.support.operators import Desk
 from tests.support.report_calls import ASK, a_file
 
 RULE = "readers: {named: [duty-officer]}"
-USUAL = ["FIRST_TIME_TO_PARTNER"]
+USUAL = ["FIRST_TIME_TO_PARTNER:XV", "FIRST_TIME_TO_PARTNER:XA"]
 STIX = "report--22222222-2222-4222-8222-222222222222"
 PAIRS = 1_000
 TOLERANCE = 0.10

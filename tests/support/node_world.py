@@ -46,6 +46,9 @@ QUICK = Timing(
 )
 PATIENCE_S = 20.0
 
+FIRST_TIME = ["FIRST_TIME_TO_PARTNER:XV"]
+"""What confirms a first report to XV alone."""
+
 LABEL = """\
 tlp: amber
 categories: [alert]

@@ -8,7 +8,7 @@ from exchange.errors import BadInput, NeedsConfirmation, PolicyDenied
 from exchange.names import PartyId
 from exchange.policy.model import Release, Target, Tlp
 from nodes.config import ReleaseRules
-from nodes.guard import PAST_LEAST, History, Past, Unusual, check_confirmed, look
+from nodes.guard import PAST_LEAST, History, Past, Unusual, check_confirmed, look, look_onward
 from nodes.sensors import permit_audience
 from tests.support.policy_builders import a_label, a_release
 from tests.unit.nodes.test_sensors import a_scope
@@ -65,14 +65,34 @@ def test_everyone_and_a_weaker_label_than_ever_are_unusual() -> None:
 def test_each_code_must_be_confirmed_and_no_other_exists() -> None:
     everyone = a_release(to=(Target(everyone=True),))
     hints = look(a_label(), everyone, KNOWN[:1], History((), ()), wide_audience=20)
-    check_confirmed(hints, [Unusual.EVERYONE, Unusual.FIRST_TIME_TO_PARTNER])
-    check_confirmed(hints, list(Unusual))
-    for given, missing in (([], "FIRST_TIME_TO_PARTNER"), ([Unusual.FIRST_TIME_TO_PARTNER], "EVERYONE")):
-        with pytest.raises(NeedsConfirmation, match=missing) as caught:
+    first, all_ = f"FIRST_TIME_TO_PARTNER:{KNOWN[0]}", f"EVERYONE:{KNOWN[0]}"
+    check_confirmed(hints, [all_, first])
+    for given, missing in (([], first), ([first], all_), ([first, "EVERYONE"], all_), ([first, f"{all_},XO"], all_)):
+        with pytest.raises(NeedsConfirmation, match=missing.partition(":")[0]) as caught:
             check_confirmed(hints, given)
         assert f"--accept {missing}" in caught.value.hint
     with pytest.raises(BadInput):
-        check_confirmed([], ["EVERYBODY"])
+        check_confirmed([], ["EVERYBODY:XB"])
+
+
+def test_a_long_audience_is_confirmed_by_its_number_and_digest_and_no_other_audience_has_it() -> None:
+    many = [PartyId(f"Y{letter}") for letter in "ABCDEFGHIJ"]
+    (hint,) = look(a_label(), a_release(), many, History((), ()), wide_audience=20)
+    assert hint.accept.startswith("FIRST_TIME_TO_PARTNER:10:") and len(hint.accept) < 50
+    check_confirmed([hint], [hint.accept])
+    (other,) = look(a_label(), a_release(), [*many[1:], PartyId("ZZ")], History((), ()), wide_audience=20)
+    with pytest.raises(NeedsConfirmation, match="for other partners"):
+        check_confirmed([other], [hint.accept])
+
+
+def test_to_pass_something_on_is_unusual_to_a_new_partner_and_when_more_then_have_it_than_ever() -> None:
+    known = History(KNOWN[:2], [TWO] * PAST_LEAST)
+    assert look_onward(KNOWN[:1], KNOWN[:2], known, wide_audience=20) == []
+    hints = look_onward(KNOWN[2:3], KNOWN[:3], known, wide_audience=20)
+    assert [(hint.code, hint.partners) for hint in hints] == [
+        (Unusual.FIRST_TIME_TO_PARTNER, tuple(KNOWN[2:3])),
+        (Unusual.WIDE_AUDIENCE, tuple(KNOWN[:3])),
+    ]
 
 
 def test_a_sensor_reaches_as_many_as_its_scope_says_and_else_as_many_as_are_usual() -> None:
