@@ -257,6 +257,8 @@ def _deliver(request: pb.ChangeAgreementRequest, home: Path, out: Path | None, *
     with connect(home) as node:
         answer = node.ChangeAgreement(request)
     summary = answer.agreement
-    output.say(f"{summary.title}: {summary.status}; in force for {', '.join(summary.parties) or 'nobody'}")
-    if not answer.counts:
-        output.say("it is kept, and the relay is told as soon as it can be reached")
+    if answer.counts:
+        output.say(f"{summary.title}: {summary.status}; in force for {', '.join(summary.parties) or 'nobody'}")
+    else:
+        # How it stands until then is between two states, and would only mislead.
+        output.say(f"{summary.title}: it is kept, and holds once the relay has logged it: concord agreement show")

@@ -1,8 +1,11 @@
-"""A relay and two partners, XA and XV, with one agreement, as processes; made once and used by many tests."""
+"""A relay and a few partners, XA and XV when nothing else is said, with one agreement, as processes.
+
+Made once and used by many tests.
+"""
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -52,28 +55,31 @@ class SmallExchange:
 
 
 @contextmanager
-def small_exchange(path: Path) -> Iterator[SmallExchange]:
-    """Run it while the block runs."""
+def small_exchange(path: Path, partners: Sequence[Player] = PARTNERS, agreement: str = "") -> Iterator[SmallExchange]:
+    """Run it while the block runs; the agreement between the partners is a draft when no text is given."""
     home, processes = Home(path), Processes(path)
     try:
         prepare(home)
         fingerprint = found(home, processes)
-        for player in PARTNERS:
+        for player in partners:
             join(home, player, processes, fingerprint)
         text = home.path / "liaison.yaml"
-        command("agreement", "draft", "XA", "XV", "--title", "Liaison protocol", "--out", text)
-        for party in ("XA", "XV"):
-            processes.wait_until(partial(_knows_partner, home.node(party)), f"{party}'s node")
+        text.write_text(
+            agreement or command("agreement", "draft", *(p.party for p in partners), "--title", "Liaison protocol")
+        )
+        for player in partners:
+            ready = partial(_knows, home.node(player.party), len(partners))
+            processes.wait_until(ready, f"{player.party}'s node")
         sign_agreement(home, text)
-        processes.wait_until(lambda: _in_force(home.node("XA")), "the agreement")
+        processes.wait_until(lambda: _in_force(home.node(partners[0].party)), "the agreement")
         yield SmallExchange(home, processes)
     finally:
         processes.stop()
 
 
-def _knows_partner(node: Path) -> bool:
+def _knows(node: Path, partners: int) -> bool:
     shown = concord("partner", "list", "--home", node, "--json")
-    return shown.code == 0 and shown.out.count('"admitted"') == len(PARTNERS)
+    return shown.code == 0 and shown.out.count('"admitted"') == partners
 
 
 def _in_force(node: Path) -> bool:
