@@ -24,7 +24,7 @@ from exchange.v1 import envelope_pb2
 from exchange.v1 import relay_service_pb2 as pb
 from exchange.v1.relay_service_pb2_grpc import RelayServiceStub
 from nodes.keystore import NodeKeys
-from nodes.relay_port import AgreementPart, Answered, Delivered, DirectoryFrame, Frame, Log, Outcome, Waiting
+from nodes.relay_port import AgreementPart, Answered, Delivered, DirectoryFrame, Frame, Log, Notes, Outcome, Waiting
 
 if TYPE_CHECKING:
     from exchange.v1.relay_service_pb2_grpc import RelayServiceAsyncStub
@@ -123,7 +123,7 @@ class RelayClient:
         """Yield the directory log from an index on, then live."""
         call = self._stub().FollowDirectory(pb.FollowDirectoryRequest(start=start))
         async for response in _stream(call):
-            yield DirectoryFrame(response.start, list(response.entries), response.checkpoint)
+            yield DirectoryFrame(response.start, list(response.entries), response.checkpoint, response.cosigned)
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
@@ -167,6 +167,15 @@ class RelayClient:
         """Return the newest checkpoint of a log."""
         request = pb.GetCheckpointRequest(log=_log(log))
         return (await _call(self._stub().GetCheckpoint(request, timeout=CALL_S))).checkpoint
+
+    async def notes(self, log: Log) -> Notes:
+        """Return the three notes of a log."""
+        found = await _call(self._stub().GetCheckpoint(pb.GetCheckpointRequest(log=_log(log)), timeout=CALL_S))
+        return Notes(found.checkpoint, found.cosigned, found.asked)
+
+    async def cosign(self, log: Log, size: int, line: str) -> None:
+        """Hand over a cosignature."""
+        await _call(self._stub().Cosign(pb.CosignRequest(log=_log(log), size=size, line=line), timeout=CALL_S))
 
     async def inclusion_proof(self, log: Log, index: int, size: int) -> tuple[bytes, Sequence[bytes]]:
         """Return an entry and its inclusion path under a tree size."""

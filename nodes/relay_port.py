@@ -68,6 +68,20 @@ class DirectoryFrame:
     start: int
     entries: Sequence[bytes]
     checkpoint: str
+    cosigned: str = ""
+    """The newest checkpoint that a quorum of witnesses has cosigned, when the relay has a new one to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """The notes of one log."""
+
+    newest: str
+    """Signed by the log alone."""
+    cosigned: str
+    """The newest that a quorum of witnesses has cosigned; empty when none has."""
+    asked: str
+    """What witnesses are asked to cosign now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +135,12 @@ class Relay(Protocol):
 
     async def checkpoint(self, log: Log) -> str:
         """Return the newest checkpoint of a log."""
+
+    async def notes(self, log: Log) -> Notes:
+        """Return the newest checkpoint of a log, the newest with a quorum, and the one that witnesses are to cosign."""
+
+    async def cosign(self, log: Log, size: int, line: str) -> None:
+        """Hand over a cosignature of the checkpoint that is asked for; Conflict when another one is by now."""
 
     async def inclusion_proof(self, log: Log, index: int, size: int) -> tuple[bytes, Sequence[bytes]]:
         """Return an entry and its inclusion path under a tree size."""

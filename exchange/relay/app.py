@@ -39,6 +39,7 @@ from exchange.relay.services.join import JoinService
 from exchange.relay.services.relay import RelayService, UseCases
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.relay.tls import Leaf, PartnerAuthorities, identify_by, newcomers_identity, partners_identity
+from exchange.relay.witnesses import Witnessing
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.grpc_options import local_options, server_options
@@ -89,6 +90,7 @@ class _Relay:
     database: Database
     directory: LiveDirectory
     checkpoints: Checkpoints
+    witnessing: Witnessing
     intake: Intake
     deliveries: Deliveries
     enrolment: Enrolment
@@ -133,6 +135,7 @@ async def running(
         await relay.directory.load(genesis)
         _check_founded(relay, given)
         await relay.checkpoints.load()
+        await relay.witnessing.load()
         stack.push_async_callback(relay.checkpoints.refresh, Log.TRAFFIC)
         stack.push_async_callback(relay.intake.close)
         listening = await _listen(stack, relay, given, lock, drain)
@@ -149,12 +152,13 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
     exchange = exchange_name(settings.exchange)
     sequencer, bells, cache = Sequencer(), Bells(), SealedCache(settings.cache_bytes)
     directory = LiveDirectory(database, sequencer, clock)
-    limits = settings.limits
+    limits, checkpoints = settings.limits, Checkpoints(database, exchange, secrets.log)
     return _Relay(
         exchange=exchange,
         database=database,
         directory=directory,
-        checkpoints=Checkpoints(database, exchange, secrets.log),
+        checkpoints=checkpoints,
+        witnessing=Witnessing(database, directory, checkpoints, clock, round_s=settings.witness_round_s),
         intake=Intake(
             database,
             directory,
@@ -235,6 +239,7 @@ def _partners_server(relay: _Relay, given: _Given, authorities: PartnerAuthoriti
         relay.directory,
         relay.checkpoints,
         LogReader(relay.database),
+        relay.witnessing,
     )
     server = _server(server_options(connections=limits.connections), detailed=False)
     add_RelayServiceServicer_to_server(RelayService(peers, use, drain, relay.counters), server)
@@ -280,6 +285,7 @@ async def _keep_working(stack: AsyncExitStack, relay: _Relay, drain: Drain) -> N
     async def sign() -> None:
         for log in Log:
             size, _ = await relay.checkpoints.refresh(log)
+            await relay.witnessing.advance(log)
             relay.counters.log_size.labels(log.name.lower()).set(size)
 
     tasks = [

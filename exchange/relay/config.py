@@ -40,4 +40,7 @@ class RelaySettings(Settings):
     cache_bytes: int = Field(
         default=8 * MIB, ge=0, description="Memory for envelopes that were submitted or delivered last."
     )
+    witness_round_s: float = Field(
+        default=300, gt=0, description="Witnesses are asked to cosign one checkpoint of the traffic log for so long."
+    )
     limits: LimitSettings = Field(default=LimitSettings(), description="What one partner may ask.")

@@ -39,6 +39,10 @@ class SignatureLine:
     """Key hash."""
     value: bytes = field(repr=False)
 
+    def text(self) -> str:
+        """Return the line with its newline."""
+        return f"{_MARK}{self.name} {base64.b64encode(self.key + self.value).decode()}\n"
+
     def by(self, name: str, public: PublicKey) -> bool:
         """Say whether the line claims to be by this key under this name."""
         return (self.name, self.key) == (name, key_hash(name, public))
@@ -60,7 +64,7 @@ def write_line(name: str, public: PublicKey, value: bytes) -> str:
     """Return the signature line with its newline; BadInput when the name may not be one."""
     if not is_key_name(name):
         raise BadInput(f"{name[:80]!r} cannot name a key")
-    return f"{_MARK}{name} {base64.b64encode(key_hash(name, public) + value).decode()}\n"
+    return SignatureLine(name, key_hash(name, public), value).text()
 
 
 def read_line(line: str) -> SignatureLine:
@@ -114,6 +118,18 @@ def verify_note(note: str, name: str, public: PublicKey) -> str:
     except BadSignature as error:
         raise BadProof(f"the signature of {name[:80]!r} on the note does not hold") from error
     return text
+
+
+def replace_line(note: str, line: str) -> str:
+    """Return a note with a signature line, in place of those under the same name and key hash, or behind the others.
+
+    Raises:
+        BadProof: not a note, not a line, or the note becomes too long.
+    """
+    text, lines = read_note(note)
+    new = read_line(line)
+    kept = [each for each in lines if (each.name, each.key) != (new.name, new.key)]
+    return with_lines(f"{text}\n", [each.text() for each in (*kept, new)])
 
 
 def is_key_name(name: str) -> bool:

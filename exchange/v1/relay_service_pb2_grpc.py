@@ -105,6 +105,11 @@ class RelayServiceStub:
                 request_serializer=exchange_dot_v1_dot_relay__service__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=exchange_dot_v1_dot_relay__service__pb2.ReadLogResponse.FromString,
                 _registered_method=True)
+        self.Cosign = channel.unary_unary(
+                '/exchange.v1.RelayService/Cosign',
+                request_serializer=exchange_dot_v1_dot_relay__service__pb2.CosignRequest.SerializeToString,
+                response_deserializer=exchange_dot_v1_dot_relay__service__pb2.CosignResponse.FromString,
+                _registered_method=True)
 
 
 class RelayServiceServicer:
@@ -182,7 +187,7 @@ class RelayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCheckpoint(self, request, context):
-        """The newest signed checkpoint of a log.
+        """The newest signed checkpoint of a log, and those for and by its witnesses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,6 +209,13 @@ class RelayServiceServicer:
 
     def ReadLog(self, request, context):
         """Entries of a log, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cosign(self, request, context):
+        """Cosign the checkpoint that is asked for; witnesses only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -281,6 +293,11 @@ def add_RelayServiceServicer_to_server(servicer, server):
                     servicer.ReadLog,
                     request_deserializer=exchange_dot_v1_dot_relay__service__pb2.ReadLogRequest.FromString,
                     response_serializer=exchange_dot_v1_dot_relay__service__pb2.ReadLogResponse.SerializeToString,
+            ),
+            'Cosign': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cosign,
+                    request_deserializer=exchange_dot_v1_dot_relay__service__pb2.CosignRequest.FromString,
+                    response_serializer=exchange_dot_v1_dot_relay__service__pb2.CosignResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -662,6 +679,33 @@ class RelayService:
             '/exchange.v1.RelayService/ReadLog',
             exchange_dot_v1_dot_relay__service__pb2.ReadLogRequest.SerializeToString,
             exchange_dot_v1_dot_relay__service__pb2.ReadLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cosign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exchange.v1.RelayService/Cosign',
+            exchange_dot_v1_dot_relay__service__pb2.CosignRequest.SerializeToString,
+            exchange_dot_v1_dot_relay__service__pb2.CosignResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,13 +54,15 @@ class RelayServiceStub:
     PublishCommunity: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.PublishCommunityRequest, _relay_service_pb2.PublishCommunityResponse]
     """Announce a new epoch of a community that the caller owns, or its end; the relay logs the epoch's commitment."""
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.GetCheckpointRequest, _relay_service_pb2.GetCheckpointResponse]
-    """The newest signed checkpoint of a log."""
+    """The newest signed checkpoint of a log, and those for and by its witnesses."""
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.GetInclusionProofRequest, _relay_service_pb2.GetInclusionProofResponse]
     """Inclusion proof of one entry under a tree size."""
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.GetConsistencyProofRequest, _relay_service_pb2.GetConsistencyProofResponse]
     """Consistency proof between two tree sizes."""
     ReadLog: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.ReadLogRequest, _relay_service_pb2.ReadLogResponse]
     """Entries of a log, in order."""
+    Cosign: _grpc.UnaryUnaryMultiCallable[_relay_service_pb2.CosignRequest, _relay_service_pb2.CosignResponse]
+    """Cosign the checkpoint that is asked for; witnesses only."""
 
 @_typing.type_check_only
 class RelayServiceAsyncStub(RelayServiceStub):
@@ -88,13 +90,15 @@ class RelayServiceAsyncStub(RelayServiceStub):
     PublishCommunity: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.PublishCommunityRequest, _relay_service_pb2.PublishCommunityResponse]  # type: ignore[assignment]
     """Announce a new epoch of a community that the caller owns, or its end; the relay logs the epoch's commitment."""
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.GetCheckpointRequest, _relay_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
-    """The newest signed checkpoint of a log."""
+    """The newest signed checkpoint of a log, and those for and by its witnesses."""
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.GetInclusionProofRequest, _relay_service_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
     """Inclusion proof of one entry under a tree size."""
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.GetConsistencyProofRequest, _relay_service_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
     """Consistency proof between two tree sizes."""
     ReadLog: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.ReadLogRequest, _relay_service_pb2.ReadLogResponse]  # type: ignore[assignment]
     """Entries of a log, in order."""
+    Cosign: _aio.UnaryUnaryMultiCallable[_relay_service_pb2.CosignRequest, _relay_service_pb2.CosignResponse]  # type: ignore[assignment]
+    """Cosign the checkpoint that is asked for; witnesses only."""
 
 class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
     """The relay as its partners see it. Repeating any call is safe."""
@@ -185,7 +189,7 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _relay_service_pb2.GetCheckpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_relay_service_pb2.GetCheckpointResponse, _abc.Awaitable[_relay_service_pb2.GetCheckpointResponse]]:
-        """The newest signed checkpoint of a log."""
+        """The newest signed checkpoint of a log, and those for and by its witnesses."""
 
     @_abc_1.abstractmethod
     def GetInclusionProof(
@@ -210,5 +214,13 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_relay_service_pb2.ReadLogResponse, _abc.Awaitable[_relay_service_pb2.ReadLogResponse]]:
         """Entries of a log, in order."""
+
+    @_abc_1.abstractmethod
+    def Cosign(
+        self,
+        request: _relay_service_pb2.CosignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_service_pb2.CosignResponse, _abc.Awaitable[_relay_service_pb2.CosignResponse]]:
+        """Cosign the checkpoint that is asked for; witnesses only."""
 
 def add_RelayServiceServicer_to_server(servicer: RelayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

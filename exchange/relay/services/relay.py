@@ -21,6 +21,7 @@ from exchange.relay.logs import READ_ENTRIES, LogReader
 from exchange.relay.mailbox import Answered
 from exchange.relay.peers import Context, Peer, Peers
 from exchange.relay.sequencer import Log
+from exchange.relay.witnesses import Witnessing
 from exchange.runtime.clock import now_ms
 from exchange.runtime.lifecycle import Drain
 from exchange.v1 import envelope_pb2
@@ -46,6 +47,7 @@ class UseCases:
     directory: LiveDirectory
     checkpoints: Checkpoints
     logs: LogReader
+    witnessing: Witnessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class RelayService(RelayServiceServicer):
     ) -> AsyncIterator[pb.FollowDirectoryResponse]:
         """Send the directory log from an index on, then live; a checkpoint ends each burst."""
         with self._peers.stream(context) as peer:
-            at, told = request.start, False
+            at, told, vouched = request.start, False, ""
             while True:
                 peer.check()
                 if self._draining.begun:
@@ -151,19 +153,24 @@ class RelayService(RelayServiceServicer):
                     yield pb.FollowDirectoryResponse(start=at, entries=entries, checkpoint=note if last else "")
                     at, told = at + len(entries), last
                     continue
-                if not told:
-                    yield pb.FollowDirectoryResponse(start=at, checkpoint=note)
+                cosigned = self._use.witnessing.shown(Log.DIRECTORY).cosigned
+                if not told or cosigned != vouched:
+                    new = cosigned if cosigned != vouched else ""
+                    yield pb.FollowDirectoryResponse(start=at, checkpoint=note, cosigned=new)
+                    vouched = cosigned
                 told = await self._grows(at)
 
     async def _grows(self, size: int) -> bool:
-        """Return True when the directory's checkpoint covers more, False when it is time for a heartbeat."""
+        """Return True when the directory or its cosigned part has grown, False when it is time for a heartbeat."""
         grows = asyncio.create_task(self._use.checkpoints.wait_for_more_than(Log.DIRECTORY, size))
+        vouched = asyncio.create_task(self._use.witnessing.vouched(Log.DIRECTORY))
         stops = asyncio.create_task(self._draining.wait())
+        wanted = {grows, vouched, stops}
         try:
-            done, _ = await asyncio.wait({grows, stops}, timeout=FOLLOW_HEARTBEAT_S, return_when="FIRST_COMPLETED")
+            done, _ = await asyncio.wait(wanted, timeout=FOLLOW_HEARTBEAT_S, return_when="FIRST_COMPLETED")
         finally:
-            grows.cancel()
-            stops.cancel()
+            for task in wanted:
+                task.cancel()
         return bool(done)
 
     async def PublishStatement(  # noqa: N802
@@ -238,7 +245,9 @@ class RelayService(RelayServiceServicer):
     ) -> pb.GetCheckpointResponse:
         """Return the newest checkpoint."""
         with self._peers.call(context):
-            return pb.GetCheckpointResponse(checkpoint=self._use.checkpoints.newest(_log(request.log))[1])
+            await self._use.witnessing.advance(_log(request.log))
+            shown = self._use.witnessing.shown(_log(request.log))
+            return pb.GetCheckpointResponse(checkpoint=shown.newest, cosigned=shown.cosigned, asked=shown.asked)
 
     async def GetInclusionProof(  # noqa: N802
         self, request: pb.GetInclusionProofRequest, context: Context
@@ -261,6 +270,12 @@ class RelayService(RelayServiceServicer):
         with self._peers.call(context):
             entries = await self._use.logs.entries(_log(request.log), request.start, request.count)
             return pb.ReadLogResponse(entries=entries)
+
+    async def Cosign(self, request: pb.CosignRequest, context: Context) -> pb.CosignResponse:  # noqa: N802
+        """Take a witness's line."""
+        with self._peers.call(context) as party:
+            await self._use.witnessing.take(party, _log(request.log), request.size, request.line)
+            return pb.CosignResponse()
 
 
 def _submissions(request: pb.SubmitRequest) -> list[bytes]:

@@ -79,6 +79,17 @@ checkpoint = Table(
 )
 """The newest checkpoint of each log that was handed out."""
 
+cosigned = Table(
+    "cosigned",
+    metadata,
+    _small("log", key=True),
+    _small("stage", key=True),
+    _number("size"),
+    Column("note", String, nullable=False),
+    _number("since_ms"),
+)
+"""Of each log, the note that witnesses are asked to cosign (stage 1) and the newest that a quorum has (stage 2)."""
+
 # -- envelopes ---------------------------------------------------------------------------------------------------------
 
 accepted = Table(

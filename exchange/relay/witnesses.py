@@ -1,0 +1,152 @@
+"""What witnesses are asked to cosign, and what they have cosigned.
+
+Of each log one checkpoint at a time is *asked* for, so that cosignatures of different witnesses meet below one note:
+the newest of the directory, and of the traffic log one that stays until a quorum has signed it or its round is over.
+A note that a quorum has signed is handed out to everybody. Nothing on the path of envelopes waits for any of this, and
+the relay cannot write a line of it by itself.
+Kept in the store, so that a restart loses no cosignature.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from exchange.directory.statements import Witnesses
+from exchange.directory.witnesses import cosigners, vouched
+from exchange.errors import BadInput, Conflict, NotAllowed
+from exchange.limits import CLOCK_AHEAD_MS
+from exchange.names import PartyId
+from exchange.relay.checkpoints import Checkpoints
+from exchange.relay.directory import LiveDirectory
+from exchange.relay.sequencer import Log
+from exchange.relay.store.witnesses import Noted, Stage, noted, put_noted
+from exchange.runtime.database import Database
+from exchange.tlog.checkpoint import Checkpoint, read_checkpoint, witness_name
+from exchange.tlog.cosignature import Cosigner, check_cosignature
+from exchange.tlog.note import read_note, replace_line
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The notes of one log."""
+
+    newest: str
+    """Signed by the log alone."""
+    asked: str
+    """What witnesses are to cosign now, with the lines so far."""
+    cosigned: str
+    """The newest that a quorum has cosigned; empty when none has."""
+
+
+class Witnessing:
+    """Collects cosignatures. For one event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        directory: LiveDirectory,
+        checkpoints: Checkpoints,
+        clock: Callable[[], int],
+        *,
+        round_s: float,
+    ) -> None:
+        """A checkpoint of the traffic log is asked for during `round_s` at most."""
+        self._database = database
+        self._directory = directory
+        self._checkpoints = checkpoints
+        self._clock = clock
+        self._round_ms = {Log.DIRECTORY: 0, Log.TRAFFIC: int(round_s * 1000)}
+        self._noted: dict[tuple[Log, Stage], Noted] = {}
+        self._locks = {log: asyncio.Lock() for log in Log}
+        self._vouched = {log: asyncio.Event() for log in Log}
+
+    async def load(self) -> None:
+        """Take up what was collected before; the checkpoints are loaded."""
+        self._noted = await self._database.read(noted)
+        for log in Log:
+            await self.advance(log)
+
+    def shown(self, log: Log) -> Shown:
+        """Return the notes of a log."""
+        newest = self._checkpoints.newest(log)[1]
+        asked, cosigned = self._noted.get((log, Stage.ASKED)), self._noted.get((log, Stage.COSIGNED))
+        return Shown(newest, asked.note if asked else newest, cosigned.note if cosigned else "")
+
+    async def vouched(self, log: Log) -> None:
+        """Return when the next checkpoint of a log reaches its quorum."""
+        await self._vouched[log].wait()
+
+    async def advance(self, log: Log) -> None:
+        """Ask for the newest checkpoint, if it is time to."""
+        async with self._locks[log]:
+            size, note = self._checkpoints.newest(log)
+            asked, cosigned = self._noted.get((log, Stage.ASKED)), self._noted.get((log, Stage.COSIGNED))
+            if asked is not None:
+                complete = cosigned is not None and cosigned.size == asked.size
+                over = self._clock() - asked.since_ms >= self._round_ms[log]
+                if size == asked.size or not (complete or over):
+                    return
+            if self._witnesses() is not None:
+                await self._put(log, {Stage.ASKED: Noted(size, note, self._clock())})
+
+    async def take(self, party: PartyId, log: Log, size: int, line: str) -> None:
+        """Place a witness's line below the checkpoint that is asked for; returns when it is durable.
+
+        Raises:
+            NotAllowed: the caller is no witness.
+            Conflict: another checkpoint is asked for now.
+            BadProof: the line does not hold.
+            BadInput: its time has not come, or is before that of the line which it would replace.
+        """
+        async with self._locks[log]:
+            witnesses, asked = self._witnesses(), self._noted.get((log, Stage.ASKED))
+            name = witness_name(self._directory.now.directory.exchange, party)
+            known = {each.name: each for each in self._cosigners(witnesses)}
+            if witnesses is None or name not in known:
+                raise NotAllowed(f"{party} is no witness")
+            if asked is None or asked.size != size:
+                raise Conflict("another checkpoint is asked for now", hint="take the newest")
+            checkpoint = self._checkpoint(asked)
+            self._check_time(check_cosignature(line, checkpoint, known[name]).at_s, known[name], asked, checkpoint)
+            note = replace_line(asked.note, line)
+            fresh = Noted(size, note, asked.since_ms)
+            exchange, now_ms = self._directory.now.directory.exchange, self._clock()
+            complete = vouched(note, checkpoint, witnesses, exchange, now_ms).quorum_ms > 0
+            before = self._noted.get((log, Stage.COSIGNED))
+            await self._put(log, dict.fromkeys((Stage.ASKED, Stage.COSIGNED) if complete else (Stage.ASKED,), fresh))
+            if complete and (before is None or before.size != size):
+                self._vouched[log].set()
+                self._vouched[log] = asyncio.Event()
+
+    def _witnesses(self) -> Witnesses | None:
+        now = self._directory.now
+        return now.directory.witnesses(at_size=now.size)
+
+    def _cosigners(self, witnesses: Witnesses | None) -> list[Cosigner]:
+        return cosigners(self._directory.now.directory.exchange, witnesses) if witnesses else []
+
+    def _checkpoint(self, asked: Noted) -> Checkpoint:
+        text, _ = read_note(asked.note)
+        return read_checkpoint(text, text.partition("\n")[0])
+
+    def _check_time(self, at_s: int, cosigner: Cosigner, asked: Noted, checkpoint: Checkpoint) -> None:
+        if not 0 < at_s * 1000 <= self._clock() + CLOCK_AHEAD_MS:
+            raise BadInput("the time of a cosignature has not come yet, or is none")
+        _, lines = read_note(asked.note)
+        for line in lines:
+            if line.by(cosigner.name, cosigner.key):
+                before = check_cosignature(line.text(), checkpoint, cosigner).at_s
+                if at_s < before:
+                    raise BadInput("a newer cosignature of this witness is here already")
+
+    async def _put(self, log: Log, found: Mapping[Stage, Noted]) -> None:
+        await self._database.write(partial(_write, log=log, found=found))
+        self._noted.update({(log, stage): note for stage, note in found.items()})
+
+
+def _write(connection: Connection, *, log: Log, found: Mapping[Stage, Noted]) -> None:
+    for stage, note in found.items():
+        put_noted(connection, log, stage, note)
