@@ -1,5 +1,6 @@
 """What must hold of every combination of labels (docs/spec/policy.md, "Combination"), over worlds nobody thought of."""
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -152,9 +153,10 @@ def assert_no_wider(duty: Obligations, part: Label) -> None:
 
 
 def test_combinations_reach_somebody_and_not_everybody() -> None:
-    """The strategies above must make both, or the properties hold of nothing."""
-    outcomes: set[bool] = set()
+    """The strategies above must make both, or the properties hold of nothing; always the same pairs, so not by luck."""
+    outcomes: Counter[bool] = Counter()
 
+    @settings(max_examples=200, derandomize=True)
     @given(pairs())
     def collect(pair: tuple[Source, Source, Rules]) -> None:
         one, other, rules = pair
@@ -162,7 +164,8 @@ def test_combinations_reach_somebody_and_not_everybody() -> None:
             both, to = label_of(combine([one, other]), basis=BASIS)
         except BadLabel:
             return
-        outcomes.add(bool(reached(both, to, rules)))
+        outcomes[bool(reached(both, to, rules))] += 1
 
     collect()
-    assert outcomes == {True, False}
+    assert outcomes[True] >= 5, outcomes
+    assert outcomes[False] >= 5, outcomes
