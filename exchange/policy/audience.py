@@ -4,6 +4,8 @@ Exclusion always wins and an empty release reaches nobody. Communities are judge
 addressed in another way needs none.
 """
 
+from collections.abc import Sequence
+
 from exchange.names import PartyId
 from exchange.policy.communities.route import Reached, Route
 from exchange.policy.decision import Finding, Item, Outcome, Reason, Rules, Step
@@ -33,27 +35,28 @@ class Audience:
                 if not against or against == [Reason.AGREEMENT_SUSPENDED]:
                     self.suspended.update(dict.fromkeys(members, found.ref.id))
 
-    def findings(self, recipient: PartyId) -> Findings:
-        """Step 3 at the sender: exclusion always wins, and an empty release reaches nobody."""
+    def reach(self, recipient: PartyId) -> tuple[Sequence[Route], Findings]:
+        """Return by way of which communities a recipient is reached, and what step 3 finds.
+
+        Exclusion always wins, and an empty release reaches nobody. Whoever is addressed otherwise needs no community.
+        """
         if self.release is None:
-            return (_fail(Reason.NO_RELEASE),)
+            return (), (_fail(Reason.NO_RELEASE),)
         if not self.release.to:
-            return (_fail(Reason.AUDIENCE_EMPTY),)
+            return (), (_fail(Reason.AUDIENCE_EMPTY),)
         if recipient in self.excluded:
-            return (_fail(Reason.EXCLUDED),)
-        if self._addressed(recipient) or self.communities.routes(recipient):
-            return PASSED[Step.AUDIENCE]
+            return (), (_fail(Reason.EXCLUDED),)
+        if self._addressed(recipient):
+            return (), PASSED[Step.AUDIENCE]
+        routes = self.communities.routes(recipient)
+        return routes, PASSED[Step.AUDIENCE] if routes else self._unreached(recipient)
+
+    def _unreached(self, recipient: PartyId) -> Findings:
         if recipient in self.suspended:
             # It is addressed again when the agreement is: the sender keeps it until then.
             return (Finding(Step.AUDIENCE, Outcome.FAIL, Reason.AGREEMENT_SUSPENDED, self.suspended[recipient]),)
         held_up = self.communities.suspended(recipient)
         return held_up or (_fail(Reason.NOT_IN_AUDIENCE), *self.communities.failures(recipient))
-
-    def routes(self, recipient: PartyId) -> tuple[Route, ...]:
-        """Return the communities by way of which a recipient is reached; none for one that is addressed otherwise."""
-        if self._addressed(recipient) or recipient in self.excluded:
-            return ()
-        return self.communities.routes(recipient)
 
     def fellows(self, member: PartyId) -> frozenset[PartyId]:
         """Return who else is reached by way of the communities that reach a member, as far as it may see them.

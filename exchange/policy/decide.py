@@ -24,6 +24,7 @@ Specification: docs/spec/policy.md.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from exchange.names import PartyId
 from exchange.policy.audience import Audience
@@ -44,7 +45,7 @@ from exchange.policy.decision import (
     Standing,
     Step,
 )
-from exchange.policy.model import Label
+from exchange.policy.model import Label, Purpose
 from exchange.policy.onward import NOBODY, Passage, named_by_grant, passage
 from exchange.policy.steps import (
     NOT_VISIBLE,
@@ -52,6 +53,7 @@ from exchange.policy.steps import (
     Facts,
     Findings,
     Judged,
+    Limits,
     absence,
     facts_of_label,
     facts_of_relay_label,
@@ -137,10 +139,12 @@ class _Case:
                 self.facts = facts_of_label(item.label, sender)
         self.sender_findings = _standing(rules.standings.get(sender), _SENDER)
         self.needs_consent = self.facts is not None and self.facts.needs_consent
+        self.readable = _NOBODY if item.label is not None and nobody_may_read(item.label) else PASSED[Step.OBLIGATIONS]
         self.audience = Audience(item, sender, rules, self.at_ms) if role is Role.SENDER else None
         self.in_force: dict[bytes, Findings] = {}
         self.judged: dict[tuple[bytes, int, PartyId | None], Judged] = {}
         self.duties: dict[tuple[int, bool], Obligations] = {}
+        self.narrowed: dict[tuple[Limits, frozenset[Purpose] | None, bool], Obligations] = {}
         self.nearest: dict[tuple[int, frozenset[bytes]], Nearest] = {}
 
     def decide(self, recipient: PartyId, slot: Slot | None) -> Decision:
@@ -151,42 +155,51 @@ class _Case:
         partners = (*self.sender_findings, *_standing(standing, _RECIPIENT))
         if recipient == self.sender:
             partners = (*partners, _fail(Step.AGREEMENT, Reason.SAME_PARTY))
-        found = [
-            *self.validity,
-            *(partners + findings or PASSED[Step.AGREEMENT]),
-            *audience,
-            *(judged.content if judged else NOT_VISIBLE[Step.CONTENT]),
-            *self._ceiling(standing, judged),
-            *(judged.personal_data if judged else NOT_VISIBLE[Step.PERSONAL_DATA]),
-            *self._embargo(recipient, slot),
-            *self._onward(recipient, judged),
-            *(judged.approvals if judged else NOT_VISIBLE[Step.APPROVALS]),
-            *self._last(judged),
-        ]
+        permit, found = self._permits(
+            (
+                self.validity,
+                partners + findings or PASSED[Step.AGREEMENT],
+                audience,
+                judged.content if judged else NOT_VISIBLE[Step.CONTENT],
+                self._ceiling(standing, judged),
+                judged.personal_data if judged else NOT_VISIBLE[Step.PERSONAL_DATA],
+                self._embargo(recipient, slot),
+                self._onward(recipient, judged),
+                judged.approvals if judged else NOT_VISIBLE[Step.APPROVALS],
+                self._last(judged),
+            )
+        )
+        return Decision(
+            permit=permit,
+            findings=found,
+            basis=agreement.ref if agreement else None,
+            clause=judged.term.clause if judged else "",
+            obligations=self._obligations(judged, recipient, slot) if permit else None,
+            via=_via(routes, agreement) if routes and agreement else "",
+            grants=judged.grants if permit and judged else (),
+        )
+
+    def _permits(self, steps: tuple[Findings, ...]) -> tuple[bool, Findings]:
+        """Say whether what the ten steps found permits, and return it as one list."""
+        if steps == _ALL_PASSED:
+            return True, _NOTHING_WRONG
+        found = tuple(chain.from_iterable(steps))
         required = REQUIRED[self.role]
         permit = all(
             finding.outcome is Outcome.PASS or (finding.outcome is Outcome.NOT_VISIBLE and finding.step not in required)
             for finding in found
         )
-        return Decision(
-            permit=permit,
-            findings=tuple(found),
-            basis=agreement.ref if agreement else None,
-            clause=judged.term.clause if judged else "",
-            obligations=self._obligations(judged, recipient, slot) if permit else None,
-            via=next((route.via for route in routes if agreement and route.agreement_id == agreement.ref.id), ""),
-            grants=judged.grants if permit and judged else (),
-        )
+        return permit, found
 
     # 2
     def _agreement(self, recipient: PartyId, slot: Slot | None, routes: Sequence[Route]) -> Nearest:
         """Return the agreement that permits, or the nearest, with its failures and its term."""
-        ids = frozenset(route.agreement_id for route in routes)
+        ids = frozenset([route.agreement_id for route in routes])
         if self.role is not Role.SENDER:
             cited = self._cited(slot.basis if slot else None)
             if isinstance(cited, Finding):
                 return None, (cited,), None
-            return self._first([cited], recipient) if _rests_on(cited, ids) else _another(cited)
+            return self._under_cited(cited, recipient) if _rests_on(cited, ids) else _another(cited)
         held = self.rules.by_party.get(recipient, ())
         known = self.nearest.get((id(held), ids))  # rules keeps every one of them alive
         if known is not None:
@@ -196,9 +209,9 @@ class _Case:
             return None, (self._no_agreement(recipient),), None
         candidates = [found for found in shared if _rests_on(found, ids)]
         nearest = self._first(candidates, recipient) if candidates else _another(shared[0])
-        if not self.needs_consent and not any(
-            found.ref.id in self.rules.versions or any(term.recipients for term in found.view.terms) for found in shared
-        ):
+        names_recipients = any(term.recipients for found in shared for term in found.view.terms)
+        several_versions = not self.rules.versions.keys().isdisjoint(found.ref.id for found in shared)
+        if not (self.needs_consent or names_recipients or several_versions):
             # Nothing here depends on the recipient: all who hold the same agreements share it.
             self.nearest[id(held), ids] = nearest
         return nearest
@@ -212,7 +225,7 @@ class _Case:
         return _fail(Step.AGREEMENT, Reason.NO_AGREEMENT)
 
     def _first(self, candidates: Sequence[AgreementInForce], recipient: PartyId) -> Nearest:
-        """Return the first of these that permits, or the nearest."""
+        """Return the first that permits of agreements which both have joined and none has replaced, or the nearest."""
         best: tuple[tuple[int, int], AgreementInForce, Findings, Judged | None] | None = None
         for candidate in candidates:
             findings, judged = self._under(candidate, recipient)
@@ -231,14 +244,21 @@ class _Case:
             return Finding(Step.AGREEMENT, Outcome.FAIL, Reason.AGREEMENT_UNKNOWN, basis.id)
         return found
 
-    def _under(self, agreement: AgreementInForce, recipient: PartyId) -> tuple[Findings, Judged | None]:
-        """Return the failures of step 2 under one agreement, and its first term that permits, or the nearest."""
-        ref, parties = agreement.ref, agreement.view.parties
+    def _under_cited(self, agreement: AgreementInForce, recipient: PartyId) -> Nearest:
+        """Return the agreement that a slot cites, with its failures and its term; anybody's may be cited."""
+        parties = agreement.view.parties
         if self.sender not in parties or recipient not in parties:
-            return (absence(agreement, self.sender, recipient),), None
-        findings = self._in_force(agreement)
+            return agreement, (absence(agreement, self.sender, recipient),), None
+        replaced: Findings = ()
         if self._replaced(agreement, recipient):
-            findings = (*findings, Finding(Step.AGREEMENT, Outcome.FAIL, Reason.AGREEMENT_REPLACED, ref.id))
+            replaced = (Finding(Step.AGREEMENT, Outcome.FAIL, Reason.AGREEMENT_REPLACED, agreement.ref.id),)
+        return agreement, *self._under(agreement, recipient, replaced)
+
+    def _under(
+        self, agreement: AgreementInForce, recipient: PartyId, replaced: Findings = ()
+    ) -> tuple[Findings, Judged | None]:
+        """Return the failures of step 2 under an agreement of both, and its first term that permits, or the nearest."""
+        findings = self._in_force(agreement) + replaced
         if self.facts is None:
             return findings, None
         nearest: Judged | None = None
@@ -253,17 +273,18 @@ class _Case:
             if judged.distance == (0, 0):
                 break
         if nearest is None:
-            return (*findings, Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NO_TERM, ref.id)), None
+            return (*findings, Finding(Step.AGREEMENT, Outcome.FAIL, Reason.NO_TERM, agreement.ref.id)), None
         return findings, nearest
 
     def _replaced(self, agreement: AgreementInForce, recipient: PartyId) -> bool:
         """Say whether both partners have joined a newer version that has begun, be it that one left it since."""
-        return any(
-            newer.ref.version > agreement.ref.version
+        name, version = agreement.ref.id, agreement.ref.version
+        return name in self.rules.versions and any(
+            newer.ref.version > version
             and newer.view.valid_from_ms <= self.at_ms
             and newer.view.knows(self.sender)
             and newer.view.knows(recipient)
-            for newer in self.rules.versions.get(agreement.ref.id, ())
+            for newer in self.rules.versions[name]
         )
 
     def _in_force(self, agreement: AgreementInForce) -> Findings:
@@ -279,8 +300,7 @@ class _Case:
             judged = judge(facts, self.item, agreement.ref.id, term)
             if self.needs_consent and facts.label is not None:
                 found = self._passage(facts.label, recipient, term)
-                judged = replace(
-                    judged,
+                judged = judged._replace(
                     distance=(judged.distance[0] + found.failures, judged.distance[1] + found.failures),
                     onward=found.findings,
                     purposes=found.purposes,
@@ -296,7 +316,7 @@ class _Case:
             stale = judge_via_at_relay(slot, self.rules) if slot is not None and slot.via else ()
             return (), stale or NOT_VISIBLE[Step.AUDIENCE]
         if self.audience is not None:
-            return self.audience.routes(recipient), self.audience.findings(recipient)
+            return self.audience.reach(recipient)
         if slot is None or not self._addressed(recipient):
             return (), (_fail(Step.AUDIENCE, Reason.AUDIENCE_NOT_PROVEN),)
         if not slot.via:
@@ -348,10 +368,9 @@ class _Case:
 
     # 10
     def _last(self, judged: Judged | None) -> Findings:
-        label = self.item.label
-        if self.role is Role.RELAY or label is None or judged is None:
+        if self.role is Role.RELAY or self.item.label is None or judged is None:
             return NOT_VISIBLE[Step.OBLIGATIONS]
-        return _NOBODY if nobody_may_read(label) else PASSED[Step.OBLIGATIONS]
+        return self.readable
 
     def _obligations(self, judged: Judged | None, recipient: PartyId, slot: Slot | None) -> Obligations | None:
         label, release = self.item.label, self.item.release
@@ -360,11 +379,19 @@ class _Case:
         shown = slot.display_only if slot else release is not None and recipient in release.display_only
         key = (id(judged), shown)  # self.judged keeps every one of them alive
         if key not in self.duties:
-            duties = obligations(label, judged.term, display_only=shown, now_ms=self.now_ms)
+            self.duties[key] = self._narrowed(label, judged, display_only=shown)
+        return self.duties[key]
+
+    def _narrowed(self, label: Label, judged: Judged, *, display_only: bool) -> Obligations:
+        """Return what a term makes of the label; terms that limit alike, as those of one template do, share it."""
+        limits = Limits.of(judged.term)
+        key = (limits, judged.purposes, display_only)
+        if key not in self.narrowed:
+            duties = obligations(label, limits, display_only=display_only, now_ms=self.now_ms)
             if judged.purposes is not None:
                 duties = replace(duties, purposes=tuple(sorted(judged.purposes)))
-            self.duties[key] = duties
-        return self.duties[key]
+            self.narrowed[key] = duties
+        return self.narrowed[key]
 
 
 def _fail(step: Step, reason: Reason, what: str = "") -> Finding:
@@ -374,12 +401,18 @@ def _fail(step: Step, reason: Reason, what: str = "") -> Finding:
 def _distance(findings: Findings, judged: Judged | None) -> tuple[int, int]:
     """How far an agreement is from permitting: what waits is nearer than what is final."""
     final, failures = judged.distance if judged else _NO_TERM
+    if not findings:
+        return final, failures
     return final + sum(finding.reason not in WAITS for finding in findings), failures + len(findings)
 
 
 def _rests_on(agreement: AgreementInForce, ids: frozenset[bytes]) -> bool:
     """Say whether a community that reaches the recipient rests on this agreement; any will do when none is needed."""
     return not ids or agreement.ref.id in ids
+
+
+def _via(routes: Sequence[Route], agreement: AgreementInForce) -> str:
+    return next((route.via for route in routes if route.agreement_id == agreement.ref.id), "")
 
 
 def _another(agreement: AgreementInForce) -> Nearest:
@@ -404,6 +437,8 @@ _RECIPIENT: dict[Membership | None, Findings] = {
     Membership.SUSPENDED: (_fail(Step.AGREEMENT, Reason.RECIPIENT_SUSPENDED),),
     Membership.EXPELLED: (_fail(Step.AGREEMENT, Reason.RECIPIENT_EXPELLED),),
 }
+_ALL_PASSED = tuple(PASSED.values())
+_NOTHING_WRONG = tuple(chain.from_iterable(_ALL_PASSED))
 _NOBODY = (Finding(Step.OBLIGATIONS, Outcome.PASS, Reason.NOBODY_MAY_READ),)
 _NO_TERM = (1_000, 1_000)
 """An agreement without a term for this direction is further off than any failing term."""

@@ -7,6 +7,7 @@ Specification: docs/spec/policy.md.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum, auto
+from typing import NamedTuple
 
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.communities.model import EpochInForce
@@ -152,8 +153,7 @@ WAITS = TIMED | {
 """Reasons that something else than the item removes: time, the directory, approvals. Every other one is final."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What one step found. `agreement` is an id, `what` the value concerned, as in `travel` or `TLP:RED`."""
 
     step: Step

@@ -42,7 +42,7 @@ def passage(item: Item, label: Label, *, sender: PartyId, recipient: PartyId, te
     others = [party for party in label.originators if party != sender]
     if not others:
         return _denied(Reason.CONSENT_MISSING, NOBODY)
-    purposes = frozenset(label.purposes if term is None else shared_purposes(label, term) or label.purposes)
+    purposes = frozenset(label.purposes if term is None else shared_purposes(label, term.purposes) or label.purposes)
     holds = _conditions(recipient, purposes, hops_most(label, term), at_ms)
     applying: list[Sequence[Consent]] = []
     failing: list[Finding] = []

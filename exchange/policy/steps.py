@@ -6,11 +6,25 @@ The relay judges the same functions on the few fields that it sees: what it cann
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from exchange.names import PartyId
 from exchange.policy.binding import consent_needed
 from exchange.policy.decision import AgreementInForce, Finding, Item, Obligations, Outcome, Reason, Step
-from exchange.policy.model import POLICY, Category, Label, OnExpiry, OnwardRule, Purpose, RelayFlag, RelayLabel, Tlp
+from exchange.policy.model import (
+    POLICY,
+    Actions,
+    Category,
+    EvidenceUse,
+    Label,
+    OnExpiry,
+    OnwardRule,
+    Purpose,
+    RelayFlag,
+    RelayLabel,
+    Tlp,
+)
 from exchange.policy.terms import AgreementStatus, PersonalDataRule, Term
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -29,6 +43,8 @@ class Facts:
     tlp: Tlp
     categories: frozenset[Category]
     purposes: frozenset[Purpose]
+    about: frozenset[str]
+    purpose_words: str
     personal_data: bool
     special: bool
     pseudonymous: bool
@@ -36,8 +52,32 @@ class Facts:
     """There is another originator than the sender."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Limits(NamedTuple):
+    """What of a term narrows the obligations. Where it is the same, recipients under different terms share theirs."""
+
+    purposes: tuple[Purpose, ...]
+    use_in: tuple[str, ...]
+    actions_max: Actions
+    evidence_use: EvidenceUse
+    onward_default: OnwardRule
+    onward_hops: int
+    retention_max_days: int
+
+    @classmethod
+    def of(cls, term: Term) -> "Limits":
+        """Return those of a term."""
+        return cls(
+            term.purposes,
+            term.use_in,
+            term.actions_max,
+            term.evidence_use,
+            term.onward_default,
+            term.onward_hops,
+            term.retention_max_days,
+        )
+
+
+class Judged(NamedTuple):
     """What one term says of the item."""
 
     term: Term
@@ -62,6 +102,8 @@ def facts_of_label(label: Label, sender: PartyId) -> Facts:
         tlp=label.tlp,
         categories=frozenset(label.categories),
         purposes=frozenset(label.purposes),
+        about=frozenset(label.about),
+        purpose_words=_words(label.purposes),
         personal_data=label.personal_data.present or label.personal_data.special,
         special=label.personal_data.special,
         pseudonymous=label.personal_data.pseudonymous,
@@ -77,6 +119,8 @@ def facts_of_relay_label(label: RelayLabel) -> Facts:
         tlp=label.tlp,
         categories=frozenset(label.categories),
         purposes=frozenset(label.purposes),
+        about=frozenset(),
+        purpose_words=_words(label.purposes),
         personal_data=special or bool(label.flags & RelayFlag.PERSONAL_DATA),
         special=special,
         pseudonymous=bool(label.flags & RelayFlag.PSEUDONYMOUS),
@@ -122,16 +166,23 @@ def _common_validity(item: Item, policy: str, *, complete: bool) -> Iterator[Fin
 
 def in_force(agreement: AgreementInForce, exchange: str, at_ms: int) -> Findings:
     """The part of step 2 that concerns the agreement alone: failures, or nothing."""
+    return tuple([_fail(Step.AGREEMENT, reason, agreement.ref.id) for reason in _against(agreement, exchange, at_ms)])
+
+
+def _against(agreement: AgreementInForce, exchange: str, at_ms: int) -> Iterator[Reason]:
     view, ref = agreement.view, agreement.ref
-    wrong = [
-        (Reason.AGREEMENT_UNKNOWN, (view.agreement_id, view.version) != (ref.id, ref.version)),
-        (Reason.AGREEMENT_OF_ANOTHER_EXCHANGE, view.exchange != exchange),
-        (Reason.AGREEMENT_SUSPENDED, agreement.status is AgreementStatus.SUSPENDED),
-        (Reason.AGREEMENT_TERMINATED, agreement.status is AgreementStatus.TERMINATED),
-        (Reason.AGREEMENT_NOT_YET, at_ms < view.valid_from_ms),
-        (Reason.AGREEMENT_LAPSED, 0 < view.valid_until_ms <= at_ms),
-    ]
-    return tuple(Finding(Step.AGREEMENT, Outcome.FAIL, reason, ref.id) for reason, holds in wrong if holds)
+    if (view.agreement_id, view.version) != (ref.id, ref.version):
+        yield Reason.AGREEMENT_UNKNOWN
+    if view.exchange != exchange:
+        yield Reason.AGREEMENT_OF_ANOTHER_EXCHANGE
+    if agreement.status is AgreementStatus.SUSPENDED:
+        yield Reason.AGREEMENT_SUSPENDED
+    if agreement.status is AgreementStatus.TERMINATED:
+        yield Reason.AGREEMENT_TERMINATED
+    if at_ms < view.valid_from_ms:
+        yield Reason.AGREEMENT_NOT_YET
+    if 0 < view.valid_until_ms <= at_ms:
+        yield Reason.AGREEMENT_LAPSED
 
 
 def absence(agreement: AgreementInForce, sender: PartyId, recipient: PartyId) -> Finding:
@@ -177,12 +228,12 @@ def _content(facts: Facts, agreement: bytes, term: Term) -> Iterator[Finding]:
     if beyond:
         yield _fail(Step.CONTENT, Reason.CATEGORY_NOT_ALLOWED, agreement, term, _words(beyond))
     if facts.purposes.isdisjoint(term.purposes):
-        yield _fail(Step.CONTENT, Reason.PURPOSE_NOT_SHARED, agreement, term, _words(facts.purposes))
+        yield _fail(Step.CONTENT, Reason.PURPOSE_NOT_SHARED, agreement, term, facts.purpose_words)
     if facts.label is None:
         return
     if not term.about_any:
-        outside = set(facts.label.about).difference(term.about)
-        if not facts.label.about:
+        outside = facts.about.difference(term.about)
+        if not facts.about:
             yield _fail(Step.CONTENT, Reason.PLACE_MISSING, agreement, term)
         elif outside:
             yield _fail(Step.CONTENT, Reason.PLACE_NOT_ALLOWED, agreement, term, ", ".join(sorted(outside)))
@@ -217,18 +268,18 @@ def _personal_data(facts: Facts, agreement: bytes, term: Term) -> Iterator[Findi
             yield _fail(Step.PERSONAL_DATA, Reason.SPECIAL_CATEGORIES_NOT_FOR_LIFE, agreement, term)
 
 
-def obligations(label: Label, term: Term, *, display_only: bool, now_ms: int) -> Obligations:
+def obligations(label: Label, limits: Limits, *, display_only: bool, now_ms: int) -> Obligations:
     """Step 10: the stricter of label and term, field by field."""
-    retention = _least_set(label.retention_days, term.retention_max_days)
+    retention = _least_set(label.retention_days, limits.retention_max_days)
     on_expiry = {label.on_expiry: label.expires_ms}
-    onward = min(label.onward, term.onward_default)
+    onward = min(label.onward, limits.onward_default)
     return Obligations(
-        purposes=tuple(sorted(shared_purposes(label, term))),
-        use_in=common_places(label.use_in, term.use_in) or (),
-        actions=min(label.actions, term.actions_max),
-        evidence_use=min(label.evidence_use, term.evidence_use),
+        purposes=tuple(sorted(shared_purposes(label, limits.purposes))),
+        use_in=common_places(label.use_in, limits.use_in) or (),
+        actions=min(label.actions, limits.actions_max),
+        evidence_use=min(label.evidence_use, limits.evidence_use),
         onward=onward,
-        max_hops=0 if onward is OnwardRule.NONE else _least_set(label.max_hops, term.onward_hops),
+        max_hops=0 if onward is OnwardRule.NONE else _least_set(label.max_hops, limits.onward_hops),
         orcon=label.orcon,
         notify_affected=label.notify_affected,
         attribution=label.attribution,
@@ -245,9 +296,9 @@ def obligations(label: Label, term: Term, *, display_only: bool, now_ms: int) ->
     )
 
 
-def shared_purposes(label: Label, term: Term) -> frozenset[Purpose]:
-    """Return what a report may be used for under a term."""
-    shared = frozenset(label.purposes).intersection(term.purposes)
+def shared_purposes(label: Label, allowed: Iterable[Purpose]) -> frozenset[Purpose]:
+    """Return what a report may be used for under a term that allows these purposes."""
+    shared = frozenset(label.purposes).intersection(allowed)
     return shared & {Purpose.PROTECT_LIFE} if label.personal_data.special else shared
 
 
@@ -263,6 +314,7 @@ def common_places(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ..
     return tuple(sorted(set(one).intersection(other))) or None
 
 
+@cache
 def tlp_words(tlp: Tlp, ceiling: Tlp) -> str:
     """Say which light is over which ceiling."""
     return f"TLP:{tlp.word.upper()} > TLP:{ceiling.word.upper()}"

@@ -127,7 +127,7 @@ CONTENT = [
     without("agreement.categories", "everyone", STEPS, "    if beyond:\n", "    if False:\n"),
     without("agreement.purposes", "everyone", STEPS, "if facts.purposes.isdisjoint(term.purposes):", "if False:"),
     without("agreement.about", "everyone", STEPS, "elif outside:", "elif False:"),
-    without("label.about", "everyone", STEPS, "if not facts.label.about:", "if False:"),
+    without("label.about", "everyone", STEPS, "if not facts.about:", "if False:"),
     without(
         "agreement.use_in", "everyone", STEPS, "if common_places(facts.label.use_in, term.use_in) is None:", "if False:"
     ),
@@ -171,24 +171,24 @@ RELEASE = [
         "release.to",
         "sender",
         AUDIENCE,
-        "if self.release is None:\n            return (_fail(Reason.NO_RELEASE),)",
-        "if self.release is None:\n            return PASSED[Step.AUDIENCE]",
+        "if self.release is None:\n            return (), (_fail(Reason.NO_RELEASE),)",
+        "if self.release is None:\n            return (), PASSED[Step.AUDIENCE]",
     ),
     without("label.embargo_until", "everyone", DECIDE, "if self.now_ms >= label.embargo_until_ms or", "if True or"),
 ]
 
 OBLIGATIONS = [
     without(
-        "label.actions", "recipient", STEPS, "min(label.actions, term.actions_max)", "agreement.actions_max", STRICTER
+        "label.actions", "recipient", STEPS, "min(label.actions, limits.actions_max)", "limits.actions_max", STRICTER
     ),
     without(
-        "agreement.actions_max", "recipient", STEPS, "min(label.actions, term.actions_max)", "label.actions", STRICTER
+        "agreement.actions_max", "recipient", STEPS, "min(label.actions, limits.actions_max)", "label.actions", STRICTER
     ),
     without(
         "agreement.evidence_use",
         "recipient",
         STEPS,
-        "min(label.evidence_use, term.evidence_use)",
+        "min(label.evidence_use, limits.evidence_use)",
         "label.evidence_use",
         STRICTER,
     ),
@@ -196,15 +196,15 @@ OBLIGATIONS = [
         "label.evidence_use",
         "recipient",
         STEPS,
-        "min(label.evidence_use, term.evidence_use)",
-        "agreement.evidence_use",
+        "min(label.evidence_use, limits.evidence_use)",
+        "limits.evidence_use",
         STRICTER,
     ),
     without(
         "agreement.onward_default",
         "recipient",
         STEPS,
-        "min(label.onward, term.onward_default)",
+        "min(label.onward, limits.onward_default)",
         "label.onward",
         STRICTER,
     ),
@@ -212,15 +212,15 @@ OBLIGATIONS = [
         "label.onward",
         "recipient",
         STEPS,
-        "min(label.onward, term.onward_default)",
-        "agreement.onward_default",
+        "min(label.onward, limits.onward_default)",
+        "limits.onward_default",
         STRICTER,
     ),
     without(
         "agreement.onward_hops",
         "recipient",
         STEPS,
-        "_least_set(label.max_hops, term.onward_hops)",
+        "_least_set(label.max_hops, limits.onward_hops)",
         "label.max_hops",
         STRICTER,
     ),
@@ -228,15 +228,15 @@ OBLIGATIONS = [
         "label.retention",
         "recipient",
         STEPS,
-        "_least_set(label.retention_days, term.retention_max_days)",
-        "agreement.retention_max_days",
+        "_least_set(label.retention_days, limits.retention_max_days)",
+        "limits.retention_max_days",
         STRICTER,
     ),
     without(
         "agreement.retention_max",
         "recipient",
         STEPS,
-        "_least_set(label.retention_days, term.retention_max_days)",
+        "_least_set(label.retention_days, limits.retention_max_days)",
         "label.retention_days",
         STRICTER,
     ),

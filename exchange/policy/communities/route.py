@@ -43,11 +43,7 @@ class Reached:
 
     def routes(self, recipient: PartyId) -> tuple[Route, ...]:
         """Return the ways to a recipient, in order of the release; none when no community reaches it."""
-        return tuple(
-            Route(via_text(each.active.head.community_id, each.active.head.epoch), each.active.head.terms.agreement_id)
-            for each in self._reaching(recipient)
-            if not each.suspended
-        )
+        return tuple([each.route for each in self._reaching(recipient) if not each.suspended])
 
     def suspended(self, recipient: PartyId) -> tuple[Finding, ...]:
         """Return the communities that would reach a recipient if their owners were not suspended."""
@@ -87,6 +83,7 @@ class _Usable:
     named: int
     """Epoch that the release names."""
     active: HeldEpoch
+    route: Route
     newer: Sequence[HeldEpoch]
     """Epochs that the owner has announced and the directory does not show yet."""
     suspended: bool
@@ -116,7 +113,8 @@ def _usable(target: CommunityTarget, item: Item, sender: PartyId, rules: Rules, 
         return _fail(Reason.NOT_A_PUBLISHER, name)
     if item.label is None or not active.head.terms.covers(item.label):
         return _fail(Reason.COMMUNITY_SCOPE, name)
-    return _Usable(target.epoch, active, newer, suspended=over is Reason.COMMUNITY_SUSPENDED)
+    route = Route(via_text(active.head.community_id, active.head.epoch), active.head.terms.agreement_id)
+    return _Usable(target.epoch, active, route, newer, suspended=over is Reason.COMMUNITY_SUSPENDED)
 
 
 def publishable(rules: Rules, sender: PartyId, at_ms: int) -> dict[bytes, HeldEpoch]:
