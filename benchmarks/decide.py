@@ -144,7 +144,7 @@ def an_epoch(agreement_id: bytes) -> EpochInForce:
 
 
 def median_ms(work: Callable[[], object], rounds: int) -> float:
-    """Return the median of so many calls, in milliseconds of this process: what else the machine does is not counted."""
+    """Return the median of so many calls, in milliseconds of this process: others do not count."""
     times = []
     for _ in range(rounds):
         start = time.process_time()

@@ -100,11 +100,11 @@ class AgreementMethods:
     ) -> AsyncIterator[pb.SimulateAgreementResponse]:
         """Replay what this node sent against a draft, saying how far it has come, and of what the caller may read."""
         replaces = id_bytes(bytes.fromhex(request.replaces), "an agreement's id") if request.replaces else None
+        among = partial(self._shelf.among, caller)
         done = 0
-        async for batch in self._simulation.run(request.text, replaces=replaces, days=request.days):
+        async for batch in self._simulation.run(request.text, replaces=replaces, days=request.days, among=among):
             done += batch.replayed
-            readable = await self._shelf.among(caller, {item for item, _ in batch.flows})
-            flows = [_flow(item, flow) for item, flow in batch.flows if item in readable]
+            flows = [_flow(item, flow) for item, flow in batch.flows]
             yield pb.SimulateAgreementResponse(done=done, destroyed=batch.destroyed, flows=flows)
 
     # -- how an agreement stands ---------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The part of NodeService that is about approvals: what waits for them, and what releasers say of it."""
 
+from functools import partial
+
 from exchange.crypto.codec import decode_signed
 from exchange.limits import STATEMENT_BYTES
 from exchange.policy.codec import encode_release
@@ -7,7 +9,7 @@ from exchange.policy.model import Tlp
 from nodes.approving import Approving, Pending, Reaching
 from nodes.caller import Caller
 from nodes.core import Core
-from nodes.shelf import Shelf
+from nodes.shelf import LIST_DEFAULT, LIST_MOST, Shelf
 from nodes.v1 import approval_pb2 as pb
 from nodes.waiting import words
 
@@ -21,11 +23,14 @@ class ApprovalMethods:
         self._approving = approving
         self._shelf = shelf
 
-    async def list_(self, *, caller: Caller) -> pb.ListPendingResponse:
+    async def list_(self, request: pb.ListPendingRequest, *, caller: Caller) -> pb.ListPendingResponse:
         """List what waits for approvals, of what the caller may read."""
-        found = await self._approving.pending()
-        readable = await self._shelf.among(caller, {each.report.item for each in found})
-        return pb.ListPendingResponse(reports=[_pending(each) for each in found if each.report.item in readable])
+        found = await self._approving.pending(
+            limit=min(request.limit or LIST_DEFAULT, LIST_MOST),
+            after=await self._shelf.cleared(caller, request.after) if request.after else b"",
+            among=partial(self._shelf.among, caller),
+        )
+        return pb.ListPendingResponse(reports=[_pending(each) for each in found])
 
     async def show(self, request: pb.ShowPendingRequest, *, caller: Caller) -> pb.ShowPendingResponse:
         """Show one report as it would be released."""

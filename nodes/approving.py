@@ -10,7 +10,7 @@ An approval counts while its operator is a releaser by the same key: who is revo
 approved it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,8 +38,8 @@ from nodes.store import approvals, reports
 from nodes.store.approvals import ApprovalRow
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report
 
-PENDING_MOST = 200
-"""Reports on hold that a list looks at."""
+PAGE = 200
+"""Reports on hold that are looked at together."""
 
 CERTS_KEPT = 256
 
@@ -87,11 +87,23 @@ class Approving:
 
     # -- what waits ----------------------------------------------------------------------------------------------------
 
-    async def pending(self) -> list[Pending]:
-        """Return what waits for approvals, oldest first."""
-        items = await self._core.database.read(partial(approvals.items_on_hold, limit=PENDING_MOST))
-        found = [await self._pending(item) for item in items]
-        return [each for each in found if each is not None and each.recipients]
+    async def pending(
+        self, *, limit: int, after: bytes, among: Callable[[Collection[bytes]], Awaitable[set[bytes]]]
+    ) -> list[Pending]:
+        """Return so much of what waits for approvals, oldest first, `after` an item if it is not empty.
+
+        `among` sifts items: what it leaves out counts towards nothing.
+        """
+        found: list[Pending] = []
+        while len(found) < limit:
+            items = await self._core.database.read(partial(approvals.items_on_hold, limit=PAGE, after=after))
+            readable = await among(items)
+            looked = [await self._pending(item) for item in items if item in readable]
+            found += [each for each in looked if each is not None and each.recipients]
+            if len(items) < PAGE:
+                break
+            after = items[-1]
+        return found[:limit]
 
     async def show(self, item: bytes) -> Pending:
         """Return one report that waits for approvals.

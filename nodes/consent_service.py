@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import count
 
 from sqlalchemy import Connection
 
@@ -18,7 +19,7 @@ from nodes.caller import Caller
 from nodes.consenting import Consenting
 from nodes.core import Core
 from nodes.onward import request_of
-from nodes.shelf import Shelf
+from nodes.shelf import CANDIDATES, Shelf
 from nodes.store import consent
 from nodes.store.consent_rows import AnswerState, KeptAnswer, KeptGrant, KeptRequest, RequestState
 from nodes.v1 import consent_pb2 as pb
@@ -56,14 +57,18 @@ class ConsentMethods:
 
     async def list_(self, request: pb.ListConsentsRequest, *, caller: Caller) -> pb.ListConsentsResponse:
         """List requests about what the caller may read, newest first."""
-        limit = min(request.limit or LIST_DEFAULT, LIST_MOST)
+        limit, now_ms = min(request.limit or LIST_DEFAULT, LIST_MOST), self._core.clock()
         read = partial(_read, limit=limit, unsettled_only=request.unsettled_only)
-        found = await self._core.database.read(read)
-        now_ms = self._core.clock()
-        readable = await self._shelf.among(caller, {kept.item for kept, _, _ in found})
-        return pb.ListConsentsResponse(
-            consents=[_consent(*each, now_ms=now_ms) for each in found if each[0].item in readable]
-        )
+        shown: list[_Found] = []
+        after: KeptRequest | None = None
+        while len(shown) < limit:
+            found = await self._core.database.read(partial(read, after=after))
+            readable = await self._shelf.among(caller, {kept.item for kept, _, _ in found})
+            shown += [each for each in found if each[0].item in readable]
+            if len(found) < limit:
+                break
+            after = found[-1][0]
+        return pb.ListConsentsResponse(consents=[_consent(*each, now_ms=now_ms) for each in shown[:limit]])
 
     async def grant(self, request: pb.GrantConsentRequest, *, caller: Caller) -> pb.GrantConsentResponse:
         """Let the asker pass an item on."""
@@ -96,8 +101,13 @@ class ConsentMethods:
         """Return the request that `name` means, if the caller may read its item: its hash, or a prefix of it."""
         if not _PREFIX.fullmatch(name):
             raise BadName(f"{name[:80]!r} names no request", hint="6 or more of its digits: concord consent list")
-        asked = await self._core.database.read(partial(consent.requests_with_prefix, prefix=name))
-        found = await self._shelf.about(caller, asked)
+        found: list[bytes] = []
+        for skip in count(step=CANDIDATES):
+            look = partial(consent.requests_with_prefix, prefix=name, limit=CANDIDATES, skip=skip)
+            asked = await self._core.database.read(look)
+            found += await self._shelf.about(caller, asked)
+            if len(asked) < CANDIDATES or len(found) > 1:
+                break
         if not found:
             raise NotFound(f"no request {name[:80]}", hint="concord consent list")
         if len(found) > 1:
@@ -108,8 +118,8 @@ class ConsentMethods:
 _Found = tuple[KeptRequest, Sequence[KeptAnswer], Mapping[bytes, KeptGrant]]
 
 
-def _read(connection: Connection, *, limit: int, unsettled_only: bool) -> list[_Found]:
-    found = consent.list_requests(connection, limit=limit, unsettled_only=unsettled_only)
+def _read(connection: Connection, *, limit: int, unsettled_only: bool, after: KeptRequest | None) -> list[_Found]:
+    found = consent.list_requests(connection, limit=limit, unsettled_only=unsettled_only, after=after)
     answers = consent.answers_of(connection, [each.hash for each in found])
     hashes = {answer.grant for each in answers.values() for answer in each if answer.grant}
     grants = consent.grants_with(connection, sorted(hashes))

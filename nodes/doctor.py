@@ -189,7 +189,8 @@ def _certificates(running: Running) -> Iterator[Finding]:
 
 def _alarms(running: Running) -> Iterator[Finding]:
     if running.limited:
-        yield Finding("warning", "alarms", "not shown without a session", "concord operator login")
+        hint = "concord operator login, as a security officer, an auditor or an administrator"
+        yield Finding("warning", "alarms", "shown only to roles that see the node as a whole", hint)
     for alarm in running.alarms:
         yield Finding("error", "alarm", alarm, "docs/operations/node.md says what each alarm means")
     if running.quarantined:

@@ -27,6 +27,7 @@ from nodes.partner_service import PartnerMethods
 from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
+from nodes.roles import WATCHERS
 from nodes.sensor_service import SensorMethods
 from nodes.statement_service import StatementMethods
 from nodes.v1 import (
@@ -69,10 +70,14 @@ class StatusMethods:
         self._started_ms = started_ms
 
     async def get(self, *, caller: Caller) -> pb.GetStatusResponse:
-        """Return how the node is; to whoever has no session nothing that comes of reports."""
+        """Return how the node is; what comes of reports only to roles that see the node as a whole.
+
+        Totals count what their reader may not read: nobody else learns from them that something came.
+        """
         core = self._core
         figures = await gather(core, self._prekeys, self._relay, self._home)
         snapshot = core.trust.now
+        sees_totals = not WATCHERS.isdisjoint(caller.roles)
         answer = pb.GetStatusResponse(
             party=core.me,
             exchange=core.exchange,
@@ -89,9 +94,9 @@ class StatusMethods:
             node_cert_until_ms=figures.node_cert_until_ms,
             disk_free_bytes=figures.disk_free,
             open_mode=self._operators.is_open,
-            limited=not caller.roles,
+            limited=not sees_totals,
         )
-        if caller.roles:
+        if sees_totals:
             answer.MergeFrom(_of_reports(figures.counts))
         return answer
 
@@ -404,7 +409,7 @@ class NodeService(NodeServiceServicer):
         self, request: approval_pb2.ListPendingRequest, context: Context
     ) -> approval_pb2.ListPendingResponse:
         """List what waits for approvals."""
-        return await self._approvals.list_(caller=caller_of(context))
+        return await self._approvals.list_(request, caller=caller_of(context))
 
     async def ShowPending(
         self, request: approval_pb2.ShowPendingRequest, context: Context

@@ -102,7 +102,7 @@ class ReportMethods:
 
     async def trace(self, request: pb.TraceReportRequest, *, caller: Caller) -> pb.TraceReportResponse:
         """Tell one report's story."""
-        return _story(await self._shelf.story(await self._shelf.cleared(caller, request.id)))
+        return _story(await self._shelf.story(caller, await self._shelf.cleared(caller, request.id)))
 
     async def retract(self, request: pb.RetractReportRequest, *, caller: Caller) -> pb.RetractReportResponse:
         """Withdraw a report."""

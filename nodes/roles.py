@@ -39,6 +39,7 @@ ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
 READERS = frozenset({Role.AUTHOR, Role.RELEASER, Role.SECURITY_OFFICER, Role.AUDITOR})
 """Who may see reports at all; which of them, the reader rules decide."""
 WATCHERS = frozenset({Role.SECURITY_OFFICER, Role.AUDITOR, Role.ADMINISTRATOR})
+"""Who sees the node as a whole: also totals of reports that reader rules keep from them one by one."""
 ALL = frozenset(Role)
 
 ANYBODY = frozenset({"GetStatus", "GetChallenge", "Login"})

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 
 from sqlalchemy import Connection
 
@@ -28,7 +29,7 @@ PREFIX_LEAST = 6
 LIST_DEFAULT = 50
 LIST_MOST = 1_000
 CANDIDATES = 64
-"""Most versions that one name is looked up among."""
+"""Versions of one name that are looked at together."""
 
 _PREFIX = re.compile(r"[0-9a-f]{6,64}")
 _STIX = re.compile(r"[a-z][a-z0-9-]{1,250}--[0-9a-f-]{36}")
@@ -95,17 +96,27 @@ class Shelf:
             NotFound: nothing has this name here, or nothing that the caller may read.
             Conflict: a prefix of several.
         """
-        found = await self._core.database.read(partial(self._candidates, look=self._look(name)))
-        items = [each.item for each in found if self._clearing.permits(caller, each)]
+        look, by_prefix = self._look(name), bool(_PREFIX.fullmatch(name))
+        items = await self._first_readable(caller, look, most=2 if by_prefix else 1)
         if not items:
             raise NotFound(f"no report {name[:80]}", hint="concord report list")
-        if len(items) > 1 and _PREFIX.fullmatch(name):
+        if len(items) > 1:
             raise Conflict(
                 f"{name} begins several items", hint=f"give more than {len(name)} of {2 * HASH_BYTES} digits"
             )
         return items[0]
 
-    def _look(self, name: str) -> Callable[[Connection], dict[bytes, int]]:
+    async def _first_readable(self, caller: Caller, look: "_Look", *, most: int) -> list[bytes]:
+        """Return the first so many that the caller may read of all that a name means; others hide none of them."""
+        items: list[bytes] = []
+        for skip in count(step=CANDIDATES):
+            found = await self._core.database.read(partial(self._candidates, look=partial(look, skip=skip)))
+            items += [each.item for each in found if self._clearing.permits(caller, each)]
+            if len(found) < CANDIDATES or len(items) >= most:
+                break
+        return items[:most]
+
+    def _look(self, name: str) -> "_Look":
         if _PREFIX.fullmatch(name):
             return partial(reports.with_prefix, prefix=name, limit=CANDIDATES)
         if _STIX.fullmatch(name):
@@ -114,9 +125,7 @@ class Shelf:
             f"{name[:80]!r} names no report", hint=f"an item, {PREFIX_LEAST} or more of its digits, or a STIX id"
         )
 
-    def _candidates(
-        self, connection: Connection, look: Callable[[Connection], dict[bytes, int]]
-    ) -> Sequence[Candidate]:
+    def _candidates(self, connection: Connection, look: "_Look") -> Sequence[Candidate]:
         found = look(connection)
         decoy = self._clearing.decoy
         asked = candidates(connection, found or {decoy.item: decoy.tlp})
@@ -152,32 +161,45 @@ class Shelf:
             found = await core.database.read(partial(reports.report_of, item=before))
             number = found.number if found is not None else 0
         limit = min(limit or LIST_DEFAULT, LIST_MOST)
-        page = partial(reports.list_reports, direction=direction, limit=limit, current_only=current_only)
+        page = partial(reports.list_reports, direction=direction, limit=limit)
         shown: list[Report] = []
         while len(shown) < limit:
             rows = await core.database.read(partial(page, before=number))
             readable = await self.among(caller, [row.item for row in rows])
-            shown += [row for row in rows if row.item in readable]
+            seen = await self._as_seen(caller, [row for row in rows if row.item in readable])
+            shown += [row for row in seen if not (current_only and row.state is ItemState.REPLACED)]
             if len(rows) < limit:
                 break
             number = rows[-1].number
         return await self._with_titles(shown[:limit])
 
+    async def _as_seen(self, caller: Caller, rows: Sequence[Report]) -> list[Report]:
+        """Return these versions, all of which the caller may read, as it sees them.
+
+        What took the place of a version counts for whoever may read it: for others the version is current.
+        """
+        replaced = [row for row in rows if row.state is ItemState.REPLACED]
+        later = await self._core.database.read(partial(_later, older=replaced))
+        current = {item for item, found in later.items() if not any(self._clearing.permits(caller, it) for it in found)}
+        return [replace(row, state=ItemState.CURRENT) if row.item in current else row for row in rows]
+
     async def show(self, caller: Caller, item: bytes) -> Shown:
         """Return one report, and its versions that the caller may read; NotFound when it is not here."""
         core = self._core
-        report = await self._report(item)
+        (report,) = await self._as_seen(caller, [await self._report(item)])
         known = await core.database.read(partial(reports.versions, thread=report.thread, originator=report.originator))
         withdrawal = await core.database.read(partial(reports.withdrawal_of, item=item, originator=report.originator))
         readable = await self.among(caller, [version.item for version in known])
         listed = await self._with_titles([report])
-        versions = await self._with_titles([version for version in known if version.item in readable])
+        versions = await self._with_titles(
+            await self._as_seen(caller, [version for version in known if version.item in readable])
+        )
         return Shown(listed[0], await self._open(report), versions, withdrawal)
 
-    async def story(self, item: bytes) -> Story:
+    async def story(self, caller: Caller, item: bytes) -> Story:
         """Return what happened to one report; NotFound when it is not here."""
         core = self._core
-        report = await self._report(item)
+        (report,) = await self._as_seen(caller, [await self._report(item)])
         events = await core.database.read(partial(reports.events_of, item=item))
         rows = await core.database.read(partial(reports.addressees_of, item=item))
         asked = await core.database.read(partial(recalls.of_items, items=[item]))
@@ -248,6 +270,15 @@ def _with_ways(rows: Sequence[Addressee], onward: Sequence[Onward]) -> list[Addr
         way = f"by way of {each.holder} (grant {each.grant.hex()[:12]}, hop {each.hop})"
         ways.setdefault(each.recipient, []).append(way)
     return [replace(row, why="; ".join(filter(None, [*ways.get(row.recipient, []), row.why]))) for row in rows]
+
+
+_Look = Callable[..., dict[bytes, int]]
+"""From a connection and how many to skip."""
+
+
+def _later(connection: Connection, older: Sequence[Report]) -> dict[bytes, Sequence[Candidate]]:
+    found = reports.later_versions(connection, older)
+    return {item: candidates(connection, later) for item, later in found.items()}
 
 
 def _candidates_among(connection: Connection, items: Sequence[bytes]) -> Sequence[Candidate]:

@@ -5,7 +5,7 @@ nothing. A report whose content is destroyed cannot be replayed, and is counted.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -47,8 +47,17 @@ class Simulation:
         self._core = core
         self._agreements = agreements
 
-    async def run(self, text: bytes, *, replaces: bytes | None, days: int) -> AsyncIterator[Batch]:
+    async def run(
+        self,
+        text: bytes,
+        *,
+        replaces: bytes | None,
+        days: int,
+        among: Callable[[Collection[bytes]], Awaitable[set[bytes]]],
+    ) -> AsyncIterator[Batch]:
         """Yield what a draft would change for the reports of so many days, newest first, a page at a time.
+
+        `among` sifts items: what it leaves out is neither replayed nor counted, and a page of nothing else is not told.
 
         Raises:
             BadAgreement: the text does not parse.
@@ -64,13 +73,16 @@ class Simulation:
         drafted, before, since_ms = with_draft(rules, draft), 0, now_ms - days * DAY_MS
         while True:
             page = await core.database.read(
-                partial(reports.list_reports, direction=Direction.SENT, limit=PAGE, before=before, current_only=False)
+                partial(reports.list_reports, direction=Direction.SENT, limit=PAGE, before=before)
             )
-            wanted = [each for each in page if each.stored_ms >= since_ms]
-            keys = await core.keybox.keys([each.item for each in wanted])
-            work = partial(self._replay, wanted, keys, rules, drafted)
-            yield await asyncio.get_running_loop().run_in_executor(core.executor, work)
-            if len(wanted) < PAGE:
+            recent = [each for each in page if each.stored_ms >= since_ms]
+            readable = await among([each.item for each in recent])
+            wanted = [each for each in recent if each.item in readable]
+            if wanted:
+                keys = await core.keybox.keys([each.item for each in wanted])
+                work = partial(self._replay, wanted, keys, rules, drafted)
+                yield await asyncio.get_running_loop().run_in_executor(core.executor, work)
+            if len(recent) < PAGE:
                 return
             before = page[-1].number
 

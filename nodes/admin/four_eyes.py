@@ -28,13 +28,18 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def pending(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+def pending(
+    home: NodeHome = DEFAULT_HOME,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, oldest first.")] = 50,
+    after: Annotated[str, typer.Option(help="Go on after this item.")] = "",
+    as_json: Json = False,
+) -> None:
     """List what waits for approvals: who has approved it, how many are missing, who would get it.
 
     Example: concord report pending
     """
     with connect(home) as node:
-        reports = node.ListPending(pb.ListPendingRequest()).reports
+        reports = node.ListPending(pb.ListPendingRequest(limit=limit, after=after)).reports
     if as_json:
         output.as_json([plain(report) for report in reports])
         return
@@ -53,6 +58,8 @@ def pending(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
     ]
     columns = ("item", "TLP", "author", "approved by", "missing", "for", "authored", "title")
     output.table(columns, rows, empty="nothing waits for an approval")
+    if len(reports) == limit:
+        output.say(f"more: --after {output.short(reports[-1].item)}")
 
 
 def approve(

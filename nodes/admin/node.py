@@ -22,7 +22,7 @@ FILE_BYTES = 256 * 1024
 """Largest file of the ceremony."""
 
 OF_REPORTS = frozenset({"reports", "receipts", "quarantined", "waiting", "reviews due", "overdue"})
-"""Figures of a node's status that take a session."""
+"""Figures of a node's status for those who see the node as a whole."""
 
 Invitation = Annotated[Path, typer.Option("--invitation", help="Invitation file from the council.")]
 
@@ -165,7 +165,10 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
     }
     output.fields({name: words for name, words in shown.items() if not (reply.limited and name in OF_REPORTS)})
     if reply.limited:
-        output.say("figures about reports, and alarms, take a session: concord operator login")
+        output.say(
+            "figures about reports, and alarms, are for security officers, auditors and administrators: "
+            "concord operator login"
+        )
     for alarm in reply.alarms:
         output.say(f"alarm: {alarm}")
 

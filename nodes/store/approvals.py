@@ -61,12 +61,16 @@ def count_approvals(connection: Connection, items: Sequence[bytes]) -> dict[byte
     return {each[0]: each[1] for each in connection.execute(wanted)}
 
 
-def items_on_hold(connection: Connection, *, limit: int) -> list[bytes]:
-    """Return reports that wait for a change of the rules or for approvals, oldest first."""
+def items_on_hold(connection: Connection, *, limit: int, after: bytes = b"") -> list[bytes]:
+    """Return reports that wait for a change of the rules or for approvals, oldest first.
+
+    `after` is the last one of a page before, whether it still waits or not.
+    """
     row = tables.audience.c
+    first = select(func.coalesce(func.min(row.number), 0)).where(row.item == after).scalar_subquery()
     wanted = (
         select(row.item)
-        .where(row.state == Reach.WAITING, row.on_change, row.kind == int(EnvelopeKind.REPORT))
+        .where(row.state == Reach.WAITING, row.on_change, row.kind == int(EnvelopeKind.REPORT), row.number > first)
         .group_by(row.item)
         .order_by(func.min(row.number))
         .limit(limit)

@@ -39,17 +39,23 @@ def request_of(connection: Connection, hash_: bytes) -> KeptRequest | None:
     return None if found is None else _to_request(found)
 
 
-def requests_with_prefix(connection: Connection, prefix: str, *, limit: int = 16) -> dict[bytes, bytes]:
+def requests_with_prefix(connection: Connection, prefix: str, *, limit: int, skip: int = 0) -> dict[bytes, bytes]:
     """Return requests whose hexadecimal form begins with `prefix`, each with the item that it is about."""
     least = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "0"))
     most = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "f"))
-    wanted = select(_request.hash, _request.item).where(_request.hash >= least, _request.hash <= most).limit(limit)
-    return {row.hash: row.item for row in connection.execute(wanted)}
+    wanted = select(_request.hash, _request.item).where(_request.hash >= least, _request.hash <= most)
+    page = wanted.order_by(_request.hash).limit(limit).offset(skip)
+    return {row.hash: row.item for row in connection.execute(page)}
 
 
-def list_requests(connection: Connection, *, limit: int, unsettled_only: bool) -> list[KeptRequest]:
-    """Return requests, asked here and asked of this partner, newest first."""
+def list_requests(
+    connection: Connection, *, limit: int, unsettled_only: bool, after: KeptRequest | None = None
+) -> list[KeptRequest]:
+    """Return requests, asked here and asked of this partner, newest first; `after` is the last one of a page before."""
     wanted = select(consent_request).order_by(_request.stored_ms.desc(), _request.hash).limit(limit)
+    if after is not None:
+        same_time = (_request.stored_ms == after.stored_ms) & (_request.hash > after.hash)
+        wanted = wanted.where((_request.stored_ms < after.stored_ms) | same_time)
     if unsettled_only:
         wanted = wanted.where(_request.state.in_(UNSETTLED))
     return [_to_request(row) for row in connection.execute(wanted)]

@@ -74,31 +74,29 @@ def unpurged_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]
     return set(connection.execute(wanted).scalars())
 
 
-def with_prefix(connection: Connection, prefix: str, *, limit: int) -> dict[bytes, int]:
+def with_prefix(connection: Connection, prefix: str, *, limit: int, skip: int = 0) -> dict[bytes, int]:
     """Return items whose hexadecimal form begins with `prefix`, each with its TLP, in order of the hash."""
     least = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "0"))
     most = bytes.fromhex(prefix.ljust(2 * HASH_BYTES, "f"))
     wanted = select(_report.item, _report.tlp).where(_report.item >= least, _report.item <= most)
-    return {row.item: row.tlp for row in connection.execute(wanted.order_by(_report.item).limit(limit))}
+    page = wanted.order_by(_report.item).limit(limit).offset(skip)
+    return {row.item: row.tlp for row in connection.execute(page)}
 
 
-def with_stix(connection: Connection, digest: bytes, *, limit: int) -> dict[bytes, int]:
+def with_stix(connection: Connection, digest: bytes, *, limit: int, skip: int = 0) -> dict[bytes, int]:
     """Return versions of the report whose STIX id has this digest, each with its TLP, newest first."""
     wanted = select(_report.item, _report.tlp).where(_report.stix_digest == digest)
-    return {row.item: row.tlp for row in connection.execute(wanted.order_by(_report.authored_ms.desc()).limit(limit))}
+    page = wanted.order_by(_report.authored_ms.desc(), _report.item.desc()).limit(limit).offset(skip)
+    return {row.item: row.tlp for row in connection.execute(page)}
 
 
-def list_reports(
-    connection: Connection, *, direction: Direction | None, limit: int, before: int, current_only: bool
-) -> list[Report]:
+def list_reports(connection: Connection, *, direction: Direction | None, limit: int, before: int) -> list[Report]:
     """Return versions, newest arrival first; `before` is a report's number, 0 for none."""
     wanted: Select[Any] = select(tables.report).order_by(_report.number.desc()).limit(limit)
     if direction is not None:
         wanted = wanted.where(_report.direction == direction)
     if before:
         wanted = wanted.where(_report.number < before)
-    if current_only:
-        wanted = wanted.where(_report.state != ItemState.REPLACED)
     return [_to_report(row) for row in connection.execute(wanted)]
 
 
@@ -106,6 +104,24 @@ def versions(connection: Connection, thread: bytes, originator: str) -> list[Rep
     """Return every version of a report that its originator made, oldest first."""
     wanted = select(tables.report).where(_report.thread == thread, _report.originator == originator)
     return [_to_report(row) for row in connection.execute(wanted.order_by(_report.authored_ms, _report.item))]
+
+
+def later_versions(connection: Connection, older: Sequence[Report]) -> dict[bytes, dict[bytes, int]]:
+    """Return, for each of these versions, those that take its place, each with its TLP."""
+    wanted = select(_report.item, _report.tlp, _report.thread, _report.originator, _report.authored_ms).where(
+        _report.thread.in_({each.thread for each in older}), _report.state != ItemState.REJECTED
+    )
+    found: dict[tuple[bytes, str], list[tuple[int, bytes, int]]] = {}
+    for row in connection.execute(wanted) if older else ():
+        found.setdefault((row.thread, row.originator), []).append((row.authored_ms, row.item, row.tlp))
+    return {
+        each.item: {
+            item: tlp
+            for authored_ms, item, tlp in found.get((each.thread, each.originator), ())
+            if (authored_ms, item) > (each.authored_ms, each.item)
+        }
+        for each in older
+    }
 
 
 def settle_thread(connection: Connection, thread: bytes, originator: str) -> None:

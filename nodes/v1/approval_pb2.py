@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17nodes/v1/approval.proto\x12\x08nodes.v1\"2\n\x04Hint\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65pt\x18\x03 \x01(\t\"\x14\n\x12ListPendingRequest\"+\n\x08\x41pprover\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04\"a\n\x10PendingRecipient\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x0f\n\x07missing\x18\x02 \x01(\r\x12\x0e\n\x06permit\x18\x03 \x01(\x08\x12\x0e\n\x06\x63lause\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t\"\xd3\x01\n\rPendingReport\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03tlp\x18\x04 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\t\x12\x13\n\x0b\x61uthored_ms\x18\x06 \x01(\x04\x12$\n\x08\x61pproved\x18\x07 \x03(\x0b\x32\x12.nodes.v1.Approver\x12\x0f\n\x07missing\x18\x08 \x01(\r\x12.\n\nrecipients\x18\t \x03(\x0b\x32\x1a.nodes.v1.PendingRecipient\"?\n\x13ListPendingResponse\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.nodes.v1.PendingReport\" \n\x12ShowPendingRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x83\x01\n\x13ShowPendingResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.nodes.v1.PendingReport\x12\x11\n\tstatement\x18\x02 \x01(\x0c\x12\x0f\n\x07release\x18\x03 \x01(\x0c\x12\x10\n\x08\x65xchange\x18\x04 \x01(\t\x12\r\n\x05party\x18\x05 \x01(\t\"4\n\x14\x41pproveReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61pproval\x18\x02 \x01(\x0c\"@\n\x15\x41pproveReportResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.nodes.v1.PendingReport\"/\n\x13RejectReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"8\n\x14RejectReportResponse\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\x12\n\nrecipients\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17nodes/v1/approval.proto\x12\x08nodes.v1\"2\n\x04Hint\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65pt\x18\x03 \x01(\t\"2\n\x12ListPendingRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"+\n\x08\x41pprover\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04\"a\n\x10PendingRecipient\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x0f\n\x07missing\x18\x02 \x01(\r\x12\x0e\n\x06permit\x18\x03 \x01(\x08\x12\x0e\n\x06\x63lause\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t\"\xd3\x01\n\rPendingReport\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03tlp\x18\x04 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\t\x12\x13\n\x0b\x61uthored_ms\x18\x06 \x01(\x04\x12$\n\x08\x61pproved\x18\x07 \x03(\x0b\x32\x12.nodes.v1.Approver\x12\x0f\n\x07missing\x18\x08 \x01(\r\x12.\n\nrecipients\x18\t \x03(\x0b\x32\x1a.nodes.v1.PendingRecipient\"?\n\x13ListPendingResponse\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.nodes.v1.PendingReport\" \n\x12ShowPendingRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x83\x01\n\x13ShowPendingResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.nodes.v1.PendingReport\x12\x11\n\tstatement\x18\x02 \x01(\x0c\x12\x0f\n\x07release\x18\x03 \x01(\x0c\x12\x10\n\x08\x65xchange\x18\x04 \x01(\t\x12\r\n\x05party\x18\x05 \x01(\t\"4\n\x14\x41pproveReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61pproval\x18\x02 \x01(\x0c\"@\n\x15\x41pproveReportResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.nodes.v1.PendingReport\"/\n\x13RejectReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"8\n\x14RejectReportResponse\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\x12\n\nrecipients\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,25 +34,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HINT']._serialized_start=37
   _globals['_HINT']._serialized_end=87
   _globals['_LISTPENDINGREQUEST']._serialized_start=89
-  _globals['_LISTPENDINGREQUEST']._serialized_end=109
-  _globals['_APPROVER']._serialized_start=111
-  _globals['_APPROVER']._serialized_end=154
-  _globals['_PENDINGRECIPIENT']._serialized_start=156
-  _globals['_PENDINGRECIPIENT']._serialized_end=253
-  _globals['_PENDINGREPORT']._serialized_start=256
-  _globals['_PENDINGREPORT']._serialized_end=467
-  _globals['_LISTPENDINGRESPONSE']._serialized_start=469
-  _globals['_LISTPENDINGRESPONSE']._serialized_end=532
-  _globals['_SHOWPENDINGREQUEST']._serialized_start=534
-  _globals['_SHOWPENDINGREQUEST']._serialized_end=566
-  _globals['_SHOWPENDINGRESPONSE']._serialized_start=569
-  _globals['_SHOWPENDINGRESPONSE']._serialized_end=700
-  _globals['_APPROVEREPORTREQUEST']._serialized_start=702
-  _globals['_APPROVEREPORTREQUEST']._serialized_end=754
-  _globals['_APPROVEREPORTRESPONSE']._serialized_start=756
-  _globals['_APPROVEREPORTRESPONSE']._serialized_end=820
-  _globals['_REJECTREPORTREQUEST']._serialized_start=822
-  _globals['_REJECTREPORTREQUEST']._serialized_end=869
-  _globals['_REJECTREPORTRESPONSE']._serialized_start=871
-  _globals['_REJECTREPORTRESPONSE']._serialized_end=927
+  _globals['_LISTPENDINGREQUEST']._serialized_end=139
+  _globals['_APPROVER']._serialized_start=141
+  _globals['_APPROVER']._serialized_end=184
+  _globals['_PENDINGRECIPIENT']._serialized_start=186
+  _globals['_PENDINGRECIPIENT']._serialized_end=283
+  _globals['_PENDINGREPORT']._serialized_start=286
+  _globals['_PENDINGREPORT']._serialized_end=497
+  _globals['_LISTPENDINGRESPONSE']._serialized_start=499
+  _globals['_LISTPENDINGRESPONSE']._serialized_end=562
+  _globals['_SHOWPENDINGREQUEST']._serialized_start=564
+  _globals['_SHOWPENDINGREQUEST']._serialized_end=596
+  _globals['_SHOWPENDINGRESPONSE']._serialized_start=599
+  _globals['_SHOWPENDINGRESPONSE']._serialized_end=730
+  _globals['_APPROVEREPORTREQUEST']._serialized_start=732
+  _globals['_APPROVEREPORTREQUEST']._serialized_end=784
+  _globals['_APPROVEREPORTRESPONSE']._serialized_start=786
+  _globals['_APPROVEREPORTRESPONSE']._serialized_end=850
+  _globals['_REJECTREPORTREQUEST']._serialized_start=852
+  _globals['_REJECTREPORTREQUEST']._serialized_end=899
+  _globals['_REJECTREPORTRESPONSE']._serialized_start=901
+  _globals['_REJECTREPORTRESPONSE']._serialized_end=957
 # @@protoc_insertion_point(module_scope)

@@ -50,16 +50,25 @@ Global___Hint: _TypeAlias = Hint  # noqa: Y015
 
 @_typing.final
 class ListPendingRequest(_message.Message):
-    """No parameters."""
+    """Which page."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    LIMIT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most; 0 means 50, 1,000 at most."""
+    after: _builtins.str
+    """Continue after this item, named as in every other method."""
     def __init__(
         self,
+        *,
+        limit: _builtins.int = ...,
+        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

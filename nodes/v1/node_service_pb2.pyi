@@ -140,7 +140,9 @@ class GetStatusResponse(_message.Message):
     open_mode: _builtins.bool
     """Whoever reaches the socket may do everything, because no operator was ever added."""
     limited: _builtins.bool
-    """This call had no session: figures about reports, and alarms, are left out."""
+    """The caller has none of the roles that see the node as a whole (security officer, auditor, administrator), or no
+    session: figures about reports, and alarms, are left out. They count what the caller may not read.
+    """
     @_builtins.property
     def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneStatus]:
         """One a lane."""

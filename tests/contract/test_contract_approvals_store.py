@@ -55,6 +55,8 @@ def test_reports_on_hold_come_oldest_first_and_once_each(database: Database) -> 
         database.write_now(lambda c, each=each: reports.add_addressees(c, each))  # type: ignore[misc]
     assert database.read_now(lambda c: approvals.items_on_hold(c, limit=9)) == [name("item", 3), name("item", 1)]
     assert database.read_now(lambda c: approvals.items_on_hold(c, limit=1)) == [name("item", 3)]
+    assert database.read_now(lambda c: approvals.items_on_hold(c, limit=9, after=name("item", 3))) == [name("item", 1)]
+    assert database.read_now(lambda c: approvals.items_on_hold(c, limit=9, after=name("item", 1))) == []
 
 
 def test_a_rejected_version_is_not_the_newest(database: Database) -> None:

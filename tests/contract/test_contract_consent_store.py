@@ -77,10 +77,13 @@ async def test_a_request_is_stored_once_and_found_by_its_hash_or_a_part_of_it(da
         assert consent.request_of(connection, name("request", 1)) == a_request(1)
         assert consent.request_of(connection, name("request", 9)) is None
         prefix = name("request", 1).hex()[:12]
-        assert list(consent.requests_with_prefix(connection, prefix)) == [name("request", 1)]
-        assert consent.requests_with_prefix(connection, "f" * 12) == {}
+        assert list(consent.requests_with_prefix(connection, prefix, limit=9)) == [name("request", 1)]
+        assert consent.requests_with_prefix(connection, prefix, limit=9, skip=1) == {}
+        assert consent.requests_with_prefix(connection, "f" * 12, limit=9) == {}
         listed = consent.list_requests(connection, limit=10, unsettled_only=False)
         assert [each.hash for each in listed] == [name("request", 2), name("request", 1)]
+        rest = consent.list_requests(connection, limit=10, unsettled_only=False, after=listed[0])
+        assert [each.hash for each in rest] == [name("request", 1)]
         assert consent.answers_of(connection, [name("request", 1)]) == {name("request", 1): [an_answer(1)]}
 
     assert await database.write(write) == [True, False, True]

@@ -167,6 +167,8 @@ def test_reports_are_found_by_prefix_and_by_stix_digest_with_their_tlp(database:
     newest_first = {name("item", 2): 3, item: 3}
     assert list(database.read_now(partial(reports.with_stix, digest=name("stix"), limit=9))) == list(newest_first)
     assert database.read_now(partial(reports.with_stix, digest=name("stix"), limit=1)) == {name("item", 2): 3}
+    assert database.read_now(partial(reports.with_stix, digest=name("stix"), limit=1, skip=1)) == {item: 3}
+    assert database.read_now(partial(reports.with_prefix, prefix=item.hex()[:6], limit=9, skip=1)) == {}
     assert database.read_now(partial(reports.with_stix, digest=name("other"), limit=9)) == {}
     assert database.read_now(partial(reports.lights_of, items=[item, name("item", 9)])) == {item: 3}
 
@@ -202,14 +204,23 @@ def test_lists_are_newest_first_and_go_on_where_they_ended(database: Database) -
         database.write_now(lambda c, row=row: reports.add_report(c, row))  # type: ignore[misc]
 
     def numbers(**given: object) -> list[int]:
-        wanted: dict[str, object] = {"direction": None, "limit": 9, "before": 0, "current_only": False, **given}
+        wanted: dict[str, object] = {"direction": None, "limit": 9, "before": 0, **given}
         return [r.number for r in database.read_now(lambda c: reports.list_reports(c, **wanted))]  # type: ignore[arg-type]
 
     assert numbers() == [5, 4, 3, 2, 1]
     assert numbers(limit=2) == [5, 4]
     assert numbers(before=4) == [3, 2, 1]
-    assert numbers(current_only=True) == [5, 3, 2, 1]
     assert numbers(direction=Direction.RECEIVED) == [1]
+
+
+def test_versions_that_took_the_place_of_others_are_found_with_their_tlp(database: Database) -> None:
+    states = {1: ItemState.REPLACED, 2: ItemState.REPLACED, 3: ItemState.REJECTED, 4: ItemState.CURRENT}
+    rows = [a_report(number, state=state) for number, state in states.items()]
+    for row in (*rows, a_report(5, thread=name("thread", 5)), a_report(6, originator="XV")):
+        database.write_now(partial(reports.add_report, report=row))
+    later = database.read_now(partial(reports.later_versions, older=rows[:2]))
+    assert later == {name("item", 1): {name("item", 2): 3, name("item", 4): 3}, name("item", 2): {name("item", 4): 3}}
+    assert database.read_now(partial(reports.later_versions, older=[])) == {}
 
 
 def test_a_purged_report_keeps_its_row_and_loses_its_content(database: Database) -> None:

@@ -13,6 +13,7 @@ import pytest
 from nodes.admin.exit_codes import DENIED, NOT_FOUND, OK, USAGE
 from nodes.admin.main import run
 from nodes.app import Node
+from nodes.caller import the_owner
 from tests.support.consent_world import push_onward
 from tests.support.doors import open_socket
 from tests.support.node_world import nodes, receipted, stored, until
@@ -98,7 +99,7 @@ async def test_a_partner_asks_an_officer_grants_and_a_third_has_it(capsys: pytes
         stands = {each["partner"]: (each["state"], each["reason"]) for each in mine["answers"]}
         assert stands == {"XT": ("granted", "Embassy only."), "XN": ("refused", "Not to them.")}
         assert (mine["direction"], mine["asker"], mine["purposes"]) == ("asked", "XV", ["protect_life"])
-        story = await running["XA"].shelf.story(sent.item)
+        story = await running["XA"].shelf.story(the_owner(), sent.item)
         (row,) = [each for each in story.recipients if each.recipient == "XT"]
         assert row.state == "onward" and row.why.startswith("by way of XV (grant ")
 

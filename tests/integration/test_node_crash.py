@@ -108,7 +108,7 @@ async def test_a_sender_killed_at_a_step_sends_every_report_once(step: str, befo
             accepted = await push(sender, "XV", key="one")
             await receipted(sender, accepted.item, "XV")
             assert await count_reports(sender) == 1
-            story = await sender.shelf.story(accepted.item)
+            story = await sender.shelf.story(the_owner(), accepted.item)
             assert [event.event for event in story.events].count("receipted") == 1
         assert await count_reports(running["XV"]) == 1
         assert await open_alarms(running["XV"]) == []

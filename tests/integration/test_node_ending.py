@@ -8,6 +8,7 @@ from exchange.policy.terms import AgreementRef, HeldItems
 from exchange.runtime.clock import now_ms
 from exchange.v1 import relay_service_pb2 as pb
 from nodes.app import Node
+from nodes.caller import the_owner
 from nodes.ending import Endings
 from nodes.overdue import Kind, overdue
 from nodes.store.rows import ItemState, Reach, Report
@@ -33,7 +34,7 @@ async def the_report(node: Node, item: bytes) -> Report:
 
 
 async def events(node: Node, item: bytes) -> list[tuple[str, str]]:
-    return [(event.event, event.detail) for event in (await node.shelf.story(item)).events]
+    return [(event.event, event.detail) for event in (await node.shelf.story(the_owner(), item)).events]
 
 
 async def test_what_came_under_an_agreement_that_ends_is_destroyed_in_time_and_the_sender_expects_it() -> None:

@@ -33,7 +33,7 @@ async def written_down(node: Node, item: bytes) -> list[Export]:
 
 
 async def events(node: Node, item: bytes) -> list[str]:
-    return [event.event for event in (await node.shelf.story(item)).events]
+    return [event.event for event in (await node.shelf.story(the_owner(), item)).events]
 
 
 def _methods(node: Node) -> ReportMethods:
@@ -49,7 +49,7 @@ async def test_an_export_within_the_obligations_is_written_down_with_who_and_for
         assert handed.opened.statement.content == authored(running["XA"], a_label("XV")).content
         (row,) = await written_down(node, sent.item)
         assert (row.who, row.action, row.purpose) == ("desk", Actions.INTERNAL_ONLY, Purpose.PROTECT_LIFE)
-        story = await node.shelf.story(sent.item)
+        story = await node.shelf.story(the_owner(), sent.item)
         assert "by desk: internal_only, protect_life" in [e.detail for e in story.events if e.event == "exported"]
         beside = yaml.safe_load(handling_file(handed))
         assert beside["marking"] == "TLP:AMBER"

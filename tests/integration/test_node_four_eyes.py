@@ -1,10 +1,12 @@
 """Four eyes: a report goes once enough releasers who did not write it have signed for exactly it, and not before."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +19,10 @@ from exchange.names import party_id
 from exchange.policy.model import Tlp
 from exchange.policy.terms import Term
 from exchange.runtime.clock import now_ms
-from nodes import sealing
+from nodes import approving, sealing
 from nodes.app import Node
 from nodes.approval_client import read_pending
+from nodes.approving import Pending
 from nodes.author import Previous
 from nodes.caller import Caller, the_owner
 from nodes.operators import Profile
@@ -87,6 +90,17 @@ async def approve(node: Node, item: bytes, name: str) -> int:
     return (await node.approving.approve(item, signed_by(name, item), caller=as_caller(name))).missing
 
 
+async def waiting(
+    node: Node, *, limit: int = 50, after: bytes = b"", hidden: frozenset[bytes] = frozenset()
+) -> list[Pending]:
+    """Return what waits for approvals, but for what is hidden from who asks."""
+
+    async def among(items: Collection[bytes]) -> set[bytes]:
+        return set(items) - hidden
+
+    return await node.approving.pending(limit=limit, after=after, among=among)
+
+
 async def waits_for_approval(node: Node, item: bytes, recipient: str) -> None:
     async def holds() -> bool:
         row = await reach(node, item, recipient)
@@ -106,7 +120,7 @@ async def test_a_report_goes_when_enough_others_have_approved_it_and_its_recipie
         await staff(node)
         sent = await push(node, "XV", approvals_=2)
         await waits_for_approval(node, sent.item, "XV")
-        (pending,) = await node.approving.pending()
+        (pending,) = await waiting(node)
         assert (pending.author, pending.missing, pending.approved) == ("clara", 2, [])
         assert [(each.partner, each.missing, each.then.permit) for each in pending.recipients] == [("XV", 2, True)]
         assert await approve(node, sent.item, "rana") == 1
@@ -115,7 +129,7 @@ async def test_a_report_goes_when_enough_others_have_approved_it_and_its_recipie
         assert await stored(running["XV"], sent.item) is None
         assert await approve(node, sent.item, "sami") == 0
         await receipted(node, sent.item, "XV")
-        assert await node.approving.pending() == []
+        assert await waiting(node) == []
         assert await events(node, sent.item, "signed") == ["by clara, for 1 recipients"]
         assert await events(node, sent.item, "approved") == ["by rana", "by sami"]
         kept = await running["XV"].core.database.read(partial(approvals.approvals_of, item=sent.item))
@@ -155,7 +169,7 @@ async def test_an_approval_holds_for_one_item_by_the_callers_own_key_and_no_othe
         for approval in wrong:
             with pytest.raises(VerificationFailed):
                 await node.approving.approve(sent.item, approval, caller=as_caller("rana"))
-        assert len(await node.approving.pending()) == 2
+        assert len(await waiting(node)) == 2
         with pytest.raises(NotFound):
             await approve(node, bytes(32), "rana")
 
@@ -176,12 +190,12 @@ async def test_the_approval_of_a_releaser_who_was_revoked_or_got_another_key_cou
         sent = await push(node, "XV", approvals_=2)
         await approve(node, sent.item, "rana")
         await node.operators.revoke("rana", by="ada")
-        (pending,) = await node.approving.pending()
+        (pending,) = await waiting(node)
         assert (pending.missing, pending.approved) == (2, [])
         with pytest.raises(NotAllowed):
             await approve(node, sent.item, "rana")
         await admit(node, "rana", Role.RELEASER, key="rana/2")
-        (pending,) = await node.approving.pending()
+        (pending,) = await waiting(node)
         assert pending.missing == 2
         again = signed_by("rana/2", sent.item)
         assert (await node.approving.approve(sent.item, again, caller=as_caller("rana"))).missing == 1
@@ -206,7 +220,7 @@ async def test_what_is_rejected_or_withdrawn_while_it_waits_never_goes() -> None
         assert (row.state, row.why) == (Reach.DENIED, "rejected by rana: Not yet.")
         assert report.state is ItemState.REJECTED
         assert await events(node, rejected.item, "rejected") == ["rejected by rana: Not yet."]
-        assert await node.approving.pending() == []
+        assert await waiting(node) == []
         assert await stored(running["XV"], rejected.item) is None
 
 
@@ -248,7 +262,7 @@ async def test_what_has_gone_to_some_is_rejected_for_the_others_only() -> None:
             sent = await push(node, "XV", "XO", approvals_=0)
             await receipted(node, sent.item, "XV")
             await waits_for_approval(node, sent.item, "XO")
-            (pending,) = await node.approving.pending()
+            (pending,) = await waiting(node)
             assert [each.partner for each in pending.recipients] == ["XO"]
             other = await push(node, "XV", "XO", approvals_=0)
             await receipted(node, other.item, "XV")
@@ -305,6 +319,26 @@ async def test_an_approval_that_overtakes_a_round_of_sealing_is_not_lost() -> No
         assert overtaken.is_set()
 
 
+async def test_a_long_list_of_what_waits_goes_on_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approving, "PAGE", 2)
+    async with nodes("XA", "XV") as (_, running):
+        node = running["XA"]
+        await staff(node)
+        items = [(await push(node, "XV", name=f"Report {number}")).item for number in range(5)]
+        for item in items:
+            await waits_for_approval(node, item, "XV")
+
+        async def page(**given: Any) -> list[bytes]:
+            return [each.report.item for each in await waiting(node, **given)]
+
+        assert await page() == items
+        assert await page(limit=3) == items[:3]
+        assert await page(limit=3, after=items[2]) == items[3:]
+        assert await page(limit=2, hidden=frozenset(items[:3])) == items[3:], "what is hidden fills no page"
+        await node.approving.reject(items[2], "", caller=as_caller("rana"))
+        assert await page(limit=3, after=items[2]) == items[3:], "the last of a page need not wait any more"
+
+
 async def test_what_waits_for_approvals_survives_a_restart() -> None:
     async with a_node_world("XA", "XV") as world:
         await world.relay.agree("XA", "XV")
@@ -315,7 +349,7 @@ async def test_what_waits_for_approvals_survives_a_restart() -> None:
                 sent = await push(node, "XV", approvals_=2)
                 await approve(node, sent.item, "rana")
             async with at(world.places["XA"]) as node:
-                (pending,) = await node.approving.pending()
+                (pending,) = await waiting(node)
                 assert pending.missing == 1
                 await approve(node, sent.item, "sami")
                 await receipted(node, sent.item, "XV")

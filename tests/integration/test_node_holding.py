@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from exchange.errors import BadInput, Conflict, NotFound
 from nodes.app import Node
+from nodes.caller import the_owner
 from nodes.keeping import keep, purge
 from nodes.overdue import Kind, overdue
 from nodes.store.rows import ItemState, Reach, Report
@@ -65,7 +66,7 @@ async def test_what_expires_is_in_no_file_of_the_recipient_any_more_and_a_tombst
             assert await node.core.keybox.keys([sent.item]) == {}
             secrets = [key, *(phrase.encode() for phrase in PHRASES)]
             assert list(traces(place.home, secrets)) == []
-            story = [event.event for event in (await node.shelf.story(sent.item)).events]
+            story = [event.event for event in (await node.shelf.story(the_owner(), sent.item)).events]
             assert story[-1] == "purged"
         assert list(traces(place.home, secrets)) == []
         # The originator keeps its own work.
@@ -111,7 +112,7 @@ async def test_an_expiry_that_asks_waits_for_a_person_who_keeps_or_destroys_it()
         assert kept.until_ms < kept.purge_at_ms
         assert await overdue(node.core) == []
         assert ("kept", f"by desk, until {kept.until_ms}"[:8]) in [
-            (event.event, event.detail[:8]) for event in (await node.shelf.story(sent.item)).events
+            (event.event, event.detail[:8]) for event in (await node.shelf.story(the_owner(), sent.item)).events
         ]
         await purge(node.core, sent.item, who="desk", hurry=node.obligations.hurry)
         await reached(running["XA"], sent.item, "XV", Reach.PURGED)

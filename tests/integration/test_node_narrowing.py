@@ -76,7 +76,7 @@ async def test_whom_a_correction_leaves_out_withdraws_the_version_before_and_the
         (recall,) = await asked(node, first.item)
         assert (recall.partner, recall.action) == ("XO", RetractionAction.WITHDRAW)
         assert recall.retracted_ms and not recall.purged_ms and recall.statement
-        story = await node.shelf.story(first.item)
+        story = await node.shelf.story(the_owner(), first.item)
         assert [each.partner for each in story.events if each.event == "recalled"] == ["XO"]
         assert story.listed.report.state is ItemState.REPLACED
         withdrawn = await running["XO"].shelf.show(the_owner(), first.item)

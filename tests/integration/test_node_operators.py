@@ -86,7 +86,7 @@ async def test_the_node_is_open_until_the_first_administrator_and_says_so() -> N
         await desk.admit("", "root", Role.ADMINISTRATOR)
         await desk.admit("root", "ada", Role.AUTHOR)
         await desk.ask("ada", "PushReport", pb.PushReportRequest(report=a_file("XV"), confirmed=FIRST_TIME))
-        for name, limited, sent in (("", True, 0), ("ada", False, 1)):
+        for name, limited, sent in (("", True, 0), ("ada", True, 0), ("root", False, 1)):
             status = await desk.ask(name, "GetStatus", pb.GetStatusRequest())
             assert (status.open_mode, status.limited, status.reports_sent) == (False, limited, sent)
         with pytest.raises(NotAuthenticated) as caught:

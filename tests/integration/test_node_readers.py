@@ -15,14 +15,17 @@ import pytest
 
 from exchange.errors import ExchangeError, NotFound
 from exchange.policy.readers import ReaderTerms
+from nodes import shelf
 from nodes.app import Node
 from nodes.config import ReaderSettings
 from nodes.node_client import connect
 from nodes.operators import Operators
 from nodes.roles import Role
 from nodes.store.rows import ItemState
-from nodes.v1 import holding_pb2, operator_pb2
+from nodes.v1 import agreements_pb2, consent_pb2, holding_pb2, operator_pb2
 from nodes.v1 import node_service_pb2 as pb
+from tests.integration.test_node_simulation import a_draft
+from tests.support.consent_world import LABEL, ask, push_labelled
 from tests.support.doors import open_socket
 from tests.support.node_world import nodes, receipted, until
 from tests.support.operators import Desk
@@ -102,6 +105,36 @@ async def test_lists_leave_out_what_the_caller_may_not_read() -> None:
         with pytest.raises(NotFound):
             await desk.ask("other", "ShowReport", pb.ShowReportRequest(id=item))
         assert ("other", "refused", item) in await desk.audit("root")
+
+
+async def test_totals_are_for_roles_that_see_the_node_as_a_whole() -> None:
+    async with received() as (node, desk, item):
+        await node.core.alarms.raise_("sender", item, "two reports bear one number")
+        await desk.admit("", "root", Role.ADMINISTRATOR)
+        people = {"ada": Role.AUTHOR, "rel": Role.RELEASER, "sec": Role.SECURITY_OFFICER, "aud": Role.AUDITOR}
+        for name, role in people.items():
+            await desk.admit("root", name, role)
+        for name in ("", *people, "root"):
+            status = await desk.ask(name, "GetStatus", pb.GetStatusRequest())
+            told = (status.reports_received, len(status.alarms), bool(status.lanes), status.limited)
+            assert told == ((1, 1, True, False) if name in ("sec", "aud", "root") else (0, 0, False, True)), name
+
+
+async def test_what_is_hidden_is_not_counted_when_a_draft_is_replayed() -> None:
+    draft = agreements_pb2.SimulateAgreementRequest(text=a_draft("XA", "XV", categories="[guidance]"), days=9)
+    async with nodes("XA", "XV") as (_, made), open_socket(made["XA"]) as opened:
+        with tempfile.TemporaryDirectory() as own:
+            desk = Desk(opened.home, Path(own))
+            await desk.admit("", "root", Role.ADMINISTRATOR)
+            await desk.admit("root", "ada", Role.AUTHOR)
+            for name in ("duty-officer", "other"):
+                await desk.admit("root", name, Role.AUDITOR)
+            await desk.ask("ada", "PushReport", pb.PushReportRequest(report=a_file("XV", more=RULE), confirmed=USUAL))
+            replayed = {
+                name: [each.done for each in await desk.ask(name, "SimulateAgreement", draft)]
+                for name in ("duty-officer", "other")
+            }
+            assert replayed == {"duty-officer": [1], "other": []}
 
 
 async def test_a_long_list_goes_on_behind_what_is_left_out() -> None:
@@ -201,6 +234,68 @@ async def test_versions_that_the_caller_may_not_read_are_not_named() -> None:
                 by_stix = pb.ShowReportRequest(id=STIX)
                 for name, newest in (("ada", two), ("aud", one)):
                     assert (await desk.ask(name, "ShowReport", by_stix)).summary.item == newest
+
+
+async def test_a_version_is_current_for_whoever_may_not_read_what_took_its_place() -> None:
+    async with nodes("XA", "XV") as (_, made), open_socket(made["XA"]) as opened:
+        with tempfile.TemporaryDirectory() as own:
+            desk = Desk(opened.home, Path(own))
+            await desk.admit("", "root", Role.ADMINISTRATOR)
+            await desk.admit("root", "ada", Role.AUTHOR)
+            await desk.admit("root", "aud", Role.AUDITOR)
+            first = pb.PushReportRequest(report=a_file("XV"), confirmed=USUAL)
+            one = (await desk.ask("ada", "PushReport", first)).item
+            later = a_file("XV", more=RULE, modified="2021-07-14T08:00:00.000Z")
+            second = pb.PushReportRequest(report=later, supersedes=one, confirmed=USUAL)
+            two = (await desk.ask("ada", "PushReport", second)).item
+            for name, state, current in (("ada", "replaced", [two]), ("aud", "current", [one])):
+                shown = await desk.ask(name, "ShowReport", pb.ShowReportRequest(id=one))
+                assert (shown.summary.state, shown.versions[0].state) == (state, state)
+                assert (await desk.ask(name, "TraceReport", pb.TraceReportRequest(id=one))).summary.state == state
+                listed = (await desk.ask(name, "ListReports", pb.ListReportsRequest())).reports
+                assert {each.item: each.state for each in listed}[one] == state
+                listed = (await desk.ask(name, "ListReports", pb.ListReportsRequest(current_only=True))).reports
+                assert [each.item for each in listed] == current
+
+
+async def test_what_is_hidden_takes_no_place_among_what_a_name_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "CANDIDATES", 2)
+    async with nodes("XA", "XV") as (_, made), open_socket(made["XA"]) as opened:
+        with tempfile.TemporaryDirectory() as own:
+            desk = Desk(opened.home, Path(own))
+            await desk.admit("", "root", Role.ADMINISTRATOR)
+            await desk.admit("root", "ada", Role.AUTHOR)
+            await desk.admit("root", "aud", Role.AUDITOR)
+            items: list[str] = []
+            for number, more in enumerate(("", RULE, RULE, RULE)):
+                file = a_file("XV", more=more, modified=f"2021-07-14T08:00:0{number}.000Z")
+                request = pb.PushReportRequest(report=file, supersedes=items[-1] if items else "", confirmed=USUAL)
+                items.append((await desk.ask("ada", "PushReport", request)).item)
+            shown = await desk.ask("aud", "ShowReport", pb.ShowReportRequest(id=STIX))
+            assert shown.summary.item == items[0]
+
+
+async def test_requests_for_consent_to_what_is_hidden_take_no_place_in_a_list() -> None:
+    async with nodes("XA", "XV", "XT") as (_, made), open_socket(made["XV"]) as opened:
+        items = []
+        for more in ("", RULE):
+            label = LABEL.format(to="XV", release="", onward="consent", hops=1, orcon="false") + more
+            sent = await push_labelled(made["XA"], label)
+            await receipted(made["XA"], sent.item, "XV")
+            items.append(sent.item)
+        requests = [(await ask(made["XV"], item, "XT")).hash.hex() for item in items]
+        with tempfile.TemporaryDirectory() as own:
+            desk = Desk(opened.home, Path(own))
+            await desk.admit("", "root", Role.ADMINISTRATOR)
+            for name in ("duty-officer", "other"):
+                await desk.admit("root", name, Role.AUDITOR)
+            for name, limit, seen in (
+                ("other", 1, requests[:1]),
+                ("other", 2, requests[:1]),
+                ("duty-officer", 2, requests),
+            ):
+                listed = await desk.ask(name, "ListConsents", consent_pb2.ListConsentsRequest(limit=limit))
+                assert {each.request for each in listed.consents} == set(seen), (name, limit)
 
 
 async def test_rules_of_reports_that_an_earlier_version_stored_are_written_at_the_start() -> None:

@@ -52,7 +52,7 @@ async def test_a_pushed_report_is_stored_and_receipted_by_every_recipient() -> N
             shown = await running[name].shelf.show(the_owner(), accepted.item)
             assert shown.listed.title == "Roadblock near the dam"
             assert shown.opened is not None and shown.opened.release is None and shown.opened.duties
-        story = await running["XA"].shelf.story(accepted.item)
+        story = await running["XA"].shelf.story(the_owner(), accepted.item)
         assert [event.event for event in story.events][:3] == ["signed", "sealed", "promised"]
         assert sorted(event.partner for event in story.events if event.event == "receipted") == ["XO", "XV"]
 

@@ -1,5 +1,7 @@
 """A draft is replayed against what a node sent: what would newly flow and what would stop, and nothing is sent."""
 
+from functools import partial
+
 import pytest
 
 from exchange.errors import BadAgreement, BadInput
@@ -7,6 +9,7 @@ from exchange.names import party_id
 from exchange.policy.agreement_text import draft_agreement_text
 from exchange.runtime.clock import now_ms
 from nodes.app import Node
+from nodes.caller import the_owner
 from nodes.simulation import Simulation
 from tests.support.node_world import nodes, push, receipted, until
 
@@ -19,8 +22,9 @@ def a_draft(*parties: str, categories: str = "[alert, guidance]") -> bytes:
 
 async def simulated(node: Node, text: bytes, *, replaces: bytes | None = None, days: int = 90) -> dict[str, object]:
     """Return what a draft comes to at a node."""
+    simulation, among = Simulation(node.core, node.agreements), partial(node.shelf.among, the_owner())
     flows, replayed = [], 0
-    async for batch in Simulation(node.core, node.agreements).run(text, replaces=replaces, days=days):
+    async for batch in simulation.run(text, replaces=replaces, days=days, among=among):
         replayed += batch.replayed
         flows += [(item, flow.recipient, flow.newly) for item, flow in batch.flows]
     return {"flows": flows, "replayed": replayed}

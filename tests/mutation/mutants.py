@@ -34,6 +34,7 @@ READERS = "exchange/policy/readers.py"
 READER_TESTS = f"{POLICY}/test_policy_readers.py"
 CLEARED = "nodes/clearing.py"
 CLEARED_TESTS = "tests/unit/nodes/test_clearing.py"
+UNIFORM_TESTS = "tests/integration/test_node_readers.py"
 APPROVALS = "exchange/approvals/verify.py"
 APPROVAL_TESTS = "tests/unit/exchange/approvals"
 
@@ -637,6 +638,63 @@ READING = [
     without("label.readers", "reader", CLEARED, '"" if caller.is_owner else caller.name', "caller.name", CLEARED_TESTS),
 ]
 
+UNIFORM = [
+    without(
+        "totals",
+        "reader",
+        "nodes/node_service.py",
+        "sees_totals = not WATCHERS.isdisjoint(caller.roles)",
+        "sees_totals = bool(caller.roles)",
+        UNIFORM_TESTS,
+        "totals",
+    ),
+    without(
+        "totals",
+        "reader",
+        "nodes/simulation.py",
+        "wanted = [each for each in recent if each.item in readable]",
+        "wanted = recent",
+        UNIFORM_TESTS,
+        "replayed",
+    ),
+    without(
+        "lists",
+        "reader",
+        "nodes/consent_service.py",
+        "            if len(found) < limit:\n",
+        "            if True:\n",
+        UNIFORM_TESTS,
+        "take_no_place_in_a_list",
+    ),
+    without(
+        "names",
+        "reader",
+        "nodes/shelf.py",
+        "            if len(found) < CANDIDATES or len(items) >= most:\n",
+        "            if True:\n",
+        UNIFORM_TESTS,
+        "among_what_a_name_means",
+    ),
+    without(
+        "versions",
+        "reader",
+        "nodes/shelf.py",
+        "replace(row, state=ItemState.CURRENT) if row.item in current else row",
+        "row",
+        UNIFORM_TESTS,
+        "current_for_whoever",
+    ),
+    without(
+        "lists",
+        "releaser",
+        "nodes/approving.py",
+        "            if len(items) < PAGE:\n",
+        "            if True:\n",
+        "tests/integration/test_node_four_eyes.py",
+        "page_by_page",
+    ),
+]
+
 APPROVING = [
     without(
         "label.approvals",
@@ -750,6 +808,7 @@ MUTANTS = [
     *ROSTERS,
     *EXPORT,
     *READING,
+    *UNIFORM,
     *APPROVING,
     *DECIDERS,
     *COMBINED,

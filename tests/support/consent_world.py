@@ -58,6 +58,11 @@ async def push_onward(
     """Push a report that its recipients may pass on with consent."""
     more = f", {release}" if release else ""
     label = LABEL.format(to=", ".join(to), onward=onward, hops=hops, orcon=str(orcon).lower(), release=more)
+    return await push_labelled(node, label)
+
+
+async def push_labelled(node: Node, label: str) -> Accepted:
+    """Push a report under this label."""
     made = authored(node, label.encode())
     return await node.outbox.accept(made, push_digest(random_bytes(8).hex(), b"", b""))
 
