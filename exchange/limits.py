@@ -4,6 +4,7 @@ A parser of a peer's bytes names the limit that it enforces; a limit of one form
 """
 
 MIB = 1 << 20
+GIB = 1 << 30
 KIB = 1 << 10
 
 REPORT_BYTES = 1 * MIB

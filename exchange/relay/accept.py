@@ -14,18 +14,26 @@ from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import sign_batch
 from exchange.crypto.signing import Ed25519Key
+from exchange.envelope.model import EnvelopeKind
 from exchange.envelope.verify import Verified
 from exchange.names import ID_BYTES, ExchangeName, PartyId
 from exchange.receipts.codec import encode_decisions, encode_promise, encode_refusal
 from exchange.receipts.model import DecisionRecord, Promise, Refusal, RelayDecision
 from exchange.receipts.verify import PROMISE, REFUSAL
 from exchange.relay.mailbox import Accepted, Answered, MailboxStore
+from exchange.relay.quota import HeldQuota
 from exchange.relay.sequencer import Log, LogStore, Sequencer, directory_head_hash
 from exchange.relay.slots import Slot, encode_slots
 from exchange.tlog.entry import EntryKind, TrafficEntry, encode_entry
 
 ID_REUSED = "ENVELOPE_ID_REUSED"
 """Reason for an envelope whose id the sender has used for another one."""
+
+TOO_MUCH_HELD = "TOO_MUCH_HELD"
+"""Reason for an envelope for which its sender has no room here until its recipients have taken what waits."""
+
+SLOT_BYTES = 1_800
+"""What a slot takes in the store, about: leaf, proof and wrapped key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,9 @@ class Recorded:
 class Recorder:
     """Records frames; for the writer's thread."""
 
-    def __init__(self, exchange: ExchangeName, promise_key: Ed25519Key, sequencer: Sequencer) -> None:
-        """Sign with the relay's promise key."""
+    def __init__(self, exchange: ExchangeName, promise_key: Ed25519Key, sequencer: Sequencer, held: HeldQuota) -> None:
+        """Sign with the relay's promise key; refuse what `held` has no room for."""
+        self._held = held
         self._exchange = exchange
         self._key = promise_key
         self._sequencer = sequencer
@@ -87,7 +96,7 @@ class Recorder:
         if logs.state(Log.DIRECTORY).size != frame.directory_size:
             return None
         known = mailboxes.answered(frame.sender, [_hash_of(judged) for judged in frame.judged])
-        drafts = _drafts(mailboxes, frame, known, now_ms)
+        drafts = self._within(_drafts(mailboxes, frame, known, now_ms), frame.sender)
         numbers = self._append(logs, drafts, frame.directory_size, now_ms)
         payloads = [
             self._payload(draft, number, frame.directory_size, now_ms)
@@ -110,6 +119,21 @@ class Recorder:
             ),
             tuple(new),
         )
+
+    def _within(self, drafts: Sequence["_Draft"], sender: PartyId) -> list["_Draft"]:
+        """Return the drafts with those refused, not for good, that the sender has no room for; the others still go."""
+        fitting: list[_Draft] = []
+        taken = 0
+        for draft in drafts:
+            size = _size(draft.judged)
+            if size and size > self._held.room(sender, control=_is_control(draft.judged)) - taken:
+                detail = f"{sender} has no room left for {size} bytes"
+                refused = Refused(_hash_of(draft.judged), TOO_MUCH_HELD, 0, detail=detail)
+                fitting.append(_Draft(refused, b"", draft.places))
+            else:
+                fitting.append(draft)
+                taken += size
+        return fitting
 
     def _append(self, logs: LogStore, drafts: Sequence["_Draft"], directory_size: int, now_ms: int) -> list[int]:
         """Log what is accepted; return each draft's index in the traffic log, 0 for a refusal."""
@@ -200,6 +224,18 @@ def _decisions(judged: Judged) -> bytes:
         return b""
     core, hash_ = judged.verified.core, judged.verified.envelope_hash
     return encode_decisions(DecisionRecord(core.exchange, hash_, judged.decisions, random_bytes(ID_BYTES)))
+
+
+def _is_control(judged: Judged) -> bool:
+    return isinstance(judged, Permitted) and judged.verified.core.kind is EnvelopeKind.CONTROL
+
+
+def _size(judged: Judged) -> int:
+    """Return about how many bytes an envelope will take in the store; 0 when it is refused."""
+    if isinstance(judged, Refused):
+        return 0
+    verified = judged.verified
+    return len(verified.header_signed.payload) + len(verified.body) + SLOT_BYTES * len(verified.leaves)
 
 
 def _accepted(permitted: Permitted, number: int, answered: Answered) -> Accepted:

@@ -31,6 +31,7 @@ from exchange.policy.changes.verify import open_change
 from exchange.policy.codec import decode_view
 from exchange.relay.agreement_state import VIEW_BYTES
 from exchange.relay.directory import LiveDirectory, Snapshot
+from exchange.relay.quota import StatementQuota
 from exchange.relay.store.registry import SqlRegistry
 from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
@@ -59,9 +60,15 @@ class Agreements:
     """What changes agreements, and what tells parties of them; one object for the relay."""
 
     def __init__(
-        self, database: Database, directory: LiveDirectory, promise_key: Ed25519Key, clock: Callable[[], int]
+        self,
+        database: Database,
+        directory: LiveDirectory,
+        promise_key: Ed25519Key,
+        clock: Callable[[], int],
+        quota: StatementQuota,
     ) -> None:
-        """`promise_key` signs the relay's statements on agreements."""
+        """`promise_key` signs the relay's statements on agreements; `quota` bounds what one party adds."""
+        self._quota = quota
         self._database = database
         self._directory = directory
         self._promise_key = promise_key
@@ -76,6 +83,7 @@ class Agreements:
         Raises:
             NotAllowed: the caller is no party to it.
             BadSignature: not signed by the root of every founder, and by nobody else.
+            RateLimited: the caller has added as many today as it may.
             Conflict: a version as new as this one, or newer, is in force.
         """
         signed = decode_signed(data, limit=VIEW_BYTES, what="an enforcement view")
@@ -88,6 +96,7 @@ class Agreements:
         if number is not None:
             return number
         check_view(signed, view, self._directory.now, self._clock())
+        self._quota.demand(caller, root=True)
 
         def make(snapshot: Snapshot) -> list[bytes]:
             return self._entries(snapshot, {shown: course.status, **_replaced(snapshot, course, founding=True)})
@@ -104,6 +113,7 @@ class Agreements:
         Raises:
             BadSignature: it is not signed by a root that stands.
             NotAllowed: it speaks for somebody else, or the caller is suspended and it would widen.
+            RateLimited: the caller has added as many today as it may.
             NotFound: no such agreement, or none that concerns the caller: the answer is the same.
             Conflict: it is not later than what the caller said last, changes nothing, or a newer version is in force.
         """
@@ -118,6 +128,7 @@ class Agreements:
             return number
         if change.at_ms > self._clock() + CLOCK_AHEAD_MS:
             raise BadInput("the statement is dated ahead of the relay's clock", hint="set the clock and sign anew")
+        self._quota.demand(caller, root=True)
 
         def make(snapshot: Snapshot) -> list[bytes]:
             before = _course_for(snapshot, change)

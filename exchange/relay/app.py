@@ -31,7 +31,7 @@ from exchange.relay.intake import Intake
 from exchange.relay.logs import LogReader
 from exchange.relay.mailbox import Bells
 from exchange.relay.peers import Peers
-from exchange.relay.quota import Calls, Rate
+from exchange.relay.quota import Calls, HeldQuota, Rate, StatementQuota
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.services.admin import RelayAdminService
@@ -97,6 +97,7 @@ class _Relay:
     communities: Communities
     agreements: Agreements
     retention: Retention
+    held: HeldQuota
     counters: Counters
 
 
@@ -134,6 +135,7 @@ async def running(
         relay = _build(given, database, Counters(metrics))
         await relay.directory.load(genesis)
         _check_founded(relay, given)
+        relay.held.load(await database.read(lambda connection: SqlMailboxes(connection).held_bytes()))
         await relay.checkpoints.load()
         await relay.witnessing.load()
         stack.push_async_callback(relay.checkpoints.refresh, Log.TRAFFIC)
@@ -151,6 +153,7 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
     home, settings, secrets, clock = given.home, given.settings, given.secrets, given.clock
     exchange = exchange_name(settings.exchange)
     sequencer, bells, cache = Sequencer(), Bells(), SealedCache(settings.cache_bytes)
+    held, statements = HeldQuota(settings.limits.held_bytes), StatementQuota(settings.limits.statements_per_day)
     directory = LiveDirectory(database, sequencer, clock)
     limits, checkpoints = settings.limits, Checkpoints(database, exchange, secrets.log)
     return _Relay(
@@ -162,19 +165,23 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
         intake=Intake(
             database,
             directory,
-            Recorder(exchange, secrets.promise, sequencer),
+            Recorder(exchange, secrets.promise, sequencer, held),
             bells,
             cache,
+            held=held,
             reports=Rate(limits.reports_per_minute),
             control=Rate(limits.control_per_minute),
             counters=counters,
             clock=clock,
         ),
         deliveries=Deliveries(database, SqlMailboxes, bells, cache, window_most=limits.window_bytes),
-        enrolment=Enrolment(database, directory, private_dir(home.requests), clock),
-        agreements=Agreements(database, directory, secrets.promise, clock),
-        communities=Communities(directory, secrets.promise, clock),
-        retention=Retention(database, sequencer, clock, counters.deleted, directory=lambda: directory.now.directory),
+        enrolment=Enrolment(database, directory, private_dir(home.requests), clock, statements),
+        agreements=Agreements(database, directory, secrets.promise, clock, statements),
+        communities=Communities(directory, secrets.promise, clock, statements),
+        retention=Retention(
+            database, sequencer, clock, counters.deleted, held=held, directory=lambda: directory.now.directory
+        ),
+        held=held,
         counters=counters,
     )
 

@@ -21,6 +21,7 @@ from exchange.names import RELAY, PartyId
 from exchange.policy.communities.model import CommunityNotice, shown_commitment
 from exchange.policy.communities.verify import open_notice
 from exchange.relay.directory import LiveDirectory, Snapshot
+from exchange.relay.quota import StatementQuota
 from exchange.relay.store.registry import ShownEpoch, SqlRegistry
 from exchange.runtime.logs import get_logger
 
@@ -34,8 +35,11 @@ COMMUNITIES_MOST = 1_000
 class Communities:
     """Takes notices of epochs; one object for the relay."""
 
-    def __init__(self, directory: LiveDirectory, promise_key: Ed25519Key, clock: Callable[[], int]) -> None:
-        """Sign with the relay's promise key."""
+    def __init__(
+        self, directory: LiveDirectory, promise_key: Ed25519Key, clock: Callable[[], int], quota: StatementQuota
+    ) -> None:
+        """Sign with the relay's promise key; `quota` bounds what one owner adds."""
+        self._quota = quota
         self._directory = directory
         self._promise_key = promise_key
         self._clock = clock
@@ -46,6 +50,7 @@ class Communities:
 
         Raises:
             NotAllowed: the caller is suspended, or has as many communities as it may.
+            RateLimited: the caller has added as many statements today as it may.
             VerificationFailed, BadInput: no notice of the caller for this exchange.
             Conflict: the epoch does not follow the last one, or the community has ended.
         """
@@ -71,6 +76,7 @@ class Communities:
             if any(each.shown == shown for each in epochs):
                 return []
             _check_next(snapshot, epochs, notice)
+            self._quota.demand(notice.owner, root=False)
             before = {epochs[-1].shown: AgreementStatus.TERMINATED} if epochs else {}
             return self._commits(snapshot, {shown: AgreementStatus.ACTIVE} | before)
 
@@ -95,6 +101,7 @@ class Communities:
                 raise Conflict(f"epoch {notice.epoch} is not the last one of this community")
             if _ended(snapshot, epochs):
                 return []
+            self._quota.demand(notice.owner, root=False)
             return self._commits(snapshot, {epochs[-1].shown: AgreementStatus.TERMINATED})
 
         indexes = await self._directory.append_made(make)

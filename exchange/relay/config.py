@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from exchange.limits import MIB
+from exchange.limits import GIB, MIB
 from exchange.runtime.config import Section, Settings
 
 ENV_PREFIX = "CONCORD_RELAY_"
@@ -16,6 +16,12 @@ class LimitSettings(Section):
     calls_per_minute: int = Field(default=1_200, ge=1, description="Calls that one partner may begin.")
     streams_per_party: int = Field(default=8, ge=2, description="Calls of one partner that may run at once.")
     connections: int = Field(default=1_000, ge=1, description="Connections that are accepted in all.")
+    held_bytes: int = Field(
+        default=8 * GIB, ge=MIB, description="Ciphertext of one partner that may wait here; control an eighth more."
+    )
+    statements_per_day: int = Field(
+        default=500, ge=1, description="Directory statements by a partner's node keys, and as many by its root."
+    )
     joins_per_minute: int = Field(default=60, ge=1, description="Calls on the join port from one network address.")
     window_bytes: int = Field(
         default=16 * MIB, ge=MIB, description="Most bytes that may be under way to one partner unacknowledged."

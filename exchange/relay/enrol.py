@@ -1,7 +1,8 @@
 """Joining, statements and prekeys: what enters the directory, and who may bring it.
 
 Everything here proves itself by signatures; the directory's own rules judge it (exchange/directory/rules.py). What is
-added: a partner brings only its own statements or the council's, and a bundle comes with the statement that names it.
+added: a partner brings only its own statements or the council's, so many a day of its own, and a bundle comes with the
+statement that names it.
 Agreements are in agreements.py. Repeating any call is safe.
 """
 
@@ -22,6 +23,7 @@ from exchange.errors import BadStatement, NotAllowed
 from exchange.limits import FRAME_BYTES, STATEMENT_BYTES
 from exchange.names import COUNCIL, PartyId
 from exchange.relay.directory import LiveDirectory
+from exchange.relay.quota import StatementQuota
 from exchange.relay.store.registry import SqlRegistry
 from exchange.runtime.armour import write_armour
 from exchange.runtime.database import Database
@@ -38,12 +40,23 @@ ANSWER_BYTES = FRAME_BYTES
 _COMMITTED = frozenset({"party-root", "prekey-bundle-hash", "agreement-commit", "genesis"})
 """Statements that have their own way in."""
 
+_BY_NODE = frozenset({"transport-key", "prekey-bundle-hash"})
+"""Statements that a node's own key signs; all others of a party need its root."""
+
 
 class Enrolment:
     """What changes the directory; one object for the relay."""
 
-    def __init__(self, database: Database, directory: LiveDirectory, requests: Path, clock: Callable[[], int]) -> None:
-        """`requests` is the folder in which the council finds who asks to join."""
+    def __init__(
+        self,
+        database: Database,
+        directory: LiveDirectory,
+        requests: Path,
+        clock: Callable[[], int],
+        quota: StatementQuota,
+    ) -> None:
+        """`requests` is the folder in which the council finds who asks to join; `quota` bounds each party's entries."""
+        self._quota = quota
         self._database = database
         self._directory = directory
         self._requests = requests
@@ -85,6 +98,7 @@ class Enrolment:
 
         Raises:
             NotAllowed: another party's statement, or one that has its own way in.
+            RateLimited: the caller has added as many today as it may; the council's statements are not counted.
             BadStatement: it would be ignored by everybody.
         """
         signed, statement = _read(entry)
@@ -93,6 +107,8 @@ class Enrolment:
             raise NotAllowed(f"a {name} statement is not published this way")
         if statement.common.issuer not in (caller, COUNCIL):
             raise NotAllowed(f"{caller} publishes a statement of {statement.common.issuer}")
+        if statement.common.issuer != COUNCIL and not self._stands(signed):
+            self._quota.demand(caller, root=name not in _BY_NODE)
         (index,) = await self._directory.append([entry])
         self._log.info("statement published", kind=name, issuer=statement.common.issuer, by=caller, index=index)
         return index
@@ -102,6 +118,7 @@ class Enrolment:
 
         Raises:
             NotAllowed: another party's.
+            RateLimited: the caller has added as many statements today as it may.
             BadStatement, BadSignature: the two do not belong together, or the statement would be ignored.
         """
         signed, statement = _read(entry)
@@ -110,7 +127,8 @@ class Enrolment:
         if statement.common.issuer != caller:
             raise NotAllowed(f"{caller} publishes prekeys of {statement.common.issuer}")
         trial = self._directory.now.directory.fork()
-        if trial.index_of(sha256(signed.payload).digest()) is None:
+        if not self._stands(signed):
+            self._quota.demand(caller, root=False)
             trial.check(entry, self._clock())
             trial.apply(entry, trial.size)
         open_bundle(bundle, trial, caller)
@@ -131,6 +149,10 @@ class Enrolment:
         """
         found = await self._database.read(lambda connection: SqlRegistry(connection).bundles(hashes))
         return _that_fit(found[hash_] for hash_ in hashes if hash_ in found)
+
+    def _stands(self, signed: Signed) -> bool:
+        """Say whether a statement is in the directory already: bringing it again adds nothing."""
+        return self._directory.now.directory.index_of(sha256(signed.payload).digest()) is not None
 
     def _alarm_if_spent(self, error: BadStatement) -> None:
         if str(error).startswith(f"{Reason.INVITATION_SPENT}:"):

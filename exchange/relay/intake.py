@@ -21,7 +21,7 @@ from exchange.relay.counters import Counters
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.mailbox import Answered, Bells
 from exchange.relay.prekeys import PrekeyIds
-from exchange.relay.quota import Rate
+from exchange.relay.quota import HeldQuota, Rate
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.relay.submit import Judge
@@ -43,17 +43,19 @@ class Intake:
         bells: Bells,
         cache: SealedCache,
         *,
+        held: HeldQuota,
         reports: Rate,
         control: Rate,
         counters: Counters,
         clock: Callable[[], int],
     ) -> None:
-        """`reports` and `control` slow down a sender that submits too much of either."""
+        """`reports` and `control` slow down a sender that submits too much of either; `held` counts what waits."""
         self._database = database
         self._directory = directory
         self._recorder = recorder
         self._bells = bells
         self._cache = cache
+        self._held = held
         self._reports = reports
         self._control = control
         self._counters = counters
@@ -109,6 +111,8 @@ class Intake:
 
     def _announce(self, frame: Frame, recorded: Recorded) -> None:
         self._cache.put(sealed for each in recorded.new for sealed in each.sealed())
+        for each in recorded.new:
+            self._held.add(each.sender, each.size)
         self._bells.ring({slot.recipient for each in recorded.new for slot in each.slots})
         for judged in frame.judged:
             reason = judged.reason if isinstance(judged, Refused) else "promised"

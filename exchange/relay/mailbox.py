@@ -42,6 +42,11 @@ class Accepted:
         """Return what delivering it to one recipient takes at most, in bytes."""
         return len(self.header) + len(slot.leaf) + len(slot.wrap) + len(self.body) + DELIVERY_OVERHEAD
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in the store while it waits, about."""
+        return len(self.header) + len(self.body) + sum(map(len, self.parts))
+
     def sealed(self) -> "list[Sealed]":
         """Return what deliveries are built from, one for each part of the slots."""
         return [
@@ -79,6 +84,15 @@ class Row:
     def key(self) -> int:
         """Number of the stored part that holds its slot."""
         return part_key(self.position, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A ciphertext that is gone: whose it was, and how many bytes it took."""
+
+    hash: bytes
+    sender: PartyId
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +144,14 @@ class MailboxStore(Protocol):
     def cursors(self, recipient: PartyId) -> Mapping[Lane, int]:
         """Return the highest position acknowledged in each lane that has one."""
 
-    def delete_done(self, limit: int) -> Sequence[bytes]:
-        """Delete at most `limit` ciphertexts that every recipient has; return their envelope hashes, oldest first."""
+    def delete_done(self, limit: int) -> Sequence[Deleted]:
+        """Delete at most `limit` ciphertexts that every recipient has; return what went, oldest first."""
 
-    def delete_expired(self, now_ms: int, limit: int) -> Sequence[bytes]:
-        """Delete at most `limit` ciphertexts whose time has come, and their rows; return their envelope hashes."""
+    def delete_expired(self, now_ms: int, limit: int) -> Sequence[Deleted]:
+        """Delete at most `limit` ciphertexts whose time has come, and their rows; return what went."""
+
+    def held_bytes(self) -> Mapping[PartyId, int]:
+        """Return how many bytes of each sender wait; `Accepted.size` and `Deleted.size` add up to it."""
 
     def forget_refusals(self, before_ms: int) -> int:
         """Delete refusals given before a time at which the envelopes themselves are too old; return how many."""

@@ -1,28 +1,38 @@
-"""How much one caller may ask for: token buckets and counts of calls under way. For one event loop.
+"""How much one caller may ask for, leave here and add to what all replay. For one event loop.
 
 Submissions over their rate wait, which slows the sender down through flow control and loses nothing; other calls are
-refused with RATE_LIMITED. Tables are bounded: callers on the join port are strangers.
+refused with RATE_LIMITED. What waits at the relay is bounded by sender: an envelope over that bound is refused, not for
+good. Statements in the directory are bounded by party and day. Tables are bounded: callers on the join port are
+strangers.
 """
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from exchange.errors import RateLimited
+from exchange.names import PartyId
 
 CALLERS = 4_096
 """Buckets that are kept; the one that was used longest ago makes room."""
 
+MINUTE_S = 60.0
+DAY_S = 24 * 60 * MINUTE_S
+CONTROL_SHARE = 8
+"""Control traffic may go over the bytes that a sender may leave here by one such part: retractions must pass."""
+
 
 class Rate:
-    """A bucket for each caller, filled at a steady rate up to one minute's worth."""
+    """A bucket for each caller, filled at a steady rate up to one window's worth, a minute's when nothing is said."""
 
-    def __init__(self, per_minute: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_window: int, *, window_s: float = MINUTE_S, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """`monotonic` gives seconds."""
-        self._per_s = per_minute / 60
-        self._most = float(per_minute)
+        self._per_s = per_window / window_s
+        self._most = float(per_window)
         self._monotonic = monotonic
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -83,3 +93,46 @@ class Calls:
     def count(self, caller: str) -> int:
         """Return how many calls of a caller are under way."""
         return self._counts.get(caller, 0)
+
+
+class StatementQuota:
+    """What one party may add to the directory in a day: everybody replays it for ever.
+
+    What needs the root has a bucket of its own, so that whoever has only a node's keys cannot use up the revocation's.
+    """
+
+    def __init__(self, per_day: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Allow `per_day` statements by the keys of a party's node, and as many by its root."""
+        self._node = Rate(per_day, window_s=DAY_S, monotonic=monotonic)
+        self._root = Rate(per_day, window_s=DAY_S, monotonic=monotonic)
+
+    def demand(self, party: PartyId, *, root: bool) -> None:
+        """Count one statement, or raise RateLimited and count none."""
+        (self._root if root else self._node).demand(party)
+
+
+class HeldQuota:
+    """Bytes of each sender that wait here. Read by the writer's thread, changed after what it wrote is durable.
+
+    So what is being written at the moment is not counted yet: at most the frames that a sender may have under way.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Allow `most` bytes of each sender."""
+        self._most = most
+        self._held: Counter[str] = Counter()
+
+    def load(self, held: Mapping[PartyId, int]) -> None:
+        """Begin with what the store holds."""
+        self._held = Counter(held)
+
+    def room(self, sender: PartyId, *, control: bool) -> int:
+        """Return how many bytes more the sender may leave here; below 0 when it is over."""
+        most = self._most + (self._most // CONTROL_SHARE if control else 0)
+        return most - self._held[sender]
+
+    def add(self, sender: PartyId, size: int) -> None:
+        """Count what was stored; a negative size is what was deleted."""
+        self._held[sender] += size
+        if self._held[sender] <= 0:
+            del self._held[sender]

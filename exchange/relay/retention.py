@@ -5,7 +5,7 @@ it published the keys that they are sealed to. A party that is suspended and kee
 A deletion is an entry of the traffic log in the same transaction. What was promised (hash, promise, decisions) stays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from prometheus_client import Counter
@@ -16,6 +16,8 @@ from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.limits import CLOCK_AHEAD_MS, CLOCK_BEHIND_MS
 from exchange.names import PartyId
+from exchange.relay.mailbox import Deleted
+from exchange.relay.quota import HeldQuota
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
@@ -37,9 +39,13 @@ class Retention:
         clock: Callable[[], int],
         counter: Counter,
         *,
+        held: HeldQuota,
         directory: Callable[[], Directory],
     ) -> None:
-        """`clock` gives milliseconds since 1970; `counter` counts what goes; `directory` is the newest one."""
+        """`clock` gives milliseconds since 1970; `counter` counts what goes, `held` what stays; `directory` is the
+        newest one.
+        """
+        self._held = held
         self._database = database
         self._sequencer = sequencer
         self._directory = directory
@@ -54,11 +60,13 @@ class Retention:
         total = 0
         while True:
             done, expired = await self._database.write(self._batch)
-            total += done + expired
-            self._counter.inc(done + expired)
+            for each in (*done, *expired):
+                self._held.add(each.sender, -each.size)
+            total += len(done) + len(expired)
+            self._counter.inc(len(done) + len(expired))
             if expired:
-                self._log.info("expired envelopes deleted", count=expired)
-            if max(done, expired) < BATCH:
+                self._log.info("expired envelopes deleted", count=len(expired))
+            if max(len(done), len(expired)) < BATCH:
                 return total
 
     async def _drop_copies(self) -> None:
@@ -71,16 +79,16 @@ class Retention:
                 count = await self._database.write(partial(_drop, party=party))
                 self._log.warning("copies dropped", party=party, count=count)
 
-    def _batch(self, connection: Connection) -> tuple[int, int]:
+    def _batch(self, connection: Connection) -> tuple[Sequence[Deleted], Sequence[Deleted]]:
         mailboxes, now_ms = SqlMailboxes(connection), self._clock()
         done = mailboxes.delete_done(BATCH)
         expired = mailboxes.delete_expired(now_ms, BATCH)
-        entries = [encode_entry(TrafficEntry(EntryKind.DELETION, hash_, now_ms)) for hash_ in (*done, *expired)]
+        entries = [encode_entry(TrafficEntry(EntryKind.DELETION, each.hash, now_ms)) for each in (*done, *expired)]
         if entries:
             self._sequencer.append(SqlLogs(connection), Log.TRAFFIC, entries)
         # An envelope older than the clock window is refused anyway, so its refusal need not be remembered.
         mailboxes.forget_refusals(now_ms - CLOCK_BEHIND_MS - CLOCK_AHEAD_MS)
-        return len(done), len(expired)
+        return done, expired
 
 
 def _waits(connection: Connection, party: PartyId) -> bool:

@@ -13,7 +13,7 @@ from exchange.errors import NotFound
 from exchange.merkle import empty_root, leaf_hash, root_of
 from exchange.names import PartyId
 from exchange.relay.app import MIGRATIONS
-from exchange.relay.mailbox import Accepted, Answered, Row
+from exchange.relay.mailbox import Accepted, Answered, Deleted, Row
 from exchange.relay.sequencer import Log, LogState, Sequencer
 from exchange.relay.slots import Slot, encode_slots, slot_at
 from exchange.relay.store.logs import SqlLogs
@@ -153,7 +153,8 @@ def test_what_is_dropped_is_of_one_kind_and_party_and_lets_the_ciphertext_go_wit
     assert positions(database, XV) == [3]
     assert positions(database, XO) == [1]
     assert ask(database, lambda boxes: boxes.cursors(XV)) == {}
-    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == [an_envelope(2, XV).hash]
+    (gone,) = database.write_now(lambda c: SqlMailboxes(c).delete_done(10))
+    assert gone.hash == an_envelope(2, XV).hash
 
 
 def test_a_ciphertext_goes_when_its_last_recipient_has_it_and_its_answer_stays(database: Database) -> None:
@@ -162,7 +163,9 @@ def test_a_ciphertext_goes_when_its_last_recipient_has_it_and_its_answer_stays(d
     acknowledge(database, XV, 1)
     assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == []
     acknowledge(database, XO, 1)
-    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == [envelope.hash]
+    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == [
+        Deleted(envelope.hash, envelope.sender, envelope.size)
+    ]
     assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == []
     assert ask(database, lambda boxes: boxes.sealed([sealed.key for sealed in envelope.sealed()])) == {}
     answers = ask(database, lambda boxes: boxes.answered(XA, [envelope.hash]))
@@ -173,10 +176,22 @@ def test_an_expired_ciphertext_goes_with_the_rows_of_all_who_did_not_collect_it(
     store(database, an_envelope(1, XV, XO, expires_ms=100), an_envelope(2, XV, expires_ms=200))
     assert database.write_now(lambda c: SqlMailboxes(c).delete_expired(99, 10)) == []
     gone = database.write_now(lambda c: SqlMailboxes(c).delete_expired(100, 10))
-    assert gone == [an_envelope(1).hash]
+    assert [each.hash for each in gone] == [an_envelope(1).hash]
     assert positions(database, XV) == [2]
     assert positions(database, XO) == []
     assert ask(database, lambda boxes: boxes.held()) == 1
+
+
+def test_what_waits_is_counted_by_sender_and_what_goes_takes_its_bytes_with_it(database: Database) -> None:
+    many = an_envelope(1, *(PartyId(f"P{number}") for number in range(40)))
+    mine, other = an_envelope(2, XV), an_envelope(3, XV, sender=XO)
+    store(database, many, mine, other)
+    assert ask(database, lambda boxes: boxes.held_bytes()) == {XA: many.size + mine.size, XO: other.size}
+    acknowledge(database, XV, 2)
+    database.write_now(lambda c: SqlMailboxes(c).delete_done(10))
+    (gone,) = database.write_now(lambda c: SqlMailboxes(c).delete_expired(many.expires_ms, 10))
+    assert gone == Deleted(many.hash, XA, many.size)
+    assert ask(database, lambda boxes: boxes.held_bytes()) == {XO: other.size}
 
 
 def test_an_answer_is_given_to_the_sender_it_was_given_to_and_to_nobody_else(database: Database) -> None:

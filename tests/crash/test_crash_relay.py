@@ -22,6 +22,7 @@ from exchange.receipts.model import RelayDecision
 from exchange.relay.accept import Frame, Permitted, Recorder
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.mailbox import Accepted
+from exchange.relay.quota import HeldQuota
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.slots import Slot, encode_slots
@@ -44,7 +45,7 @@ Step = Callable[[Connection, Any], object]
 
 
 def record(connection: Connection, frame: Frame) -> object:
-    recorder = Recorder(EXCHANGE, ed25519("relay/promise"), Sequencer())
+    recorder = Recorder(EXCHANGE, ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30))
     return recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, NOW)
 
 
@@ -54,7 +55,9 @@ def acknowledge(connection: Connection, position: int) -> object:
 
 def sweep(connection: Connection, database: Database) -> object:
     counter = Counter("crash", "Not read.", registry=None)
-    return Retention(database, Sequencer(), lambda: NOW, counter, directory=a_directory)._batch(connection)
+    retention = Retention(database, Sequencer(), lambda: NOW, counter, held=HeldQuota(1 << 30), directory=a_directory)
+    done, expired = retention._batch(connection)
+    return len(done), len(expired)
 
 
 def append(connection: Connection, entry: bytes) -> object:

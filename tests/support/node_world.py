@@ -16,6 +16,7 @@ from exchange.crypto.signed import Signed
 from exchange.directory import issue
 from exchange.directory.state import Status
 from exchange.names import party_id
+from exchange.relay.config import RelaySettings
 from exchange.runtime.clock import now_ms
 from exchange.runtime.lifecycle import Drain
 from exchange.runtime.relay_info import write_relay_info
@@ -142,11 +143,11 @@ async def at(place: Place) -> AsyncIterator[Node]:
 
 
 @asynccontextmanager
-async def a_node_world(*names: str) -> AsyncIterator[NodeWorld]:
+async def a_node_world(*names: str, given: RelaySettings | None = None) -> AsyncIterator[NodeWorld]:
     """Run a relay and make a place for each of these parties, who have one agreement."""
     root = Path(tempfile.mkdtemp(prefix="nodes-"))
     try:
-        async with a_world() as relay:
+        async with a_world(given=given) as relay:
             world = NodeWorld(relay, root)
             for name in names:
                 await world.place(name)
@@ -156,11 +157,18 @@ async def a_node_world(*names: str) -> AsyncIterator[NodeWorld]:
 
 
 @asynccontextmanager
-async def nodes(*names: str, agree: bool = True) -> AsyncIterator[tuple[NodeWorld, dict[str, Node]]]:
-    """Run a relay and a node for each of these parties, with prekeys published and an agreement between all."""
-    async with a_node_world(*names) as world, AsyncExitStack() as stack:
+async def nodes(
+    *names: str, agree: bool = True, also: Sequence[str] = (), given: RelaySettings | None = None
+) -> AsyncIterator[tuple[NodeWorld, dict[str, Node]]]:
+    """Run a relay and a node for each of these parties, with prekeys published and an agreement between all.
+
+    Parties in `also` are in the agreement and run no node; `given` is another configuration of the relay.
+    """
+    async with a_node_world(*names, given=given) as world, AsyncExitStack() as stack:
+        for name in also:
+            await world.relay.join(name)
         if agree:
-            await world.relay.agree(*names)
+            await world.relay.agree(*names, *also)
         running_ = {name: await stack.enter_async_context(at(world.places[name])) for name in names}
         for node in running_.values():
             await ready(node, [name for name in names if name != node.core.me], agree=agree)

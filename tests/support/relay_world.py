@@ -81,7 +81,8 @@ def short_home() -> Path:
 
 def settings(address: str = "127.0.0.1:0", join_address: str = "127.0.0.1:0", **limits: int) -> RelaySettings:
     """Return a configuration with free ports."""
-    given = {"joins_per_minute": 10_000, "calls_per_minute": 100_000, "reports_per_minute": 1_000_000} | limits
+    given = {"joins_per_minute": 10_000, "calls_per_minute": 100_000, "reports_per_minute": 1_000_000}
+    given |= {"statements_per_day": 1_000_000} | limits
     return RelaySettings(
         exchange=EXCHANGE, address=address, join_address=join_address, drain_s=2, limits=LimitSettings(**given)
     )

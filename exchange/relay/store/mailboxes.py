@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
-from exchange.relay.mailbox import Accepted, Answered, Row, Sealed
+from exchange.relay.mailbox import Accepted, Answered, Deleted, Row, Sealed
 from exchange.relay.slots import PART, part_key, recipients_of
 from exchange.relay.store import tables
 from exchange.relay.store.upsert import insert_or_keep, insert_or_replace
@@ -169,13 +169,13 @@ class SqlMailboxes:
         wanted = select(cursor.lane, cursor.position).where(cursor.recipient == recipient)
         return {Lane(row.lane): row.position for row in self._connection.execute(wanted)}
 
-    def delete_done(self, limit: int) -> Sequence[bytes]:
+    def delete_done(self, limit: int) -> Sequence[Deleted]:
         """Delete at most `limit` ciphertexts that every recipient has."""
         held = tables.held.c
         wanted = select(held.id, held.parts).where(held.remaining == 0).order_by(held.id).limit(limit)
         return self._delete({row.id: row.parts for row in self._connection.execute(wanted)})
 
-    def delete_expired(self, now_ms: int, limit: int) -> Sequence[bytes]:
+    def delete_expired(self, now_ms: int, limit: int) -> Sequence[Deleted]:
         """Delete at most `limit` ciphertexts whose time has come, and their rows."""
         held, mailbox = tables.held.c, tables.mailbox.c
         wanted = select(held.id, held.lane, held.parts)
@@ -207,19 +207,41 @@ class SqlMailboxes:
         for data in self._connection.execute(select(slots.data).where(slots.key.in_(keys))).scalars().all():
             yield recipients_of(data)
 
-    def _delete(self, parts: Mapping[int, int]) -> Sequence[bytes]:
-        """Delete ciphertexts, given how many parts of slots each has; return their envelope hashes, oldest first."""
-        ids, accepted = sorted(parts), tables.accepted.c
-        hashes: dict[int, bytes] = {}
-        for some in _chunks(ids):
-            wanted = select(accepted.id, accepted.hash).where(accepted.id.in_(some))
-            hashes |= {row.id: row.hash for row in self._connection.execute(wanted)}
-            for table in (tables.held, tables.envelope):
-                self._connection.execute(delete(table).where(table.c.id.in_(some)))
+    def held_bytes(self) -> Mapping[PartyId, int]:
+        """Return how many bytes of each sender wait."""
+        sender, slots = tables.accepted.c.sender, tables.slots.c
+        bodies = select(sender, func.sum(_SEALED_BYTES)).join(*_SEALED).group_by(sender)
+        leaves = select(sender, func.sum(func.length(slots.data))).join(
+            tables.slots, slots.envelope == tables.accepted.c.id
+        )
+        found: Counter[PartyId] = Counter()
+        for wanted in (bodies, leaves.group_by(sender)):
+            for party, size in self._connection.execute(wanted):
+                found[party] += int(size)
+        return found
+
+    def _delete(self, parts: Mapping[int, int]) -> Sequence[Deleted]:
+        """Delete ciphertexts, given how many parts of slots each has; return what went, oldest first."""
+        ids, accepted, slots = sorted(parts), tables.accepted.c, tables.slots.c
+        sizes: Counter[int] = Counter()
         keys = [part_key(number, PART * part) for number in ids for part in range(parts[number])]
         for some in _chunks(keys):
-            self._connection.execute(delete(tables.slots).where(tables.slots.c.key.in_(some)))
-        return [hashes[number] for number in ids]
+            wanted = select(slots.envelope, func.length(slots.data)).where(slots.key.in_(some))
+            for number, size in self._connection.execute(wanted):
+                sizes[number] += size
+            self._connection.execute(delete(tables.slots).where(slots.key.in_(some)))
+        gone: dict[int, Deleted] = {}
+        for some in _chunks(ids):
+            whose = select(accepted.id, accepted.hash, accepted.sender, _SEALED_BYTES).join(*_SEALED)
+            for row in self._connection.execute(whose.where(accepted.id.in_(some))):
+                gone[row.id] = Deleted(row.hash, row.sender, row.size + sizes[row.id])
+            for table in (tables.held, tables.envelope):
+                self._connection.execute(delete(table).where(table.c.id.in_(some)))
+        return [gone[number] for number in ids]
+
+
+_SEALED = (tables.envelope, tables.envelope.c.id == tables.accepted.c.id)
+_SEALED_BYTES = (func.length(tables.envelope.c.header) + func.length(tables.envelope.c.body)).label("size")
 
 
 def _mailbox_rows(each: Accepted) -> Iterable[Mapping[str, Any]]:

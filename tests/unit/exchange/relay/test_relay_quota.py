@@ -5,8 +5,11 @@ import asyncio
 import pytest
 
 from exchange.errors import RateLimited
-from exchange.relay.quota import CALLERS, Calls, Rate
+from exchange.names import PartyId
+from exchange.relay.quota import CALLERS, Calls, HeldQuota, Rate, StatementQuota
 from exchange.relay.services.join import network_of
+
+XA, XV = PartyId("XA"), PartyId("XV")
 
 
 class Clock:
@@ -101,3 +104,28 @@ def test_calls_are_counted_while_they_run() -> None:
 )
 def test_a_caller_on_the_join_port_is_its_network(peer: str, network: str) -> None:
     assert network_of(peer) == network
+
+
+def test_control_traffic_may_go_an_eighth_over_what_its_sender_may_leave_here() -> None:
+    held = HeldQuota(800)
+    held.load({XA: 700})
+    assert (held.room(XA, control=False), held.room(XA, control=True)) == (100, 200)
+    held.add(XA, 150)
+    assert (held.room(XA, control=False), held.room(XA, control=True)) == (-50, 50)
+    assert held.room(XV, control=False) == 800
+    held.add(XA, -850)
+    assert held.room(XA, control=False) == 800
+
+
+def test_what_a_node_adds_to_the_directory_in_a_day_is_bounded_and_uses_up_nothing_of_its_roots() -> None:
+    clock = Clock()
+    quota = StatementQuota(4, monotonic=clock)
+    for _ in range(4):
+        quota.demand(XA, root=False)
+    with pytest.raises(RateLimited) as refused:
+        quota.demand(XA, root=False)
+    assert refused.value.hint == "try again in 21600 s"
+    quota.demand(XA, root=True)
+    quota.demand(XV, root=False)
+    clock.now += 6 * 60 * 60
+    quota.demand(XA, root=False)

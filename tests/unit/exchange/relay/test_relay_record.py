@@ -17,11 +17,12 @@ from exchange.merkle import leaf_hash, root_of
 from exchange.policy.agreement import AgreementRef, commitment
 from exchange.policy.changes.course import begin
 from exchange.policy.codec import encode_view
-from exchange.receipts.verify import open_promise
+from exchange.receipts.verify import open_promise, open_refusal
 from exchange.relay.accept import Frame, Permitted, Recorded, Recorder, Refused
 from exchange.relay.agreement_state import AgreementState
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.directory import Snapshot, rules_of
+from exchange.relay.quota import HeldQuota
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
@@ -38,7 +39,7 @@ NOW = NOON + 60_000
 class Bench:
     """A store, a directory and an agreement between XA and XV."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, held: int = 1 << 30) -> None:
         self.database = database
         self.exchange: Exchange = an_exchange(("XA", "XV"), prekeys_from=day_of(NOON))
         view = a_view(("XA", "XV"), valid_from_ms=NOON, valid_until_ms=0)
@@ -57,7 +58,7 @@ class Bench:
         directory = self.exchange.directory
         self.snapshot = Snapshot(directory, rules_of(directory, agreements, {}), agreements, {})
         self.sequencer = Sequencer()
-        self.recorder = Recorder(EXCHANGE, self.exchange.promise, self.sequencer)
+        self.recorder = Recorder(EXCHANGE, self.exchange.promise, self.sequencer, HeldQuota(held))
         self.judge = Judge(
             lambda _, party, at_ms: party_keys(party).prekey(day_of(at_ms)).public.key_id, VerifiedRoots()
         )
@@ -170,3 +171,23 @@ def test_a_promise_says_when_and_under_which_directory(bench: Bench) -> None:
     promise = open_promise(signed, bench.exchange.promise.public, EXCHANGE)
     assert (promise.received_ms, promise.directory_size) == (NOW, bench.exchange.directory.size)
     assert encode_signed(signed) == recorded.answers[0].answer
+
+
+def test_what_there_is_no_room_for_is_refused_but_not_for_good_and_the_rest_of_its_frame_goes(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "relay.db")
+    upgrade(url, MIGRATIONS)
+    with Database(url) as database:
+        bench = Bench(database, held=20_000)
+        small, large, other = (
+            bench.sealed(seq, content=bytes(size)) for seq, size in enumerate((10, 40_000, 10), start=1)
+        )
+        recorded = bench.record(bench.judged(small, large, other))
+        assert recorded is not None
+        assert [each.hash for each in recorded.new] == [small.envelope_hash, other.envelope_hash]
+        signed = decode_signed(recorded.answers[1].answer, limit=4096, what="a refusal")
+        refusal = open_refusal(signed, bench.exchange.promise.public, EXCHANGE)
+        assert (refusal.reason, refusal.step, refusal.recipient) == ("TOO_MUCH_HELD", 0, "")
+        bench.recorder = Recorder(EXCHANGE, bench.exchange.promise, bench.sequencer, HeldQuota(100_000))
+        again = bench.record(bench.judged(large))
+        assert again is not None
+        assert [each.hash for each in again.new] == [large.envelope_hash]
