@@ -63,12 +63,12 @@ def read_bounded(path: Path, limit: int, what: str, *, follow: bool = True) -> b
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise NotFound(f"{path} is not a regular file", hint=f"name a {what} file")
+                raise NotFound(f"{path} is not a regular file", hint=f"name a file that holds the {what}")
             data = file.read(limit + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"no {what} at {path}", hint="check the path") from error
     except IsADirectoryError as error:
-        raise NotFound(f"{path} is a directory", hint=f"name a {what} file") from error
+        raise NotFound(f"{path} is a directory", hint=f"name a file that holds the {what}") from error
     except PermissionError as error:
         raise ConfigurationError(f"{path} may not be read", hint="check who owns it, and its mode") from error
     except OSError as error:

@@ -1,4 +1,4 @@
-"""docs/quickstart.md, executed as it stands: every command of both terminals."""
+"""docs/quickstart.md and the guide to joining, executed as they stand: every command of both terminals."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import pytest
 
 from nodes.demo.enrol import free_address
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "quickstart.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```sh(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESSES = ("127.0.0.1:7411", "127.0.0.1:7412", "127.0.0.1:7421")
 START_S = 30.0
@@ -46,12 +46,13 @@ def until(done: "subprocess.Popen[bytes]", command: str, directory: Path, enviro
 
 
 @pytest.mark.processes
-def test_the_quickstart_works_as_it_is_written(tmp_path: Path) -> None:
-    text = PAGE.read_text()
+@pytest.mark.parametrize("page", ["quickstart", "guides/join"])
+def test_a_page_works_as_it_is_written(page: str, tmp_path: Path) -> None:
+    text = (DOCS / f"{page}.md").read_text()
     for address in ADDRESSES:
         text = text.replace(address, free_address())
     blocks = BLOCK.findall(text)
-    assert len(blocks) > 10
+    assert len(blocks) >= 10
     with terminal(tmp_path) as (environment, running):
         for kind, script in blocks:
             if kind == "serve":
