@@ -8,6 +8,7 @@ beside it for people; that the view follows from the text is checked whenever a 
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -54,8 +55,6 @@ class Taken:
     file: AgreementFile
     missing: tuple[PartyId, ...]
     """Founders whose root has not signed."""
-    changed: bool
-    """Whether this brought signatures that were not known here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,17 +231,12 @@ class Agreements:
             if strangers:
                 raise VerificationFailed(f"signed by {', '.join(sorted(strangers))}, who are no parties of it")
         digest = commitment(text.view.payload, file.view.salt)
-        return await self._database.write(lambda connection: self._merge(connection, digest, file))
+        return await self._database.write(partial(self._merge, digest=digest, file=file))
 
     async def published(self, digest: bytes) -> None:
         """Note that the relay has taken a view."""
 
-        def write(connection: Connection) -> None:
-            kept = store.agreement_of(connection, digest)
-            if kept is not None:
-                store.put_agreement(connection, replace(kept, published=True))
-
-        await self._database.write(write)
+        await self._database.write(partial(store.set_published, commitment=digest))
 
     async def all(self) -> Sequence[KeptAgreement]:
         """Return every agreement that is known here."""
@@ -269,12 +263,11 @@ class Agreements:
             stored_ms=self._clock(),
             published=kept.published if kept else False,
         )
-        changed = kept is None or kept.text != encoded
-        if changed:
+        if kept is None or kept.text != encoded:
             store.put_agreement(connection, merged)
         whole = AgreementFile(file.agreement, file.view, text)
         lacking = self.missing(text.view, file.view.parties) or self.missing(text.agreement, file.view.parties)
-        return Taken(merged, whole, lacking, changed)
+        return Taken(merged, whole, lacking)
 
 
 def roots_of(directory: Directory) -> Callable[[bytes], tuple[PartyId, PublicKey] | None]:

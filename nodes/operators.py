@@ -9,6 +9,7 @@ session. An unknown, expired and revoked operator get the same answer, and so do
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import orjson
 from sqlalchemy import Connection
@@ -116,7 +117,7 @@ class Operators:
     async def add(self, profile: Profile, *, by: str) -> Operator:
         """Admit an operator; raises as `admit`."""
         now_ms = self._clock()
-        added = await self._database.write(lambda c: admit(c, profile, by=by, terms=self._terms, now_ms=now_ms))
+        added = await self._database.write(partial(admit, profile=profile, by=by, terms=self._terms, now_ms=now_ms))
         self._any = True
         return added
 
@@ -139,7 +140,7 @@ class Operators:
             Conflict: nobody would be left to admit operators.
         """
         now_ms = self._clock()
-        await self._database.write(lambda connection: _revoke(connection, name, by=by, now_ms=now_ms))
+        await self._database.write(partial(_revoke, name=name, by=by, now_ms=now_ms))
 
     # -- logging in ----------------------------------------------------------------------------------------------------
 
@@ -166,13 +167,13 @@ class Operators:
             raise _unknown() from error
         secret = token()
         session = SessionRow(token_digest(secret), row.name, now_ms, min(now_ms + SESSION_MS, row.until_ms))
-        await self._database.write(lambda connection: _begin(connection, session))
+        await self._database.write(partial(_begin, session=session))
         return Login(secret, replace(found, login_ms=now_ms), session.until_ms)
 
     async def logout(self, presented: str, *, by: str) -> None:
         """End a session; repeating it changes nothing."""
         digest, line = token_digest(presented), AuditLine(self._clock(), by, LOGOUT, by)
-        await self._database.write(lambda connection: _end(connection, digest, line))
+        await self._database.write(partial(_end, digest=digest, line=line))
 
     async def caller(self, presented: str) -> Caller:
         """Return whose token was presented, or raise NotAuthenticated; the owner while there are no operators."""

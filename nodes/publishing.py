@@ -1,8 +1,8 @@
 """Pass agreements on to their parties, and publish complete ones at the relay.
 
-Every import passes the text on to the parties, as a control envelope, when it brought a new signature. Whoever first
-holds all signatures publishes the view; publishing twice is harmless. A text that is too long for a control envelope
-travels by hand.
+Every import passes the text on to the parties, as a control envelope, and so does its repeat: a node may have died
+between storing a text and passing it on. Whoever first holds all signatures publishes the view; publishing twice is
+harmless. A text that is too long for a control envelope travels by hand.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Publishing:
         members = [record.party for record in core.trust.now.directory.parties() if record.status is Status.ADMITTED]
         invited = [party for party in view.may_accede if party in members and not taken.missing]
         others = tuple(party for party in (*view.parties, *invited) if party != core.me)
-        if not taken.changed or not others or core.me not in view.parties:
+        if not others or core.me not in view.parties:
             return ()
         payload = encode_agreement_text(taken.file.signed)
         if padme(len(payload) + OVERHEAD_BYTES) > CONTROL_BODY_BYTES:

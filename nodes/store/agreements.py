@@ -20,6 +20,11 @@ def put_agreement(connection: Connection, agreement: KeptAgreement) -> None:
     insert_or_replace(connection, tables.agreement, [asdict(agreement)])
 
 
+def set_published(connection: Connection, commitment: bytes) -> None:
+    """Note that the relay has taken a view."""
+    connection.execute(update(tables.agreement).where(_agreement.commitment == commitment).values(published=True))
+
+
 def agreements(connection: Connection) -> list[KeptAgreement]:
     """Return every agreement of this party that is known here."""
     wanted = select(tables.agreement).order_by(_agreement.agreement_id, _agreement.version)
