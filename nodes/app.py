@@ -49,7 +49,9 @@ from nodes.desk import Authoring, load_defaults
 from nodes.gate import Gate
 from nodes.history import CommunityHistory
 from nodes.holding_service import HoldingMethods
+from nodes.key_service import KeyMethods
 from nodes.keybox import Keybox
+from nodes.keyring import Keyring, KeysInUse
 from nodes.keystore import NodeKeys, load_keys
 from nodes.link import Link
 from nodes.narrowing import Narrowing
@@ -68,6 +70,7 @@ from nodes.receipts import Receipts
 from nodes.receiver import Receiver
 from nodes.relay_client import RelayClient
 from nodes.report_service import ReportMethods
+from nodes.rotating import Rotation, read_stored
 from nodes.sender import Sender
 from nodes.sensor_service import SensorMethods, SensorService, sensor_identity
 from nodes.sensors import Scope, Sensors
@@ -133,6 +136,7 @@ class Node:
     obligations: Obligations
     narrowing: Narrowing
     prekeys: Prekeys
+    rotation: Rotation
     auditor: Auditor
     started_ms: int
 
@@ -192,14 +196,19 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
     alarms = Alarms(database, clock)
     trust = Trust(database, alarms, executor=executor, clock=clock)
     await trust.load(info.genesis, info.genesis_hash)
+    keyring = Keyring(keys, party_id(config.party))
+    signing, authorities = read_stored(keybox.node_keys(), keys.device.open() if keys.device else None)
+    keyring.add(signing=signing, authorities=authorities)
+    in_use = KeysInUse(keyring, lambda: trust.now.directory, clock)
     return Core(
         me=party_id(config.party),
         exchange=exchange,
-        keys=keys,
+        keyring=keyring,
+        in_use=in_use,
         database=database,
         keybox=keybox,
         trust=trust,
-        signer=Signer(keys.statement, exchange=exchange, executor=executor),
+        signer=Signer(lambda: in_use().statement, exchange=exchange, executor=executor),
         alarms=alarms,
         link=Link(clock),
         executor=executor,
@@ -261,6 +270,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         obligations=obligations,
         narrowing=narrowing,
         prekeys=Prekeys(core, relay),
+        rotation=Rotation(core, relay, read_info(home, config)),
         auditor=Auditor(core, relay),
         started_ms=core.clock(),
     )
@@ -273,7 +283,7 @@ def _relay(config: NodeConfig, core: Core) -> RelayClient:
         relay_ca=core.trust.now.directory.relay_keys.transport_ca,
         exchange=core.exchange,
         party=core.me,
-        keys=core.keys,
+        keys=core.in_use,
         clock=core.clock,
     )
 
@@ -342,6 +352,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.sender.run_sealing,
         node.sender.run_submitting,
         node.receipts.run,
+        node.rotation.run,
         node.prekeys.run,
         node.obligations.run,
         partial(node.narrowing.run, wake=node.sender.wake),
@@ -407,7 +418,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
         metrics = stack.enter_context(Metrics())
         service = NodeService(
             ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies),
-            PartnerMethods(core, node.relay, node.reader_policies),
+            PartnerMethods(core, node.reader_policies),
             StatusMethods(core, node.prekeys, node.relay, node.operators, home=node.home, started_ms=node.started_ms),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
@@ -416,9 +427,10 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             ),
             communities=CommunityMethods(core, node.groups.convening),
             consent=ConsentMethods(core, node.asking, node.consenting, node.shelf),
+            keys=KeyMethods(core, node.relay),
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
-            statements=StatementMethods(core, node.relay),
+            statements=StatementMethods(core, node.relay, node.rotation),
             approvals=ApprovalMethods(core, node.approving, node.shelf),
             witnesses=WitnessMethods(core),
         )

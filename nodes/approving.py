@@ -83,7 +83,7 @@ class Approving:
         self._core = core
         self._operators = operators
         self._wake = wake
-        self._certs: dict[tuple[bytes, bytes, frozenset[Role], int], Signed] = {}
+        self._certs: dict[tuple[bytes, bytes, frozenset[Role], int, bytes], Signed] = {}
 
     # -- what waits ----------------------------------------------------------------------------------------------------
 
@@ -221,7 +221,8 @@ class Approving:
     async def _cert(self, operator: Operator) -> Signed:
         """Return the operator's certificate; the same one while it says the same, so that partners check it once."""
         core, profile = self._core, operator.profile
-        key = (operator.pseudonym, profile.key.key_id, profile.roles, profile.until_ms)
+        signer = core.keys.statement.public.key_id
+        key = (operator.pseudonym, profile.key.key_id, profile.roles, profile.until_ms, signer)
         if key not in self._certs:
             cert = make_operator_cert(
                 exchange=core.exchange,

@@ -11,6 +11,7 @@ from exchange.runtime.retry import Backoff
 from nodes.alarms import Alarms
 from nodes.config import Timing
 from nodes.keybox import Keybox
+from nodes.keyring import Keyring, KeysInUse
 from nodes.keystore import NodeKeys
 from nodes.link import Link
 from nodes.signer import Signer
@@ -23,7 +24,8 @@ class Core:
 
     me: PartyId
     exchange: ExchangeName
-    keys: NodeKeys = field(repr=False)
+    keyring: Keyring = field(repr=False)
+    in_use: KeysInUse = field(repr=False)
     database: Database
     keybox: Keybox
     trust: Trust
@@ -36,6 +38,11 @@ class Core:
     """Batch signatures that held."""
     clock: Callable[[], int]
     timing: Timing
+
+    @property
+    def keys(self) -> NodeKeys:
+        """The keys in use now: they change with the directory, so take them once for what belongs together."""
+        return self.in_use()
 
     def backoff(self) -> Backoff:
         """Return waits between attempts to reach the relay."""

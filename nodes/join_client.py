@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import grpc
 
-from exchange.crypto.codec import encode_signed
+from exchange.crypto.codec import encode_signed, signed_to_proto
 from exchange.crypto.signed import Signed
 from exchange.directory.codec import join_request_to_proto
 from exchange.directory.statements import JoinRequest
@@ -41,6 +41,17 @@ def admit(relay: RelayInfo, admission: Signed) -> int:
     """Hand over the admission of a party; return its index in the directory log. Safe to repeat; raises as `join`."""
     message = pb.JoinServiceAdmitRequest(admission=encode_signed(admission))
     return _call(relay, lambda stub: stub.Admit(message, timeout=TIMEOUT_S).index)
+
+
+def rekey(relay: RelayInfo, node_cert: Signed, transport_key: Signed) -> int:
+    """Hand over new keys of a member's node; return the certificate's index in the directory log.
+
+    Safe to repeat; raises as `join`.
+    """
+    message = pb.JoinServiceRekeyRequest(
+        node_cert=signed_to_proto(node_cert), transport_key=signed_to_proto(transport_key)
+    )
+    return _call(relay, lambda stub: stub.Rekey(message, timeout=TIMEOUT_S).index)
 
 
 def _call(relay: RelayInfo, ask: Callable[[JoinServiceStub], T]) -> T:

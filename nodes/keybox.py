@@ -1,4 +1,4 @@
-"""keys.db in use: keys of reports and prekeys, durable before they are used, destroyed for good.
+"""keys.db in use: keys of reports, prekeys and later node keys, durable before they are used, destroyed for good.
 
 A key is written here before the row in node.db that needs it, and destroyed here before the row says so: after a crash
 there may be a key without a report (swept at the start), or a report without a key (it is purged), never a report that
@@ -17,7 +17,7 @@ from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
 from exchange.runtime.logs import get_logger
 from nodes.store import keys as store
-from nodes.store.keys import Prekey
+from nodes.store.keys import Prekey, StoredNodeKey
 from nodes.store.tables import keys_metadata
 
 FILE = "keys.db"
@@ -101,6 +101,30 @@ class Keybox:
             await self._truncate()
             self._prekeys = await self._database.read(self._read_prekeys)
         return gone
+
+    def node_keys(self) -> list[StoredNodeKey]:
+        """Return the node keys that follow those of node.keys, oldest first; only at the start."""
+        return self._database.read_now(lambda connection: store.node_keys(connection, self._master))
+
+    async def add_node_key(
+        self, use: str, secret: bytes, *, made_ms: int, public: bytes = b"", statement: bytes = b""
+    ) -> StoredNodeKey:
+        """Store a node key; when this returns it is durable and its public half may be shown."""
+        add = partial(
+            store.add_node_key,
+            master=self._master,
+            use=use,
+            made_ms=made_ms,
+            secret=secret,
+            public=public,
+            statement=statement,
+        )
+        return await self._database.write(add)
+
+    async def destroy_node_keys(self, numbers: Sequence[int]) -> None:
+        """Destroy node keys: overwritten in the file, and gone from its log."""
+        await self._database.write(lambda connection: store.destroy_node_keys(connection, numbers))
+        await self._truncate()
 
     def _read_prekeys(self, connection: Connection) -> dict[bytes, XWingKey]:
         found = {

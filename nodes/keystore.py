@@ -116,8 +116,8 @@ def load_keys(home: Path, passphrase: bytes) -> NodeKeys:
 
 def _entries(keys: NodeKeys) -> dict[str, bytes]:
     return {
-        "statement": _statement_entry(keys.statement),
-        "envelope": keys.envelope.seed or _IN_DEVICE + keys.envelope.public.raw,
+        "statement": statement_entry(keys.statement),
+        "envelope": envelope_entry(keys.envelope),
         "witness": keys.witness.seed,
         "transport-ca": keys.transport_ca,
         "transport-key": keys.transport_key,
@@ -131,8 +131,8 @@ def _keys(entries: Mapping[str, bytes], place: Place | None, device: Device | No
     if set(entries) - _OPTIONAL != _NAMES or len(entries["master"]) != MASTER_BYTES:
         raise MalformedInput("entries are missing or unknown")
     return NodeKeys(
-        statement=_statement_key(entries["statement"], device),
-        envelope=_envelope_key(entries["envelope"], device),
+        statement=read_statement_key(entries["statement"], device),
+        envelope=read_envelope_key(entries["envelope"], device),
         transport_ca=entries["transport-ca"],
         transport_key=entries["transport-key"],
         master=entries["master"],
@@ -142,19 +142,27 @@ def _keys(entries: Mapping[str, bytes], place: Place | None, device: Device | No
     )
 
 
-def _statement_entry(key: CompositeKey) -> bytes:
+def envelope_entry(key: Ed25519Key) -> bytes:
+    """Return how an envelope key is kept: its seed, or where in the device it is found."""
+    return key.seed or _IN_DEVICE + key.public.raw
+
+
+def statement_entry(key: CompositeKey) -> bytes:
+    """Return how a statement key is kept; as `envelope_entry`."""
     in_device = len(key.seed) == SEED_BYTES
     return _IN_DEVICE + key.seed + key.public.raw[MLDSA65_BYTES:] if in_device else key.seed
 
 
-def _statement_key(entry: bytes, device: Device | None) -> CompositeKey:
+def read_statement_key(entry: bytes, device: Device | None) -> CompositeKey:
+    """Return the key of an entry; ConfigurationError when it lies in a device that is not there."""
     if len(entry) != 1 + SEED_BYTES + ED25519_BYTES or not entry.startswith(_IN_DEVICE):
         return CompositeKey.from_seed(entry)
     public = _device_half(entry[1 + SEED_BYTES :])
     return CompositeKey.in_device(entry[1 : 1 + SEED_BYTES], public, _signer(device, public))
 
 
-def _envelope_key(entry: bytes, device: Device | None) -> Ed25519Key:
+def read_envelope_key(entry: bytes, device: Device | None) -> Ed25519Key:
+    """Return the key of an entry; as `read_statement_key`."""
     if len(entry) != 1 + ED25519_BYTES or not entry.startswith(_IN_DEVICE):
         return Ed25519Key.from_seed(entry)
     public = _device_half(entry[1:])

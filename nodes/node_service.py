@@ -21,6 +21,7 @@ from nodes.consent_service import ConsentMethods
 from nodes.core import Core
 from nodes.figures import Counts, gather
 from nodes.holding_service import HoldingMethods
+from nodes.key_service import KeyMethods
 from nodes.operator_service import OperatorMethods
 from nodes.operators import Operators
 from nodes.partner_service import PartnerMethods
@@ -140,6 +141,7 @@ class NodeService(NodeServiceServicer):
         consent: ConsentMethods,
         approvals: ApprovalMethods,
         witnesses: WitnessMethods,
+        keys: KeyMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -155,6 +157,7 @@ class NodeService(NodeServiceServicer):
         self._consent = consent
         self._approvals = approvals
         self._witnesses = witnesses
+        self._keys = keys
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -306,8 +309,8 @@ class NodeService(NodeServiceServicer):
         return await self._sensors.revoke(request)
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
-        """List this node's keys."""
-        return await self._partners.list_keys()
+        """List keys."""
+        return await self._keys.list_(request)
 
     async def VerifyLog(self, request: pb.VerifyLogRequest, context: Context) -> AsyncIterator[pb.VerifyLogResponse]:
         """Check the relay's logs and promises, saying how far it has come."""

@@ -274,9 +274,10 @@ def _against_control(opened: Opened, promise: Promise, ground: Ground) -> Reason
 
 
 def _keys_of(opened: Opened, ground: Ground) -> KeyLookup:
-    size = opened.promise_facts.directory_size
-    sender = opened.core.sender
-    return lambda key_id: ground.snapshot.directory.statement_key(sender, key_id, at_size=size)
+    facts, sender = opened.promise_facts, opened.core.sender
+    return lambda key_id: ground.snapshot.directory.statement_key(
+        sender, key_id, at_size=facts.directory_size, at_ms=facts.received_ms
+    )
 
 
 def _read_receipts(opened: Opened, lookup: KeyLookup, ground: Ground) -> ReceiptBatch:

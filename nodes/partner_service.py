@@ -1,10 +1,8 @@
-"""The part of NodeService that is about the exchange: partners and keys."""
+"""The part of NodeService that is about the exchange: its partners."""
 
 from functools import partial
-from hashlib import sha256
 
 from exchange.crypto.keys import fingerprint
-from exchange.crypto.x509 import validity
 from exchange.directory.state import PartyRecord
 from exchange.errors import NotFound
 from exchange.names import party_id
@@ -12,27 +10,21 @@ from exchange.policy.model import Tlp
 from exchange.reader_policy.model import ReaderPolicy
 from nodes.caller import Caller
 from nodes.core import Core
-from nodes.prekeys import DAY_MS, KEEP_MS
+from nodes.prekeys import DAY_MS
 from nodes.reader_policies import ReaderPolicies
-from nodes.relay_client import RelayClient
 from nodes.spoken import check_spoken
 from nodes.store.partners import Verified, all_verified, put_verified
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.reader_pb2 import ClearanceScale, PartnerReaders
 
-EXPIRES_SOON_MS = 30 * DAY_MS
-
 
 class PartnerMethods:
-    """Partners and keys, as NodeService has them."""
+    """Partners, as NodeService has them."""
 
-    def __init__(self, core: Core, relay: RelayClient, policies: ReaderPolicies) -> None:
-        """Call these use cases."""
+    def __init__(self, core: Core, policies: ReaderPolicies) -> None:
+        """`policies` knows what partners say of their readers."""
         self._core = core
-        self._relay = relay
         self._policies = policies
-
-    # -- partners ------------------------------------------------------------------------------------------------------
 
     async def list_partners(self) -> pb.ListPartnersResponse:
         """List every party that the directory knows, by id, with what it says of its readers."""
@@ -93,81 +85,6 @@ class PartnerMethods:
             verified_by=verified.operator if verified else "",
         )
 
-    # -- keys ----------------------------------------------------------------------------------------------------------
-
-    async def list_keys(self) -> pb.ListKeysResponse:
-        """List the keys of this node; never a secret."""
-        core = self._core
-        held = await core.keybox.prekey_days()
-        return pb.ListKeysResponse(
-            keys=[
-                self._certified("statement", core.keys.statement.public.key_id, "ML-DSA-65 + Ed25519"),
-                self._certified("envelope", core.keys.envelope.public.key_id, "Ed25519"),
-                self._transport_ca(),
-                *self._transport(),
-                *(self._prekey(day, key_id) for day, key_id in held),
-            ]
-        )
-
-    def _certified(self, use: str, key_id: bytes, algorithm: str) -> pb.Key:
-        core = self._core
-        record = core.trust.now.directory.key_record(key_id)
-        if record is None:
-            return pb.Key(use=use, id=key_id.hex(), algorithm=algorithm, status="published")
-        status = "revoked" if record.revoked_for is not None else "active"
-        if status == "active" and record.not_after_ms and record.not_after_ms - core.clock() < EXPIRES_SOON_MS:
-            status = "expiring"
-        return pb.Key(
-            use=use,
-            id=key_id.hex(),
-            algorithm=algorithm,
-            not_before_ms=record.not_before_ms,
-            not_after_ms=record.not_after_ms,
-            status=status,
-        )
-
-    def _transport_ca(self) -> pb.Key:
-        core = self._core
-        directory = core.trust.now.directory
-        known = directory.transport_cas().get(core.keys.transport_ca) == core.me
-        begin, end = validity(core.keys.transport_ca)
-        return pb.Key(
-            use="transport-ca",
-            id=_certificate_id(core.keys.transport_ca),
-            algorithm="ECDSA P-256",
-            not_before_ms=begin,
-            not_after_ms=end,
-            status="active" if known else "published",
-        )
-
-    def _transport(self) -> list[pb.Key]:
-        leaf = self._relay.leaf
-        if leaf is None:
-            return []
-        begin, end = validity(leaf)
-        return [
-            pb.Key(
-                use="transport",
-                id=_certificate_id(leaf),
-                algorithm="ECDSA P-256",
-                not_before_ms=begin,
-                not_after_ms=end,
-                status="active",
-            )
-        ]
-
-    def _prekey(self, day: int, key_id: bytes) -> pb.Key:
-        today = self._core.clock() // DAY_MS
-        status = "draining" if day < today else "active" if day == today else "published"
-        return pb.Key(
-            use="prekey",
-            id=key_id.hex(),
-            algorithm="ML-KEM-768 + X25519",
-            not_before_ms=day * DAY_MS,
-            not_after_ms=(day + 1) * DAY_MS + KEEP_MS,
-            status=status,
-        )
-
 
 def _readers(policy: ReaderPolicy) -> PartnerReaders:
     return PartnerReaders(
@@ -176,7 +93,3 @@ def _readers(policy: ReaderPolicy) -> PartnerReaders:
         max_age_days=policy.max_age_days,
         at_ms=policy.at_ms,
     )
-
-
-def _certificate_id(certificate: bytes) -> str:
-    return sha256(certificate).hexdigest()

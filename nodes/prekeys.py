@@ -87,10 +87,12 @@ class Prekeys:
         for bundle in pending:
             if bundle.hash in named:
                 await core.database.write(partial(store.bundle_published, hash_=bundle.hash))
-        pending = [bundle for bundle in pending if bundle.hash not in named]
+        # A bundle and the statement that names it have one key: what the keys before signed is of no use any more.
+        current = [bundle for bundle in made if _signer(bundle) == core.keys.statement.public.key_id]
+        pending = [bundle for bundle in current if bundle.hash not in named and not bundle.published]
         if pending and self._covers(pending[-1]):
             await self._publish(pending[-1])
-        elif self.days_ahead() < RENEW_DAYS and not any(bundle.published and self._covers(bundle) for bundle in made):
+        elif not any(bundle.published and self._covers(bundle) for bundle in current):
             await self._publish(await self._make())
 
     def _covers(self, bundle: OwnBundle) -> bool:
@@ -152,6 +154,10 @@ class Prekeys:
             if digest not in ours:
                 text = f"directory entry {each.index} names prekeys of {core.me} that this node did not make"
                 await core.alarms.raise_(alarms.PREKEYS, digest.hex()[:16], text)
+
+
+def _signer(bundle: OwnBundle) -> bytes:
+    return decode_signed(bundle.bundle, limit=STATEMENT_BYTES, what="an own bundle").signatures[0].key_id
 
 
 def first_day_kept(days: Sequence[int], now_ms: int, drained_ms: int) -> int:

@@ -15,14 +15,15 @@ import grpc.aio
 from exchange.crypto.codec import signed_from_proto
 from exchange.crypto.x509 import issue_leaf, party_uri, pem_of, validity
 from exchange.envelope.model import Lane
-from exchange.errors import MalformedInput, Unavailable
+from exchange.errors import ExchangeError, MalformedInput, NotAuthenticated, Unavailable
 from exchange.names import ExchangeName, PartyId
 from exchange.runtime.grpc_options import channel_options
-from exchange.runtime.interceptors import from_rpc_error
+from exchange.runtime.interceptors import from_rpc_error, was_answered
 from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
 from exchange.v1 import envelope_pb2
 from exchange.v1 import relay_service_pb2 as pb
 from exchange.v1.relay_service_pb2_grpc import RelayServiceStub
+from nodes.keyring import KeysInUse
 from nodes.keystore import NodeKeys
 from nodes.relay_port import AgreementPart, Answered, Delivered, DirectoryFrame, Frame, Log, Notes, Outcome, Waiting
 
@@ -39,6 +40,18 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+class _Streaming(Protocol[T_co]):
+    """What both kinds of streaming call have in common."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        """Yield what comes."""
+        ...
+
+    def cancel(self) -> bool:
+        """End the call."""
+        ...
+
+
 class RelayClient:
     """The relay as nodes/relay_port.py wants it. For one event loop."""
 
@@ -50,10 +63,13 @@ class RelayClient:
         relay_ca: bytes,
         exchange: ExchangeName,
         party: PartyId,
-        keys: NodeKeys,
+        keys: KeysInUse,
         clock: Callable[[], int],
     ) -> None:
-        """`relay_ca` is the relay's transport CA (DER); `server_name` is empty for the neutral name of all relays."""
+        """`relay_ca` is the relay's transport CA (DER); `server_name` is empty for the neutral name of all relays.
+
+        `keys` gives the keys in use: when the transport CA changes, later calls go over a new channel.
+        """
         self._address = address
         self._server_name = server_name or NEUTRAL_NAME
         self._root_pem = pem_of(relay_ca)
@@ -65,6 +81,7 @@ class RelayClient:
         self._issued_ms = 0
         self._until_ms = 0
         self._leaf: bytes | None = None
+        self._authority = b""
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -95,7 +112,7 @@ class RelayClient:
                 yield pb.SubmitRequest(frame=frame.number, submissions=frame.submissions)
 
         call = self._stub().Submit(requests())
-        async for response in _stream(call):
+        async for response in self._stream(call):
             outcomes = [
                 Outcome(signed_from_proto(each.answer, what="the relay's answer"), each.decision_record)
                 for each in response.outcomes
@@ -116,13 +133,13 @@ class RelayClient:
                 yield pb.DeliverRequest(acknowledged=cursors)
 
         call = self._stub().Deliver(requests())
-        async for response in _stream(call):
+        async for response in self._stream(call):
             yield Delivered([_waiting(each) for each in response.waiting], response.now_ms)
 
     async def follow_directory(self, start: int) -> AsyncIterator[DirectoryFrame]:
         """Yield the directory log from an index on, then live."""
         call = self._stub().FollowDirectory(pb.FollowDirectoryRequest(start=start))
-        async for response in _stream(call):
+        async for response in self._stream(call):
             yield DirectoryFrame(response.start, list(response.entries), response.checkpoint, response.cosigned)
 
     # -- calls ---------------------------------------------------------------------------------------------------------
@@ -130,84 +147,112 @@ class RelayClient:
     async def publish_statement(self, statement: bytes) -> int:
         """Append a statement; return its index."""
         request = pb.PublishStatementRequest(statement=statement)
-        return (await _call(self._stub().PublishStatement(request, timeout=CALL_S))).index
+        return (await self._call(self._stub().PublishStatement(request, timeout=CALL_S))).index
 
     async def publish_prekeys(self, bundle: bytes, statement: bytes) -> int:
         """Publish a bundle with the statement that names it."""
         request = pb.PublishPrekeysRequest(bundle=bundle, statement=statement)
-        return (await _call(self._stub().PublishPrekeys(request, timeout=CALL_S))).index
+        return (await self._call(self._stub().PublishPrekeys(request, timeout=CALL_S))).index
 
     async def fetch_prekeys(self, hashes: Sequence[bytes]) -> Sequence[bytes]:
         """Return bundles by payload hash."""
         request = pb.FetchPrekeysRequest(bundle_sha256=hashes)
-        return list((await _call(self._stub().FetchPrekeys(request, timeout=CALL_S))).bundles)
+        return list((await self._call(self._stub().FetchPrekeys(request, timeout=CALL_S))).bundles)
 
     async def publish_agreement(self, view: bytes) -> int:
         """Hand over a view that all parties signed."""
         request = pb.PublishAgreementRequest(view=view)
-        return (await _call(self._stub().PublishAgreement(request, timeout=CALL_S))).index
+        return (await self._call(self._stub().PublishAgreement(request, timeout=CALL_S))).index
 
     async def change_agreement(self, change: bytes) -> int:
         """Hand over an accession or a notice of this party."""
         request = pb.ChangeAgreementRequest(change=change)
-        return (await _call(self._stub().ChangeAgreement(request, timeout=CALL_S))).index
+        return (await self._call(self._stub().ChangeAgreement(request, timeout=CALL_S))).index
 
     async def fetch_agreements(self, known: Mapping[bytes, int]) -> Sequence[AgreementPart]:
         """Return what is new of this party's agreements."""
         have = [pb.KnownAgreement(commitment=each, changes=changes) for each, changes in known.items()]
-        answer = await _call(self._stub().FetchAgreements(pb.FetchAgreementsRequest(known=have), timeout=CALL_S))
+        answer = await self._call(self._stub().FetchAgreements(pb.FetchAgreementsRequest(known=have), timeout=CALL_S))
         return [AgreementPart(each.commitment, each.view, each.first, tuple(each.changes)) for each in answer.parts]
 
     async def publish_community(self, notice: bytes) -> int:
         """Announce an epoch of an own community, or its end."""
         request = pb.PublishCommunityRequest(notice=notice)
-        return (await _call(self._stub().PublishCommunity(request, timeout=CALL_S))).index
+        return (await self._call(self._stub().PublishCommunity(request, timeout=CALL_S))).index
 
     async def checkpoint(self, log: Log) -> str:
         """Return the newest checkpoint of a log."""
         request = pb.GetCheckpointRequest(log=_log(log))
-        return (await _call(self._stub().GetCheckpoint(request, timeout=CALL_S))).checkpoint
+        return (await self._call(self._stub().GetCheckpoint(request, timeout=CALL_S))).checkpoint
 
     async def notes(self, log: Log) -> Notes:
         """Return the three notes of a log."""
-        found = await _call(self._stub().GetCheckpoint(pb.GetCheckpointRequest(log=_log(log)), timeout=CALL_S))
+        found = await self._call(self._stub().GetCheckpoint(pb.GetCheckpointRequest(log=_log(log)), timeout=CALL_S))
         return Notes(found.checkpoint, found.cosigned, found.asked)
 
     async def cosign(self, log: Log, size: int, line: str) -> None:
         """Hand over a cosignature."""
-        await _call(self._stub().Cosign(pb.CosignRequest(log=_log(log), size=size, line=line), timeout=CALL_S))
+        await self._call(self._stub().Cosign(pb.CosignRequest(log=_log(log), size=size, line=line), timeout=CALL_S))
 
     async def inclusion_proof(self, log: Log, index: int, size: int) -> tuple[bytes, Sequence[bytes]]:
         """Return an entry and its inclusion path under a tree size."""
         request = pb.GetInclusionProofRequest(log=_log(log), index=index, size=size)
-        response = await _call(self._stub().GetInclusionProof(request, timeout=CALL_S))
+        response = await self._call(self._stub().GetInclusionProof(request, timeout=CALL_S))
         return response.entry, list(response.path)
 
     async def consistency_proof(self, log: Log, old_size: int, new_size: int) -> Sequence[bytes]:
         """Return the consistency path between two tree sizes."""
         request = pb.GetConsistencyProofRequest(log=_log(log), old_size=old_size, new_size=new_size)
-        return list((await _call(self._stub().GetConsistencyProof(request, timeout=CALL_S))).path)
+        return list((await self._call(self._stub().GetConsistencyProof(request, timeout=CALL_S))).path)
 
     async def read_log(self, log: Log, start: int, count: int) -> Sequence[bytes]:
         """Return entries from an index on."""
         request = pb.ReadLogRequest(log=_log(log), start=start, count=count)
-        return list((await _call(self._stub().ReadLog(request, timeout=CALL_S))).entries)
+        return list((await self._call(self._stub().ReadLog(request, timeout=CALL_S))).entries)
+
+    # -- how calls end -------------------------------------------------------------------------------------------------
+
+    async def _stream(self, call: _Streaming[T]) -> AsyncIterator[T]:
+        """Yield what a call yields, with our errors; a stream that the relay ends in good order ends here too."""
+        try:
+            async for response in call:
+                yield response
+        except grpc.RpcError as error:
+            raise self._failed(error) from error
+        finally:
+            with suppress(Exception):
+                call.cancel()
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except grpc.RpcError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: grpc.RpcError) -> ExchangeError:
+        found = from_rpc_error(error)
+        # A CA that the relay does not know fails the handshake, which looks like a relay that is away.
+        if isinstance(found, NotAuthenticated) or not was_answered(error):
+            self._keys.not_let_in()
+        return found
 
     # -- the channel ---------------------------------------------------------------------------------------------------
 
     def _stub(self) -> "RelayServiceAsyncStub":
         now_ms = self._clock()
-        if self._channel is None or now_ms - self._issued_ms > RENEW_MS:
-            self._renew(now_ms)
+        keys = self._keys()
+        changed = keys.transport_ca != self._authority
+        if self._channel is None or changed or now_ms - self._issued_ms > RENEW_MS:
+            self._renew(keys, now_ms)
         if self._channel is None:
             raise Unavailable("there is no channel to the relay")
         return RelayServiceStub(self._channel)
 
-    def _renew(self, now_ms: int) -> None:
+    def _renew(self, keys: NodeKeys, now_ms: int) -> None:
         old = self._channel
         chain, key = issue_leaf(
-            self._keys.transport_ca,
-            self._keys.transport_key,
+            keys.transport_ca,
+            keys.transport_key,
             uri=party_uri(self._exchange, self._party),
             dns_names=(),
             ip_addresses=(),
@@ -222,41 +267,11 @@ class RelayClient:
             options=channel_options(self._server_name),
         )
         self._issued_ms, self._until_ms, self._leaf = now_ms, validity(chain)[1], chain
+        self._authority = keys.transport_ca
         if old is not None:
             task = asyncio.create_task(old.close(OLD_CHANNEL_S))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-
-
-class _Streaming(Protocol[T_co]):
-    """What both kinds of streaming call have in common."""
-
-    def __aiter__(self) -> AsyncIterator[T_co]:
-        """Yield what comes."""
-        ...
-
-    def cancel(self) -> bool:
-        """End the call."""
-        ...
-
-
-async def _stream(call: _Streaming[T]) -> AsyncIterator[T]:
-    """Yield what a call yields, with our errors; a stream that the relay ends in good order ends here too."""
-    try:
-        async for response in call:
-            yield response
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
-    finally:
-        with suppress(Exception):
-            call.cancel()
-
-
-async def _call(call: Awaitable[T]) -> T:
-    try:
-        return await call
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
 
 
 def _waiting(message: pb.Waiting) -> Waiting:

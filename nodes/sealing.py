@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from exchange.approvals.model import ApprovalProof
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import Signed
-from exchange.crypto.signing import Ed25519Key
+from exchange.crypto.signed import Signed, sign
+from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.directory.state import MEMBERS
 from exchange.envelope.model import CONTROL_LABEL, Body, EnvelopeKind, Lane
 from exchange.envelope.seal import Prepared, Recipient, prepare, seal_all
@@ -48,6 +48,8 @@ class Job:
     lane: Lane
     statement: Signed = field(repr=False)
     due: Sequence[Addressee]
+    own: bool = True
+    """This party signed the statement."""
     label: Label | None = None
     """None for control statements, as what is below."""
     key: bytes = field(default=b"", repr=False)
@@ -75,6 +77,7 @@ class Ground:
     me: PartyId
     exchange: ExchangeName
     key: Ed25519Key = field(repr=False)
+    statement_key: CompositeKey = field(repr=False)
     stream: int
     now_ms: int
 
@@ -218,7 +221,7 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
         kind=job.kind,
         label=label,
         directory=ground.snapshot.head,
-        body=Body(job.statement, grants=_grants(job, chosen), approvals=job.approvals),
+        body=Body(_statement(job, ground), grants=_grants(job, chosen), approvals=_approvals(job, ground)),
         recipients=[
             Recipient(
                 party=PartyId(each.row.recipient),
@@ -235,6 +238,27 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
     # Numbers are taken only by what was prepared.
     last.update({(recipient, int(job.lane)): seq for recipient, seq in numbers.items()})
     return _Draft(job, prepared, chosen, numbers)
+
+
+def _statement(job: Job, ground: Ground) -> Signed:
+    return _standing(job.statement, ground) if job.own else job.statement
+
+
+def _approvals(job: Job, ground: Ground) -> tuple[ApprovalProof, ...]:
+    if not job.own:
+        return job.approvals
+    return tuple(replace(each, cert=_standing(each.cert, ground)) for each in job.approvals)
+
+
+def _standing(signed: Signed, ground: Ground) -> Signed:
+    """Return an own statement under a key that stands: signed anew when the one that signed it has ended meanwhile.
+
+    It stays the same item, which is the hash of its payload.
+    """
+    directory, key_id = ground.snapshot.directory, signed.signatures[0].key_id
+    if directory.statement_key(ground.me, key_id, at_size=directory.size, at_ms=ground.now_ms) is not None:
+        return signed
+    return sign(ground.statement_key, signed.payload_type, signed.payload, context=ground.exchange)
 
 
 def _grants(job: Job, chosen: Sequence[_Chosen]) -> tuple[Signed, ...]:

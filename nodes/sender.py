@@ -152,13 +152,15 @@ class Sender:
         due = await self._due(now_ms, room)
         if not due.jobs and not due.broken:
             return False
+        keys = core.keys
         ground = Ground(
             snapshot=snapshot,
             rules=snapshot.rules_at(snapshot.size),
             me=core.me,
             exchange=core.exchange,
-            key=core.keys.envelope,
-            stream=core.keys.stream,
+            key=keys.envelope,
+            statement_key=keys.statement,
+            stream=keys.stream,
             now_ms=now_ms,
         )
         loop = asyncio.get_running_loop()
@@ -316,6 +318,7 @@ def _job(
         lane=Lane(first.lane),
         statement=opened.signed,
         due=group,
+        own=report.direction is Direction.SENT,
         label=opened.label,
         key=keys[first.item],
         label_bytes=opened.statement.label,

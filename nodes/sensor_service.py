@@ -48,8 +48,9 @@ def sensor_identity(core: Core, address: str) -> Identity:
     host = _host(address)
     is_ip = host.replace(".", "").isdigit() or ":" in host
     chain, key = issue_leaf(
-        core.keys.transport_ca,
-        core.keys.transport_key,
+        # Sensors pin this CA: it stays when the one towards the relay changes.
+        core.keyring.first.transport_ca,
+        core.keyring.first.transport_key,
         uri=party_uri(core.exchange, core.me),
         dns_names=[NEUTRAL_NAME] if is_ip else [NEUTRAL_NAME, host],
         ip_addresses=[host] if is_ip else [],
@@ -85,7 +86,7 @@ class SensorMethods:
             permit(scope, self._authoring.label(scope.default_label))
         token = await self._sensors.add(scope)
         return pb.AddSensorResponse(
-            token=token, address=self._address, ca_certificate=pem_of(self._core.keys.transport_ca).decode()
+            token=token, address=self._address, ca_certificate=pem_of(self._core.keyring.first.transport_ca).decode()
         )
 
     async def list_(self) -> pb.ListSensorsResponse:

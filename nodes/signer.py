@@ -4,6 +4,7 @@ Nothing waits for company: while one batch is being signed, the next one gathers
 """
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
@@ -13,10 +14,10 @@ from exchange.limits import BATCH_STATEMENTS
 
 
 class Signer:
-    """One key in use. For one event loop."""
+    """The statement key in use. For one event loop."""
 
-    def __init__(self, key: CompositeKey, *, exchange: str, executor: Executor) -> None:
-        """Sign under the exchange's name, in `executor`."""
+    def __init__(self, key: Callable[[], CompositeKey], *, exchange: str, executor: Executor) -> None:
+        """Sign with the key of the moment, under the exchange's name, in `executor`."""
         self._key = key
         self._exchange = exchange
         self._executor = executor
@@ -37,7 +38,7 @@ class Signer:
             batch, self._waiting = self._waiting[:BATCH_STATEMENTS], self._waiting[BATCH_STATEMENTS:]
             statements = [(name, payload) for name, payload, _ in batch]
             try:
-                sign = partial(sign_batch, self._key, statements, context=self._exchange)
+                sign = partial(sign_batch, self._key(), statements, context=self._exchange)
                 signed = await loop.run_in_executor(self._executor, sign)
             except Exception as error:  # noqa: BLE001 - it belongs to those who wait
                 for _, _, future in batch:

@@ -1,10 +1,12 @@
-"""Files with a statement that roots sign one after the other: suspensions, expulsions, revocations, the witnesses.
+"""Files with a statement that roots sign one after the other: standing, invitations, keys, witnesses.
 
-    partner suspend|expel, key revoke   STATEMENT REQUEST   drafted by a node, which knows its place in the directory
-    root witnesses                      STATEMENT REQUEST   likewise
-    root invite                         STATEMENT           of an invitation, without its secret, for the other roots
-    root sign                           STATEMENT           with as many signatures as it has so far
-    partner publish                                         to the relay, by any node
+    partner suspend|expel              STATEMENT REQUEST   drafted by a node, which knows its place in the directory
+    key revoke|rotate|rollover         STATEMENT REQUEST   as well
+    root witnesses                     STATEMENT REQUEST   as well
+    root invite                        STATEMENT           of an invitation, without its secret, for the other roots
+    root sign                          STATEMENT           with as many signatures as it has so far
+    partner publish                                        to the relay, by any node
+    key rotate --finish                                    to the relay, by the node whose keys they are
 
 What a file claims is judged by the directory's rules, at the node that publishes it and at the relay.
 """
@@ -13,9 +15,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from exchange.crypto.codec import decode_signed, encode_signed
+from exchange.crypto.keys import fingerprint
 from exchange.crypto.signed import Signed, add_signature, sign
 from exchange.directory.codec import decode, name_of, statement_name
-from exchange.directory.statements import Expulsion, Invitation, Revocation, RevocationReason, Suspension, WitnessSet
+from exchange.directory.statements import (
+    Expulsion,
+    Invitation,
+    NodeCert,
+    Revocation,
+    RevocationReason,
+    RootRollover,
+    Suspension,
+    WitnessSet,
+)
 from exchange.errors import MalformedInput, NotAllowed
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import COUNCIL
@@ -27,10 +39,10 @@ from nodes.root_home import Root
 REQUEST = "STATEMENT REQUEST"
 STATEMENT = "STATEMENT"
 
-Ending = Suspension | Expulsion | Revocation
+Drafted = Suspension | Expulsion | Revocation | NodeCert | RootRollover
 """What a node drafts."""
 
-Carried = Ending | Invitation | WitnessSet
+Carried = Drafted | Invitation | WitnessSet
 """What may stand in such a file."""
 
 _FIELDS: dict[str, type] = {"type": str, "payload": str}
@@ -103,7 +115,7 @@ def task_of(kind: str, data: bytes) -> StatementTask:
 
 def _read(name: str, payload: bytes) -> Carried:
     statement = decode(name, payload)
-    if not isinstance(statement, Suspension | Expulsion | Revocation | Invitation | WitnessSet):
+    if not isinstance(statement, Carried):
         raise MalformedInput(f"a {name[:40]} statement is not signed this way")
     return statement
 
@@ -113,37 +125,55 @@ def _signed(data: bytes) -> Signed:
 
 
 def _details(statement: Carried) -> list[str]:
-    if isinstance(statement, WitnessSet):
-        named = statement.witnesses
-        return [
-            f"  quorum          {named.quorum} of {len(named.members)} must agree",
-            *(f"  witness         {each.party}  {each.key.key_id.hex()}" for each in named.members),
-        ]
-    if not isinstance(statement, Invitation):
-        return []
-    return [
-        f"  name            {statement.display_name}",
-        f"  country         {statement.country}",
-        f"  ceiling         TLP:{Tlp(statement.ceiling).word.upper()}",
-        f"  ends            {_date(statement.common.not_after_ms)}",
-        f"  one-time key    {statement.one_time_key.key_id.hex()}",
-    ]
+    match statement:
+        case Invitation():
+            return [
+                f"  name            {statement.display_name}",
+                f"  country         {statement.country}",
+                f"  ceiling         TLP:{Tlp(statement.ceiling).word.upper()}",
+                f"  ends            {_date(statement.common.not_after_ms)}",
+                f"  one-time key    {statement.one_time_key.key_id.hex()}",
+            ]
+        case WitnessSet(witnesses=named):
+            return [
+                f"  quorum          {named.quorum} of {len(named.members)} must agree",
+                *(f"  witness         {each.party}  {each.key.key_id.hex()}" for each in named.members),
+            ]
+        case NodeCert():
+            return [
+                f"  statement key   {statement.statement_key.key_id.hex()}",
+                f"  envelope key    {statement.envelope_key.key_id.hex()}",
+                f"  valid until     {_date(statement.common.not_after_ms)}",
+            ]
+        case RootRollover(party=party, new_root=root, effective_ms=effective_ms):
+            return [
+                f"  old root        {statement.old_root_key_id.hex()}",
+                f"  new root        {root.key_id.hex()}",
+                f"  fingerprint     {fingerprint(party, root.raw)}",
+                f"  counts          {f'from {_date(effective_ms)} on' if effective_ms else 'at once'}",
+            ]
+    return []
 
 
 def _deed(statement: Carried) -> str:
     match statement:
         case Invitation():
-            return f"invitation of {statement.party}"
+            words = f"invitation of {statement.party}"
         case Suspension(suspended=suspended):
-            return f"suspension of {statement.party}" if suspended else f"end of the suspension of {statement.party}"
+            words = f"suspension of {statement.party}" if suspended else f"end of the suspension of {statement.party}"
         case WitnessSet():
-            return "naming of the witnesses"
+            words = "naming of the witnesses"
         case Expulsion():
-            return f"EXPULSION of {statement.party}, for good,"
+            words = f"EXPULSION of {statement.party}, for good,"
+        case NodeCert(common=common):
+            words = f"new keys for the node of {common.issuer}"
+        case RootRollover():
+            words = f"ANOTHER ROOT for {statement.party}"
         case Revocation(reason=reason):
             since = f" since {_date(statement.compromised_since_ms)}" if reason is RevocationReason.COMPROMISED else ""
             key = statement.key_id.hex()
-            return f"revocation of a key of {statement.party} ({key}), {reason.name.lower()}{since},"
+            words = f"revocation of a key of {statement.party} ({key}), {reason.name.lower()}{since},"
+    return words
 
 
 def _date(at_ms: int) -> str:

@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.signed import Signed
 from exchange.directory.ceremony import JoinClaims, check_join_request
-from exchange.directory.codec import decode, encode_join_request, statement_name
+from exchange.directory.codec import decode, decode_as, encode_join_request, statement_name
 from exchange.directory.prekeys import open_bundle
-from exchange.directory.state import Reason, Status
-from exchange.directory.statements import JoinRequest, PrekeyBundleHash, Statement
+from exchange.directory.state import MEMBERS, Reason, Status
+from exchange.directory.statements import JoinRequest, NodeCert, PrekeyBundleHash, Statement, TransportKey
 from exchange.errors import BadStatement, NotAllowed
 from exchange.limits import FRAME_BYTES, STATEMENT_BYTES
 from exchange.names import COUNCIL, PartyId
@@ -91,6 +91,24 @@ class Enrolment:
             raise BadStatement("this is not an admission")
         (index,) = await self._directory.append([encode_signed(signed)])
         self._log.info("a party is admitted", index=index, issuer=statement.common.issuer)
+        return index
+
+    async def rekey(self, cert: Signed, transport: Signed) -> int:
+        """Log a member's certificate for new node keys, and the transport CA that these signed, all or nothing.
+
+        Raises:
+            BadStatement: they do not belong together, the party is no member, or one would be ignored by everybody.
+        """
+        certified, entered = decode_as(NodeCert, cert.payload), decode_as(TransportKey, transport.payload)
+        party = PartyId(certified.common.issuer)
+        if entered.common.issuer != party:
+            raise BadStatement("certificate and transport key are not of one party")
+        if self._directory.now.status(party) not in MEMBERS:
+            raise BadStatement(f"{party} is no member")
+        if [each.key_id for each in transport.signatures] != [certified.statement_key.key_id]:
+            raise BadStatement("the new statement key has not signed the transport key")
+        index, _ = await self._directory.append([encode_signed(cert), encode_signed(transport)])
+        self._log.info("a member's node has new keys", party=party, index=index)
         return index
 
     async def publish(self, caller: PartyId, entry: bytes) -> int:

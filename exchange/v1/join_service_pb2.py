@@ -23,23 +23,28 @@ _sym_db = _symbol_database.Default()
 
 
 from exchange.v1 import directory_pb2 as exchange_dot_v1_dot_directory__pb2
+from exchange.v1 import signing_pb2 as exchange_dot_v1_dot_signing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65xchange/v1/join_service.proto\x12\x0b\x65xchange.v1\x1a\x1b\x65xchange/v1/directory.proto\"C\n\x16JoinServiceJoinRequest\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.exchange.v1.JoinRequest\"+\n\x17JoinServiceJoinResponse\x12\x10\n\x08\x61\x64mitted\x18\x01 \x01(\x08\",\n\x17JoinServiceAdmitRequest\x12\x11\n\tadmission\x18\x01 \x01(\x0c\")\n\x18JoinServiceAdmitResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x32\xb6\x01\n\x0bJoinService\x12Q\n\x04Join\x12#.exchange.v1.JoinServiceJoinRequest\x1a$.exchange.v1.JoinServiceJoinResponse\x12T\n\x05\x41\x64mit\x12$.exchange.v1.JoinServiceAdmitRequest\x1a%.exchange.v1.JoinServiceAdmitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65xchange/v1/join_service.proto\x12\x0b\x65xchange.v1\x1a\x1b\x65xchange/v1/directory.proto\x1a\x19\x65xchange/v1/signing.proto\"C\n\x16JoinServiceJoinRequest\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.exchange.v1.JoinRequest\"+\n\x17JoinServiceJoinResponse\x12\x10\n\x08\x61\x64mitted\x18\x01 \x01(\x08\",\n\x17JoinServiceAdmitRequest\x12\x11\n\tadmission\x18\x01 \x01(\x0c\")\n\x18JoinServiceAdmitResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"m\n\x17JoinServiceRekeyRequest\x12&\n\tnode_cert\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Signed\x12*\n\rtransport_key\x18\x02 \x01(\x0b\x32\x13.exchange.v1.Signed\")\n\x18JoinServiceRekeyResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x32\x8c\x02\n\x0bJoinService\x12Q\n\x04Join\x12#.exchange.v1.JoinServiceJoinRequest\x1a$.exchange.v1.JoinServiceJoinResponse\x12T\n\x05\x41\x64mit\x12$.exchange.v1.JoinServiceAdmitRequest\x1a%.exchange.v1.JoinServiceAdmitResponse\x12T\n\x05Rekey\x12$.exchange.v1.JoinServiceRekeyRequest\x1a%.exchange.v1.JoinServiceRekeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'exchange.v1.join_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOINSERVICEJOINREQUEST']._serialized_start=76
-  _globals['_JOINSERVICEJOINREQUEST']._serialized_end=143
-  _globals['_JOINSERVICEJOINRESPONSE']._serialized_start=145
-  _globals['_JOINSERVICEJOINRESPONSE']._serialized_end=188
-  _globals['_JOINSERVICEADMITREQUEST']._serialized_start=190
-  _globals['_JOINSERVICEADMITREQUEST']._serialized_end=234
-  _globals['_JOINSERVICEADMITRESPONSE']._serialized_start=236
-  _globals['_JOINSERVICEADMITRESPONSE']._serialized_end=277
-  _globals['_JOINSERVICE']._serialized_start=280
-  _globals['_JOINSERVICE']._serialized_end=462
+  _globals['_JOINSERVICEJOINREQUEST']._serialized_start=103
+  _globals['_JOINSERVICEJOINREQUEST']._serialized_end=170
+  _globals['_JOINSERVICEJOINRESPONSE']._serialized_start=172
+  _globals['_JOINSERVICEJOINRESPONSE']._serialized_end=215
+  _globals['_JOINSERVICEADMITREQUEST']._serialized_start=217
+  _globals['_JOINSERVICEADMITREQUEST']._serialized_end=261
+  _globals['_JOINSERVICEADMITRESPONSE']._serialized_start=263
+  _globals['_JOINSERVICEADMITRESPONSE']._serialized_end=304
+  _globals['_JOINSERVICEREKEYREQUEST']._serialized_start=306
+  _globals['_JOINSERVICEREKEYREQUEST']._serialized_end=415
+  _globals['_JOINSERVICEREKEYRESPONSE']._serialized_start=417
+  _globals['_JOINSERVICEREKEYRESPONSE']._serialized_end=458
+  _globals['_JOINSERVICE']._serialized_start=461
+  _globals['_JOINSERVICE']._serialized_end=729
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 The door for those who are not yet partners: server-only TLS, pinned by the invitation."""
 
 from exchange.v1 import directory_pb2 as _directory_pb2
+from exchange.v1 import signing_pb2 as _signing_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 import builtins as _builtins
@@ -106,3 +107,55 @@ class JoinServiceAdmitResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JoinServiceAdmitResponse: _TypeAlias = JoinServiceAdmitResponse  # noqa: Y015
+
+@_typing.final
+class JoinServiceRekeyRequest(_message.Message):
+    """New keys of a member's node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_CERT_FIELD_NUMBER: _builtins.int
+    TRANSPORT_KEY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def node_cert(self) -> _signing_pb2.Signed:
+        """NodeCert, signed by the party's root."""
+
+    @_builtins.property
+    def transport_key(self) -> _signing_pb2.Signed:
+        """TransportKey, signed by the statement key of that certificate."""
+
+    def __init__(
+        self,
+        *,
+        node_cert: _signing_pb2.Signed | None = ...,
+        transport_key: _signing_pb2.Signed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node_cert", b"node_cert", "transport_key", b"transport_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_cert", b"node_cert", "transport_key", b"transport_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinServiceRekeyRequest: _TypeAlias = JoinServiceRekeyRequest  # noqa: Y015
+
+@_typing.final
+class JoinServiceRekeyResponse(_message.Message):
+    """Both stand in the directory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Index of the certificate's entry."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinServiceRekeyResponse: _TypeAlias = JoinServiceRekeyResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class JoinServiceStub:
                 request_serializer=exchange_dot_v1_dot_join__service__pb2.JoinServiceAdmitRequest.SerializeToString,
                 response_deserializer=exchange_dot_v1_dot_join__service__pb2.JoinServiceAdmitResponse.FromString,
                 _registered_method=True)
+        self.Rekey = channel.unary_unary(
+                '/exchange.v1.JoinService/Rekey',
+                request_serializer=exchange_dot_v1_dot_join__service__pb2.JoinServiceRekeyRequest.SerializeToString,
+                response_deserializer=exchange_dot_v1_dot_join__service__pb2.JoinServiceRekeyResponse.FromString,
+                _registered_method=True)
 
 
 class JoinServiceServicer:
@@ -65,6 +70,14 @@ class JoinServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rekey(self, request, context):
+        """Hand over new node keys of a member, with a transport CA that the new statement key signed: for a node whose
+        certificates fell with a revoked or lost key, so that it cannot connect as a partner. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JoinServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_JoinServiceServicer_to_server(servicer, server):
                     servicer.Admit,
                     request_deserializer=exchange_dot_v1_dot_join__service__pb2.JoinServiceAdmitRequest.FromString,
                     response_serializer=exchange_dot_v1_dot_join__service__pb2.JoinServiceAdmitResponse.SerializeToString,
+            ),
+            'Rekey': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rekey,
+                    request_deserializer=exchange_dot_v1_dot_join__service__pb2.JoinServiceRekeyRequest.FromString,
+                    response_serializer=exchange_dot_v1_dot_join__service__pb2.JoinServiceRekeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class JoinService:
             '/exchange.v1.JoinService/Admit',
             exchange_dot_v1_dot_join__service__pb2.JoinServiceAdmitRequest.SerializeToString,
             exchange_dot_v1_dot_join__service__pb2.JoinServiceAdmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rekey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exchange.v1.JoinService/Rekey',
+            exchange_dot_v1_dot_join__service__pb2.JoinServiceRekeyRequest.SerializeToString,
+            exchange_dot_v1_dot_join__service__pb2.JoinServiceRekeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

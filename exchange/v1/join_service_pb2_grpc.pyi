@@ -37,6 +37,10 @@ class JoinServiceStub:
     """Present an invitation, spent by the first valid request. Repeating the same request is safe."""
     Admit: _grpc.UnaryUnaryMultiCallable[_join_service_pb2.JoinServiceAdmitRequest, _join_service_pb2.JoinServiceAdmitResponse]
     """Hand over the council's admission of a party that has asked to join."""
+    Rekey: _grpc.UnaryUnaryMultiCallable[_join_service_pb2.JoinServiceRekeyRequest, _join_service_pb2.JoinServiceRekeyResponse]
+    """Hand over new node keys of a member, with a transport CA that the new statement key signed: for a node whose
+    certificates fell with a revoked or lost key, so that it cannot connect as a partner. Safe to repeat.
+    """
 
 @_typing.type_check_only
 class JoinServiceAsyncStub(JoinServiceStub):
@@ -47,6 +51,10 @@ class JoinServiceAsyncStub(JoinServiceStub):
     """Present an invitation, spent by the first valid request. Repeating the same request is safe."""
     Admit: _aio.UnaryUnaryMultiCallable[_join_service_pb2.JoinServiceAdmitRequest, _join_service_pb2.JoinServiceAdmitResponse]  # type: ignore[assignment]
     """Hand over the council's admission of a party that has asked to join."""
+    Rekey: _aio.UnaryUnaryMultiCallable[_join_service_pb2.JoinServiceRekeyRequest, _join_service_pb2.JoinServiceRekeyResponse]  # type: ignore[assignment]
+    """Hand over new node keys of a member, with a transport CA that the new statement key signed: for a node whose
+    certificates fell with a revoked or lost key, so that it cannot connect as a partner. Safe to repeat.
+    """
 
 class JoinServiceServicer(metaclass=_abc_1.ABCMeta):
     """Joining. Rate-limited; each request is at most 32 KiB and proves itself by its signatures."""
@@ -66,5 +74,15 @@ class JoinServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_join_service_pb2.JoinServiceAdmitResponse, _abc.Awaitable[_join_service_pb2.JoinServiceAdmitResponse]]:
         """Hand over the council's admission of a party that has asked to join."""
+
+    @_abc_1.abstractmethod
+    def Rekey(
+        self,
+        request: _join_service_pb2.JoinServiceRekeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_service_pb2.JoinServiceRekeyResponse, _abc.Awaitable[_join_service_pb2.JoinServiceRekeyResponse]]:
+        """Hand over new node keys of a member, with a transport CA that the new statement key signed: for a node whose
+        certificates fell with a revoked or lost key, so that it cannot connect as a partner. Safe to repeat.
+        """
 
 def add_JoinServiceServicer_to_server(servicer: JoinServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

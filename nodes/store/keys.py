@@ -1,4 +1,4 @@
-"""Keys of reports and of daily prekeys, in keys.db: a small file that can forget.
+"""Keys of reports, daily prekeys, and node keys that follow the first ones, in keys.db: a small file that can forget.
 
 Every key is wrapped under the store's master key; the context ties it to its place. What is deleted is overwritten
 (secure_delete), and gone from the write-ahead log too once the file is checkpointed: `Database.checkpoint_truncate`.
@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from exchange.crypto.atrest import unwrap_key, wrap_key
+from exchange.crypto.atrest import open_record, seal_record, unwrap_key, wrap_key
 from exchange.crypto.random import random_bytes
 from exchange.crypto.xwing import XWingKey
 from nodes.store import tables
-from nodes.store.upsert import insert_or_keep
+from nodes.store.upsert import insert_or_keep, next_number
 
 KEY_BYTES = 32
 
 _REPORT = b"report\x00"
 _PREKEY = b"prekey\x00"
+_NODE_KEY = b"node-key\x00"
 _report_key = tables.report_key.c
 _prekey = tables.prekey.c
+_node_key = tables.node_key.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,18 @@ class Prekey:
 
     day: int
     key: XWingKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNodeKey:
+    """A node key that follows those of node.keys; `use` is signing or transport."""
+
+    number: int
+    use: str
+    made_ms: int
+    secret: bytes = field(repr=False)
+    public: bytes = b""
+    statement: bytes = b""
 
 
 def new_report_key() -> bytes:
@@ -104,3 +118,45 @@ def destroy_prekeys_before(connection: Connection, day: int) -> int:
 def count_prekeys(connection: Connection) -> int:
     """Return how many prekeys are held."""
     return int(connection.execute(select(func.count()).select_from(tables.prekey)).scalar_one())
+
+
+# -- node keys ---------------------------------------------------------------------------------------------------------
+
+
+def add_node_key(
+    connection: Connection, master: bytes, *, use: str, made_ms: int, secret: bytes, public: bytes, statement: bytes
+) -> StoredNodeKey:
+    """Store a node key before anybody hears of it, and return it with its number."""
+    number = next_number(connection, _node_key.number)
+    row = {"number": number, "use": use, "made_ms": made_ms, "public": public, "statement": statement}
+    sealed = seal_record(master, secret, _place(number, use))
+    connection.execute(insert(tables.node_key), [{**row, "secret": sealed}])
+    return StoredNodeKey(number, use, made_ms, secret, public, statement)
+
+
+def node_keys(connection: Connection, master: bytes) -> list[StoredNodeKey]:
+    """Return the node keys that are not destroyed, oldest first.
+
+    Raises:
+        VerificationFailed: the file is damaged, or belongs to another keystore.
+    """
+    return [
+        StoredNodeKey(
+            row.number,
+            row.use,
+            row.made_ms,
+            open_record(master, row.secret, _place(row.number, row.use)),
+            row.public,
+            row.statement,
+        )
+        for row in connection.execute(select(tables.node_key).order_by(_node_key.number))
+    ]
+
+
+def destroy_node_keys(connection: Connection, numbers: Sequence[int]) -> int:
+    """Delete node keys and return how many went; checkpoint the file after the commit."""
+    return connection.execute(delete(tables.node_key).where(_node_key.number.in_(list(numbers)))).rowcount
+
+
+def _place(number: int, use: str) -> bytes:
+    return _NODE_KEY + use.encode() + b"\x00" + number.to_bytes(8, "big")

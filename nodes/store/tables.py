@@ -390,3 +390,16 @@ report_key = Table("report_key", keys_metadata, data("item", key=True), data("wr
 
 prekey = Table("prekey", keys_metadata, data("key_id", key=True), number("day"), data("wrapped"))
 """Seeds of daily prekeys, each wrapped under the store's master key."""
+
+node_key = Table(
+    "node_key",
+    keys_metadata,
+    number("number", key=True),
+    word("use", length=16),
+    number("made_ms"),
+    data("public"),
+    data("secret"),
+    data("statement"),
+)
+"""Keys that follow those of node.keys (nodes/keyring.py): `secret` is sealed under the store's master key, `public` a
+CA's certificate, `statement` what enters it in the directory; both are empty for signing keys."""

@@ -1392,16 +1392,21 @@ Global___RevokeSensorResponse: _TypeAlias = RevokeSensorResponse  # noqa: Y015
 
 @_typing.final
 class ListKeysRequest(_message.Message):
-    """No parameters."""
+    """Whose keys."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PARTY_FIELD_NUMBER: _builtins.int
+    party: _builtins.str
+    """A partner, whose keys are those that the directory shows; empty for this node."""
     def __init__(
         self,
+        *,
+        party: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["party", b"party"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1409,7 +1414,7 @@ Global___ListKeysRequest: _TypeAlias = ListKeysRequest  # noqa: Y015
 
 @_typing.final
 class Key(_message.Message):
-    """A key of this node."""
+    """A key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1419,10 +1424,12 @@ class Key(_message.Message):
     NOT_BEFORE_MS_FIELD_NUMBER: _builtins.int
     NOT_AFTER_MS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    REVOKED_FOR_FIELD_NUMBER: _builtins.int
+    SUSPECT_SINCE_MS_FIELD_NUMBER: _builtins.int
     use: _builtins.str
-    """statement, envelope, transport-ca, transport or prekey."""
+    """root, statement, envelope, transport-ca, transport, prekey, or prekeys for a partner's bundle of them."""
     id: _builtins.str
-    """Key id or certificate hash, hexadecimal."""
+    """Key id; hash of a CA's public key, of a certificate, or of a bundle. Hexadecimal."""
     algorithm: _builtins.str
     """Algorithm."""
     not_before_ms: _builtins.int
@@ -1430,7 +1437,13 @@ class Key(_message.Message):
     not_after_ms: _builtins.int
     """Valid until; 0 means no end."""
     status: _builtins.str
-    """active, published, draining, expiring or revoked."""
+    """next, active, expiring, overlapping, followed, ended, revoked, fallen or pending; of prekeys active, published or
+    draining.
+    """
+    revoked_for: _builtins.str
+    """Why it was revoked; empty when it was not."""
+    suspect_since_ms: _builtins.int
+    """What it signed after this time is suspect; 0 for nothing."""
     def __init__(
         self,
         *,
@@ -1440,10 +1453,12 @@ class Key(_message.Message):
         not_before_ms: _builtins.int = ...,
         not_after_ms: _builtins.int = ...,
         status: _builtins.str = ...,
+        revoked_for: _builtins.str = ...,
+        suspect_since_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "id", b"id", "not_after_ms", b"not_after_ms", "not_before_ms", b"not_before_ms", "status", b"status", "use", b"use"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "id", b"id", "not_after_ms", b"not_after_ms", "not_before_ms", b"not_before_ms", "revoked_for", b"revoked_for", "status", b"status", "suspect_since_ms", b"suspect_since_ms", "use", b"use"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -474,7 +474,7 @@ class NodeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """Keys of this node and their validity; never a secret.
+        """Keys of this node, or of a partner, and their validity; never a secret.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

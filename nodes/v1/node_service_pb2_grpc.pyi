@@ -92,7 +92,7 @@ class NodeServiceStub:
     RevokeSensor: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.RevokeSensorRequest, _node_service_pb2.RevokeSensorResponse]
     """Refuse a sensor from now on."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ListKeysRequest, _node_service_pb2.ListKeysResponse]
-    """Keys of this node and their validity; never a secret."""
+    """Keys of this node, or of a partner, and their validity; never a secret."""
     VerifyLog: _grpc.UnaryStreamMultiCallable[_node_service_pb2.VerifyLogRequest, _node_service_pb2.VerifyLogResponse]
     """Check both logs of the relay and everything that this node was promised; reports as it goes."""
     GetChallenge: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetChallengeRequest, _operator_pb2.GetChallengeResponse]
@@ -220,7 +220,7 @@ class NodeServiceAsyncStub(NodeServiceStub):
     RevokeSensor: _aio.UnaryUnaryMultiCallable[_node_service_pb2.RevokeSensorRequest, _node_service_pb2.RevokeSensorResponse]  # type: ignore[assignment]
     """Refuse a sensor from now on."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ListKeysRequest, _node_service_pb2.ListKeysResponse]  # type: ignore[assignment]
-    """Keys of this node and their validity; never a secret."""
+    """Keys of this node, or of a partner, and their validity; never a secret."""
     VerifyLog: _aio.UnaryStreamMultiCallable[_node_service_pb2.VerifyLogRequest, _node_service_pb2.VerifyLogResponse]  # type: ignore[assignment]
     """Check both logs of the relay and everything that this node was promised; reports as it goes."""
     GetChallenge: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetChallengeRequest, _operator_pb2.GetChallengeResponse]  # type: ignore[assignment]
@@ -495,7 +495,7 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _node_service_pb2.ListKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_node_service_pb2.ListKeysResponse, _abc.Awaitable[_node_service_pb2.ListKeysResponse]]:
-        """Keys of this node and their validity; never a secret."""
+        """Keys of this node, or of a partner, and their validity; never a secret."""
 
     @_abc_1.abstractmethod
     def VerifyLog(

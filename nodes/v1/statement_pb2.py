@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18nodes/v1/statement.proto\x12\x08nodes.v1\"o\n\x15\x44raftStatementRequest\x12\x0c\n\x04\x64\x65\x65\x64\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x1c\n\x14\x63ompromised_since_ms\x18\x05 \x01(\x04\"7\n\x16\x44raftStatementResponse\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\",\n\x17PublishStatementRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\")\n\x18PublishStatementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18nodes/v1/statement.proto\x12\x08nodes.v1\"\x99\x01\n\x15\x44raftStatementRequest\x12\x0c\n\x04\x64\x65\x65\x64\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x1c\n\x14\x63ompromised_since_ms\x18\x05 \x01(\x04\x12\x0c\n\x04root\x18\x06 \x01(\x0c\x12\x0c\n\x04lost\x18\x07 \x01(\x08\x12\x0c\n\x04\x64\x61ys\x18\x08 \x01(\r\"7\n\x16\x44raftStatementResponse\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\",\n\x17PublishStatementRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\")\n\x18PublishStatementResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nodes.v1.statement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DRAFTSTATEMENTREQUEST']._serialized_start=38
-  _globals['_DRAFTSTATEMENTREQUEST']._serialized_end=149
-  _globals['_DRAFTSTATEMENTRESPONSE']._serialized_start=151
-  _globals['_DRAFTSTATEMENTRESPONSE']._serialized_end=206
-  _globals['_PUBLISHSTATEMENTREQUEST']._serialized_start=208
-  _globals['_PUBLISHSTATEMENTREQUEST']._serialized_end=252
-  _globals['_PUBLISHSTATEMENTRESPONSE']._serialized_start=254
-  _globals['_PUBLISHSTATEMENTRESPONSE']._serialized_end=295
+  _globals['_DRAFTSTATEMENTREQUEST']._serialized_start=39
+  _globals['_DRAFTSTATEMENTREQUEST']._serialized_end=192
+  _globals['_DRAFTSTATEMENTRESPONSE']._serialized_start=194
+  _globals['_DRAFTSTATEMENTRESPONSE']._serialized_end=249
+  _globals['_PUBLISHSTATEMENTREQUEST']._serialized_start=251
+  _globals['_PUBLISHSTATEMENTREQUEST']._serialized_end=295
+  _globals['_PUBLISHSTATEMENTRESPONSE']._serialized_start=297
+  _globals['_PUBLISHSTATEMENTRESPONSE']._serialized_end=338
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,11 @@ class Door(JoinServiceServicer):
         party = directory.party(claims.party)
         return pb.JoinServiceJoinResponse(admitted=party is not None and party.admitted_at is not None)
 
+    def Rekey(  # noqa: N802
+        self, request: pb.JoinServiceRekeyRequest, context: grpc.ServicerContext
+    ) -> pb.JoinServiceRekeyResponse:
+        raise NotImplementedError
+
     def Admit(self, request: pb.JoinServiceAdmitRequest, context: grpc.ServicerContext) -> pb.JoinServiceAdmitResponse:  # noqa: ARG002, N802
         directory = self.exchange.directory
         directory.apply(request.admission, directory.size)

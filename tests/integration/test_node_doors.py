@@ -158,7 +158,14 @@ async def test_status_partners_and_keys_are_shown_without_secrets() -> None:
             ("XV", False, 39),
         ]
         keys = await ask(home, "ListKeys", pb.ListKeysRequest())
-        assert {key.use for key in keys.keys} == {"statement", "envelope", "transport-ca", "transport", "prekey"}
+        assert {key.use for key in keys.keys} == {
+            "root",
+            "statement",
+            "envelope",
+            "transport-ca",
+            "transport",
+            "prekey",
+        }
         told = keys.SerializeToString() + status.SerializeToString()
         secrets = node.core.keys
         assert not any(seed in told for seed in (secrets.statement.seed, secrets.envelope.seed, secrets.master))

@@ -129,6 +129,11 @@ class NodeWorld:
         )
         await self.publish(signed)
 
+    async def publish_as(self, name: str, statement: Signed) -> None:
+        """Publish a statement of a party, by itself."""
+        request = pb.PublishStatementRequest(statement=encode_signed(statement))
+        await self.relay.partners[name].stub.PublishStatement(request, timeout=10)
+
     async def publish(self, statement: Signed) -> None:
         """Publish a statement of the council, by XA."""
         request = pb.PublishStatementRequest(statement=encode_signed(statement))

@@ -8,6 +8,7 @@ import ipaddress
 from contextlib import suppress
 from urllib.parse import unquote
 
+from exchange.crypto.codec import signed_from_proto
 from exchange.directory.codec import join_request_from_proto
 from exchange.errors import BadInput, TooLarge
 from exchange.limits import JOIN_BYTES
@@ -46,6 +47,16 @@ class JoinService(JoinServiceServicer):
         index = await self._enrolment.admit(request.admission)
         await self._checkpoints.refresh(Log.DIRECTORY)
         return pb.JoinServiceAdmitResponse(index=index)
+
+    async def Rekey(  # noqa: N802
+        self, request: pb.JoinServiceRekeyRequest, context: Context
+    ) -> pb.JoinServiceRekeyResponse:
+        """Log new node keys of a member."""
+        self._admit(context, request.ByteSize())
+        cert = signed_from_proto(request.node_cert, what="the node certificate")
+        index = await self._enrolment.rekey(cert, signed_from_proto(request.transport_key, what="the transport key"))
+        await self._checkpoints.refresh(Log.DIRECTORY)
+        return pb.JoinServiceRekeyResponse(index=index)
 
     def _admit(self, context: Context, size: int) -> None:
         if context.time_remaining() is None:

@@ -290,7 +290,7 @@ def test_whose_prekey_is_refused_again_and_again_holds_up_nobody_else() -> None:
 
 async def test_statements_that_wait_together_stand_under_one_signature() -> None:
     with ThreadPoolExecutor(1) as executor:
-        signer = Signer(composite("XA/statement"), exchange=EXCHANGE, executor=executor)
+        signer = Signer(lambda: composite("XA/statement"), exchange=EXCHANGE, executor=executor)
         signed = await asyncio.gather(*(signer.sign("report", random_bytes(40)) for _ in range(20)))
     key = composite("XA/statement").public
     for each in signed:
@@ -300,7 +300,7 @@ async def test_statements_that_wait_together_stand_under_one_signature() -> None
 
 async def test_a_failed_signature_reaches_those_who_wait_for_it() -> None:
     with ThreadPoolExecutor(1) as executor:
-        signer = Signer(composite("XA/statement"), exchange=EXCHANGE, executor=executor)
+        signer = Signer(lambda: composite("XA/statement"), exchange=EXCHANGE, executor=executor)
         with pytest.raises(Exception, match="cannot name"):
             await signer.sign("No Such Name", b"payload")
         assert await signer.sign("report", b"payload")

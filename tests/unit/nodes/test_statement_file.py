@@ -12,7 +12,7 @@ from exchange.limits import MIB
 from exchange.names import COUNCIL, PartyId
 from nodes.root import read_task
 from nodes.root_home import Root
-from nodes.statement_file import Ending, StatementTask, read_statement, write_request
+from nodes.statement_file import Drafted, StatementTask, read_statement, write_request
 from tests.support.directory_builders import (
     EXCHANGE,
     NOON,
@@ -29,7 +29,7 @@ NOW = NOON + 1
 COUNCIL_ROOT = Root(PartyId("XA"), composite("XA/root"))
 
 
-def drafted(exchange: Exchange, deed: str, *, issuer: str = COUNCIL) -> Ending:
+def drafted(exchange: Exchange, deed: str, *, issuer: str = COUNCIL) -> Drafted:
     place = exchange.directory.next_seq_prev(COUNCIL)
     if deed == "suspension":
         return draft_suspension(exchange=EXCHANGE, place=place, party=XT, suspended=True, now_ms=NOW)
@@ -46,7 +46,7 @@ def drafted(exchange: Exchange, deed: str, *, issuer: str = COUNCIL) -> Ending:
     )
 
 
-def task(statement: Ending) -> StatementTask:
+def task(statement: Drafted) -> StatementTask:
     found = read_task(write_request(name_of(statement), encode(statement)))
     assert isinstance(found, StatementTask)
     return found
@@ -101,8 +101,8 @@ def test_what_a_party_that_is_not_in_the_council_signs_is_not_valid() -> None:
 
 def test_other_statements_are_not_signed_this_way() -> None:
     request = a_join_request(party_keys("XT"), an_invitation("XT", composite("XA/root")))
-    with pytest.raises(MalformedInput, match="node-cert statement is not signed this way"):
-        read_task(write_request("node-cert", request.node_cert.payload))
+    with pytest.raises(MalformedInput, match="party-root statement is not signed this way"):
+        read_task(write_request("party-root", request.party_root.payload))
     with pytest.raises(MalformedInput):
         read_task(write_request("suspension", b"\xff"))
 
