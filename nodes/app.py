@@ -47,6 +47,7 @@ from nodes.convening import Convening
 from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
 from nodes.gate import Gate
+from nodes.guarding import Guarding
 from nodes.history import CommunityHistory
 from nodes.holding_service import HoldingMethods
 from nodes.key_service import KeyMethods
@@ -426,7 +427,9 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
                 core, node.agreements, node.publishing, node.notices, Simulation(core, node.agreements), node.shelf
             ),
             communities=CommunityMethods(core, node.groups.convening),
-            consent=ConsentMethods(core, node.asking, node.consenting, node.shelf),
+            consent=ConsentMethods(
+                core, Guarding(core, node.asking, node.consenting, config.release), node.consenting, node.shelf
+            ),
             keys=KeyMethods(core, node.relay),
             holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),

@@ -20,16 +20,18 @@ from exchange.directory.state import MEMBERS
 from exchange.errors import BadInput, NotAllowed, NotFound, PolicyDenied, RateLimited
 from exchange.names import ID_BYTES, PartyId
 from exchange.policy.binding import consent_needed
+from exchange.policy.consent import Consent
 from exchange.policy.decide import decide
-from exchange.policy.decision import WAITS, Finding, Item, Role, Step
+from exchange.policy.decision import WAITS, Decision, Finding, Item, Role, Step
 from exchange.policy.explain import sentence
 from exchange.policy.fields import instant_text
 from exchange.policy.model import Label, OnwardRule, Purpose, Tlp
 from nodes import vault
 from nodes.caller import Caller, check_ceiling
 from nodes.core import Core
-from nodes.onward import LANE
-from nodes.passing import pass_on_now, release_to
+from nodes.guard import by_whom
+from nodes.onward import LANE, request_of
+from nodes.passing import grants_for, not_yet_there, pass_on_now, release_to, to_pass_on
 from nodes.receipts import add_control
 from nodes.shelf import Shelf
 from nodes.store import consent, reports
@@ -79,8 +81,8 @@ class Asking:
         self._shelf = shelf
         self._wake = wake
 
-    async def ask(self, wanted: Wanted, *, caller: Caller) -> Asked:
-        """Ask every originator; return once the request is durable.
+    async def ask(self, wanted: Wanted, *, caller: Caller, confirmed: Sequence[str] = ()) -> Asked:
+        """Ask every originator; return once the request is durable. What was `confirmed` first stands in its story.
 
         Raises:
             NotFound: no such report, or its content is hidden or destroyed.
@@ -91,10 +93,7 @@ class Asking:
             RateLimited: too many requests wait.
         """
         core = self._core
-        opened = await self._held(wanted.item)
-        check_ceiling(caller, opened.label.tlp)
-        request = self._request(wanted, opened.label)
-        self._check(request, opened)
+        request, opened = await self._checked(wanted, caller)
         originators = [party for party in opened.label.originators if party != core.me]
         signed = await core.signer.sign(CONSENT_REQUEST, encode_request(request))
         store = partial(
@@ -103,14 +102,26 @@ class Asking:
             signed=signed,
             originators=originators,
             pass_on=not wanted.ask_only,
-            who=caller.name,
+            who=by_whom(caller.name, confirmed),
             now_ms=core.clock(),
         )
         await core.database.write(store)
         self._wake()
         return Asked(sha256(signed.payload).digest(), originators)
 
-    async def pass_on(self, hash_: bytes, *, caller: Caller) -> Passed:
+    async def rehearse(self, wanted: Wanted, *, caller: Caller) -> list[tuple[PartyId, Decision]]:
+        """Return what is decided now of each partner that a request would name; raises as `ask`, nothing is stored."""
+        request, opened = await self._checked(wanted, caller)
+        return await self._decided(wanted.item, opened, request.to)
+
+    async def _checked(self, wanted: Wanted, caller: Caller) -> tuple[ConsentRequest, vault.Opened]:
+        opened = await self._held(wanted.item)
+        check_ceiling(caller, opened.label.tlp)
+        request = self._request(wanted, opened.label)
+        self._check(request, opened)
+        return request, opened
+
+    async def pass_on(self, hash_: bytes, *, caller: Caller, confirmed: Sequence[str] = ()) -> Passed:
         """Pass an item on to everybody whom every originator has granted it for.
 
         Raises:
@@ -123,9 +134,32 @@ class Asking:
         report = await core.database.read(partial(reports.report_of, item=kept.item)) if kept is not None else None
         if report is not None:
             check_ceiling(caller, Tlp(report.tlp))
-        partners = await core.database.write(partial(pass_on_now, hash_=hash_, by=caller.name, now_ms=core.clock()))
+        partners = await core.database.write(
+            partial(pass_on_now, hash_=hash_, by=by_whom(caller.name, confirmed), now_ms=core.clock())
+        )
         self._wake()
         return Passed(kept.item if kept is not None else b"", partners)
+
+    async def rehearse_passing_on(
+        self, hash_: bytes, *, caller: Caller
+    ) -> tuple[bytes, list[tuple[PartyId, Decision]]]:
+        """Return the item, and what is decided now of each partner that the request names and that did not get it yet.
+
+        Also of those who are not granted yet: what is granted later is passed on by itself. Raises as `pass_on`.
+        """
+        kept = await self._core.database.read(partial(to_pass_on, hash_=hash_))
+        opened = await self._held(kept.item)
+        check_ceiling(caller, opened.label.tlp)
+        named = partial(not_yet_there, item=kept.item, partners=request_of(kept).to)
+        return kept.item, await self._decided(kept.item, opened, await self._core.database.read(named))
+
+    async def _decided(
+        self, item: bytes, opened: vault.Opened, partners: Sequence[PartyId]
+    ) -> list[tuple[PartyId, Decision]]:
+        core = self._core
+        held = partial(grants_for, me=core.me, item=item, label=opened.label, now_ms=core.clock())
+        consents, _ = await core.database.read(held)
+        return [(partner, self._decide(opened, partner, item, consents)) for partner in partners]
 
     async def _held(self, item: bytes) -> vault.Opened:
         report = await self._core.database.read(partial(reports.report_of, item=item))
@@ -180,22 +214,29 @@ class Asking:
         core = self._core
         if core.trust.now.directory.party(partner) is None:
             raise BadInput(f"{partner} is not a partner", place="--to", hint="concord partner list")
-        item = Item(label=opened.label, release=opened.release or release_to([partner]), intact=True)
-        decision = decide(
-            item,
+        decision = self._decide(opened, partner)
+        final = [finding for finding in failures(decision) if not may_change(finding)]
+        if final:
+            words = " ".join(sentence(finding) for finding in final)
+            raise PolicyDenied(f"{partner} cannot have it from here, whoever consents: {words}")
+
+    def _decide(
+        self, opened: vault.Opened, partner: PartyId, item: bytes = b"", consents: tuple[Consent, ...] = ()
+    ) -> Decision:
+        core = self._core
+        release = opened.release or release_to([partner])
+        return decide(
+            Item(label=opened.label, release=release, intact=True, item_hash=item, consents=consents),
             sender=core.me,
             recipient=partner,
             rules=core.trust.rules_now(),
             now_ms=core.clock(),
             role=Role.SENDER,
         )
-        final = [finding for finding in failures(decision) if not _may_change(finding)]
-        if final:
-            words = " ".join(sentence(finding) for finding in final)
-            raise PolicyDenied(f"{partner} cannot have it from here, whoever consents: {words}")
 
 
-def _may_change(finding: Finding) -> bool:
+def may_change(finding: Finding) -> bool:
+    """Say whether consent or time can remove what stands against a partner."""
     return finding.step is Step.ONWARD or finding.reason in WAITS
 
 

@@ -14,15 +14,17 @@ from exchange.errors import BadInput, BadName, Conflict, NotFound
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import HASH_BYTES, PartyId, party_id
 from exchange.policy.model import Purpose
-from nodes.asking import Asking, Wanted
+from nodes.asking import Wanted
 from nodes.caller import Caller
-from nodes.consenting import Consenting
+from nodes.consenting import Consenting, Wish
 from nodes.core import Core
+from nodes.guarding import Guarding
 from nodes.onward import request_of
 from nodes.shelf import CANDIDATES, Shelf
 from nodes.store import consent
 from nodes.store.consent_rows import AnswerState, KeptAnswer, KeptGrant, KeptRequest, RequestState
 from nodes.v1 import consent_pb2 as pb
+from nodes.v1.approval_pb2 import Hint
 
 LIST_DEFAULT = 50
 LIST_MOST = 1_000
@@ -34,26 +36,49 @@ _PURPOSES = {purpose.word: purpose for purpose in Purpose}
 class ConsentMethods:
     """Consent, as NodeService has it."""
 
-    def __init__(self, core: Core, asking: Asking, consenting: Consenting, shelf: Shelf) -> None:
+    def __init__(self, core: Core, guarding: Guarding, consenting: Consenting, shelf: Shelf) -> None:
         """Call these use cases."""
         self._core = core
-        self._asking = asking
+        self._guarding = guarding
         self._consenting = consenting
         self._shelf = shelf
 
     async def ask(self, request: pb.RequestConsentRequest, *, caller: Caller) -> pb.RequestConsentResponse:
         """Ask every originator."""
-        item = await self._shelf.cleared(caller, request.id)
-        wanted = Wanted(
-            item=item,
+        wanted = await self._wanted(request, caller)
+        asked = await self._guarding.request(wanted, confirmed=request.confirmed, caller=caller)
+        return pb.RequestConsentResponse(
+            request=asked.hash.hex(), item=wanted.item.hex(), originators=asked.originators
+        )
+
+    async def _wanted(self, request: pb.RequestConsentRequest, caller: Caller) -> Wanted:
+        return Wanted(
+            item=await self._shelf.cleared(caller, request.id),
             to=_parties(request.to),
             purposes=_purposes(request.purposes),
             until_ms=request.until_ms,
             reason=request.reason,
             ask_only=request.ask_only,
         )
-        asked = await self._asking.ask(wanted, caller=caller)
-        return pb.RequestConsentResponse(request=asked.hash.hex(), item=item.hex(), originators=asked.originators)
+
+    async def rehearse(self, request: pb.RehearseConsentRequest, *, caller: Caller) -> pb.RehearseConsentResponse:
+        """Show what a call would come to."""
+        match request.WhichOneof("call"):
+            case "ask":
+                wanted = await self._wanted(request.ask, caller)
+                looked = await self._guarding.look_at_request(wanted, caller=caller)
+            case "grant":
+                hash_ = await self._find(request.grant.request, caller)
+                looked = await self._guarding.look_at_grant(hash_, _wish(request.grant), caller=caller)
+            case "pass_on":
+                hash_ = await self._find(request.pass_on.request, caller)
+                looked = await self._guarding.look_at_passing_on(hash_, caller=caller)
+            case _:
+                raise BadInput("a rehearsal of nothing", hint="name a call")
+        return pb.RehearseConsentResponse(
+            going=[pb.ConsentRehearsal(partner=e.partner, gets_it=e.gets_it, why=e.why) for e in looked.going],
+            hints=[Hint(code=hint.code, text=hint.text, accept=hint.accept) for hint in looked.hints],
+        )
 
     async def list_(self, request: pb.ListConsentsRequest, *, caller: Caller) -> pb.ListConsentsResponse:
         """List requests about what the caller may read, newest first."""
@@ -73,13 +98,8 @@ class ConsentMethods:
     async def grant(self, request: pb.GrantConsentRequest, *, caller: Caller) -> pb.GrantConsentResponse:
         """Let the asker pass an item on."""
         hash_ = await self._find(request.request, caller)
-        granted = await self._consenting.grant(
-            hash_,
-            to=_parties(request.to),
-            purposes=_purposes(request.purposes),
-            until_ms=request.until_ms,
-            text=request.text,
-            caller=caller,
+        granted = await self._guarding.grant(
+            hash_, _wish(request), text=request.text, confirmed=request.confirmed, caller=caller
         )
         return pb.GrantConsentResponse(
             request=hash_.hex(), asker=granted[0].holder, granted=[_granted(grant) for grant in granted]
@@ -94,7 +114,7 @@ class ConsentMethods:
     async def pass_on(self, request: pb.PassOnRequest, *, caller: Caller) -> pb.PassOnResponse:
         """Pass on what was granted."""
         hash_ = await self._find(request.request, caller)
-        passed = await self._asking.pass_on(hash_, caller=caller)
+        passed = await self._guarding.pass_on(hash_, confirmed=request.confirmed, caller=caller)
         return pb.PassOnResponse(request=hash_.hex(), item=passed.item.hex(), partners=passed.partners)
 
     async def _find(self, name: str, caller: Caller) -> bytes:
@@ -168,6 +188,10 @@ def _granted(grant: ConsentGrant) -> pb.ConsentStanding:
         until_ms=grant.until_ms,
         hop=grant.hop,
     )
+
+
+def _wish(request: pb.GrantConsentRequest) -> Wish:
+    return Wish(_parties(request.to), _purposes(request.purposes), request.until_ms)
 
 
 def _parties(names: Sequence[str]) -> list[PartyId]:

@@ -13,7 +13,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 
@@ -35,6 +35,7 @@ from nodes import alarms, vault
 from nodes.caller import Caller, check_ceiling
 from nodes.clearance import Own, Ruling, Verdict, rule
 from nodes.core import Core
+from nodes.guard import by_whom
 from nodes.onward import Answer, is_own, own_of, request_of, sources_of, store_answers
 from nodes.store import consent
 from nodes.store.consent_rows import AnswerState, KeptAnswer, KeptRequest, RequestState
@@ -72,6 +73,18 @@ def hear_request(
     )
     consent.add_request(connection, kept, [KeptAnswer(kept.hash, me, partner) for partner in request.to])
     return []
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How much of what was asked for an operator grants; what is left out is all of it."""
+
+    to: Sequence[PartyId] = ()
+    purposes: Sequence[Purpose] = ()
+    until_ms: int = 0
+
+
+ALL = Wish()
 
 
 class Consenting:
@@ -117,17 +130,32 @@ class Consenting:
         await self._show_waiting()
         return looked
 
+    async def rehearse(
+        self, hash_: bytes, wish: Wish, *, caller: Caller
+    ) -> tuple[list[bytes], list[tuple[PartyId, Ruling]]]:
+        """Return which items of this party a request is about, and the ruling on each partner; nothing is stored.
+
+        Raises:
+            NotFound, BadInput, PolicyDenied: as `grant`.
+        """
+        _, owns, rulings = await self._ruled(hash_, wish, caller)
+        return [own.item for own in owns], rulings
+
+    async def _ruled(
+        self, hash_: bytes, wish: Wish, caller: Caller
+    ) -> tuple[KeptRequest, Sequence[Own], list[tuple[PartyId, Ruling]]]:
+        kept, request = await self._asked(hash_)
+        chosen = _chosen(request, wish)
+        owns = await self._owns(request)
+        for own in owns:
+            if own.label is not None:
+                check_ceiling(caller, own.label.tlp)
+        return kept, owns, [(partner, self._rule(request, partner, owns)) for partner in chosen]
+
     async def grant(
-        self,
-        hash_: bytes,
-        *,
-        to: Sequence[PartyId] = (),
-        purposes: Sequence[Purpose] = (),
-        until_ms: int = 0,
-        text: str = "",
-        caller: Caller,
+        self, hash_: bytes, wish: Wish = ALL, *, text: str = "", caller: Caller, confirmed: Sequence[str] = ()
     ) -> list[ConsentGrant]:
-        """Let the asker pass the item on, to those it named unless `to` names fewer, and within what it asked for.
+        """Let the asker pass the item on, within what it asked for. What was `confirmed` first stands in its story.
 
         Raises:
             NotFound: no such request of another partner.
@@ -136,24 +164,18 @@ class Consenting:
             BadInput: more than was asked for.
             Conflict: something changed meanwhile.
         """
-        kept, request = await self._asked(hash_)
-        chosen = _chosen(request, to, purposes, until_ms)
-        owns = await self._owns(request)
-        for own in owns:
-            if own.label is not None:
-                check_ceiling(caller, own.label.tlp)
+        kept, owns, rulings = await self._ruled(hash_, wish, caller)
         made = []
-        for partner in chosen:
-            ruling = self._rule(request, partner, owns)
+        for partner, ruling in rulings:
             if ruling.verdict is Verdict.REFUSE:
                 raise NotAllowed(f"{partner}: {ruling.why}", hint="concord consent refuse")
-            narrowed = tuple(each for each in ruling.purposes if not purposes or each in purposes)
+            narrowed = tuple(each for each in ruling.purposes if not wish.purposes or each in wish.purposes)
             if not narrowed:
                 raise BadInput("none of these purposes is left", hint=f"one of {_words(ruling.purposes)}")
-            end_ms = min(ruling.until_ms, until_ms or ruling.until_ms)
+            end_ms = min(ruling.until_ms, wish.until_ms or ruling.until_ms)
             within = replace(ruling, purposes=narrowed, until_ms=end_ms)
             made.append(self._grant(kept, owns[0].item, partner, within, text))
-        await self._answer(kept, made, owns, by=caller.name, again=True)
+        await self._answer(kept, made, owns, by=by_whom(caller.name, confirmed), again=True)
         return made
 
     async def refuse(self, hash_: bytes, *, to: Sequence[PartyId] = (), text: str, caller: Caller) -> ConsentGrant:
@@ -167,7 +189,7 @@ class Consenting:
         kept, request = await self._asked(hash_)
         stands = (await self._core.database.read(partial(consent.answers_of, requests=[hash_])))[hash_]
         waiting = {PartyId(each.recipient) for each in stands if each.state is AnswerState.WAITING}
-        chosen = sorted(waiting.intersection(_chosen(request, to, (), 0)))
+        chosen = sorted(waiting.intersection(_chosen(request, Wish(to))))
         if not chosen:
             raise NotAllowed("that was answered", hint="concord consent list")
         made = self._refusal(kept, request.item_hash, chosen, text)
@@ -299,18 +321,16 @@ class Consenting:
         await core.alarms.close_others(alarms.CONSENT, waiting)
 
 
-def _chosen(
-    request: ConsentRequest, to: Sequence[PartyId], purposes: Sequence[Purpose], until_ms: int
-) -> Sequence[PartyId]:
+def _chosen(request: ConsentRequest, wish: Wish) -> Sequence[PartyId]:
     """Return whom an operator answers about; BadInput when that is more than was asked for."""
-    beyond = [party for party in to if party not in request.to]
+    beyond = [party for party in wish.to if party not in request.to]
     if beyond:
         raise BadInput(f"{', '.join(beyond)}: not asked for", hint=f"asked for: {', '.join(request.to)}")
-    if any(purpose not in request.purposes for purpose in purposes):
+    if any(purpose not in request.purposes for purpose in wish.purposes):
         raise BadInput("more purposes than asked for", hint=f"asked for: {_words(request.purposes)}")
-    if until_ms > request.until_ms:
+    if wish.until_ms > request.until_ms:
         raise BadInput("longer than asked for", hint=f"asked for: until {instant_text(request.until_ms)}")
-    return sorted(to) or request.to
+    return sorted(wish.to) or request.to
 
 
 def _words(purposes: Sequence[Purpose]) -> str:

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from exchange.errors import BadLabel, ConfigurationError, Conflict, ExchangeError, NotAllowed, NotFound
 from exchange.limits import LABEL_BYTES
 from exchange.names import PartyId
@@ -28,12 +26,12 @@ from nodes.communities import targets
 from nodes.config import ReleaseRules
 from nodes.core import Core
 from nodes.deriving import Origin
-from nodes.guard import PAST_REPORTS, Hint, History, Past, check_confirmed, look
+from nodes.guard import Hint, check_confirmed, look
+from nodes.guarding import history_of
 from nodes.outbox import Accepted, Author, Outbox, getting, push_digest
 from nodes.sensors import Scope, Sensors, permit, permit_audience
 from nodes.shelf import Shelf
 from nodes.stix import read_report
-from nodes.store import history as store
 from nodes.store import reports
 
 
@@ -183,7 +181,7 @@ class Authoring:
 
     async def _look(self, authored: AuthoredReport) -> DryRun:
         decisions = await self._outbox.rehearse(authored)
-        history = await self._core.database.read(partial(_history, kind=authored.kind))
+        history = await self._core.database.read(partial(history_of, kind=authored.kind))
         hints = look(
             authored.label,
             authored.release,
@@ -236,11 +234,6 @@ def _digest(draft: Draft, caller: Caller, key: str = "") -> bytes:
     about = " ".join((draft.supersedes, *draft.derived_from)) if draft.derived_from else draft.supersedes
     # By caller: nobody learns from a repeat what another has pushed.
     return push_digest(key, draft.content, draft.label + about.encode(), who=caller.name)
-
-
-def _history(connection: Connection, kind: str) -> History:
-    recent = store.recent_of_kind(connection, kind, limit=PAST_REPORTS)
-    return History(store.partners_reached(connection), [Past(*each) for each in recent])
 
 
 def load_defaults(path: str, home: Path) -> dict[str, Any]:

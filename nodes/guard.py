@@ -128,6 +128,11 @@ def check_confirmed(hints: Sequence[Hint], confirmed: Collection[str]) -> None:
         raise NeedsConfirmation(f"nothing was sent. {told}", hint=f"look at who gets it, then: {accept}")
 
 
+def by_whom(name: str, confirmed: Collection[str]) -> str:
+    """Return who did something, as the story has it, with what was confirmed."""
+    return f"{name}, who confirmed {', '.join(confirmed)}" if confirmed else name
+
+
 def _for_others(hint: Hint, codes: Collection[str]) -> str:
     return " (confirmed for other partners than these)" if hint.code in codes else ""
 

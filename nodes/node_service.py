@@ -292,6 +292,12 @@ class NodeService(NodeServiceServicer):
         """Let a partner pass an item on to nobody."""
         return await self._consent.refuse(request, caller=caller_of(context))
 
+    async def RehearseConsent(
+        self, request: consent_pb2.RehearseConsentRequest, context: Context
+    ) -> consent_pb2.RehearseConsentResponse:
+        """Show what a call about consent would come to."""
+        return await self._consent.rehearse(request, caller=caller_of(context))
+
     async def PassOn(self, request: consent_pb2.PassOnRequest, context: Context) -> consent_pb2.PassOnResponse:
         """Pass on what was granted."""
         return await self._consent.pass_on(request, caller=caller_of(context))

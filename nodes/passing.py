@@ -82,6 +82,17 @@ def pass_on_now(connection: Connection, hash_: bytes, by: str, now_ms: int) -> l
     """Pass an item on to everybody whom every originator has granted it for; return them.
 
     Raises:
+        NotFound, NotAllowed: as `to_pass_on`.
+    """
+    kept = to_pass_on(connection, hash_)
+    consent.pass_on(connection, hash_)
+    return _pass_on(connection, kept, by, now_ms)
+
+
+def to_pass_on(connection: Connection, hash_: bytes) -> KeptRequest:
+    """Return a request of this node of which something may be passed on.
+
+    Raises:
         NotFound: no such request of this node.
         NotAllowed: nobody is granted yet, or the report is withdrawn, destroyed or replaced.
     """
@@ -91,11 +102,15 @@ def pass_on_now(connection: Connection, hash_: bytes, by: str, now_ms: int) -> l
     report = reports.report_of(connection, kept.item)
     if report is None or report.state is not ItemState.CURRENT:
         raise NotAllowed(f"the report is {report.state if report else 'gone'}", hint="concord report trace")
-    consent.pass_on(connection, hash_)
-    passed = _pass_on(connection, kept, by, now_ms)
-    if not passed:
+    if not granted_by_all(consent.answers_of(connection, [hash_])[hash_]):
         raise NotAllowed("there is nobody whom every originator has consented to", hint="concord consent list")
-    return passed
+    return kept
+
+
+def not_yet_there(connection: Connection, item: bytes, partners: Sequence[PartyId]) -> list[PartyId]:
+    """Return the partners to whom an item is not on its way from here."""
+    rows = {row.recipient: row.state for row in reports.addressees_of(connection, item)}
+    return [partner for partner in partners if rows.get(partner, Reach.DENIED) in AGAIN]
 
 
 def _pass_on(connection: Connection, kept: KeptRequest, by: str, now_ms: int) -> list[str]:

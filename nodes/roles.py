@@ -59,6 +59,7 @@ MAY: dict[str, frozenset[Role]] = {
     "ListConsents": READERS,
     "GrantConsent": OFFICERS,
     "RefuseConsent": OFFICERS,
+    "RehearseConsent": AUTHORS | OFFICERS,
     "PassOn": AUTHORS | OFFICERS,
     # reports in this node's keeping
     "ExportReport": AUTHORS | RELEASERS | OFFICERS,

@@ -1,6 +1,6 @@
 """`concord consent`: ask originators to let a report be passed on, answer partners who ask, see who has answered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from typing import Annotated
 
 import typer
@@ -10,10 +10,12 @@ from exchange.policy.fields import moment
 from exchange.policy.strict_yaml import node_of
 from exchange.runtime.clock import now_ms
 from nodes.admin import output
-from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, Yes
+from nodes.admin.options import DEFAULT_HOME, Accept, Json, NodeHome, Yes
 from nodes.admin.plain import plain
+from nodes.admin.views import confirm_unusual, tell_unusual
 from nodes.node_client import connect
 from nodes.v1 import consent_pb2 as pb
+from nodes.v1.node_service_pb2_grpc import NodeServiceStub
 
 app = typer.Typer(help="Pass on what others originated, with their consent.", no_args_is_help=True)
 
@@ -33,18 +35,27 @@ def request(
     reason: Annotated[str, typer.Option("--reason", help="Why, in words for the originators.")],
     ask_only: Annotated[bool, typer.Option("--ask-only", help="Do not pass it on when it is granted.")] = False,
     home: NodeHome = DEFAULT_HOME,
+    accept: Accept = None,
     as_json: Json = False,
 ) -> None:
     """Ask every originator of a report to let you pass it on.
 
-    When all of them have, the node passes it on by itself, if your agreement with the partner permits that.
+    When all of them have, the node passes it on by itself, if your agreement with the partner permits that. Whatever is
+    unusual about that is asked about first, unless --ask-only.
 
     Example: concord consent request 3f9a1c --to XT --purpose protect_life --until +30d --reason "Embassy nearby."
     """
     wanted = pb.RequestConsentRequest(
-        id=report, to=to, purposes=purpose, until_ms=_until(until), reason=reason, ask_only=ask_only
+        id=report,
+        to=to,
+        purposes=purpose,
+        until_ms=_until(until),
+        reason=reason,
+        ask_only=ask_only,
+        confirmed=accept or [],
     )
     with connect(home) as node:
+        _look(node, pb.RehearseConsentRequest(ask=wanted), wanted.confirmed)
         reply = node.RequestConsent(wanted)
     if as_json:
         output.as_json(plain(reply))
@@ -84,24 +95,29 @@ def grant(
     text: Annotated[str, typer.Option("--text", help="Words for the asker.")] = "",
     home: NodeHome = DEFAULT_HOME,
     yes: Yes = False,
+    accept: Accept = None,
     as_json: Json = False,
 ) -> None:
     """Let a partner pass your report on, as it asked or to less. A grant is not taken back: retract the report instead.
 
+    Whatever is unusual about it is asked about one by one; --yes does not answer that, --accept does.
+
     Example: concord consent grant 8c41d0 --to XT --until +7d
     """
+    wish = pb.GrantConsentRequest(
+        request=request,
+        to=to or [],
+        purposes=purpose or [],
+        until_ms=_until(until) if until else 0,
+        text=text,
+        confirmed=accept or [],
+    )
     with connect(home) as node:
+        rehearsal = node.RehearseConsent(pb.RehearseConsentRequest(grant=wish))
         _show(node.ListConsents(pb.ListConsentsRequest(limit=1000)).consents, request, as_json=as_json)
+        _confirm(rehearsal, wish.confirmed)
         output.ask("let it be passed on?", yes=yes, refusal="nothing was granted")
-        reply = node.GrantConsent(
-            pb.GrantConsentRequest(
-                request=request,
-                to=to or [],
-                purposes=purpose or [],
-                until_ms=_until(until) if until else 0,
-                text=text,
-            )
-        )
+        reply = node.GrantConsent(wish)
     if as_json:
         output.as_json(plain(reply))
         return
@@ -133,18 +149,34 @@ def refuse(
 
 
 @app.command("pass-on")
-def pass_on(request: Request, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+def pass_on(request: Request, home: NodeHome = DEFAULT_HOME, accept: Accept = None, as_json: Json = False) -> None:
     """Pass on what every originator has granted: after --ask-only, or once more to whom it could not go before.
 
-    Example: concord consent pass-on 8c41d0
+    What is granted later goes by itself, so whatever is unusual is asked about for all whom the request names.
+
+    Example: concord consent pass-on 8c41d0 --accept FIRST_TIME_TO_PARTNER:XT
     """
+    wish = pb.PassOnRequest(request=request, confirmed=accept or [])
     with connect(home) as node:
-        reply = node.PassOn(pb.PassOnRequest(request=request))
+        _look(node, pb.RehearseConsentRequest(pass_on=wish), wish.confirmed)
+        reply = node.PassOn(wish)
     if as_json:
         output.as_json(plain(reply))
         return
     output.data(f"to {', '.join(reply.partners)}")
     output.say(f"follow it with: concord report trace {output.short(reply.item)}")
+
+
+def _look(node: NodeServiceStub, call: pb.RehearseConsentRequest, confirmed: MutableSequence[str]) -> None:
+    """Show what a call would come to, and ask about whatever is unusual."""
+    _confirm(node.RehearseConsent(call), confirmed)
+
+
+def _confirm(rehearsal: pb.RehearseConsentResponse, confirmed: MutableSequence[str]) -> None:
+    rows = [(each.partner, each.gets_it, each.why or "-") for each in rehearsal.going]
+    output.table(("partner", "gets it", "why"), rows, empty="nobody", to_stderr=True)
+    tell_unusual(rehearsal.hints)
+    confirm_unusual(rehearsal.hints, confirmed)
 
 
 def _show(consents: Iterable[pb.Consent], request: str, *, as_json: bool) -> None:

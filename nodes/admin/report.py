@@ -1,7 +1,6 @@
 """`concord report`: write, check, push and follow reports. Every command asks the running node."""
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +13,11 @@ from nodes import templates
 from nodes.admin import four_eyes, output
 from nodes.admin.options import DEFAULT_HOME, Accept, Json, NodeHome, Yes
 from nodes.admin.plain import plain
-from nodes.admin.views import PROVES, decisions_table, findings_list, report_row, trace_view
+from nodes.admin.views import PROVES, confirm_unusual, decisions_table, findings_list, report_row, trace_view
 from nodes.admin.why import why_view
 from nodes.node_client import connect
 from nodes.reportfile import read_report_file
 from nodes.v1 import node_service_pb2 as pb
-from nodes.v1.approval_pb2 import Hint
 from nodes.v1.holding_pb2 import (
     ExportReportRequest,
     KeepReportRequest,
@@ -168,14 +166,6 @@ def correct(
     _push(request, home, yes=yes, as_json=as_json)
 
 
-def _confirm(hints: Iterable[Hint], request: pb.PushReportRequest) -> None:
-    """Ask about each unusual thing that was not accepted beforehand; where nobody can answer, the node refuses."""
-    for hint in hints:
-        if hint.accept not in request.confirmed and output.can_ask():
-            output.ask(f"{hint.text}. Is that meant?", yes=False, refusal="nothing was sent")
-            request.confirmed.append(hint.accept)
-
-
 def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool) -> None:
     with connect(home) as node:
         rehearsal = pb.WhoGetsRequest(
@@ -183,7 +173,7 @@ def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool
         )
         dry_run = node.WhoGets(rehearsal)
         decisions_table(dry_run, to_stderr=True)
-        _confirm(dry_run.hints, request)
+        confirm_unusual(dry_run.hints, request.confirmed)
         reached = sum(decision.permit or decision.waiting for decision in dry_run.decisions)
         question = f"send it to {reached} of {len(dry_run.decisions)} partners?"
         output.ask(question, yes=yes, refusal="nothing was sent")

@@ -1,10 +1,11 @@
 """How decisions, findings, reports and traces look to a person."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableSequence
 
 from exchange.runtime.clock import now_ms
 from nodes.admin import output
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.approval_pb2 import Hint
 
 PROVES = "a confirmation proves a promise kept by the partner's software, not that nobody kept a copy"
 
@@ -19,8 +20,21 @@ def decisions_table(reply: pb.WhoGetsResponse, *, to_stderr: bool = False) -> No
         output.say(f"will be asked to withdraw the versions before: {', '.join(reply.left_out)}")
     for warning in (words for decision in reply.decisions for words in decision.warnings):
         output.say(f"warning: {warning}")
-    for hint in reply.hints:
+    tell_unusual(reply.hints)
+
+
+def tell_unusual(hints: Iterable[Hint]) -> None:
+    """Say what is unusual, each with what confirms it."""
+    for hint in hints:
         output.say(f"unusual: {hint.text} ({hint.accept})")
+
+
+def confirm_unusual(hints: Iterable[Hint], confirmed: MutableSequence[str]) -> None:
+    """Ask about each unusual thing that was not accepted beforehand; where nobody can answer, the node refuses."""
+    for hint in hints:
+        if hint.accept not in confirmed and output.can_ask():
+            output.ask(f"{hint.text}. Is that meant?", yes=False, refusal="nothing was sent")
+            confirmed.append(hint.accept)
 
 
 def _verdict(decision: pb.PartnerDecision) -> str:

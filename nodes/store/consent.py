@@ -206,6 +206,11 @@ def add_onward(connection: Connection, rows: Sequence[Onward]) -> None:
     insert_or_replace(connection, onward, [asdict(row) for row in rows])
 
 
+def partners_onward(connection: Connection) -> set[str]:
+    """Return the partners whom any grant of this node lets have something."""
+    return set(connection.execute(select(onward.c.recipient).distinct()).scalars())
+
+
 def onward_of(connection: Connection, item: bytes) -> list[Onward]:
     """Return whom this node's grants let have an item, nearest first."""
     wanted = select(onward).where(onward.c.item == item).order_by(onward.c.hop, onward.c.recipient, onward.c.holder)

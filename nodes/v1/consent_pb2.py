@@ -22,37 +22,44 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from nodes.v1 import approval_pb2 as nodes_dot_v1_dot_approval__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nodes/v1/consent.proto\x12\x08nodes.v1\"u\n\x15RequestConsentRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x03(\t\x12\x10\n\x08purposes\x18\x03 \x03(\t\x12\x10\n\x08until_ms\x18\x04 \x01(\x04\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x61sk_only\x18\x06 \x01(\x08\"L\n\x16RequestConsentResponse\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x13\n\x0boriginators\x18\x03 \x03(\t\"<\n\x13ListConsentsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x16\n\x0eunsettled_only\x18\x02 \x01(\x08\";\n\x14ListConsentsResponse\x12#\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x11.nodes.v1.Consent\"\xe5\x01\n\x07\x43onsent\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x11\n\tdirection\x18\x02 \x01(\t\x12\x0c\n\x04item\x18\x03 \x01(\t\x12\r\n\x05\x61sker\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x03(\t\x12\x10\n\x08purposes\x18\x06 \x03(\t\x12\x10\n\x08until_ms\x18\x07 \x01(\x04\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\r\n\x05\x61t_ms\x18\t \x01(\x04\x12\r\n\x05state\x18\n \x01(\t\x12\x0f\n\x07pass_on\x18\x0b \x01(\x08\x12*\n\x07\x61nswers\x18\x0c \x03(\x0b\x32\x19.nodes.v1.ConsentStanding\"\xaa\x01\n\x0f\x43onsentStanding\x12\x12\n\noriginator\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x13\n\x0b\x61nswered_ms\x18\x04 \x01(\x04\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08purposes\x18\x06 \x03(\t\x12\x10\n\x08until_ms\x18\x07 \x01(\x04\x12\x0b\n\x03hop\x18\x08 \x01(\r\x12\r\n\x05grant\x18\t \x01(\t\"d\n\x13GrantConsentRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x03(\t\x12\x10\n\x08purposes\x18\x03 \x03(\t\x12\x10\n\x08until_ms\x18\x04 \x01(\x04\x12\x0c\n\x04text\x18\x05 \x01(\t\"b\n\x14GrantConsentResponse\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\r\n\x05\x61sker\x18\x02 \x01(\t\x12*\n\x07granted\x18\x03 \x03(\x0b\x32\x19.nodes.v1.ConsentStanding\"C\n\x14RefuseConsentRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x03(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x15RefuseConsentResponse\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\r\n\x05\x61sker\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x03(\t\" \n\rPassOnRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\"A\n\x0ePassOnResponse\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x10\n\x08partners\x18\x03 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nodes/v1/consent.proto\x12\x08nodes.v1\x1a\x17nodes/v1/approval.proto\"\x88\x01\n\x15RequestConsentRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x03(\t\x12\x10\n\x08purposes\x18\x03 \x03(\t\x12\x10\n\x08until_ms\x18\x04 \x01(\x04\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x61sk_only\x18\x06 \x01(\x08\x12\x11\n\tconfirmed\x18\x07 \x03(\t\"L\n\x16RequestConsentResponse\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x13\n\x0boriginators\x18\x03 \x03(\t\"<\n\x13ListConsentsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x16\n\x0eunsettled_only\x18\x02 \x01(\x08\";\n\x14ListConsentsResponse\x12#\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x11.nodes.v1.Consent\"\xe5\x01\n\x07\x43onsent\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x11\n\tdirection\x18\x02 \x01(\t\x12\x0c\n\x04item\x18\x03 \x01(\t\x12\r\n\x05\x61sker\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x03(\t\x12\x10\n\x08purposes\x18\x06 \x03(\t\x12\x10\n\x08until_ms\x18\x07 \x01(\x04\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\r\n\x05\x61t_ms\x18\t \x01(\x04\x12\r\n\x05state\x18\n \x01(\t\x12\x0f\n\x07pass_on\x18\x0b \x01(\x08\x12*\n\x07\x61nswers\x18\x0c \x03(\x0b\x32\x19.nodes.v1.ConsentStanding\"\xaa\x01\n\x0f\x43onsentStanding\x12\x12\n\noriginator\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x13\n\x0b\x61nswered_ms\x18\x04 \x01(\x04\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08purposes\x18\x06 \x03(\t\x12\x10\n\x08until_ms\x18\x07 \x01(\x04\x12\x0b\n\x03hop\x18\x08 \x01(\r\x12\r\n\x05grant\x18\t \x01(\t\"w\n\x13GrantConsentRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x03(\t\x12\x10\n\x08purposes\x18\x03 \x03(\t\x12\x10\n\x08until_ms\x18\x04 \x01(\x04\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x11\n\tconfirmed\x18\x06 \x03(\t\"b\n\x14GrantConsentResponse\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\r\n\x05\x61sker\x18\x02 \x01(\t\x12*\n\x07granted\x18\x03 \x03(\x0b\x32\x19.nodes.v1.ConsentStanding\"C\n\x14RefuseConsentRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x03(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x15RefuseConsentResponse\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\r\n\x05\x61sker\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x03(\t\"3\n\rPassOnRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x11\n\tconfirmed\x18\x02 \x03(\t\"A\n\x0ePassOnResponse\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x10\n\x08partners\x18\x03 \x03(\t\"\xac\x01\n\x16RehearseConsentRequest\x12.\n\x03\x61sk\x18\x01 \x01(\x0b\x32\x1f.nodes.v1.RequestConsentRequestH\x00\x12.\n\x05grant\x18\x02 \x01(\x0b\x32\x1d.nodes.v1.GrantConsentRequestH\x00\x12*\n\x07pass_on\x18\x03 \x01(\x0b\x32\x17.nodes.v1.PassOnRequestH\x00\x42\x06\n\x04\x63\x61ll\"c\n\x17RehearseConsentResponse\x12)\n\x05going\x18\x01 \x03(\x0b\x32\x1a.nodes.v1.ConsentRehearsal\x12\x1d\n\x05hints\x18\x02 \x03(\x0b\x32\x0e.nodes.v1.Hint\"A\n\x10\x43onsentRehearsal\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x0f\n\x07gets_it\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nodes.v1.consent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REQUESTCONSENTREQUEST']._serialized_start=36
-  _globals['_REQUESTCONSENTREQUEST']._serialized_end=153
-  _globals['_REQUESTCONSENTRESPONSE']._serialized_start=155
-  _globals['_REQUESTCONSENTRESPONSE']._serialized_end=231
-  _globals['_LISTCONSENTSREQUEST']._serialized_start=233
-  _globals['_LISTCONSENTSREQUEST']._serialized_end=293
-  _globals['_LISTCONSENTSRESPONSE']._serialized_start=295
-  _globals['_LISTCONSENTSRESPONSE']._serialized_end=354
-  _globals['_CONSENT']._serialized_start=357
-  _globals['_CONSENT']._serialized_end=586
-  _globals['_CONSENTSTANDING']._serialized_start=589
-  _globals['_CONSENTSTANDING']._serialized_end=759
-  _globals['_GRANTCONSENTREQUEST']._serialized_start=761
-  _globals['_GRANTCONSENTREQUEST']._serialized_end=861
-  _globals['_GRANTCONSENTRESPONSE']._serialized_start=863
-  _globals['_GRANTCONSENTRESPONSE']._serialized_end=961
-  _globals['_REFUSECONSENTREQUEST']._serialized_start=963
-  _globals['_REFUSECONSENTREQUEST']._serialized_end=1030
-  _globals['_REFUSECONSENTRESPONSE']._serialized_start=1032
-  _globals['_REFUSECONSENTRESPONSE']._serialized_end=1099
-  _globals['_PASSONREQUEST']._serialized_start=1101
-  _globals['_PASSONREQUEST']._serialized_end=1133
-  _globals['_PASSONRESPONSE']._serialized_start=1135
-  _globals['_PASSONRESPONSE']._serialized_end=1200
+  _globals['_REQUESTCONSENTREQUEST']._serialized_start=62
+  _globals['_REQUESTCONSENTREQUEST']._serialized_end=198
+  _globals['_REQUESTCONSENTRESPONSE']._serialized_start=200
+  _globals['_REQUESTCONSENTRESPONSE']._serialized_end=276
+  _globals['_LISTCONSENTSREQUEST']._serialized_start=278
+  _globals['_LISTCONSENTSREQUEST']._serialized_end=338
+  _globals['_LISTCONSENTSRESPONSE']._serialized_start=340
+  _globals['_LISTCONSENTSRESPONSE']._serialized_end=399
+  _globals['_CONSENT']._serialized_start=402
+  _globals['_CONSENT']._serialized_end=631
+  _globals['_CONSENTSTANDING']._serialized_start=634
+  _globals['_CONSENTSTANDING']._serialized_end=804
+  _globals['_GRANTCONSENTREQUEST']._serialized_start=806
+  _globals['_GRANTCONSENTREQUEST']._serialized_end=925
+  _globals['_GRANTCONSENTRESPONSE']._serialized_start=927
+  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1025
+  _globals['_REFUSECONSENTREQUEST']._serialized_start=1027
+  _globals['_REFUSECONSENTREQUEST']._serialized_end=1094
+  _globals['_REFUSECONSENTRESPONSE']._serialized_start=1096
+  _globals['_REFUSECONSENTRESPONSE']._serialized_end=1163
+  _globals['_PASSONREQUEST']._serialized_start=1165
+  _globals['_PASSONREQUEST']._serialized_end=1216
+  _globals['_PASSONRESPONSE']._serialized_start=1218
+  _globals['_PASSONRESPONSE']._serialized_end=1283
+  _globals['_REHEARSECONSENTREQUEST']._serialized_start=1286
+  _globals['_REHEARSECONSENTREQUEST']._serialized_end=1458
+  _globals['_REHEARSECONSENTRESPONSE']._serialized_start=1460
+  _globals['_REHEARSECONSENTRESPONSE']._serialized_end=1559
+  _globals['_CONSENTREHEARSAL']._serialized_start=1561
+  _globals['_CONSENTREHEARSAL']._serialized_end=1626
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from nodes.v1 import approval_pb2 as _approval_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -32,6 +33,7 @@ class RequestConsentRequest(_message.Message):
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ASK_ONLY_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """As in ShowReportRequest."""
     until_ms: _builtins.int
@@ -48,6 +50,10 @@ class RequestConsentRequest(_message.Message):
     def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What for: purposes of the label's vocabulary, at least one."""
 
+    @_builtins.property
+    def confirmed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is unusual about having it passed on and was accepted by a person, as in Hint.accept."""
+
     def __init__(
         self,
         *,
@@ -57,10 +63,11 @@ class RequestConsentRequest(_message.Message):
         until_ms: _builtins.int = ...,
         reason: _builtins.str = ...,
         ask_only: _builtins.bool = ...,
+        confirmed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_only", b"ask_only", "id", b"id", "purposes", b"purposes", "reason", b"reason", "to", b"to", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_only", b"ask_only", "confirmed", b"confirmed", "id", b"id", "purposes", b"purposes", "reason", b"reason", "to", b"to", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,6 +294,7 @@ class GrantConsentRequest(_message.Message):
     PURPOSES_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """The request, 6 digits or more."""
     until_ms: _builtins.int
@@ -301,6 +309,10 @@ class GrantConsentRequest(_message.Message):
     def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only for these purposes; empty means for all that it names."""
 
+    @_builtins.property
+    def confirmed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is unusual about it and was accepted by a person, as in Hint.accept."""
+
     def __init__(
         self,
         *,
@@ -309,10 +321,11 @@ class GrantConsentRequest(_message.Message):
         purposes: _abc.Iterable[_builtins.str] | None = ...,
         until_ms: _builtins.int = ...,
         text: _builtins.str = ...,
+        confirmed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["purposes", b"purposes", "request", b"request", "text", b"text", "to", b"to", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "purposes", b"purposes", "request", b"request", "text", b"text", "to", b"to", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -421,16 +434,22 @@ class PassOnRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """The request, 6 digits or more."""
+    @_builtins.property
+    def confirmed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is unusual about it and was accepted by a person, as in Hint.accept."""
+
     def __init__(
         self,
         *,
         request: _builtins.str = ...,
+        confirmed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,3 +486,101 @@ class PassOnResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PassOnResponse: _TypeAlias = PassOnResponse  # noqa: Y015
+
+@_typing.final
+class RehearseConsentRequest(_message.Message):
+    """What one of three calls would come to; nothing is stored or sent. Exactly one of them is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    PASS_ON_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ask(self) -> Global___RequestConsentRequest:
+        """Ask every originator."""
+
+    @_builtins.property
+    def grant(self) -> Global___GrantConsentRequest:
+        """Let the asker pass the item on."""
+
+    @_builtins.property
+    def pass_on(self) -> Global___PassOnRequest:
+        """Pass on what was granted."""
+
+    def __init__(
+        self,
+        *,
+        ask: Global___RequestConsentRequest | None = ...,
+        grant: Global___GrantConsentRequest | None = ...,
+        pass_on: Global___PassOnRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "call", b"call", "grant", b"grant", "pass_on", b"pass_on"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "call", b"call", "grant", b"grant", "pass_on", b"pass_on"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["ask", "grant", "pass_on"]  # noqa: Y015
+    _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
+
+Global___RehearseConsentRequest: _TypeAlias = RehearseConsentRequest  # noqa: Y015
+
+@_typing.final
+class RehearseConsentResponse(_message.Message):
+    """Who gets the report, and what is unusual about that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GOING_FIELD_NUMBER: _builtins.int
+    HINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def going(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsentRehearsal]:
+        """One for each partner that it is about."""
+
+    @_builtins.property
+    def hints(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.Hint]:
+        """What is unusual; the call must confirm each."""
+
+    def __init__(
+        self,
+        *,
+        going: _abc.Iterable[Global___ConsentRehearsal] | None = ...,
+        hints: _abc.Iterable[_approval_pb2.Hint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["going", b"going", "hints", b"hints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RehearseConsentResponse: _TypeAlias = RehearseConsentResponse  # noqa: Y015
+
+@_typing.final
+class ConsentRehearsal(_message.Message):
+    """One partner of a rehearsal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    GETS_IT_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    partner: _builtins.str
+    """The partner."""
+    gets_it: _builtins.str
+    """yes, not yet or no."""
+    why: _builtins.str
+    """What stands against it; empty when nothing does."""
+    def __init__(
+        self,
+        *,
+        partner: _builtins.str = ...,
+        gets_it: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gets_it", b"gets_it", "partner", b"partner", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentRehearsal: _TypeAlias = ConsentRehearsal  # noqa: Y015

@@ -228,6 +228,11 @@ class NodeServiceStub:
                 request_serializer=nodes_dot_v1_dot_consent__pb2.RefuseConsentRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_consent__pb2.RefuseConsentResponse.FromString,
                 _registered_method=True)
+        self.RehearseConsent = channel.unary_unary(
+                '/nodes.v1.NodeService/RehearseConsent',
+                request_serializer=nodes_dot_v1_dot_consent__pb2.RehearseConsentRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_consent__pb2.RehearseConsentResponse.FromString,
+                _registered_method=True)
         self.PassOn = channel.unary_unary(
                 '/nodes.v1.NodeService/PassOn',
                 request_serializer=nodes_dot_v1_dot_consent__pb2.PassOnRequest.SerializeToString,
@@ -568,6 +573,13 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RehearseConsent(self, request, context):
+        """Show what one of the calls above, or PassOn, would come to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PassOn(self, request, context):
         """Pass on what every originator has granted.
         """
@@ -861,6 +873,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.RefuseConsent,
                     request_deserializer=nodes_dot_v1_dot_consent__pb2.RefuseConsentRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_consent__pb2.RefuseConsentResponse.SerializeToString,
+            ),
+            'RehearseConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RehearseConsent,
+                    request_deserializer=nodes_dot_v1_dot_consent__pb2.RehearseConsentRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_consent__pb2.RehearseConsentResponse.SerializeToString,
             ),
             'PassOn': grpc.unary_unary_rpc_method_handler(
                     servicer.PassOn,
@@ -1933,6 +1950,33 @@ class NodeService:
             '/nodes.v1.NodeService/RefuseConsent',
             nodes_dot_v1_dot_consent__pb2.RefuseConsentRequest.SerializeToString,
             nodes_dot_v1_dot_consent__pb2.RefuseConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RehearseConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/RehearseConsent',
+            nodes_dot_v1_dot_consent__pb2.RehearseConsentRequest.SerializeToString,
+            nodes_dot_v1_dot_consent__pb2.RehearseConsentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -123,6 +123,8 @@ class NodeServiceStub:
     """Let a partner pass an item on."""
     RefuseConsent: _grpc.UnaryUnaryMultiCallable[_consent_pb2.RefuseConsentRequest, _consent_pb2.RefuseConsentResponse]
     """Let a partner pass an item on to nobody, or not to some."""
+    RehearseConsent: _grpc.UnaryUnaryMultiCallable[_consent_pb2.RehearseConsentRequest, _consent_pb2.RehearseConsentResponse]
+    """Show what one of the calls above, or PassOn, would come to."""
     PassOn: _grpc.UnaryUnaryMultiCallable[_consent_pb2.PassOnRequest, _consent_pb2.PassOnResponse]
     """Pass on what every originator has granted."""
     ExportReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.ExportReportRequest, _holding_pb2.ExportReportResponse]
@@ -251,6 +253,8 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Let a partner pass an item on."""
     RefuseConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.RefuseConsentRequest, _consent_pb2.RefuseConsentResponse]  # type: ignore[assignment]
     """Let a partner pass an item on to nobody, or not to some."""
+    RehearseConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.RehearseConsentRequest, _consent_pb2.RehearseConsentResponse]  # type: ignore[assignment]
+    """Show what one of the calls above, or PassOn, would come to."""
     PassOn: _aio.UnaryUnaryMultiCallable[_consent_pb2.PassOnRequest, _consent_pb2.PassOnResponse]  # type: ignore[assignment]
     """Pass on what every originator has granted."""
     ExportReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.ExportReportRequest, _holding_pb2.ExportReportResponse]  # type: ignore[assignment]
@@ -598,6 +602,14 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_consent_pb2.RefuseConsentResponse, _abc.Awaitable[_consent_pb2.RefuseConsentResponse]]:
         """Let a partner pass an item on to nobody, or not to some."""
+
+    @_abc_1.abstractmethod
+    def RehearseConsent(
+        self,
+        request: _consent_pb2.RehearseConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.RehearseConsentResponse, _abc.Awaitable[_consent_pb2.RehearseConsentResponse]]:
+        """Show what one of the calls above, or PassOn, would come to."""
 
     @_abc_1.abstractmethod
     def PassOn(

@@ -17,7 +17,7 @@ from nodes.client import SensorClient
 from nodes.demo import cast, enrol, proofs
 from nodes.demo.exchange import Exchange
 from nodes.node_client import connect
-from nodes.v1.consent_pb2 import GrantConsentRequest, RequestConsentRequest
+from nodes.v1.consent_pb2 import GrantConsentRequest, RehearseConsentRequest, RequestConsentRequest
 from tests.support import incident_rows
 from tests.support.scenarios import (
     DAY_MS,
@@ -221,11 +221,17 @@ def test_s08_a_retraction_reaches_whom_a_holder_passed_it_on_to_by_consent(excha
         reason="Its staff use that road.",
     )
     with connect(exchange.home.node("XV")) as node:
+        looked = node.RehearseConsent(RehearseConsentRequest(ask=asked))
+        asked.confirmed.extend(hint.accept for hint in looked.hints)
         request = node.RequestConsent(asked).request
     exchange.until(lambda: request in consents(exchange, "XO"), "the request for consent")
     assert exchange.shown("XH", name) is None
     with connect(exchange.home.node("XO")) as node:
-        node.GrantConsent(GrantConsentRequest(request=request))
+        grant = GrantConsentRequest(request=request)
+        looked = node.RehearseConsent(RehearseConsentRequest(grant=grant))
+        assert [(each.partner, each.gets_it) for each in looked.going] == [("XH", "yes")]
+        grant.confirmed.extend(hint.accept for hint in looked.hints)
+        node.GrantConsent(grant)
     exchange.until(lambda: exchange.shown("XH", name) is not None, "what was passed on")
     shown = exchange.shown("XH", name)
     assert shown is not None and shown.content == exchange.signed(name) and shown.summary.originator == "XO"

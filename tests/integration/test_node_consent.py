@@ -16,6 +16,7 @@ from exchange.policy.model import OnwardRule, Purpose, Tlp
 from nodes.app import Node
 from nodes.asking import Passed
 from nodes.caller import the_owner
+from nodes.consenting import Wish
 from nodes.outbox import push_digest
 from nodes.store import consent, reports
 from nodes.store.consent_rows import AnswerState, RequestState
@@ -62,7 +63,9 @@ async def test_a_granted_report_is_passed_on_and_receipted_to_who_passed_it_on()
         assert await stored(third, sent.item) is None
         await until(lambda: open_alarms_include(originator, "consent"), "nobody is told that a partner waits")
 
-        (grant,) = await originator.consenting.grant(asked.hash, purposes=(Purpose.PROTECT_LIFE,), caller=the_owner())
+        (grant,) = await originator.consenting.grant(
+            asked.hash, Wish(purposes=(Purpose.PROTECT_LIFE,)), caller=the_owner()
+        )
         assert (grant.holder, grant.to, grant.hop, grant.purposes) == ("XV", ("XT",), 1, (Purpose.PROTECT_LIFE,))
         await receipted(holder, sent.item, "XT")
         report = await stored(third, sent.item)

@@ -16,7 +16,7 @@ from nodes.app import Node
 from nodes.caller import the_owner
 from tests.support.consent_world import push_onward
 from tests.support.doors import open_socket
-from tests.support.node_world import nodes, receipted, stored, until
+from tests.support.node_world import nodes, reach, receipted, stored, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,11 @@ async def test_a_partner_asks_an_officer_grants_and_a_third_has_it(capsys: pytes
         sent = await push_onward(running["XA"], "XV")
         await receipted(running["XA"], sent.item, "XV")
         about = ("--purpose", "protect_life", "--until", "+30d", "--reason", "They have an embassy there.")
-        asked = await command(capsys, homes["XV"], "request", sent.item.hex()[:12], "--to", "XT", "--to", "XN", *about)
+        ask = ("request", sent.item.hex()[:12], "--to", "XT", "--to", "XN", *about)
+        unasked = await command(capsys, homes["XV"], *ask)
+        assert (unasked.code, "--accept FIRST_TIME_TO_PARTNER:XN,XT" in unasked.err) == (DENIED, True), unasked.err
+        assert "not yet" in unasked.err and await listed(capsys, homes["XV"]) == []
+        asked = await command(capsys, homes["XV"], *ask, "--accept", "FIRST_TIME_TO_PARTNER:XN,XT")
         assert asked.code == OK, asked.err
         assert "XA must consent" in asked.err
         request = asked.out.strip()
@@ -69,19 +73,12 @@ async def test_a_partner_asks_an_officer_grants_and_a_third_has_it(capsys: pytes
         assert request[:12] in waiting.out and "XA waiting" in waiting.out
         assert "concord consent grant" in waiting.err
 
-        granted = await command(
-            capsys,
-            homes["XA"],
-            "grant",
-            request[:8],
-            "--to",
-            "XT",
-            "--until",
-            "+7d",
-            "--text",
-            "Embassy only.",
-            "--yes",
-        )
+        grant = ("grant", request[:8], "--to", "XT", "--until", "+7d", "--text", "Embassy only.", "--yes")
+        for wrong in ((), ("--accept", "FIRST_TIME_TO_PARTNER:XN,XT")):
+            unasked = await command(capsys, homes["XA"], *grant, *wrong)
+            assert (unasked.code, "--accept FIRST_TIME_TO_PARTNER:XT" in unasked.err) == (DENIED, True), unasked.err
+        assert [each["state"] for each in await listed(capsys, homes["XA"])] == ["open"]
+        granted = await command(capsys, homes["XA"], *grant, "--accept", "FIRST_TIME_TO_PARTNER:XT")
         assert granted.code == OK, granted.err
         assert "because: They have an embassy there." in granted.err
         assert granted.out.startswith("XV may pass it on to XT until ")
@@ -100,6 +97,7 @@ async def test_a_partner_asks_an_officer_grants_and_a_third_has_it(capsys: pytes
         assert stands == {"XT": ("granted", "Embassy only."), "XN": ("refused", "Not to them.")}
         assert (mine["direction"], mine["asker"], mine["purposes"]) == ("asked", "XV", ["protect_life"])
         story = await running["XA"].shelf.story(the_owner(), sent.item)
+        assert any("who confirmed FIRST_TIME_TO_PARTNER:XT" in each.detail for each in story.events)
         (row,) = [each for each in story.recipients if each.recipient == "XT"]
         assert row.state == "onward" and row.why.startswith("by way of XV (grant ")
 
@@ -112,13 +110,16 @@ async def test_what_was_only_asked_for_is_passed_on_by_a_command(capsys: pytest.
         asked = await command(capsys, homes["XV"], "request", sent.item.hex(), "--to", "XT", *about)
         request = asked.out.strip()
         early = await command(capsys, homes["XV"], "pass-on", request)
-        assert early.code in {OK, DENIED}
+        assert early.code == DENIED
 
         async def closed() -> bool:
             return [each["state"] for each in await listed(capsys, homes["XV"])] == ["closed"]
 
         await until(closed, "the grant did not come back")
-        passed = await command(capsys, homes["XV"], "pass-on", request)
+        unasked = await command(capsys, homes["XV"], "pass-on", request)
+        assert (unasked.code, "--accept FIRST_TIME_TO_PARTNER:XT" in unasked.err) == (DENIED, True), unasked.err
+        assert await reach(running["XV"], sent.item, "XT") is None
+        passed = await command(capsys, homes["XV"], "pass-on", request, "--accept", "FIRST_TIME_TO_PARTNER:XT")
         assert (passed.code, passed.out) == (OK, "to XT\n")
         await receipted(running["XV"], sent.item, "XT")
 

@@ -12,12 +12,16 @@ from exchange.runtime.clock import now_ms
 from nodes.app import Node
 from nodes.caller import Caller, the_owner
 from nodes.config import ReleaseRules
+from nodes.consenting import Wish
 from nodes.desk import Authoring, Draft
 from nodes.guard import Unusual
+from nodes.guarding import Guarding
 from nodes.outbox import Author, push_digest
 from nodes.roles import Role
 from nodes.sensors import Scope
 from nodes.store import approvals, reports
+from nodes.store.consent_rows import AnswerState
+from tests.support.consent_world import answered, arrived, ask, push_onward
 from tests.support.node_world import a_label, authored, nodes, receipted
 from tests.support.reports import a_report
 
@@ -128,3 +132,33 @@ async def test_the_nodes_own_rule_of_approvals_is_signed_into_the_label() -> Non
         sent = await desk.push(a_draft("XV"), caller=the_owner(), confirmed=["FIRST_TIME_TO_PARTNER:XV"])
         opened = await node.shelf.opened(sent.item)
         assert opened is not None and opened.label.approvals == 2
+
+
+async def test_consent_is_asked_about_for_a_new_partner_and_when_more_then_have_it_than_is_usual() -> None:
+    async with nodes("XA", "XV", "XT", "XN") as (_, running):
+        node, holder = running["XA"], running["XV"]
+        sent = await push_onward(node, "XV")
+        await receipted(node, sent.item, "XV")
+        asked = await ask(holder, sent.item, "XT", "XN", ask_only=True)
+        await arrived(node, asked.hash)
+        guarding = Guarding(node.core, node.asking, node.consenting, ReleaseRules(wide_audience=1))
+        only = Wish([party_id("XT")])
+        looked = await guarding.look_at_grant(asked.hash, only, caller=the_owner())
+        shown = [hint.accept for hint in looked.hints]
+        assert shown == ["FIRST_TIME_TO_PARTNER:XT", "WIDE_AUDIENCE:XT,XV"]
+        assert [(each.partner, each.gets_it) for each in looked.going] == [("XT", "yes")]
+        with pytest.raises(NeedsConfirmation):
+            await guarding.grant(asked.hash, Wish(), text="", confirmed=shown, caller=the_owner())
+        await guarding.grant(asked.hash, only, text="", confirmed=shown, caller=the_owner())
+        again = await guarding.look_at_grant(asked.hash, Wish(), caller=the_owner())
+        assert [hint.accept for hint in again.hints] == ["FIRST_TIME_TO_PARTNER:XN", "WIDE_AUDIENCE:XN,XT,XV"]
+        # At the holder everybody whom the request names is asked about, and what was only asked for not at all.
+        await answered(holder, asked.hash, XT=AnswerState.GRANTED)
+        usual = Guarding(holder.core, holder.asking, holder.consenting, ReleaseRules())
+        passing = await usual.look_at_passing_on(asked.hash, caller=the_owner())
+        assert [hint.accept for hint in passing.hints] == ["FIRST_TIME_TO_PARTNER:XN,XT"]
+        assert {each.partner: each.gets_it for each in passing.going} == {"XN": "not yet", "XT": "yes"}
+        with pytest.raises(NeedsConfirmation):
+            await usual.pass_on(asked.hash, confirmed=["FIRST_TIME_TO_PARTNER:XT"], caller=the_owner())
+        await usual.pass_on(asked.hash, confirmed=["FIRST_TIME_TO_PARTNER:XN,XT"], caller=the_owner())
+        await receipted(holder, sent.item, "XT")

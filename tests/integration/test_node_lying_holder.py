@@ -24,6 +24,7 @@ from exchange.runtime.clock import now_ms
 from nodes import sealing, sender
 from nodes.app import Node
 from nodes.caller import the_owner
+from nodes.consenting import Wish
 from nodes.passing import grants_for
 from nodes.store import reports
 from nodes.store.consent_rows import AnswerState
@@ -162,7 +163,7 @@ async def test_a_grant_that_has_ended_is_not_used(monkeypatch: pytest.MonkeyPatc
         asked = await ask(holder, sent.item, "XT", ask_only=True)
         await arrived(originator, asked.hash)
         end_ms = now_ms() + 1_500
-        await originator.consenting.grant(asked.hash, until_ms=end_ms, caller=the_owner())
+        await originator.consenting.grant(asked.hash, Wish(until_ms=end_ms), caller=the_owner())
         await answered(holder, asked.hash, XT=AnswerState.GRANTED)
         await until(lambda: now_ms() > end_ms, "time stands still")
         await holder.asking.pass_on(asked.hash, caller=the_owner())

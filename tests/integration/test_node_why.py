@@ -15,6 +15,7 @@ from exchange.receipts.codec import decode_promise, encode_refusal
 from exchange.receipts.model import Refusal
 from nodes.app import Node
 from nodes.caller import the_owner
+from nodes.consenting import Wish
 from nodes.decisions import Stage
 from nodes.evidence import Evidence, read_evidence, write_evidence
 from nodes.evidence_check import Result, check_evidence
@@ -102,7 +103,7 @@ async def test_what_is_passed_on_is_explained_with_the_grants_that_it_rests_on()
         await receipted(originator, sent.item, "XV")
         request = await ask(holder, sent.item, "XT")
         await arrived(originator, request.hash)
-        await originator.consenting.grant(request.hash, purposes=(Purpose.PROTECT_LIFE,), caller=the_owner())
+        await originator.consenting.grant(request.hash, Wish(purposes=(Purpose.PROTECT_LIFE,)), caller=the_owner())
         await receipted(holder, sent.item, "XT")
         found = await asked(holder, sent.item, "XT")
         (told,) = found.told

@@ -35,6 +35,9 @@ ASK: dict[str, Callable[[str], Any]] = {
         id=name, action="internal_only", purpose="protect_life"
     ),
     "RequestConsent": lambda name: consent_pb2.RequestConsentRequest(id=name, to=["XA"], until_ms=1),
+    "RehearseConsent": lambda name: consent_pb2.RehearseConsentRequest(
+        ask=consent_pb2.RequestConsentRequest(id=name, to=["XA"], until_ms=1)
+    ),
     "ShowPending": lambda name: approval_pb2.ShowPendingRequest(id=name),
     "ApproveReport": lambda name: approval_pb2.ApproveReportRequest(id=name),
     "RejectReport": lambda name: approval_pb2.RejectReportRequest(id=name, text="No."),
