@@ -46,6 +46,7 @@ from nodes.consenting import Consenting
 from nodes.convening import Convening
 from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
+from nodes.forks import Forks
 from nodes.gate import Gate
 from nodes.guarding import Guarding
 from nodes.history import CommunityHistory
@@ -84,6 +85,7 @@ from nodes.streams import Streams
 from nodes.sync import Sync
 from nodes.trust import Trust
 from nodes.v1.node_service_pb2_grpc import add_NodeServiceServicer_to_server, add_SensorServiceServicer_to_server
+from nodes.witness import Witness
 from nodes.witness_service import WitnessMethods
 
 MIGRATIONS = "nodes.store.migrations"
@@ -139,6 +141,7 @@ class Node:
     prekeys: Prekeys
     rotation: Rotation
     auditor: Auditor
+    witness: Witness
     started_ms: int
 
 
@@ -220,7 +223,7 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
 
 
 def _build(home: Path, config: NodeConfig, core: Core) -> Node:
-    relay = _relay(config, core)
+    relay, forks = _relay(config, core), Forks(core)
     agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
     narrowing = Narrowing(core)
     announce = asyncio.Event()
@@ -242,7 +245,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         relay=relay,
         agreements=agreements,
         groups=groups,
-        sync=Sync(core, relay, agreements, on_change=partial(_each, sender.wake, groups.history.hurry)),
+        sync=Sync(core, relay, agreements, forks, on_change=partial(_each, sender.wake, groups.history.hurry)),
         outbox=outbox,
         sender=sender,
         receiver=Receiver(
@@ -273,6 +276,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         prekeys=Prekeys(core, relay),
         rotation=Rotation(core, relay, read_info(home, config)),
         auditor=Auditor(core, relay),
+        witness=Witness(core, relay, forks),
         started_ms=core.clock(),
     )
 
@@ -362,6 +366,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.groups.announcing.run,
         node.groups.history.run,
         node.consenting.run,
+        node.witness.run,
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [

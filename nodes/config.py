@@ -36,6 +36,12 @@ class Timing(Section):
     )
     prekeys_s: float = Field(default=3_600.0, gt=0, description="Own prekeys are looked at this often.")
     audit_s: float = Field(default=60.0, gt=0, description="New promises are looked up in the relay's log this often.")
+    witness_s: float = Field(
+        default=120.0, gt=0, description="A witness looks for checkpoints of the traffic log to cosign this often."
+    )
+    witness_again_s: float = Field(
+        default=1_800.0, gt=0, description="A witness cosigns again what has not grown after this."
+    )
     audit_pause_s: float = Field(
         default=3.0, gt=0, description="The audit pauses so long when the relay finds that it asks too often."
     )

@@ -8,6 +8,7 @@ The stream is opened anew, with jitter, whenever it ends.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -22,7 +23,8 @@ from exchange.runtime.logs import get_logger
 from nodes import alarms
 from nodes.agreements import Agreements
 from nodes.core import Core
-from nodes.relay_port import Relay
+from nodes.forks import Forks
+from nodes.relay_port import Log, Relay
 from nodes.store import reports
 from nodes.store import trust as store
 from nodes.trust import Snapshot
@@ -34,14 +36,20 @@ PART = "directory"
 class Sync:
     """Keeps a node's trust up to date. For one event loop."""
 
-    def __init__(self, core: Core, relay: Relay, agreements: Agreements, *, on_change: Callable[[], None]) -> None:
-        """`on_change` is called after the snapshot has grown and what it names was fetched."""
+    def __init__(
+        self, core: Core, relay: Relay, agreements: Agreements, forks: Forks, *, on_change: Callable[[], None]
+    ) -> None:
+        """`forks` keeps what contradicts itself.
+
+        `on_change` is called after the snapshot has grown and what it names was fetched.
+        """
         self._relay = relay
         self._database = core.database
         self._trust = core.trust
         self._agreements = agreements
         self._alarms = core.alarms
         self._link = core.link
+        self._forks = forks
         self._me = core.me
         self._clock = core.clock
         self._backoff = core.backoff()
@@ -61,6 +69,7 @@ class Sync:
             except BadProof:
                 # The alarm is open. Nothing newer is believed until an operator has looked, and restarted the node.
                 self._log.error("directory.stopped", why=self._trust.broken)
+                await self._keep_evidence()
                 return
             except ExchangeError as error:
                 self._link.lost(PART, error)
@@ -77,6 +86,12 @@ class Sync:
             if frame.checkpoint and (first or grown or self._incomplete()):
                 first = False
                 await self.fetch()
+
+    async def _keep_evidence(self) -> None:
+        kept = await self._database.read(partial(store.checkpoint_of, log=Log.DIRECTORY))
+        if self._trust.against and kept is not None:
+            why = "the relay showed a directory that contradicts the one before"
+            await self._forks.contradicts(Log.DIRECTORY, kept[1], self._trust.against, why=why)
 
     def _incomplete(self) -> bool:
         snapshot = self._trust.now

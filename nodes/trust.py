@@ -150,6 +150,7 @@ class Trust:
         self._pending: list[bytes] = []
         self._changed = asyncio.Event()
         self._broken = ""
+        self._against = ""
 
     @property
     def now(self) -> Snapshot:
@@ -162,6 +163,11 @@ class Trust:
     def broken(self) -> str:
         """Why no newer frame is believed; empty while all is well."""
         return self._broken
+
+    @property
+    def against(self) -> str:
+        """The relay's signed checkpoint that contradicts what this node has verified; empty when there is none."""
+        return self._against
 
     @property
     def start(self) -> int:
@@ -228,6 +234,7 @@ class Trust:
         entries, self._pending = self._pending, []
         grown, ignored = await self._in_thread(partial(extended, snapshot, entries))
         if (checkpoint.size, checkpoint.root) != (grown.size, grown.roots[grown.size]):
+            self._against = frame.checkpoint
             await self._break(
                 f"the relay signed size {checkpoint.size}, root {checkpoint.root.hex()[:16]}; our replay has"
                 f" {grown.size}, {grown.roots[grown.size].hex()[:16]}"

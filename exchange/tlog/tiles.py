@@ -113,6 +113,12 @@ class TreeBuilder:
             changed[level, index] = bytes(edge)
 
 
+def tiles_of(leaf_hashes: Sequence[bytes]) -> TileReader:
+    """Return a reader of the tiles of a whole tree that is in memory."""
+    tiles = TreeBuilder(0, {}).append(leaf_hashes)
+    return lambda level, index: tiles.get((level, index), b"")
+
+
 def edge_tiles(size: int) -> list[tuple[int, int, int]]:
     """Return (level, index, width) of the partial tiles of a tree, lowest first: what its growth is taken up from."""
     edge = []

@@ -258,3 +258,44 @@ decision = Table(
     Index("ix_decision_stage", "stage", "at_ms"),
 )
 """Decisions that counted, each row sealed under its item's own key (nodes/decisions.py)."""
+
+# -- witnesses ---------------------------------------------------------------------------------------------------------
+
+cosigned_head = Table(
+    "cosigned_head",
+    metadata,
+    small("log", key=True),
+    number("size"),
+    data("root"),
+    text("note"),
+    number("at_ms"),
+)
+"""What this node, as a witness, has cosigned last of each log; written before the cosignature leaves."""
+
+quorum = Table(
+    "quorum", metadata, small("log", key=True), number("size"), text("note"), number("quorum_ms"), number("seen_ms")
+)
+"""The newest checkpoint of each log that a quorum of witnesses has cosigned, and as of when."""
+
+heard_head = Table(
+    "heard_head",
+    metadata,
+    party("party", key=True),
+    small("log", key=True),
+    number("size"),
+    data("root"),
+    text("note"),
+    number("heard_ms"),
+)
+"""Heads of the logs that partners have seen and this node has not been able to compare yet, one a partner and log."""
+
+log_evidence = Table(
+    "log_evidence",
+    metadata,
+    data("hash", key=True),
+    number("found_ms"),
+    word("kind", length=16),
+    text("what"),
+    text("file"),
+)
+"""Evidence files against the relay (nodes/log_evidence.py), by the hash of their claim. Rows are never deleted."""

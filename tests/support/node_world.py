@@ -14,7 +14,9 @@ from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed
 from exchange.directory import issue
+from exchange.directory.ceremony import sign_statement
 from exchange.directory.state import Status
+from exchange.directory.statements import Witness, Witnesses
 from exchange.names import party_id
 from exchange.relay.config import RelaySettings
 from exchange.runtime.clock import now_ms
@@ -38,6 +40,7 @@ QUICK = Timing(
     receipts_s=0.05,
     obligations_s=0.2,
     audit_s=0.5,
+    witness_s=0.2,
     audit_pause_s=0.05,
     retry_first_s=0.05,
     retry_most_s=0.3,
@@ -133,6 +136,18 @@ class NodeWorld:
         """Publish a statement of a party, by itself."""
         request = pb.PublishStatementRequest(statement=encode_signed(statement))
         await self.relay.partners[name].stub.PublishStatement(request, timeout=10)
+
+    async def name_witnesses(self, *names: str, quorum: int) -> None:
+        """Let the council name the nodes of these parties as witnesses; on return the relay knows."""
+        await self.relay.mirror()
+        members = tuple(Witness(party_id(name), mldsa44(f"{name}/witness").public) for name in names)
+        drafted = issue.draft_witness_set(
+            exchange=EXCHANGE,
+            place=self.relay.exchange.directory.next_seq_prev("council"),
+            witnesses=Witnesses(members, quorum),
+            now_ms=now_ms(),
+        )
+        await self.publish(sign_statement(drafted, self.relay.exchange.council_key))
 
     async def publish(self, statement: Signed) -> None:
         """Publish a statement of the council, by XA."""
