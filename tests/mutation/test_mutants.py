@@ -4,13 +4,13 @@ Each mutant runs its test in a process of its own, in which one module is change
 """
 
 import json
-import os
-import subprocess
-import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.mutation.mutants import MUTANTS, Mutant
+from tests.mutation.mutants import MUTANTS, STEPS, Mutant
+from tests.support.mutant_run import run_pytest
 from tests.support.mutate import ROOT, VARIABLE
 
 RUN_S = 300.0
@@ -18,26 +18,32 @@ FAILED = 1
 """pytest's own code for tests that failed; an error of the mutant itself has another."""
 
 
-def run(mutant: Mutant) -> subprocess.CompletedProcess[str]:
+def run(mutant: Mutant, output: Path) -> int:
+    """Run a mutant's test and return pytest's code."""
     change = {"file": mutant.file, "before": mutant.before, "after": mutant.after}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
+    quiet = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tests.support.mutate"]
     chosen = ["-k", mutant.only] if mutant.only else []
-    return subprocess.run(
-        [*command, "-p", "tests.support.mutate", *chosen, *mutant.test.split()],
-        cwd=ROOT,
-        env={**os.environ, VARIABLE: json.dumps(change), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=RUN_S,
+    return run_pytest(
+        [*quiet, *chosen, *mutant.test.split()],
+        root=ROOT,
+        environment={VARIABLE: json.dumps(change)},
+        output=output,
+        limit_s=RUN_S,
     )
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
-def test_a_check_that_is_gone_is_missed(mutant: Mutant) -> None:
-    ran = run(mutant)
-    assert ran.returncode == FAILED, (
-        f"{mutant.test} ended with {ran.returncode}\n{ran.stdout[-2000:]}{ran.stderr[-500:]}"
-    )
+def test_a_check_that_is_gone_is_missed(mutant: Mutant, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    code = run(mutant, output)
+    assert code == FAILED, f"{mutant.test} ended with {code}\n{output.read_text()[-2000:]}"
+
+
+def test_without_a_change_the_same_tests_pass(tmp_path: Path) -> None:
+    """So that a mutant is missed because of what it changes, and not because of how it is run."""
+    for mutant in {mutant.test: mutant for mutant in MUTANTS if mutant.file == STEPS}.values():
+        output = tmp_path / "output"
+        assert run(replace(mutant, after=mutant.before), output) == 0, output.read_text()[-2000:]
 
 
 def test_every_mutant_changes_something_that_is_there() -> None:
