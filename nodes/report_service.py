@@ -9,7 +9,7 @@ from exchange.policy.agreement_text import parse_agreement_text
 from exchange.policy.codec import decode_agreement
 from exchange.policy.decision import Decision
 from exchange.policy.explain import duties, sentence
-from exchange.policy.label_yaml import label_to_yaml
+from exchange.policy.label_yaml import label_to_mapping, label_to_yaml
 from exchange.policy.model import Tlp
 from exchange.receipts.codec import decode_agreement_text
 from exchange.receipts.model import RetractionAction
@@ -20,11 +20,14 @@ from nodes.core import Core
 from nodes.desk import Authoring, Draft, DryRun
 from nodes.outbox import Outbox
 from nodes.reader_policies import ReaderPolicies, warnings
+from nodes.revision import CHANGES_MOST, Version, revision
 from nodes.shelf import Listed, Shelf, Shown, Story
 from nodes.store import agreements as store
 from nodes.store.rows import Direction
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.approval_pb2 import Hint
+from nodes.v1.revision_pb2 import FieldChange, Revision
+from nodes.vault import Opened
 from nodes.waiting import failures
 from nodes.withdrawing import withdraw
 
@@ -96,9 +99,12 @@ class ReportMethods:
 
     async def show(self, request: pb.ShowReportRequest, *, caller: Caller) -> pb.ShowReportResponse:
         """Show one report."""
-        return _shown(
-            await self._shelf.show(caller, await self._shelf.cleared(caller, request.id)), as_data=request.as_data
-        )
+        shown = await self._shelf.show(caller, await self._shelf.cleared(caller, request.id))
+        response = _shown(shown, as_data=request.as_data)
+        if request.changes and shown.before is not None:
+            before = await self._shelf.shown(shown.before.report.item)
+            response.revision.CopyFrom(_revision(shown.before, before, shown.opened, as_data=request.as_data))
+        return response
 
     async def trace(self, request: pb.TraceReportRequest, *, caller: Caller) -> pb.TraceReportResponse:
         """Tell one report's story."""
@@ -196,14 +202,37 @@ def _shown(shown: Shown, *, as_data: bool) -> pb.ShowReportResponse:
         words = shown.withdrawal.text
         response.retraction = f"{shown.withdrawal.reason_code}: {words}" if words else shown.withdrawal.reason_code
     if shown.opened is not None:
-        holding = shown.opened.holding
-        if as_data and holding is not None and holding.obligations.display_only:
+        if as_data and _display_only(shown.opened):
             response.withheld = "it may be shown and not handed out"
         else:
             response.content = shown.opened.statement.content
         response.label_yaml = label_to_yaml(shown.opened.label, shown.opened.release)
         response.obligations.extend(shown.opened.duties)
     return response
+
+
+def _revision(version: Listed, before: Opened | None, after: Opened | None, *, as_data: bool) -> Revision:
+    made = Revision(before=version.report.item.hex())
+    if before is None or after is None:
+        made.untold = "one of the two versions is withdrawn or destroyed"
+    elif as_data and (_display_only(before) or _display_only(after)):
+        made.untold = "it may be shown and not handed out"
+    else:
+        changes = revision(_version(before), _version(after))
+        made.more = max(0, len(changes) - CHANGES_MOST)
+        made.changes.extend(
+            FieldChange(where=each.where, field=each.field, before=each.before, after=each.after)
+            for each in changes[:CHANGES_MOST]
+        )
+    return made
+
+
+def _version(opened: Opened) -> Version:
+    return Version(opened.statement.content, label_to_mapping(opened.label, opened.release))
+
+
+def _display_only(opened: Opened) -> bool:
+    return opened.holding is not None and opened.holding.obligations.display_only
 
 
 def _story(story: Story) -> pb.TraceReportResponse:

@@ -54,6 +54,12 @@ class Shown:
     versions: Sequence[Listed]
     withdrawal: Withdrawal | None
 
+    @property
+    def before(self) -> Listed | None:
+        """The version before it, of those that the caller may read."""
+        earlier = [version for version in self.versions if _age(version) < _age(self.listed)]
+        return max(earlier, key=_age, default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Story:
@@ -236,6 +242,10 @@ class Shelf:
             duties = replace(duties, purge_at_ms=report.purge_at_ms)
         return Source(opened.label, opened.release, duties)
 
+    async def shown(self, item: bytes) -> vault.Opened | None:
+        """Return a version as it may be shown; None when it is withdrawn or destroyed."""
+        return await self._open(await self._report(item))
+
     async def _report(self, item: bytes) -> Report:
         report = await self._core.database.read(partial(reports.report_of, item=item))
         if report is None:
@@ -261,6 +271,11 @@ class Shelf:
             receipted, recipients = counts[row.item]
             listed.append(Listed(row, title, receipted, recipients))
         return listed
+
+
+def _age(version: Listed) -> tuple[int, bytes]:
+    """Return what orders versions, as the store does."""
+    return version.report.authored_ms, version.report.item
 
 
 def _with_ways(rows: Sequence[Addressee], onward: Sequence[Onward]) -> list[Addressee]:

@@ -13,7 +13,15 @@ from nodes import templates
 from nodes.admin import four_eyes, output
 from nodes.admin.options import DEFAULT_HOME, Accept, Json, NodeHome, Yes
 from nodes.admin.plain import plain
-from nodes.admin.views import PROVES, confirm_unusual, decisions_table, findings_list, report_row, trace_view
+from nodes.admin.views import (
+    PROVES,
+    confirm_unusual,
+    decisions_table,
+    findings_list,
+    report_row,
+    revision_view,
+    trace_view,
+)
 from nodes.admin.why import why_view
 from nodes.node_client import connect
 from nodes.reportfile import read_report_file
@@ -221,16 +229,17 @@ def show(
     report: Id,
     home: NodeHome = DEFAULT_HOME,
     content: Annotated[bool, typer.Option("--content", help="Write only the originator's bytes.")] = False,
+    changes: Annotated[bool, typer.Option("--changes", help="Show what it changed in the version before.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a report: its label, versions, duties and content.
+    """Show a report: its label, versions, duties and content, or what it changed in the version before it.
 
     To use it elsewhere, export it: `concord report export`. What may only be shown is not written as data.
 
-    Example: concord report show 3f9a1c --content
+    Example: concord report show 3f9a1c --changes
     """
     with connect(home) as node:
-        reply = node.ShowReport(pb.ShowReportRequest(id=report, as_data=content or as_json))
+        reply = node.ShowReport(pb.ShowReportRequest(id=report, as_data=content or as_json, changes=changes))
     if content:
         if reply.withheld:
             raise PolicyDenied(f"{Obstacle.USE_DISPLAY_ONLY}: {reply.withheld}", hint="concord report show")
@@ -257,6 +266,9 @@ def show(
             ),
         }
     )
+    if changes:
+        revision_view(reply)
+        return
     for duty in reply.obligations:
         output.fields({"duty": duty})
     output.data("\n" + output.printable(reply.label_yaml).rstrip())

@@ -78,6 +78,23 @@ def report_row(report: pb.ReportSummary) -> tuple[str, ...]:
     )
 
 
+def revision_view(reply: pb.ShowReportResponse) -> None:
+    """Show what a version changed in the one before it, field by field."""
+    if not reply.HasField("revision"):
+        output.say("no version before it is here")
+        return
+    made = reply.revision
+    if made.untold:
+        output.say(f"what it changed in {output.short(made.before)} cannot be told: {made.untold}")
+        return
+    output.data("")
+    rows = [(each.where, each.field or "-", each.before or "-", each.after or "-") for each in made.changes]
+    columns = ("object", "field", f"in {output.short(made.before)}", f"in {output.short(reply.summary.item)}")
+    output.table(columns, rows, empty="nothing differs")
+    if made.more:
+        output.say(f"{made.more} more fields differ")
+
+
 def trace_view(reply: pb.TraceReportResponse) -> None:
     """Show where a report stands with each partner, then what happened in order of time."""
     output.fields(

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from nodes.v1 import approval_pb2 as _approval_pb2
 from nodes.v1 import reader_pb2 as _reader_pb2
+from nodes.v1 import revision_pb2 as _revision_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -707,19 +708,23 @@ class ShowReportRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     AS_DATA_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """See above."""
     as_data: _builtins.bool
     """The content is wanted as data and not to be shown; of a report that may only be shown it is withheld then."""
+    changes: _builtins.bool
+    """Say what it changed in the version before."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         as_data: _builtins.bool = ...,
+        changes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_data", b"as_data", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_data", b"as_data", "changes", b"changes", "id", b"id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -738,6 +743,7 @@ class ShowReportResponse(_message.Message):
     RETRACTION_FIELD_NUMBER: _builtins.int
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     WITHHELD_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
     """The originator's bytes; empty when withdrawn or purged."""
     label_yaml: _builtins.str
@@ -758,6 +764,10 @@ class ShowReportResponse(_message.Message):
     def obligations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What this node must do with it, for people."""
 
+    @_builtins.property
+    def revision(self) -> _revision_pb2.Revision:
+        """What it changed in the version before, when that was asked for; absent when the caller may read none before it."""
+
     def __init__(
         self,
         *,
@@ -768,10 +778,11 @@ class ShowReportResponse(_message.Message):
         retraction: _builtins.str = ...,
         obligations: _abc.Iterable[_builtins.str] | None = ...,
         withheld: _builtins.str = ...,
+        revision: _revision_pb2.Revision | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "label_yaml", b"label_yaml", "obligations", b"obligations", "retraction", b"retraction", "summary", b"summary", "versions", b"versions", "withheld", b"withheld"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "label_yaml", b"label_yaml", "obligations", b"obligations", "retraction", b"retraction", "revision", b"revision", "summary", b"summary", "versions", b"versions", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

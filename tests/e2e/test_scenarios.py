@@ -24,6 +24,7 @@ from tests.support.scenarios import (
     a_sensor,
     approve,
     away,
+    changes,
     consents,
     delivered,
     full,
@@ -88,6 +89,13 @@ def test_s02_a_correction_follows_and_the_newest_version_wins_in_whatever_order_
             assert shown is not None and shown.summary.state == "replaced"
             assert [version.item for version in shown.versions] == [exchange.items[older], exchange.items[newer]]
             assert [version.state for version in shown.versions] == ["replaced", "current"]
+            before, fields = changes(exchange, party, newer)
+            assert before == exchange.items[older]
+            assert fields >= {
+                ("modified", "2021-07-14T05:30:00.000Z", "2021-07-15T10:00:00.000Z"),
+                ("attack_type", "unknown", "bombing"),
+                ("info", "3", "2"),
+            }
 
 
 def test_s03_a_bundle_for_three_audiences_is_refused_and_each_part_reaches_its_own(exchange: Exchange) -> None:

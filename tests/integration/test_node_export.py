@@ -1,5 +1,6 @@
 """What a node hands out of what it holds: only within the obligations, and written down before a byte leaves."""
 
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 
@@ -18,6 +19,7 @@ from nodes.report_service import ReportMethods
 from nodes.store import holding as store
 from nodes.store.rows import Export, Reach
 from nodes.v1 import holding_pb2, node_service_pb2
+from nodes.v1.revision_pb2 import Revision
 from nodes.withdrawing import withdraw
 from tests.support.node_world import a_label, authored, nodes, push, reached, receipted
 
@@ -98,6 +100,38 @@ async def test_what_may_only_be_shown_is_shown_and_never_handed_out() -> None:
         assert (
             await own.show(node_service_pb2.ShowReportRequest(id=sent.item.hex(), as_data=True), caller=the_owner())
         ).content
+
+
+async def test_what_a_correction_changed_is_shown_like_the_versions_themselves() -> None:
+    async with nodes("XA", "XV") as (_, running):
+        node, label = running["XA"], a_label("XV").replace(b"{to: [XV]}", b"{to: [XV], display_only: [XV]}")
+        first = await node.outbox.accept(authored(node, label), bytes(32))
+        previous = await node.shelf.opened(first.item)
+        assert previous is not None
+        later = replace(
+            authored(node, a_label("XV"), name="The road is open", modified="2021-07-15T00:00:00.000Z"),
+            thread_id=previous.statement.thread_id,
+            supersedes=first.item,
+        )
+        second = await node.outbox.accept(later, bytes([1]) * 32)
+        await receipted(node, second.item, "XV")
+        methods = _methods(running["XV"])
+
+        async def told(item: bytes, *, as_data: bool = False) -> Revision | None:
+            asked = node_service_pb2.ShowReportRequest(id=item.hex(), changes=True, as_data=as_data)
+            reply = await methods.show(asked, caller=the_owner())
+            return reply.revision if reply.HasField("revision") else None
+
+        assert await told(first.item) is None
+        made = await told(second.item)
+        assert made is not None and made.before == first.item.hex() and not made.untold
+        assert ("name", "The road is open") in {(each.field, each.after) for each in made.changes}
+        data = await told(second.item, as_data=True)
+        assert data is not None and "not handed out" in data.untold and not data.changes
+        await withdraw(node.core, second.item, reason_code="wrong", text="", purge=False, wake=node.outbox.wake)
+        await reached(node, second.item, "XV", Reach.RETRACTED)
+        gone = await told(second.item)
+        assert gone is not None and "withdrawn" in gone.untold and not gone.changes
 
 
 async def test_under_embargo_nothing_is_handed_out() -> None:

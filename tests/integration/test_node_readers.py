@@ -231,9 +231,34 @@ async def test_versions_that_the_caller_may_not_read_are_not_named() -> None:
                 for name, versions in (("ada", [one, two]), ("aud", [one])):
                     shown = await desk.ask(name, "ShowReport", pb.ShowReportRequest(id=one))
                     assert [each.item for each in shown.versions] == versions
+                for name, before in (("ada", one), ("aud", "")):
+                    asked = pb.ShowReportRequest(id=STIX, changes=True)
+                    assert (await desk.ask(name, "ShowReport", asked)).revision.before == before
                 by_stix = pb.ShowReportRequest(id=STIX)
                 for name, newest in (("ada", two), ("aud", one)):
                     assert (await desk.ask(name, "ShowReport", by_stix)).summary.item == newest
+
+
+async def test_what_a_version_changed_is_told_from_the_last_one_that_the_caller_may_read() -> None:
+    async with nodes("XA", "XV") as (_, made), open_socket(made["XA"]) as opened:
+        with tempfile.TemporaryDirectory() as own:
+            desk = Desk(opened.home, Path(own))
+            await desk.admit("", "root", Role.ADMINISTRATOR)
+            await desk.admit("root", "ada", Role.AUTHOR)
+            await desk.admit("root", "aud", Role.AUDITOR)
+            items: list[str] = []
+            for hour, title, more in ((1, "First", ""), (2, "Hidden", RULE), (3, "Third", "")):
+                file = a_file("XV", more=more, name=title, modified=f"2021-07-15T0{hour}:00:00.000Z")
+                request = pb.PushReportRequest(report=file, supersedes=items[-1] if items else "", confirmed=USUAL)
+                items.append((await desk.ask("ada", "PushReport", request)).item)
+            for name, before, title in (("ada", items[1], "Hidden"), ("aud", items[0], "First")):
+                asked = pb.ShowReportRequest(id=items[2], changes=True)
+                told = (await desk.ask(name, "ShowReport", asked)).revision
+                assert told.before == before
+                assert ("name", title, "Third") in {(each.field, each.before, each.after) for each in told.changes}
+                assert ("Hidden" in str(told)) is (name == "ada")
+            with pytest.raises(NotFound):
+                await desk.ask("aud", "ShowReport", pb.ShowReportRequest(id=items[1], changes=True))
 
 
 async def test_a_version_is_current_for_whoever_may_not_read_what_took_its_place() -> None:

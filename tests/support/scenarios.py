@@ -1,5 +1,6 @@
 """The scenarios' whole cast as processes: a relay and eight nodes that play what scenarios.json tells."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,6 +92,15 @@ def delivered(exchange: Exchange, name: str, *audience: str) -> None:
             assert shown is not None and shown.content == exchange.signed(name), (name, party)
         else:
             assert shown is None, (name, party)
+
+
+def changes(exchange: Exchange, party: str, name: str) -> tuple[str, set[tuple[str, str, str]]]:
+    """Return what a version changed, as a partner's command shows it: in which version before, and each field."""
+    node = ("--home", exchange.home.node(party))
+    shown = json.loads(enrol.command("report", "show", exchange.items[name], "--changes", "--json", *node))
+    told = shown["revision"]
+    fields = {(each["field"].split(".")[-1], each["before"], each["after"]) for each in told["changes"]}
+    return told["before"], fields
 
 
 def _files() -> Iterator[tuple[str, tuple[bytes, bytes]]]:
