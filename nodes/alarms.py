@@ -37,6 +37,12 @@ PREKEYS = "prekeys"
 CONSENT = "consent"
 """A partner waits for an operator's answer: it asks to pass on what this party originated."""
 
+ENDING = "ending"
+"""A certificate, a transport CA or a supply of prekeys, here or at a partner, ends within a week or has ended."""
+
+ROOT = "root"
+"""A party goes on under another root, and nobody here has compared its fingerprint."""
+
 DIRECTORY_ENTRY = "directory-entry"
 """The relay admitted an entry that does not hold where it stands."""
 

@@ -71,6 +71,7 @@ from nodes.reader_policies import ReaderPolicies
 from nodes.receipts import Receipts
 from nodes.receiver import Receiver
 from nodes.relay_client import RelayClient
+from nodes.reminders import Reminders
 from nodes.report_service import ReportMethods
 from nodes.rotating import Rotation, read_stored
 from nodes.sender import Sender
@@ -140,6 +141,7 @@ class Node:
     narrowing: Narrowing
     prekeys: Prekeys
     rotation: Rotation
+    reminders: Reminders
     auditor: Auditor
     witness: Witness
     started_ms: int
@@ -275,6 +277,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         narrowing=narrowing,
         prekeys=Prekeys(core, relay),
         rotation=Rotation(core, relay, read_info(home, config)),
+        reminders=Reminders(core),
         auditor=Auditor(core, relay),
         witness=Witness(core, relay, forks),
         started_ms=core.clock(),
@@ -373,6 +376,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         asyncio.create_task(every(timing.obligations_s, node.streams.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.streams.check, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
         asyncio.create_task(every(timing.audit_s, node.auditor.look_after, drain)),
     ]
 
@@ -425,7 +429,15 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
         service = NodeService(
             ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies),
             PartnerMethods(core, node.reader_policies),
-            StatusMethods(core, node.prekeys, node.relay, node.operators, home=node.home, started_ms=node.started_ms),
+            StatusMethods(
+                core,
+                node.prekeys,
+                node.relay,
+                node.operators,
+                node.reminders,
+                home=node.home,
+                started_ms=node.started_ms,
+            ),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
             agreements=AgreementMethods(
@@ -469,11 +481,17 @@ def _measure(metrics: Metrics, node: Node) -> None:
         "node_directory_size": ("Directory entries verified.", lambda: float(core.trust.now.size)),
         "node_directory_broken": ("1 while no newer entry is believed.", lambda: float(bool(core.trust.broken))),
         "node_prekey_days": ("Days for which prekeys are published.", lambda: float(node.prekeys.days_ahead())),
+        "node_key_days": ("Days that the certificate of this node's keys still has.", partial(_days, node, own=True)),
+        "node_partner_key_days": ("Days of the partner whose certificate ends first.", partial(_days, node, own=False)),
         "node_unanswered": ("Sealed envelopes without an answer.", lambda: float(node.sender.unanswered)),
         "node_writes_waiting": ("Writes that wait for the store.", lambda: float(core.database.waiting)),
     }
     for name, (what, measure) in measured.items():
         metrics.gauge(name, what).set_function(measure)
+
+
+def _days(node: Node, *, own: bool) -> float:
+    return node.reminders.days_left(own=own)
 
 
 async def _open_for_sensors(stack: AsyncExitStack, node: Node) -> None:

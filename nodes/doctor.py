@@ -24,7 +24,8 @@ from nodes.store import MIGRATIONS
 DAY_MS = 24 * 60 * 60 * 1000
 SKEW_MS = 60_000
 PREKEYS_LEAST = 7
-CERTIFICATE_LEAST_MS = 30 * DAY_MS
+CERTIFICATE_LEAST_MS = 60 * DAY_MS
+CERTIFICATE_URGENT_MS = 7 * DAY_MS
 LEAF_LEAST_MS = 60 * 60 * 1000
 SILENT_MS = 120_000
 KEYS_FILE = "keys.db"
@@ -180,11 +181,18 @@ def _prekeys(running: Running) -> Iterator[Finding]:
 def _certificates(running: Running) -> Iterator[Finding]:
     left = running.node_cert_until_ms - now_ms()
     if running.node_cert_until_ms and left < CERTIFICATE_LEAST_MS:
-        severity = "error" if left < 0 else "warning"
-        hint = "let the party's root certify new node keys"
+        severity = "error" if left < CERTIFICATE_URGENT_MS else "warning"
+        hint = "concord key rotate: docs/guides/rotate-a-key.md"
         yield Finding(severity, "certificate", f"the root's certificate ends in {left // DAY_MS} days", hint)
     if running.transport_until_ms and running.transport_until_ms - now_ms() < LEAF_LEAST_MS:
         yield Finding("warning", "transport", "the TLS certificate ends within the hour", "restart the node")
+
+
+def _notices(running: Running) -> Iterator[Finding]:
+    for notice in running.notices:
+        # What is this node's own stands above, with its hint.
+        if not notice.startswith("this node's"):
+            yield Finding("warning", "partner", notice)
 
 
 def _alarms(running: Running) -> Iterator[Finding]:
@@ -212,6 +220,7 @@ _LOOKS: tuple[Callable[[Running], Iterator[Finding]], ...] = (
     _clock,
     _prekeys,
     _certificates,
+    _notices,
     _operators,
     _alarms,
 )

@@ -57,7 +57,7 @@ async def gather(core: Core, prekeys: Prekeys, relay: RelayClient, home: Path) -
         membership=status.value if status else "joining",
         prekey_days=prekeys.days_ahead(),
         transport_until_ms=relay.leaf_until_ms,
-        node_cert_until_ms=record.not_after_ms if record else 0,
+        node_cert_until_ms=record.until_ms if record else 0,
         disk_free=shutil.disk_usage(home).free,
     )
 

@@ -23,6 +23,7 @@ class Running:
     alarms: tuple[str, ...]
     open_mode: bool
     limited: bool
+    notices: tuple[str, ...] = ()
 
 
 def ask(home: Path) -> Running:
@@ -42,4 +43,5 @@ def ask(home: Path) -> Running:
         alarms=tuple(answer.alarms),
         open_mode=answer.open_mode,
         limited=answer.limited,
+        notices=tuple(answer.notices),
     )

@@ -15,7 +15,7 @@ from nodes.relay_client import RelayClient
 from nodes.v1 import node_service_pb2 as pb
 
 EXPIRES_SOON_MS = 60 * DAY_MS
-"""A key that ends sooner is `expiring`: time to rotate, so that 30 days of overlap are left (nodes/endings.py)."""
+"""A key that ends sooner is `expiring`: time to rotate, so that 30 days of overlap are left (nodes/reminders.py)."""
 
 _WORDS = {
     KeyUse.ROOT: "root",

@@ -27,6 +27,7 @@ from nodes.operators import Operators
 from nodes.partner_service import PartnerMethods
 from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
+from nodes.reminders import Reminders
 from nodes.report_service import ReportMethods
 from nodes.roles import WATCHERS
 from nodes.sensor_service import SensorMethods
@@ -58,12 +59,14 @@ class StatusMethods:
         prekeys: Prekeys,
         relay: RelayClient,
         operators: Operators,
+        reminders: Reminders,
         *,
         home: Path,
         started_ms: int,
     ) -> None:
         """Ask these parts."""
         self._operators = operators
+        self._reminders = reminders
         self._core = core
         self._prekeys = prekeys
         self._relay = relay
@@ -96,6 +99,7 @@ class StatusMethods:
             disk_free_bytes=figures.disk_free,
             open_mode=self._operators.is_open,
             limited=not sees_totals,
+            notices=self._reminders.notices(),
         )
         if sees_totals:
             answer.MergeFrom(_of_reports(figures.counts))

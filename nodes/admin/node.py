@@ -169,6 +169,8 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
             "figures about reports, and alarms, are for security officers, auditors and administrators: "
             "concord operator login"
         )
+    for notice in reply.notices:
+        output.say(f"notice: {notice}")
     for alarm in reply.alarms:
         output.say(f"alarm: {alarm}")
 

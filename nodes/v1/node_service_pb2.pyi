@@ -98,6 +98,7 @@ class GetStatusResponse(_message.Message):
     OVERDUE_FIELD_NUMBER: _builtins.int
     OPEN_MODE_FIELD_NUMBER: _builtins.int
     LIMITED_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     party: _builtins.str
     """This partner."""
     exchange: _builtins.str
@@ -152,6 +153,10 @@ class GetStatusResponse(_message.Message):
     def alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Alarms that no operator has closed, newest first."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What ends within 60 days, here and at partners, most urgent first."""
+
     def __init__(
         self,
         *,
@@ -179,10 +184,11 @@ class GetStatusResponse(_message.Message):
         overdue: _builtins.int = ...,
         open_mode: _builtins.bool = ...,
         limited: _builtins.bool = ...,
+        notices: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "clock_skew_ms", b"clock_skew_ms", "directory_root", b"directory_root", "directory_size", b"directory_size", "disk_free_bytes", b"disk_free_bytes", "exchange", b"exchange", "lanes", b"lanes", "limited", b"limited", "membership", b"membership", "node_cert_until_ms", b"node_cert_until_ms", "open_mode", b"open_mode", "overdue", b"overdue", "party", b"party", "prekey_days", b"prekey_days", "quarantined", b"quarantined", "relay", b"relay", "relay_contact_ms", b"relay_contact_ms", "relay_error", b"relay_error", "reports_received", b"reports_received", "reports_sent", b"reports_sent", "reviews_due", b"reviews_due", "started_ms", b"started_ms", "transport_until_ms", b"transport_until_ms", "unreceipted", b"unreceipted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "clock_skew_ms", b"clock_skew_ms", "directory_root", b"directory_root", "directory_size", b"directory_size", "disk_free_bytes", b"disk_free_bytes", "exchange", b"exchange", "lanes", b"lanes", "limited", b"limited", "membership", b"membership", "node_cert_until_ms", b"node_cert_until_ms", "notices", b"notices", "open_mode", b"open_mode", "overdue", b"overdue", "party", b"party", "prekey_days", b"prekey_days", "quarantined", b"quarantined", "relay", b"relay", "relay_contact_ms", b"relay_contact_ms", "relay_error", b"relay_error", "reports_received", b"reports_received", "reports_sent", b"reports_sent", "reviews_due", b"reviews_due", "started_ms", b"started_ms", "transport_until_ms", b"transport_until_ms", "unreceipted", b"unreceipted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
