@@ -50,9 +50,8 @@ docs-check: setup ## check that commands, settings, errors and links in the docs
 check: lint types generate-check  ## everything that CI runs (the docs check is among the tests)
 	$(MAKE) test || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
-bench: setup     ## benchmarks: decisions, and end to end against the pure-crypto ceiling of the same run
-	$(BIN)/python -m benchmarks.decide
-	$(BIN)/python -m benchmarks.end_to_end
+bench: setup     ## benchmarks as one table: decisions, loading rules, end to end beside the pure-crypto ceiling
+	$(BIN)/python -m benchmarks
 
 lock: setup      ## resolve dependencies anew into requirements.lock
 	$(BIN)/pip-compile --quiet --extra dev --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \

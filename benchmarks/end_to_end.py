@@ -20,6 +20,7 @@ from uuid import uuid4
 import orjson
 
 from benchmarks.ceiling import deliveries_per_second
+from benchmarks.table import Line, show
 from exchange.crypto.random import random_bytes
 from exchange.errors import Unavailable
 from nodes.demo import enrol
@@ -194,30 +195,54 @@ def _stored(node: NodeServiceStub, items: Sequence[tuple[str, float]]) -> list[f
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How much is measured."""
+
+    recipients: int = 8
+    reports: int = 200
+    """Of a burst."""
+    size: int = 4096
+    """Bytes of a report."""
+    rounds: int = 5
+    rate: float = 20.0
+    """Reports a second for the latency."""
+    seconds: float = 5.0
+    """Length of the latency run."""
+
+
+def lines(run: Run) -> list[Line]:
+    """Return the figures."""
+    ratios, speeds = [], []
+    with field(run.recipients) as made:
+        burst(made, reports=20, size=run.size)
+        for _ in range(run.rounds):
+            ceiling = deliveries_per_second(recipients=run.recipients, size=run.size, seconds=2.0)
+            speed = burst(made, reports=run.reports, size=run.size)
+            speeds.append(speed)
+            ratios.append(speed / ceiling)
+        waits = sorted(latencies(made, rate=run.rate, seconds=run.seconds, size=run.size))
+    p50, p99 = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
+    of_ceiling = f"{statistics.median(ratios):.2f} of pure crypto ({min(ratios):.2f} to {max(ratios):.2f})"
+    reports = f"{run.recipients} recipients, {run.size:,} B"
+    return [
+        Line(f"deliveries a second, {reports}", f"{statistics.median(speeds):,.0f}", beside=of_ceiling),
+        Line(f"latency at {run.rate:.0f} reports a second, half within", f"{p50:.0f} ms"),
+        Line(f"latency at {run.rate:.0f} reports a second, 99 % within", f"{p99:.0f} ms"),
+    ]
+
+
 def main() -> None:
     """Run it and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipients", type=int, default=8)
-    parser.add_argument("--reports", type=int, default=200, help="reports of a burst")
-    parser.add_argument("--size", type=int, default=4096, help="bytes of a report")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rate", type=float, default=20.0, help="reports a second for the latency")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of the latency run")
-    given = parser.parse_args()
-    ratios, speeds = [], []
-    with field(given.recipients) as made:
-        burst(made, reports=20, size=given.size)
-        for _ in range(given.rounds):
-            ceiling = deliveries_per_second(recipients=given.recipients, size=given.size, seconds=2.0)
-            speed = burst(made, reports=given.reports, size=given.size)
-            speeds.append(speed)
-            ratios.append(speed / ceiling)
-        waits = sorted(latencies(made, rate=given.rate, seconds=given.seconds, size=given.size))
-    p50, p99 = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
-    print(f"recipients {given.recipients}, {given.size} B a report, {given.rounds} rounds of {given.reports} reports")
-    print(f"deliveries/s           {statistics.median(speeds):8.0f}   ({min(speeds):.0f} to {max(speeds):.0f})")
-    print(f"of pure crypto         {statistics.median(ratios):8.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"latency at {given.rate:.0f}/s        p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+    usual = Run()
+    parser.add_argument("--recipients", type=int, default=usual.recipients)
+    parser.add_argument("--reports", type=int, default=usual.reports, help="reports of a burst")
+    parser.add_argument("--size", type=int, default=usual.size, help="bytes of a report")
+    parser.add_argument("--rounds", type=int, default=usual.rounds)
+    parser.add_argument("--rate", type=float, default=usual.rate, help="reports a second for the latency")
+    parser.add_argument("--seconds", type=float, default=usual.seconds, help="length of the latency run")
+    show(lines(Run(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
+from typing import NamedTuple
 
 from exchange.crypto.atrest import open_record, seal_record
 from exchange.limits import MIB
@@ -46,9 +47,11 @@ class Decided:
     directory_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a decision came to for one partner, in short: enough to tell whether a computation comes to the same."""
+class Answer(NamedTuple):
+    """What a decision came to for one partner, in short: enough to tell whether a computation comes to the same.
+
+    A tuple like Finding, for the same reason.
+    """
 
     permit: bool
     reasons: tuple[Reason, ...]
@@ -84,7 +87,7 @@ def in_short(decision: Decision) -> Answer:
 def _answer(decision: Decision, obligations_sha256: bytes) -> Answer:
     return Answer(
         permit=decision.permit,
-        reasons=tuple(decision.reasons),
+        reasons=() if decision.permit else tuple(decision.reasons),
         basis=decision.basis.commitment if decision.basis else b"",
         clause=decision.clause,
         via=decision.via,

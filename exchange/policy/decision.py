@@ -154,7 +154,10 @@ WAITS = TIMED | {
 
 
 class Finding(NamedTuple):
-    """What one step found. `agreement` is an id, `what` the value concerned, as in `travel` or `TLP:RED`."""
+    """What one step found. `agreement` is an id, `what` the value concerned, as in `travel` or `TLP:RED`.
+
+    A tuple, which is made in half the time of a dataclass: a report for 140 partners has hundreds.
+    """
 
     step: Step
     outcome: Outcome

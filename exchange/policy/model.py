@@ -34,7 +34,7 @@ class Vocabulary(IntEnum):
     @property
     def word(self) -> str:
         """The word that people write."""
-        return self.name.lower()
+        return self._name_.lower()
 
 
 class Tlp(Vocabulary):
@@ -49,7 +49,7 @@ class Tlp(Vocabulary):
     @property
     def word(self) -> str:
         """The word that people write, as in `amber+strict`."""
-        return self.name.lower().replace("_", "+")
+        return self._name_.lower().replace("_", "+")
 
 
 class Category(Vocabulary):

@@ -78,7 +78,7 @@ class Limits(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What one term says of the item."""
+    """What one term says of the item; a tuple like Finding, for the same reason."""
 
     term: Term
     content: Findings

@@ -127,7 +127,7 @@ async def test_an_evidence_file_that_says_something_else_is_found_out() -> None:
         await receipted(node, sent.item, "XV")
         evidence = await written(node, await asked(node, sent.item, "XO"))
         (decision,) = evidence.decisions
-        lie = replace(decision, answer=replace(decision.answer, permit=True, reasons=()))
+        lie = replace(decision, answer=decision.answer._replace(permit=True, reasons=()))
         assert results(replace(evidence, decisions=(lie,)))["decision 1"] is Result.FAILS
         label = decision.question.item.label
         assert label is not None
