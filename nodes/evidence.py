@@ -19,7 +19,7 @@ from exchange.policy.record import QUESTION_FIELDS, plain_question, plain_rules,
 from exchange.policy.strict_json import Entry, Plain, read_json, write_json
 from exchange.runtime.armour import read_armour, write_armour
 from nodes.decisions import Answer, Stage, plain_answer, read_answer
-from nodes.refusals import RefusedEnvelope, plain_refused, read_refused
+from nodes.shown import ShownEnvelope, plain_shown, read_shown
 
 KIND = "DECISION EVIDENCE"
 VERSION = 1
@@ -43,7 +43,7 @@ class WrittenRefusal:
     """A signed refusal of the relay, what was refused, and the rules as of the directory size that it names."""
 
     statement: Signed
-    refused: RefusedEnvelope
+    refused: ShownEnvelope
     rules: Rules
 
 
@@ -104,10 +104,10 @@ def read_evidence(text: str) -> Evidence:
         decisions=tuple(_read_decision(each) for each in found["decisions"].items(most=LIST_ITEMS)),
         refusals=tuple(_read_refusal(each) for each in found["refusals"].items(most=LIST_ITEMS)),
         header=found["header"].maybe(lambda each: _signed(each, STATEMENT_BYTES)),
-        envelope_key=found["envelope_key"].maybe(_key),
-        relay_key=_key(found["relay_key"]),
+        envelope_key=found["envelope_key"].maybe(read_key),
+        relay_key=read_key(found["relay_key"]),
         views=tuple(_signed(each, VIEW_BYTES) for each in found["views"].items(most=LIST_ITEMS)),
-        roots={party_id(party): _key(each) for party, each in found["roots"].named().items()},
+        roots={party_id(party): read_key(each) for party, each in found["roots"].named().items()},
     )
 
 
@@ -130,24 +130,26 @@ def _plain(evidence: Evidence) -> Plain:
         "refusals": [
             {
                 "statement": encode_signed(each.statement).hex(),
-                "refused": plain_refused(each.refused),
+                "refused": plain_shown(each.refused),
                 "rules": plain_rules(each.rules),
             }
             for each in evidence.refusals
         ],
         "header": encode_signed(evidence.header).hex() if evidence.header else None,
-        "envelope_key": _plain_key(evidence.envelope_key) if evidence.envelope_key else None,
-        "relay_key": _plain_key(evidence.relay_key),
+        "envelope_key": plain_key(evidence.envelope_key) if evidence.envelope_key else None,
+        "relay_key": plain_key(evidence.relay_key),
         "views": [encode_signed(view).hex() for view in evidence.views],
-        "roots": {party: _plain_key(key) for party, key in evidence.roots.items()},
+        "roots": {party: plain_key(key) for party, key in evidence.roots.items()},
     }
 
 
-def _plain_key(key: PublicKey) -> Plain:
+def plain_key(key: PublicKey) -> Plain:
+    """Return a public key as plain data."""
     return {"algorithm": int(key.algorithm), "raw": key.raw.hex()}
 
 
-def _key(entry: Entry) -> PublicKey:
+def read_key(entry: Entry) -> PublicKey:
+    """Return what plain_key wrote."""
     found = entry.fields("algorithm", "raw")
     return admit_public_key(found["algorithm"].number(), found["raw"].data())
 
@@ -170,6 +172,6 @@ def _read_refusal(entry: Entry) -> WrittenRefusal:
     found = entry.fields("statement", "refused", "rules")
     return WrittenRefusal(
         statement=_signed(found["statement"], STATEMENT_BYTES),
-        refused=read_refused(found["refused"]),
+        refused=read_shown(found["refused"]),
         rules=read_rules(found["rules"]),
     )

@@ -1,7 +1,7 @@
 """Store what was received: exactly once, in one transaction a frame, before anything is acknowledged.
 
-11. a repeat of an envelope changes nothing and is receipted again; another envelope under the same number is kept, and
-    is proof against its sender
+11. a repeat of an envelope changes nothing and is receipted again; another envelope under the same number or the same
+    id is kept, and both headers are proof against their sender (nodes/contradiction.py)
 A report is one item however often it comes: it is stored once, by item hash. A retraction is applied on arrival; for an
 item that has not come yet a tombstone stays, and the item is then stored without its content. The newest version of a
 report is current, whatever the order of arrival.
@@ -32,11 +32,12 @@ from exchange.receipts.model import (
     StreamHead,
 )
 from nodes import alarms, consenting, notices, passing, receipts, streams, vault
+from nodes.contradiction import Twice
 from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
 from nodes.passing import end_passing_on, end_replaced
 from nodes.stix import read_report
-from nodes.store import approvals, readers, receiving, reports, sending
+from nodes.store import approvals, readers, receiving, reports, sending, shown
 from nodes.store.approvals import ApprovalRow
 from nodes.store.decisions import add_decisions
 from nodes.store.readers import KeptPolicy
@@ -53,6 +54,18 @@ from nodes.store.rows import (
     SetAside,
     Withdrawal,
 )
+from nodes.store.shown import KeptShown
+
+
+@dataclass(frozen=True, slots=True)
+class UsedTwice:
+    """A sender has used an id or a number twice; `first` and `second` show both envelopes while both are kept."""
+
+    sender: str
+    twice: Twice
+    text: str
+    first: KeptShown | None
+    second: KeptShown | None
 
 
 @dataclass(slots=True)
@@ -71,6 +84,8 @@ class Effects:
     """Something waits to be sealed: an own report once more, or what is to be passed on."""
     receipts: list[QueuedReceipt] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    twice: list[UsedTwice] = field(default_factory=list)
+    """Senders that contradict themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +154,9 @@ def store_frame(
     known = receiving.known_envelopes(connection, [good.opened.envelope_hash for good in goods])
     fresh = list({good.opened.envelope_hash: good for good in goods if good.opened.envelope_hash not in known}.values())
     came = [_came(good, now_ms) for good in fresh]
-    for envelope in receiving.others_with_number(connection, came):
-        effects.alarms.append(_number_twice(next(each for each in came if each.envelope == envelope)))
+    shown.add_shown(connection, [_shown(good, now_ms) for good in fresh])
+    # Repeats are compared as well: a crash may have come between the first time and the alarm.
+    effects.twice += _used_twice(connection, goods, now_ms)
     receiving.add_came(connection, came)
     sending.add_promises(connection, [_promise(good) for good in fresh])
     # Retractions of this very frame are applied first: a report behind its retraction becomes a tombstone.
@@ -157,9 +173,37 @@ def store_frame(
     return effects
 
 
-def _number_twice(came: Came) -> tuple[str, str, str]:
-    text = f"{came.sender} used number {came.seq} of lane {Lane(came.lane).name} twice"
-    return alarms.SENDER, f"{came.sender}/numbers", text
+def _used_twice(connection: Connection, goods: Sequence[Good], now_ms: int) -> list[UsedTwice]:
+    numbers = receiving.others_with_number(connection, [_came(good, now_ms) for good in goods])
+    ids = shown.others_with_id(connection, [_shown(good, now_ms) for good in goods])
+    if not numbers and not ids:
+        return []
+    kept = shown.shown_of(connection, [*numbers, *numbers.values(), *ids, *ids.values()])
+    by_hash = {good.opened.envelope_hash: good.opened for good in goods}
+    found = []
+    for envelope, other in numbers.items():
+        core, seq = by_hash[envelope].core, by_hash[envelope].leaf.pair_seq
+        text = f"{core.sender} used number {seq} of lane {core.lane.name} twice"
+        found.append(UsedTwice(core.sender, Twice.NUMBER, text, kept.get(other), kept.get(envelope)))
+    for envelope, other in ids.items():
+        core = by_hash[envelope].core
+        text = f"{core.sender} used envelope id {core.envelope_id.hex()[:12]} twice"
+        found.append(UsedTwice(core.sender, Twice.ID, text, kept.get(other), kept.get(envelope)))
+    return found
+
+
+def _shown(good: Good, now_ms: int) -> KeptShown:
+    opened = good.opened
+    return KeptShown(
+        envelope=opened.envelope_hash,
+        sender=opened.core.sender,
+        envelope_id=opened.core.envelope_id,
+        stored_ms=now_ms,
+        header=encode_signed(opened.header_signed),
+        place=opened.leaf_index,
+        leaf=opened.leaf_bytes,
+        path=b"".join(opened.path),
+    )
 
 
 def _came(good: Good, now_ms: int) -> Came:

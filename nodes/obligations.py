@@ -20,6 +20,8 @@ from nodes.decisions import Stage
 from nodes.ending import Endings
 from nodes.store import decisions, receiving, reports
 from nodes.store.rows import Direction, Event, QueuedReceipt, Report
+from nodes.store.shown import KEPT_MS as SHOWN_KEPT_MS
+from nodes.store.shown import drop_shown
 
 PURGE_AT_ONCE = 500
 COMPARE_AT_ONCE = 1_000
@@ -78,6 +80,7 @@ class Obligations:
             done += len(due)
         before_ms = core.clock() - ASIDE_KEPT_MS
         await core.database.write(partial(receiving.drop_set_aside, before_ms=before_ms))
+        await core.database.write(partial(drop_shown, before_ms=core.clock() - SHOWN_KEPT_MS))
         await self._drop_denied(before_ms)
         return done
 

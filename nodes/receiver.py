@@ -11,25 +11,31 @@ One stream brings every lane. For each frame:
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 
+from exchange.crypto.codec import decode_signed
 from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import ExchangeError, InternalError, Unavailable
 from exchange.limits import MIB
+from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
 from exchange.runtime.logs import get_logger
 from nodes import alarms
 from nodes.agreements import Agreements
 from nodes.communities import Communities
+from nodes.contradiction import Contradiction, write_contradiction
 from nodes.core import Core
 from nodes.decisions import Stage, by_recipient, seal_decisions
-from nodes.inbox import Effects, Sealed, seal_received, store_frame
+from nodes.inbox import Effects, Sealed, UsedTwice, seal_received, store_frame
 from nodes.opening import Bad, Behind, Good, Ground, denied_for_good, judge
 from nodes.relay_port import Delivered, Relay, Waiting
+from nodes.shown import HEADER_BYTES, ShownEnvelope, ShownSlot
 from nodes.store import receiving, reports, sending
 from nodes.store.decisions import DENIED_MOST, count_denied
 from nodes.store.rows import Cursor, DecisionRow, ItemState
+from nodes.store.witnesses import KeptEvidence, keep_evidence
 
 WINDOW_BYTES = 16 * MIB
 """Deliveries that may be under way and not acknowledged."""
@@ -135,6 +141,8 @@ class Receiver:
         self._cursors |= {cursor.lane: cursor for cursor in cursors}
         for kind, subject, text in effects.alarms:
             await core.alarms.raise_(kind, subject, text)
+        for twice in effects.twice:
+            await self._expose(twice)
         for bad in (*bads, *backwards):
             self._log.warning("delivery.set-aside", step=bad.step, reason=bad.reason, detail=bad.detail)
         if effects.urgent:
@@ -146,6 +154,19 @@ class Receiver:
         if effects.waiting:
             self._on_waiting()
         return effects
+
+    async def _expose(self, found: UsedTwice) -> None:
+        """Keep what proves that a sender contradicts itself, and raise the alarm."""
+        core, text = self._core, found.text
+        contradiction = contradiction_of(found, core)
+        if contradiction is not None:
+            # The first proof of each kind, and no other: a liar must not fill the disk with proof.
+            claim = sha256(f"{found.sender}/{found.twice}".encode()).digest()
+            file = write_contradiction(contradiction)
+            kept = KeptEvidence(claim, contradiction.made_ms, "sender", found.text, file)
+            await core.database.write(partial(keep_evidence, evidence=kept))
+            text += ": concord log evidence"
+        await core.alarms.raise_(alarms.SENDER, f"{found.sender}/{found.twice}", text)
 
     async def _judge(self, waiting: Sequence[Waiting]) -> list[Good | Bad]:
         judged = await self._judge_once(waiting)
@@ -289,6 +310,33 @@ class Receiver:
         if stale:
             await self._core.database.write(partial(receiving.set_cursors, changed=stale))
             self._cursors |= {cursor.lane: cursor for cursor in stale}
+
+
+def contradiction_of(found: UsedTwice, core: Core) -> Contradiction | None:
+    """Return what proves it to anyone; None when one of the envelopes is no longer kept, or another key signed it."""
+    if found.first is None or found.second is None:
+        return None
+    first, second = (
+        ShownEnvelope(
+            decode_signed(each.header, limit=HEADER_BYTES, what="a stored header"),
+            (ShownSlot(each.place, each.leaf, each.steps),),
+        )
+        for each in (found.first, found.second)
+    )
+    ids = {signature.key_id for each in (first, second) for signature in each.header.signatures}
+    record = core.trust.now.directory.key_record(next(iter(ids)))
+    if len(ids) != 1 or record is None or record.public is None:
+        return None
+    return Contradiction(
+        exchange=core.exchange,
+        made_by=core.me,
+        made_ms=core.clock(),
+        sender=PartyId(found.sender),
+        key=record.public,
+        twice=found.twice,
+        first=first,
+        second=second,
+    )
 
 
 async def _drain(queue: asyncio.Queue[Positions | None]) -> AsyncIterator[Positions]:

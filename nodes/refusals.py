@@ -10,27 +10,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exchange.crypto.codec import decode_signed, encode_signed
-from exchange.crypto.signed import Signed
 from exchange.envelope import binding
 from exchange.envelope.codec import decode_core, decode_header, decode_leaf, decode_submission
 from exchange.envelope.model import EnvelopeCore
 from exchange.errors import VerificationFailed
-from exchange.limits import KIB, MIB, RECIPIENTS, SLOTS
-from exchange.merkle import leaf_hash, verify_inclusion
+from exchange.limits import MIB
+from exchange.merkle import leaf_hash
 from exchange.names import PartyId
 from exchange.policy.decision import Decision, Item, Reason, Role, Rules, Slot
 from exchange.policy.question import Question, relevant
-from exchange.policy.strict_json import Entry, Plain, read_json, write_json
+from exchange.policy.strict_json import read_json, write_json
 from exchange.receipts.model import Refusal
+from nodes.shown import ShownEnvelope, ShownSlot, check_slots, plain_shown, read_shown
 
 NOT_DELIVERABLE = "NOT_DELIVERABLE"
 
 SIGNING_MS = 60_000
 """The longest that may pass between a decision and the refusal that says when it was signed."""
 
-PATH_STEPS = 8
-HEADER_BYTES = 32 * KIB
 EVIDENCE_BYTES = MIB
 
 
@@ -46,23 +43,6 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedSlot:
-    """One slot of a refused envelope; `path` leads from it to the header's root."""
-
-    index: int
-    leaf: bytes
-    path: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedEnvelope:
-    """What shows what was refused: the header as it was signed, and the slots that the refusal is about."""
-
-    header: Signed
-    slots: tuple[RefusedSlot, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """A refusal judged: the verdict, and what the rules say of each slot."""
 
@@ -70,26 +50,25 @@ class Judged:
     answers: tuple[tuple[Question, Decision], ...]
 
 
-def kept_of(submission: bytes, recipient: str) -> RefusedEnvelope:
+def kept_of(submission: bytes, recipient: str) -> ShownEnvelope:
     """Return what is kept of a refused submission: the slot of the recipient that is named, or all when none is."""
     sent = decode_submission(submission)
     tree = binding.slot_tree({leaf.index: leaf_hash(leaf.leaf) for leaf in sent.leaves}, sent.dummy_seed)
-    slots = [RefusedSlot(leaf.index, leaf.leaf, tree.path(leaf.index)) for leaf in sent.leaves]
+    slots = [ShownSlot(leaf.index, leaf.leaf, tree.path(leaf.index)) for leaf in sent.leaves]
     named = [slot for slot in slots if decode_leaf(slot.leaf).recipient == recipient]
-    return RefusedEnvelope(sent.header, tuple(named or slots))
+    return ShownEnvelope(sent.header, tuple(named or slots))
 
 
-def judge(refusal: Refusal, refused: RefusedEnvelope, rules: Rules) -> Judged:
+def judge(refusal: Refusal, refused: ShownEnvelope, rules: Rules) -> Judged:
     """Return what a verified refusal is worth; `rules` are those as of its directory size.
 
     Raises:
         VerificationFailed, BadInput: the evidence is about another envelope, or does not hang together.
     """
     core = core_of(refusal, refused)
-    header = decode_header(refused.header.payload)
+    check_slots(refused)
     answers = []
     for slot in refused.slots:
-        verify_inclusion(leaf_hash(slot.leaf), slot.index, SLOTS, slot.path, header.recipients_root)
         question = _question(core, slot, rules, _decided_ms(refusal))
         answers.append((question, question.answer()))
     return Judged(_verdict(refusal, [decision for _, decision in answers]), tuple(answers))
@@ -100,14 +79,14 @@ def _decided_ms(refusal: Refusal) -> int:
     return refusal.refused_ms - (SIGNING_MS if refusal.reason == Reason.AGREEMENT_NOT_YET else 0)
 
 
-def core_of(refusal: Refusal, refused: RefusedEnvelope) -> EnvelopeCore:
+def core_of(refusal: Refusal, refused: ShownEnvelope) -> EnvelopeCore:
     """Return what the relay could read of the refused envelope; VerificationFailed when it is another one."""
     if binding.envelope_hash(refused.header.payload) != refusal.envelope_hash:
         raise VerificationFailed("the refusal is about another envelope than the header that is kept with it")
     return decode_core(decode_header(refused.header.payload).core)
 
 
-def _question(core: EnvelopeCore, slot: RefusedSlot, rules: Rules, at_ms: int) -> Question:
+def _question(core: EnvelopeCore, slot: ShownSlot, rules: Rules, at_ms: int) -> Question:
     leaf = decode_leaf(slot.leaf)
     item = Item.in_transit(core.label, Slot(leaf.basis, leaf.via, leaf.display_only), grant_hashes=len(core.grants))
     return relevant(Question(Role.RELAY, core.sender, PartyId(leaf.recipient), at_ms, item, rules))
@@ -122,38 +101,11 @@ def _verdict(refusal: Refusal, decisions: Sequence[Decision]) -> Verdict:
     return Verdict.HOLDS if any(refusal.reason in decision.reasons for decision in denied) else Verdict.WRONG
 
 
-# -- as it is kept -----------------------------------------------------------------------------------------------------
-
-
-def plain_refused(refused: RefusedEnvelope) -> Plain:
-    """Return what is kept as plain data."""
-    return {
-        "header": encode_signed(refused.header).hex(),
-        "slots": [
-            {"index": slot.index, "leaf": slot.leaf.hex(), "path": [step.hex() for step in slot.path]}
-            for slot in refused.slots
-        ],
-    }
-
-
-def read_refused(entry: Entry) -> RefusedEnvelope:
-    """Return what plain_refused wrote."""
-    found = entry.fields("header", "slots")
-    header = decode_signed(found["header"].data(), limit=HEADER_BYTES, what="a refused header")
-    return RefusedEnvelope(header, tuple(_read_slot(each) for each in found["slots"].items(most=RECIPIENTS)))
-
-
-def _read_slot(entry: Entry) -> RefusedSlot:
-    found = entry.fields("index", "leaf", "path")
-    path = tuple(step.data(32) for step in found["path"].items(most=PATH_STEPS))
-    return RefusedSlot(found["index"].number(most=SLOTS - 1), found["leaf"].data(), path)
-
-
-def encode_refused(refused: RefusedEnvelope) -> bytes:
+def encode_refused(refused: ShownEnvelope) -> bytes:
     """Return the bytes that stand beside a stored refusal."""
-    return write_json(plain_refused(refused))
+    return write_json(plain_shown(refused))
 
 
-def decode_refused(data: bytes) -> RefusedEnvelope:
+def decode_refused(data: bytes) -> ShownEnvelope:
     """Return what encode_refused wrote."""
-    return read_refused(read_json(data, limit=EVIDENCE_BYTES, what="a kept refusal"))
+    return read_shown(read_json(data, limit=EVIDENCE_BYTES, what="a kept refusal"))

@@ -28,8 +28,9 @@ from nodes.core import Core
 from nodes.decisions import Answer, Kept, Stage, in_short, obligations_digest, open_decisions
 from nodes.evidence import Evidence, WrittenDecision, WrittenRefusal
 from nodes.passing import grants_for, release_to
-from nodes.refusals import HEADER_BYTES, RefusedEnvelope, Verdict, decode_refused, judge
+from nodes.refusals import Verdict, decode_refused, judge
 from nodes.shelf import Shelf
+from nodes.shown import HEADER_BYTES, ShownEnvelope
 from nodes.store import agreements, approvals, reports, sending
 from nodes.store import decisions as store
 from nodes.store.rows import DecisionRow, KeptPromise, KeptRefusal, Report
@@ -61,7 +62,7 @@ class RelayRefused:
 
     refusal: Refusal
     statement: Signed
-    refused: RefusedEnvelope
+    refused: ShownEnvelope
     verdict: Verdict
     questions: Sequence[Question]
 

@@ -88,6 +88,8 @@ class Opened:
     leaf: RecipientLeaf
     leaf_bytes: bytes
     leaf_index: int
+    path: tuple[bytes, ...]
+    """From the leaf to the header's root."""
     promise: Signed
     promise_facts: PromiseFacts
     body: Body
@@ -151,6 +153,7 @@ def open_envelope(data: bytes, *, context: OpenChecks) -> Opened:
         leaf=leaf,
         leaf_bytes=delivery.leaf,
         leaf_index=delivery.leaf_index,
+        path=tuple(delivery.proof),
         promise=delivery.promise,
         promise_facts=promised,
         body=body,

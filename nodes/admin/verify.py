@@ -1,40 +1,80 @@
 """`concord verify`: check an evidence file offline, without a node."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from exchange.errors import VerificationFailed
+from exchange.runtime.armour import read_armour
+from nodes import contradiction, evidence, log_evidence
 from nodes.admin import output
 from nodes.admin.options import Json
-from nodes.evidence import EVIDENCE_BYTES, read_evidence
-from nodes.evidence_check import Result, check_evidence
+from nodes.evidence_check import Check, Result, check_evidence
 from nodes.reportfile import naming, read_bounded
 
-FILE_BYTES = 2 * EVIDENCE_BYTES
+FILE_BYTES = 2 * evidence.EVIDENCE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a file is about, and what came of it."""
+
+    about: Mapping[str, str]
+    checks: Sequence[Check]
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence, as `concord report why --out` writes it.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence, as a node writes it.")],
     as_json: Json = False,
 ) -> None:
-    """Compute the decisions in an evidence file again, and verify every signature in it. Nothing is asked of a node.
+    """Check an evidence file: of decisions on a report, or against a sender or the relay. No node is asked.
 
-    Exit code 4 when anything does not hold. What the file cannot prove by itself is listed as not checked.
+    Decisions are computed again and every signature is verified. `concord report why --out` writes the first kind; the
+    others a node keeps in its store when an alarm rings. Exit code 4 when anything does not hold.
+    What the file cannot prove by itself is listed as not checked.
 
     Example: concord verify why.evidence
     """
     with naming(file):
-        evidence = read_evidence(read_bounded(file, FILE_BYTES, "evidence").decode("ascii", "replace"))
-    checks = check_evidence(evidence)
+        text = read_bounded(file, FILE_BYTES, "evidence").decode("ascii", "replace")
+        kind, _ = read_armour(text, set(_KINDS))
+        checked = _KINDS[kind](text)
+    checks = checked.checks
     if as_json:
         output.as_json([{"what": each.what, "result": each.result, "detail": each.detail} for each in checks])
     else:
-        output.fields({"item": evidence.item.hex(), "made by": f"{evidence.made_by}, {output.when(evidence.made_ms)}"})
+        output.fields(dict(checked.about))
         output.table(("check", "result", "what"), [(each.what, each.result, each.detail) for each in checks])
     failed = [each for each in checks if each.result is Result.FAILS]
     if failed:
         raise VerificationFailed(
             f"{len(failed)} checks fail: {failed[0].what}: {failed[0].detail}", hint="do not rely on this file"
         )
+
+
+def _decisions(text: str) -> Checked:
+    found = evidence.read_evidence(text)
+    about = {"item": found.item.hex(), "made by": f"{found.made_by}, {output.when(found.made_ms)}"}
+    return Checked(about, check_evidence(found))
+
+
+def _sender(text: str) -> Checked:
+    found = contradiction.read_contradiction(text)
+    about = {"against": found.sender, "made by": f"{found.made_by}, {output.when(found.made_ms)}"}
+    return Checked(about, contradiction.check_contradiction(found))
+
+
+def _relay(text: str) -> Checked:
+    found = log_evidence.read_log_evidence(text)
+    about = {"against": "the relay", "made by": f"{found.made_by}, {output.when(found.made_ms)}"}
+    return Checked(about, log_evidence.check_log_evidence(found))
+
+
+_KINDS: Mapping[str, Callable[[str], Checked]] = {
+    evidence.KIND: _decisions,
+    contradiction.KIND: _sender,
+    log_evidence.KIND: _relay,
+}

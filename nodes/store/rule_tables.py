@@ -298,4 +298,23 @@ log_evidence = Table(
     text("what"),
     text("file"),
 )
-"""Evidence files against the relay (nodes/log_evidence.py), by the hash of their claim. Rows are never deleted."""
+"""Evidence files against the relay (nodes/log_evidence.py) and against senders (nodes/contradiction.py), by the hash of
+their claim. Rows are never deleted."""
+
+# -- envelopes that came, as proof ------------------------------------------------------------------------------------
+
+shown = Table(
+    "shown",
+    metadata,
+    data("envelope", key=True),
+    party("sender"),
+    data("envelope_id"),
+    number("stored_ms"),
+    data("header"),
+    small("place"),
+    data("leaf"),
+    data("path"),
+    Index("ix_shown_envelope_id", "envelope_id"),
+    Index("ix_shown_stored_ms", "stored_ms"),
+)
+"""Signed header and own slot of each envelope that came, for 90 days: with another one, proof against its sender."""

@@ -53,7 +53,7 @@ class HeardHead:
 
 @dataclass(frozen=True, slots=True)
 class KeptEvidence:
-    """An evidence file against the relay."""
+    """An evidence file against the relay, or against a sender."""
 
     hash: bytes
     found_ms: int

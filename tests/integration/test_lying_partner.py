@@ -7,6 +7,8 @@ helped the liar, the recipient's own node refuses.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,18 +18,23 @@ from exchange.directory import issue
 from exchange.directory.statements import RevocationReason
 from exchange.envelope.model import ENVELOPE_TYPE, EnvelopeKind, Lane
 from exchange.errors import RateLimited
-from exchange.names import party_id
+from exchange.names import exchange_name, party_id
 from exchange.receipts.model import Promise, Refusal
 from exchange.relay.config import RelaySettings
 from exchange.runtime.clock import now_ms
 from exchange.runtime.interceptors import from_rpc_error
 from exchange.v1 import relay_service_pb2 as pb
 from nodes.app import Node
+from nodes.contradiction import Twice, check_contradiction, read_contradiction, write_contradiction
+from nodes.evidence_check import Check
+from nodes.shown import ShownEnvelope
 from nodes.store import receiving
+from nodes.store.witnesses import kept_evidence
 from tests.support.directory_builders import EXCHANGE
 from tests.support.lying_partner import LyingPartner, collude, finished, with_header
-from tests.support.node_world import NodeWorld, count_reports, nodes, push, ready, receipted, stored, until
+from tests.support.node_world import NodeWorld, count_reports, nodes, open_alarms, push, ready, receipted, stored, until
 from tests.support.relay_world import CALL_S, DAY_MS, settings
+from tests.support.small_exchange import concord
 
 import grpc.aio  # isort: skip - after exchange.runtime has set its environment
 
@@ -148,6 +155,95 @@ async def test_what_was_received_and_wrapped_for_a_third_party_is_refused_by_rel
         assert await refused(scene, submission) == (4, "BAD_ENVELOPE")
         await collude(scene.xv, submission)
         assert await aside(scene.xv) == [(5, "BAD_ENVELOPE")]
+
+
+# -- two things under one name -----------------------------------------------------------------------------------------
+
+
+async def test_two_texts_under_one_envelope_id_are_refused_by_the_relay_and_proven_by_the_recipient() -> None:
+    """The relay keeps both headers. If it lets the second through, the recipient holds the proof."""
+    async with a_scene() as scene:
+        liar, xv = scene.liar, scene.xv
+        one = liar.prepare(liar.sign(liar.report("XV")), "XV")
+        first = finished(one, liar.keys.envelope)
+        second = liar.seal_under_id(liar.sign(liar.report("XV")), "XV", one)
+        await let_through(scene, first)
+        assert await refused(scene, second) == (0, "ENVELOPE_ID_REUSED")
+        await held(xv, 1)
+        await collude(xv, second)
+        assert await rings(xv, "sender")
+        assert await count_reports(xv) == 2, "both are kept"
+        checks = await verified(xv)
+        assert [check.result for check in checks] == ["holds", "holds", "holds", "not checked"]
+        assert "two envelopes under one envelope-id" in checks[2].detail
+
+
+async def test_two_texts_under_one_number_are_both_kept_and_proven_by_the_recipient() -> None:
+    """A relay cannot see it: the number stands in the slot, and no two senders may learn of each other's."""
+    async with a_scene() as scene:
+        liar, xv = scene.liar, scene.xv
+        for _ in range(2):
+            await let_through(scene, liar.seal(liar.sign(liar.report("XV")), "XV", seq=7))
+        await held(xv, 2)
+        await until(partial(rings, xv, "sender"), "no alarm")
+        checks = await verified(xv)
+        assert [check.result for check in checks] == ["holds", "holds", "holds", "not checked"]
+        assert "number 7 of stream 1, lane ROUTINE, to XV" in checks[2].detail
+
+
+async def test_the_proof_against_a_sender_convinces_by_the_command_alone_and_a_changed_one_does_not(
+    tmp_path: Path,
+) -> None:
+    async with a_scene() as scene:
+        liar, xv = scene.liar, scene.xv
+        for number in (7, 7, 8):
+            await let_through(scene, liar.seal(liar.sign(liar.report("XV")), "XV", seq=number))
+        await held(xv, 3)
+        await until(partial(rings, xv, "sender"), "no alarm")
+        file = tmp_path / "sender.evidence"
+        file.write_text(await evidence(xv))
+        told = concord("verify", file)
+        assert told.code == 0
+        assert "against" in told.out
+        found = read_contradiction(file.read_text())
+        wrong = (
+            replace(found, second=found.first),
+            replace(found, twice=Twice.ID),
+            replace(found, sender=party_id("XA")),
+            replace(found, key=liar.eyes.core.keys.envelope.public),
+            replace(found, exchange=exchange_name(EXERCISE)),
+            replace(found, second=ShownEnvelope(found.second.header, found.first.slots)),
+            replace(found, second=ShownEnvelope(found.second.header, ())),
+        )
+        assert [any(check.result == "fails" for check in check_contradiction(each)) for each in wrong] == [True] * 7
+        changed = tmp_path / "changed.evidence"
+        changed.write_text(write_contradiction(wrong[0]))
+        assert concord("verify", changed).code == 4
+
+
+async def evidence(node: Node) -> str:
+    """Return the one file of evidence that a node keeps."""
+    (kept,) = await node.core.database.read(partial(kept_evidence, limit=9))
+    return kept.file
+
+
+async def verified(node: Node) -> list[Check]:
+    """Return the checks of the one file of evidence that a node keeps."""
+    return check_contradiction(read_contradiction(await evidence(node)))
+
+
+async def held(node: Node, count: int) -> None:
+    """Wait until a node holds so many reports."""
+
+    async def holds() -> bool:
+        return await count_reports(node) == count
+
+    await until(holds, f"there are not {count} reports")
+
+
+async def rings(node: Node, kind: str) -> bool:
+    """Say whether an alarm of this kind is open."""
+    return kind in await open_alarms(node)
 
 
 # -- the exercise ------------------------------------------------------------------------------------------------------

@@ -309,6 +309,7 @@ def unsafe_seal(
     *,
     content_keys: Sequence[bytes] | None = None,
     header_key: Ed25519Key | None = None,
+    context: str = EXCHANGE,
 ) -> bytes:
     """Return a submission of any core and framed body; recipient n gets content key n, the body is under the first."""
     core_bytes = encode_core(core)
@@ -334,5 +335,5 @@ def unsafe_seal(
     occupied = {leaf.index: leaf_hash(leaf.leaf) for leaf in leaves}
     root = binding.slot_tree(occupied, seed("dummies")).root
     header = encode_header(SealedHeader(core_bytes, sha256(body).digest(), len(body), root, SLOTS))
-    signed = sign(header_key or envelope_key(core.sender), ENVELOPE_TYPE, header, context=EXCHANGE)
+    signed = sign(header_key or envelope_key(core.sender), ENVELOPE_TYPE, header, context=context)
     return encode_submission(Submission(signed, tuple(leaves), seed("dummies"), body))

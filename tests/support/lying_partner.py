@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from exchange.crypto.chunked import decrypt
-from exchange.crypto.padme import unframe
+from exchange.crypto.padme import frame, unframe
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed, sign
 from exchange.crypto.signing import CompositeKey, Ed25519Key
@@ -25,6 +25,7 @@ from exchange.envelope.codec import (
     decode_leaf,
     decode_report,
     decode_submission,
+    encode_body,
     encode_delivery,
     encode_leaf,
     encode_report,
@@ -58,6 +59,7 @@ from nodes.author import Desk, author
 from nodes.relay_port import Delivered, Waiting
 from nodes.store import sending
 from tests.support.directory_builders import EXCHANGE, PartyKeys, ed25519
+from tests.support.envelope_builders import unsafe_seal
 from tests.support.node_world import a_label
 from tests.support.relay_world import DAY_MS, Partner, promise_of, refusal_of
 from tests.support.reports import a_report
@@ -105,14 +107,6 @@ class LyingPartner:
         lane = changes.pop("lane", Lane.ROUTINE)
         seq = changes.pop("seq", None)
         kind = changes.pop("kind", EnvelopeKind.REPORT)
-        recipients = []
-        for name in to:
-            kem = snapshot.prekey(party_id(name), now_ms())
-            assert kem is not None, f"{name} has no prekey"
-            number = seq or self._numbers.get((name, lane), 0) + 1
-            self._numbers[name, lane] = max(number, self._numbers.get((name, lane), 0))
-            basis = self._basis(name) if kind is EnvelopeKind.REPORT else None
-            recipients.append(Recipient(party_id(name), kem, stream=1, pair_seq=number, basis=basis))
         given: dict[str, Any] = {
             "exchange": EXCHANGE,
             "sender": self.keys.party,
@@ -126,9 +120,30 @@ class LyingPartner:
             else self.shown_label(body.statement, at_ms + 7 * DAY_MS),
             "directory": Head(snapshot.head.size, snapshot.head.root),
             "body": body,
-            "recipients": recipients,
+            "recipients": self.recipients(*to, lane=lane, seq=seq, kind=kind),
         }
         return prepare(**(given | changes))
+
+    def recipients(
+        self, *to: str, lane: Lane, seq: int | None = None, kind: EnvelopeKind = EnvelopeKind.REPORT
+    ) -> list[Recipient]:
+        """Return slots for these partners, under the next number of each when none is given."""
+        snapshot, recipients = self.eyes.core.trust.now, []
+        for name in to:
+            kem = snapshot.prekey(party_id(name), now_ms())
+            assert kem is not None, f"{name} has no prekey"
+            number = seq or self._numbers.get((name, lane), 0) + 1
+            self._numbers[name, lane] = max(number, self._numbers.get((name, lane), 0))
+            basis = self._basis(name) if kind is EnvelopeKind.REPORT else None
+            recipients.append(Recipient(party_id(name), kem, stream=1, pair_seq=number, basis=basis))
+        return recipients
+
+    def seal_under_id(self, body: Signed, to: str, like: Prepared) -> bytes:
+        """Return another submission for a partner, under the id of an envelope that it made before."""
+        core = replace(self.prepare(body, to).core, envelope_id=like.core.envelope_id)
+        recipients = self.recipients(to, lane=core.lane)
+        framed = frame(encode_body(Body(body)))
+        return unsafe_seal(core, framed, recipients, header_key=self.keys.envelope, context=EXCHANGE)
 
     def seal(self, body: Signed | Body, *to: str, **changes: Any) -> bytes:
         """Return a submission of its own; Any: as for `prepare`."""
