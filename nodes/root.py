@@ -15,7 +15,7 @@ from pathlib import Path
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.keys import fingerprint
 from exchange.crypto.signed import Signed, verified_signers
-from exchange.crypto.signing import CompositeKey, Ed25519Key
+from exchange.crypto.signing import Ed25519Key
 from exchange.directory import ceremony
 from exchange.directory.codec import decode_as
 from exchange.directory.fold import Directory
@@ -174,7 +174,7 @@ def invite(
         MalformedInput: a field that no invitation can carry.
     """
     directory = relay.directory()
-    check_seat(directory, root.key)
+    ceremony.check_seat(directory, root.key)
     remember_relay(home, relay)
     one_time = Ed25519Key.generate()
     invitation = ceremony.make_invitation(
@@ -213,15 +213,9 @@ def complete(file: InvitationFile, signed: Signed, now_ms: int) -> InvitationFil
     return replace(file, invitation=signed)
 
 
-def check_seat(directory: Directory, key: CompositeKey) -> None:
-    """Return when this root sits in the council; NotAllowed otherwise."""
-    if all(member.root != key.public for member in directory.genesis.council):
-        raise NotAllowed(f"this root does not sit in the council of {directory.exchange}")
-
-
 def still_missing(signed: Signed, directory: Directory) -> int:
     """Return how many more council parties must sign a statement; BadSignature when a signature does not hold."""
-    return max(0, directory.genesis.threshold - len(ceremony.council_signers(signed, directory.genesis)))
+    return max(0, directory.genesis.threshold - len(ceremony.council_signers(signed, directory)))
 
 
 # Admitting
@@ -288,7 +282,7 @@ def admit(root: Root, home: Path, applicant: Applicant, now_ms: int, *, so_far: 
         BadSignature: a signature of `so_far` does not hold, or is by nobody of the council.
     """
     directory = applicant.relay.directory()
-    check_seat(directory, root.key)
+    ceremony.check_seat(directory, root.key)
     path = admission_path(home, directory.genesis_hash, applicant.claims.root.key_id)
     if so_far is None and path.exists():
         return read_admission(read_text(path))
@@ -321,7 +315,7 @@ def _cosigned(so_far: Signed, root: Root, applicant: Applicant, directory: Direc
     check_admission(so_far, applicant)
     if any(signature.key_id == root.key.public.key_id for signature in so_far.signatures):
         return so_far
-    return ceremony.cosign_council(so_far, root.key, directory.genesis)
+    return ceremony.cosign_council(so_far, root.key, directory)
 
 
 def _witnesses(witnesses: Witnesses) -> str:

@@ -145,28 +145,33 @@ def make_genesis(
     return signed
 
 
-def council_signers(signed: Signed, genesis: Genesis) -> frozenset[PartyId]:
+def council_signers(signed: Signed, directory: Directory) -> frozenset[PartyId]:
     """Return the council parties that have signed a statement so far; the threshold counts these.
 
     Raises:
         BadSignature: nobody has, one signature does not hold, or one is by nobody of the council.
     """
-    members = {member.root.key_id: member for member in genesis.council}
-    roots = {key_id: member.root for key_id, member in members.items()}
-    context = genesis.common.exchange
-    signers = verified_signers(signed, roots.get, expected_type=signed.payload_type, context=context)
-    return frozenset(members[key_id].party for key_id in signers)
+    roots = directory.council_roots()
+    keys = {key_id: public for key_id, (_, public) in roots.items()}
+    signers = verified_signers(signed, keys.get, expected_type=signed.payload_type, context=directory.exchange)
+    return frozenset(roots[key_id][0] for key_id in signers)
 
 
-def cosign_council(signed: Signed, root: CompositeKey, genesis: Genesis) -> Signed:
+def cosign_council(signed: Signed, root: CompositeKey, directory: Directory) -> Signed:
     """Return a council statement with one more council root's signature.
 
     Raises:
         NotAllowed: this root does not sit in the council.
         MalformedInput: it has signed already.
     """
-    _check_seat(genesis, root)
-    return add_signature(signed, root, context=genesis.common.exchange)
+    check_seat(directory, root)
+    return add_signature(signed, root, context=directory.exchange)
+
+
+def check_seat(directory: Directory, root: CompositeKey) -> None:
+    """Return when this root sits in the council now; NotAllowed otherwise."""
+    if root.public.key_id not in directory.council_roots():
+        raise NotAllowed(f"this root does not sit in the council of {directory.exchange}")
 
 
 def _check_seat(genesis: Genesis, root: CompositeKey) -> None:
@@ -324,7 +329,8 @@ def _check_repeated(part: Signed, signers: set[PublicKey] | None, directory: Dir
 
     `signers` None stands for the council.
     """
-    council = {member.root for member in directory.genesis.council}
+    # What stands may have been signed by a root that was followed by another since.
+    council = {public for _, public in directory.council_roots(ever=True).values()}
     keys = {key.key_id: key for key in (council if signers is None else signers)}
     found = verified_signers(part, keys.get, expected_type=part.payload_type, context=directory.exchange)
     if signers is not None and found != keys.keys():

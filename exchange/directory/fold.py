@@ -150,6 +150,10 @@ class Directory:
         """Return where the valid statement with this payload stands; what makes a repeated request safe."""
         return self._state.payloads.get(payload_sha256)
 
+    def index_of_payload(self, payload: bytes) -> int | None:
+        """Return where the valid statement of these bytes stands; None when none does."""
+        return self.index_of(sha256(payload).digest())
+
     def next_seq_prev(self, issuer: str) -> tuple[int, bytes]:
         """Return the seq and prev that the next counted statement of a party, `council` or `relay` must carry."""
         return next_place(self._state, issuer)
@@ -170,6 +174,19 @@ class Directory:
     def exchange(self) -> ExchangeName:
         """The exchange's name: the context of every signature."""
         return self._state.genesis.common.exchange
+
+    def council_roots(self, *, ever: bool = False) -> Mapping[bytes, tuple[PartyId, PublicKey]]:
+        """Return whose signatures count for the council now, by key id; with `ever` all that ever did, or may yet."""
+        return {
+            key_id: (party, public)
+            for key_id, party in self._state.seats.items()
+            if (public := self._state.keys[key_id].public) is not None and (ever or self._may_sign(party, key_id))
+        }
+
+    def _may_sign(self, party: PartyId, key_id: bytes) -> bool:
+        return self._state.status_at(party, self.size) is not Status.EXPELLED and self._state.keys[key_id].signs(
+            self.size
+        )
 
     @property
     def relay_keys(self) -> RelayKeys:

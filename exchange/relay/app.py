@@ -5,17 +5,19 @@ that were handed out, listen. Stop: take nothing new, finish frames, end streams
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from exchange.crypto import x509
+from exchange.crypto.keys import PublicKey
+from exchange.directory.seats import seat_entries
 from exchange.errors import ConfigurationError
 from exchange.limits import JOIN_BYTES, KIB
-from exchange.names import ExchangeName, exchange_name
+from exchange.names import ExchangeName, PartyId, exchange_name
 from exchange.relay.accept import Recorder
 from exchange.relay.agreements import Agreements
 from exchange.relay.cache import SealedCache
@@ -141,9 +143,10 @@ async def running(
         stack.push_async_callback(relay.checkpoints.refresh, Log.TRAFFIC)
         stack.push_async_callback(relay.intake.close)
         listening = await _listen(stack, relay, given, lock, drain)
-        write_private(home.info, write_relay_info(listening.info).encode())
+        info = _Info(relay, home, listening.info)
+        await info.write()
         metrics.serve(settings.metrics_port)
-        await _keep_working(stack, relay, drain)
+        await _keep_working(stack, relay, info, drain)
         stack.callback(relay.deliveries.end_all)
         stack.callback(drain.begin)
         yield listening
@@ -288,12 +291,31 @@ async def _start(stack: AsyncExitStack, server: grpc.aio.Server, service: str, s
     stack.push_async_callback(state.enter_graceful_shutdown)
 
 
-async def _keep_working(stack: AsyncExitStack, relay: _Relay, drain: Drain) -> None:
+class _Info:
+    """Keeps relay.info as the council is: roots without a network learn from it which roots took over its seats."""
+
+    def __init__(self, relay: _Relay, home: RelayHome, info: RelayInfo) -> None:
+        self._relay, self._home, self._info = relay, home, info
+        self._council: Mapping[bytes, tuple[PartyId, PublicKey]] | None = None
+
+    async def write(self) -> None:
+        """Write the file, if the council is another than at the last time."""
+        directory = self._relay.directory.now.directory
+        council = directory.council_roots()
+        if council == self._council:
+            return
+        seats = seat_entries(await self._relay.directory.entries(), directory)
+        write_private(self._home.info, write_relay_info(replace(self._info, seats=seats)).encode())
+        self._council = council
+
+
+async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain: Drain) -> None:
     async def sign() -> None:
         for log in Log:
             size, _ = await relay.checkpoints.refresh(log)
             await relay.witnessing.advance(log)
             relay.counters.log_size.labels(log.name.lower()).set(size)
+        await info.write()
 
     tasks = [
         asyncio.create_task(every(CHECKPOINT_S, sign, drain)),

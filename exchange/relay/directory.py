@@ -101,6 +101,14 @@ class LiveDirectory:
         async with self._lock:
             await self._catch_up()
 
+    async def entries(self) -> list[bytes]:
+        """Return the whole log, as far as it is applied here."""
+        found: list[bytes] = []
+        size = self.now.size
+        while len(found) < size:
+            found += await self._entries(len(found), min(LOAD_ENTRIES, size - len(found)))
+        return found
+
     async def append(self, entries: Sequence[bytes], *, also: Also | None = None) -> list[int]:
         """Append statements that follow each other, all or nothing, and return their indexes when they are durable.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from exchange.crypto.keys import KeyAlgorithm, PublicKey, admit_public_key, fingerprint
 from exchange.directory.fold import Directory
+from exchange.directory.seats import with_seats
 from exchange.errors import BadStatement, MalformedInput
 from exchange.names import ExchangeName, PartyId, exchange_name, hash_bytes, party_id
 from exchange.runtime.armour import read_armour, write_armour
@@ -21,7 +22,7 @@ ADDRESS_LENGTH = 260
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 _INFO_FIELDS: dict[str, type] = dict.fromkeys(
-    ("exchange", "address", "join_address", "join_ca_pem", "genesis_hash", "genesis"), str
+    ("exchange", "address", "join_address", "join_ca_pem", "genesis_hash", "genesis", "seats"), str
 )
 _ROOT_FIELDS: dict[str, type] = dict.fromkeys(("party", "root"), str)
 
@@ -41,13 +42,21 @@ class RelayInfo:
     """SHA-256 of the genesis payload."""
     genesis: bytes
     """The first entry of the directory log."""
+    seats: tuple[bytes, ...] = ()
+    """Entries that show which roots took over seats of the council since (exchange/directory/seats.py)."""
 
     def directory(self) -> Directory:
-        """Return the directory of one entry, or raise BadStatement when genesis, its hash and the name disagree."""
+        """Return the directory of the genesis and what changed the council's seats.
+
+        Whoever leaves the newest of them out shows a council of before: what that signs, the whole log refuses.
+
+        Raises:
+            BadStatement: genesis, its hash and the name disagree, or an entry on the seats does not hold.
+        """
         directory = Directory.found(self.genesis, expected_hash=self.genesis_hash)
         if directory.exchange != self.exchange:
             raise BadStatement(f"the genesis is of {directory.exchange}, not {self.exchange}")
-        return directory
+        return with_seats(directory, self.seats)
 
 
 def info_to_json(info: RelayInfo) -> bytes:
@@ -60,6 +69,7 @@ def info_to_json(info: RelayInfo) -> bytes:
             "join_ca_pem": info.join_ca_pem,
             "genesis_hash": info.genesis_hash.hex(),
             "genesis": to_base64(info.genesis),
+            "seats": " ".join(map(to_base64, info.seats)),
         }
     )
 
@@ -78,6 +88,7 @@ def info_from_json(data: bytes) -> RelayInfo:
         join_ca_pem=fields["join_ca_pem"],
         genesis_hash=hash_bytes(from_hex(fields["genesis_hash"], what="the genesis hash"), "the genesis hash"),
         genesis=from_base64(fields["genesis"], what="the genesis"),
+        seats=tuple(from_base64(each, what="an entry on the council's seats") for each in fields["seats"].split()),
     )
 
 
