@@ -1,6 +1,6 @@
 """What the relay answered: verify a promise or a refusal, and what each means for the envelope's recipients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import VerifiedRoots, payload_type
+from exchange.directory.state import Status
 from exchange.envelope.codec import decode_core, decode_header
 from exchange.envelope.model import EnvelopeKind
 from exchange.errors import VerificationFailed
@@ -17,8 +18,10 @@ from exchange.receipts.model import DecisionRecord, Promise, Refusal
 from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for, open_promise, open_refusal
 from nodes.refusals import encode_refused, kept_of
 from nodes.relay_port import Outcome
+from nodes.standing import FROM_SUSPENDED
 from nodes.store import reports, sending
 from nodes.store.rows import Addressee, Event, KeptPromise, Outgoing, Reach, SlotState
+from nodes.waiting import until_change
 
 TRIES_MOST = 8
 """Refusals for a recipient's sake after which it is shown as refused."""
@@ -35,8 +38,13 @@ HELD_TRIES = 4
 HELD_MOST_MS = 4 * 60 * 1000
 """What was refused for the envelope's sake is sent again at the latest after this."""
 
+UNKNOWN_WAIT_MS = 60 * 1000
+"""What was taken under a directory that is not known here is looked at again after this, or when that grows."""
+
 RESEAL_MOST_MS = 60 * 60 * 1000
 HEADER_BYTES = 32 * KIB
+CONTROL_BYTES = 128 * KIB
+"""A control body has at most 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,9 @@ class Refused:
 
 
 Answer = Promised | Refused
+
+Standing = Callable[[int], Status | None]
+"""Where this party stands as of a directory size; None when this node has not replayed so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +107,12 @@ def read_answer(
     raise VerificationFailed("the relay answered neither a promise nor a refusal")
 
 
-def record(connection: Connection, *, answers: Sequence[Answer], now_ms: int, reseal_first_ms: int) -> Recorded:
+def record(
+    connection: Connection, *, answers: Sequence[Answer], standing: Standing, now_ms: int, reseal_first_ms: int
+) -> Recorded:
     """Store answers and what they mean for each recipient; return what an alarm is due for."""
     promised = [answer for answer in answers if isinstance(answer, Promised)]
-    wrong = _promised(connection, promised, now_ms) if promised else []
+    wrong = _promised(connection, promised, standing, now_ms) if promised else []
     held = ""
     for answer in answers:
         if isinstance(answer, Refused):
@@ -107,7 +120,7 @@ def record(connection: Connection, *, answers: Sequence[Answer], now_ms: int, re
     return Recorded(wrong, held)
 
 
-def _promised(connection: Connection, answers: Sequence[Promised], now_ms: int) -> list[str]:
+def _promised(connection: Connection, answers: Sequence[Promised], standing: Standing, now_ms: int) -> list[str]:
     sending.answered(connection, [answer.envelope.envelope for answer in answers], SlotState.PROMISED)
     sending.add_promises(connection, [_kept(answer) for answer in answers])
     rows = reports.rows_of(connection, sorted({answer.envelope.item for answer in answers}))
@@ -117,7 +130,7 @@ def _promised(connection: Connection, answers: Sequence[Promised], now_ms: int) 
     for answer in answers:
         envelope = answer.envelope
         if envelope.kind == EnvelopeKind.CONTROL:
-            sending.drop_control(connection, envelope.item, [slot.recipient for slot in envelope.slots])
+            changed += _settle_control(connection, answer, standing, now_ms)
             continue
         mine = {slot.place: rows[envelope.item, slot.recipient] for slot in envelope.slots}
         wrong += _compare_decisions(answer, mine)
@@ -128,6 +141,34 @@ def _promised(connection: Connection, answers: Sequence[Promised], now_ms: int) 
     reports.replace_addressees(connection, changed)
     reports.add_events(connection, events)
     return wrong
+
+
+def _settle_control(connection: Connection, answer: Promised, standing: Standing, now_ms: int) -> list[Addressee]:
+    """Forget a control statement that its recipients take; return rows that wait where they do not.
+
+    They judge who sent it as of the directory under which the relay took it, which may show a suspension that this node
+    did not know when it sealed. Then they set it aside (nodes/opening.py): it is sealed again once that is lifted. When
+    this node has not seen that directory yet, it is sealed again in any case: taken twice it counts once.
+    """
+    envelope, size = answer.envelope, answer.promise.directory_size
+    status = standing(size)
+    against = f"taken under directory size {size}, which is not known here" if status is None else ""
+    if status is Status.SUSPENDED:
+        against = Reason.SENDER_SUSPENDED
+    control = sending.control_of(connection, envelope.item) if against else None
+    if control is None or _type_of(control.statement) in FROM_SUSPENDED:
+        sending.drop_control(connection, envelope.item, [slot.recipient for slot in envelope.slots])
+        return []
+    waiting = [
+        replace(until_change(row, against), state=Reach.WAITING, envelope=b"")
+        for row in _rows(connection, envelope)
+        if row.state is Reach.SEALED
+    ]
+    return waiting if status is not None else [replace(row, due_ms=now_ms + UNKNOWN_WAIT_MS) for row in waiting]
+
+
+def _type_of(statement: bytes) -> str:
+    return decode_signed(statement, limit=CONTROL_BYTES, what="a stored control statement").payload_type
 
 
 def _kept(answer: Promised) -> KeptPromise:

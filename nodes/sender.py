@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from exchange.crypto.codec import decode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import VerifiedRoots
+from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import BadInput, Conflict, ExchangeError, VerificationFailed
 from exchange.limits import FRAME_BYTES, FRAME_ITEMS, MIB
@@ -246,7 +247,9 @@ class Sender:
         answers: list[Answer] = await asyncio.get_running_loop().run_in_executor(core.executor, read)
         del self._in_flight[answered.number]
         now_ms, first_ms = core.clock(), int(core.timing.reseal_first_s * 1000)
-        told = await core.database.write(partial(record, answers=answers, now_ms=now_ms, reseal_first_ms=first_ms))
+        told = await core.database.write(
+            partial(record, answers=answers, standing=self._standing, now_ms=now_ms, reseal_first_ms=first_ms)
+        )
         for text in told.wrong:
             await core.alarms.raise_(alarms.RELAY, text[:64], text)
         await self._show_held(told.held, promised=any(isinstance(each, Promised) for each in answers))
@@ -258,6 +261,11 @@ class Sender:
         if not all(isinstance(each, Promised) for each in answers):
             self._on_denied()
         self._log.debug("answered", promised=sum(isinstance(a, Promised) for a in answers), of=len(answers))
+
+    def _standing(self, size: int) -> Status | None:
+        """Return where this party stands as of a directory size; None when that is not replayed yet."""
+        snapshot = self._core.trust.now
+        return snapshot.directory.standing(self._core.me, at_size=size) if size <= snapshot.size else None
 
     async def _show_held(self, held: str, *, promised: bool) -> None:
         """Keep an alarm open while the relay refuses everything, and close it once something is promised."""

@@ -1,5 +1,6 @@
 """What becomes of reports and control traffic while a party is suspended, and afterwards (PROTOCOL 3)."""
 
+import asyncio
 from functools import partial
 
 import pytest
@@ -13,8 +14,10 @@ from exchange.receipts.model import StreamHead, StreamTail
 from exchange.receipts.verify import STREAM_HEAD
 from nodes.app import Node
 from nodes.receipts import add_control
+from nodes.relay_port import DirectoryFrame
 from nodes.store import receiving, reports
 from nodes.store.rows import ItemState, Reach
+from nodes.trust import Trust
 from nodes.withdrawing import withdraw
 from tests.support.node_world import (
     NodeWorld,
@@ -181,3 +184,63 @@ async def test_of_a_suspended_sender_a_node_takes_receipts_only(monkeypatch: pyt
                 return [(each.step, each.reason) for each in aside] == [(9, "SENDER_SUSPENDED")]
 
             await until(set_aside, "it was taken in")
+
+
+async def retracted(node: Node, item: bytes) -> bool:
+    report = await stored(node, item)
+    return report is not None and report.state is ItemState.WITHDRAWN
+
+
+async def test_a_retraction_that_crosses_the_suspension_of_who_sends_it_is_sealed_again_and_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """XA seals before it can know of its suspension; the relay takes the envelope under a directory that shows it."""
+    async with nodes("XA", "XV") as (world, running):
+        node, other = running["XA"], running["XV"]
+        sent = await push(node, "XV")
+        await receipted(node, sent.item, "XV")
+        known, take = asyncio.Event(), Trust.take
+
+        async def late(trust: Trust, frame: DirectoryFrame) -> bool:
+            if trust is node.core.trust:
+                await known.wait()
+            return await take(trust, frame)
+
+        monkeypatch.setattr(Trust, "take", late)
+        await suspended(world, "XA", other)
+        wake = node.outbox.wake
+        await withdraw(node.core, sent.item, reason_code="wrong", text="", purge=False, wake=wake)
+
+        async def set_aside() -> bool:
+            aside = await other.core.database.read(receiving.list_set_aside)
+            return [(each.step, each.reason) for each in aside] == [(9, "SENDER_SUSPENDED")]
+
+        await until(set_aside, "it was taken in")
+        assert not await retracted(other, sent.item)
+        known.set()
+        await stands(node, "XA", Status.SUSPENDED)
+        await world.suspend("XA", suspended=False)
+        await until(lambda: retracted(other, sent.item), "the retraction was lost")
+        await reached(node, sent.item, "XV", Reach.RETRACTED)
+
+
+async def test_what_the_relay_took_before_the_suspension_counts_whenever_it_is_read() -> None:
+    async with a_node_world("XA", "XV") as world:
+        await world.relay.agree("XA", "XV")
+        async with at(world.places["XA"]) as node:
+            async with at(world.places["XV"]):
+                await ready(node, ["XV"])
+                sent = await push(node, "XV")
+                await receipted(node, sent.item, "XV")
+            wake = node.outbox.wake
+            await withdraw(node.core, sent.item, reason_code="wrong", text="", purge=False, wake=wake)
+            await until(lambda: nothing_waits(node), "the relay did not take it")
+            await suspended(world, "XA", node)
+            async with at(world.places["XV"]) as other:
+                await stands(other, "XA", Status.SUSPENDED)
+                await until(lambda: retracted(other, sent.item), "what was taken before was not taken in")
+
+
+async def nothing_waits(node: Node) -> bool:
+    waiting = await node.core.database.read(reports.count_waiting)
+    return not waiting and not node.sender.unanswered

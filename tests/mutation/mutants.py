@@ -397,6 +397,27 @@ OVERTAKEN = [
     )
 ]
 
+STANDING = [
+    without(
+        "standing.crossed",
+        "sender",
+        "nodes/answers.py",
+        "    if control is None or _type_of(control.statement) in FROM_SUSPENDED:",
+        "    if True:",
+        "tests/integration/test_node_suspended.py",
+        "crosses",
+    ),
+    without(
+        "standing.as_of",
+        "recipient",
+        "nodes/opening.py",
+        "directory.standing(opened.core.sender, at_size=promise.directory_size)",
+        "directory.standing(opened.core.sender, at_size=ground.snapshot.size)",
+        "tests/integration/test_node_suspended.py",
+        "whenever_it_is_read",
+    ),
+]
+
 FELLOWS = [
     without(field, "originator", file, before, after, f"{POLICY}/test_policy_fellows.py")
     for field, file, before, after in (
@@ -803,6 +824,7 @@ MUTANTS = [
     *CONSENT,
     *CLEARING,
     *OVERTAKEN,
+    *STANDING,
     *FELLOWS,
     *COMMUNITIES,
     *ROSTERS,
