@@ -1,7 +1,7 @@
 """Four eyes: a report goes once enough releasers who did not write it have signed for exactly it, and not before."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from exchange.approvals.issue import make_approval
+from exchange.approvals.model import ApprovalProof
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed
@@ -28,10 +29,13 @@ from nodes.caller import Caller, the_owner
 from nodes.operators import Profile
 from nodes.outbox import Accepted, Author, push_digest
 from nodes.roles import Role
-from nodes.store import approvals, reports
+from nodes.store import approvals, receiving, reports
+from nodes.store.approvals import ApprovalRow
+from nodes.store.consent_rows import AnswerState
 from nodes.store.rows import ItemState, Reach
 from nodes.v1 import approval_pb2 as pb
 from nodes.withdrawing import withdraw
+from tests.support.consent_world import answered, arrived, ask
 from tests.support.directory_builders import EXCHANGE
 from tests.support.doors import open_socket
 from tests.support.node_world import (
@@ -393,3 +397,52 @@ async def test_a_releaser_signs_what_was_shown_through_the_socket_and_others_may
         with pytest.raises(Conflict):
             await desk.ask("rana", "ShowPending", pb.ShowPendingRequest(id=listed.item))
         assert sha256(shown.statement).digest() == sent.item
+
+
+async def passed_on(running: dict[str, Node]) -> tuple[Accepted, bytes]:
+    """XA has sent XV a report that a releaser approved, and lets XV pass it on to XT once XV asks for it."""
+    node = running["XA"]
+    await staff(node)
+    label = a_label("XV", more="approvals: 1\nmax_hops: 1").replace(b"onward: none", b"onward: consent")
+    made = authored(node, label)
+    sent = await node.outbox.accept(made, push_digest("onward", b"", b""), by=Author("clara"))
+    await approve(node, sent.item, "rana")
+    await receipted(node, sent.item, "XV")
+    asked = await ask(running["XV"], sent.item, "XT", ask_only=True)
+    await arrived(node, asked.hash)
+    await node.consenting.grant(asked.hash, caller=the_owner())
+    await answered(running["XV"], asked.hash, XT=AnswerState.GRANTED)
+    return sent, asked.hash
+
+
+async def test_approvals_travel_on_with_what_is_passed_on_and_the_next_holder_verifies_them() -> None:
+    async with nodes("XA", "XV", "XT") as (_, running):
+        sent, request = await passed_on(running)
+        await running["XV"].asking.pass_on(request, caller=the_owner())
+        await receipted(running["XV"], sent.item, "XT")
+        first, next_ = [
+            await running[name].core.database.read(partial(approvals.approvals_of, item=sent.item))
+            for name in ("XV", "XT")
+        ]
+        assert len(next_) == 1 and [row.proof for row in next_] == [row.proof for row in first]
+        opened = await running["XT"].shelf.opened(sent.item)
+        assert opened is not None and opened.holding is not None and opened.holding.item.approvals == 1
+
+
+async def test_a_holder_that_passes_on_other_approvals_than_those_of_the_report_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with nodes("XA", "XV", "XT") as (_, running):
+        sent, request = await passed_on(running)
+        other = signed_by("rana", sha256(b"another item").digest())
+        real = approving.proofs
+
+        def forged(rows: Sequence[ApprovalRow]) -> tuple[ApprovalProof, ...]:
+            return tuple(replace(proof, approval=other) for proof in real(rows))
+
+        monkeypatch.setattr("nodes.sender.proofs", forged)
+        await running["XV"].asking.pass_on(request, caller=the_owner())
+        await reached(running["XV"], sent.item, "XT", Reach.REFUSED)
+        assert await stored(running["XT"], sent.item) is None
+        aside = await running["XT"].core.database.read(receiving.list_set_aside)
+        assert [each.step for each in aside] == [8]

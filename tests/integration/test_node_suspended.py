@@ -13,9 +13,11 @@ from exchange.receipts.codec import encode_stream_head
 from exchange.receipts.model import StreamHead, StreamTail
 from exchange.receipts.verify import STREAM_HEAD
 from nodes.app import Node
+from nodes.inbox import Effects
 from nodes.receipts import add_control
-from nodes.relay_port import DirectoryFrame
-from nodes.store import receiving, reports
+from nodes.receiver import Receiver
+from nodes.relay_port import Delivered, DirectoryFrame
+from nodes.store import receiving, reports, sending
 from nodes.store.rows import ItemState, Reach
 from nodes.trust import Trust
 from nodes.withdrawing import withdraw
@@ -186,6 +188,23 @@ async def test_of_a_suspended_sender_a_node_takes_receipts_only(monkeypatch: pyt
             await until(set_aside, "it was taken in")
 
 
+async def has(node: Node, item: bytes) -> bool:
+    return await stored(node, item) is not None
+
+
+def learns_late(node: Node, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let a node learn nothing new of the directory until the event is set."""
+    known, take = asyncio.Event(), Trust.take
+
+    async def late(trust: Trust, frame: DirectoryFrame) -> bool:
+        if trust is node.core.trust:
+            await known.wait()
+        return await take(trust, frame)
+
+    monkeypatch.setattr(Trust, "take", late)
+    return known
+
+
 async def retracted(node: Node, item: bytes) -> bool:
     report = await stored(node, item)
     return report is not None and report.state is ItemState.WITHDRAWN
@@ -199,14 +218,7 @@ async def test_a_retraction_that_crosses_the_suspension_of_who_sends_it_is_seale
         node, other = running["XA"], running["XV"]
         sent = await push(node, "XV")
         await receipted(node, sent.item, "XV")
-        known, take = asyncio.Event(), Trust.take
-
-        async def late(trust: Trust, frame: DirectoryFrame) -> bool:
-            if trust is node.core.trust:
-                await known.wait()
-            return await take(trust, frame)
-
-        monkeypatch.setattr(Trust, "take", late)
+        known = learns_late(node, monkeypatch)
         await suspended(world, "XA", other)
         wake = node.outbox.wake
         await withdraw(node.core, sent.item, reason_code="wrong", text="", purge=False, wake=wake)
@@ -224,7 +236,18 @@ async def test_a_retraction_that_crosses_the_suspension_of_who_sends_it_is_seale
         await reached(node, sent.item, "XV", Reach.RETRACTED)
 
 
-async def test_what_the_relay_took_before_the_suspension_counts_whenever_it_is_read() -> None:
+async def test_what_the_relay_took_before_the_suspension_counts_whenever_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take = Receiver.take
+
+    async def late(receiver: Receiver, frame: Delivered) -> Effects:
+        await running.wait()
+        return await take(receiver, frame)
+
+    running = asyncio.Event()
+    running.set()
+    monkeypatch.setattr(Receiver, "take", late)
     async with a_node_world("XA", "XV") as world:
         await world.relay.agree("XA", "XV")
         async with at(world.places["XA"]) as node:
@@ -236,11 +259,46 @@ async def test_what_the_relay_took_before_the_suspension_counts_whenever_it_is_r
             await withdraw(node.core, sent.item, reason_code="wrong", text="", purge=False, wake=wake)
             await until(lambda: nothing_waits(node), "the relay did not take it")
             await suspended(world, "XA", node)
+            running.clear()
             async with at(world.places["XV"]) as other:
                 await stands(other, "XA", Status.SUSPENDED)
+                running.set()
                 await until(lambda: retracted(other, sent.item), "what was taken before was not taken in")
 
 
 async def nothing_waits(node: Node) -> bool:
     waiting = await node.core.database.read(reports.count_waiting)
     return not waiting and not node.sender.unanswered
+
+
+async def test_under_the_agreement_of_a_suspended_partner_nothing_new_goes_and_all_of_it_when_that_is_lifted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the sender cannot know yet: the relay's directory holds from its next entry on."""
+    async with nodes("XA", "XV", "XO") as (world, running):
+        sender, partner = running["XA"], running["XV"]
+        before = await push(sender, "XV")
+        await receipted(sender, before.item, "XV")
+        known = learns_late(sender, monkeypatch)
+        await suspended(world, "XV", partner, running["XO"])
+        unaware = await push(sender, "XV", "XO")
+        await until(lambda: has(running["XO"], unaware.item), "XO did not get it")
+        refused = await sender.core.database.read(partial(sending.refusals_of, item=unaware.item))
+        assert refused, "the relay let it through"
+        theirs = await push(partner, "XO")
+        await waits(partner, theirs.item, "XO", "sender is suspended")
+        known.set()
+        await receipted(sender, unaware.item, "XO")
+        await waits(sender, unaware.item, "XV", "recipient is suspended")
+        aware = await push(sender, "XV")
+        await waits(sender, aware.item, "XV", "recipient is suspended")
+        assert await stored(partner, unaware.item) is None and await stored(running["XO"], theirs.item) is None
+        # What was released before stays, and the agreement itself is in force all the while.
+        report = await stored(partner, before.item)
+        assert report is not None and report.state is ItemState.CURRENT
+        assert len(sender.core.trust.now.views) == 1
+
+        await world.suspend("XV", suspended=False)
+        await receipted(sender, unaware.item, "XV")
+        await receipted(sender, aware.item, "XV")
+        await receipted(partner, theirs.item, "XO")
