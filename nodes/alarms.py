@@ -43,6 +43,9 @@ ENDING = "ending"
 ROOT = "root"
 """A party goes on under another root, and nobody here has compared its fingerprint."""
 
+SUSPECT = "suspect"
+"""A key may have been in other hands, and reports that came under it since have not been looked at."""
+
 DIRECTORY_ENTRY = "directory-entry"
 """The relay admitted an entry that does not hold where it stands."""
 

@@ -83,6 +83,7 @@ from nodes.simulation import Simulation
 from nodes.spool import Spool
 from nodes.statement_service import StatementMethods
 from nodes.streams import Streams
+from nodes.suspects import Suspects
 from nodes.sync import Sync
 from nodes.trust import Trust
 from nodes.v1.node_service_pb2_grpc import add_NodeServiceServicer_to_server, add_SensorServiceServicer_to_server
@@ -142,6 +143,7 @@ class Node:
     prekeys: Prekeys
     rotation: Rotation
     reminders: Reminders
+    suspects: Suspects
     auditor: Auditor
     witness: Witness
     started_ms: int
@@ -278,6 +280,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         prekeys=Prekeys(core, relay),
         rotation=Rotation(core, relay, read_info(home, config)),
         reminders=Reminders(core),
+        suspects=Suspects(core),
         auditor=Auditor(core, relay),
         witness=Witness(core, relay, forks),
         started_ms=core.clock(),
@@ -377,6 +380,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         asyncio.create_task(every(timing.obligations_s, node.streams.check, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.suspects.look, drain)),
         asyncio.create_task(every(timing.audit_s, node.auditor.look_after, drain)),
     ]
 
@@ -448,7 +452,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
                 core, Guarding(core, node.asking, node.consenting, config.release), node.consenting, node.shelf
             ),
             keys=KeyMethods(core, node.relay),
-            holding=HoldingMethods(core, node.shelf, hurry=node.obligations.hurry),
+            holding=HoldingMethods(core, node.shelf, node.suspects, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
             statements=StatementMethods(core, node.relay, node.rotation),
             approvals=ApprovalMethods(core, node.approving, node.shelf),

@@ -13,7 +13,9 @@ from nodes.handling_file import handling_file, marking
 from nodes.keeping import keep, purge
 from nodes.overdue import PATIENCE_MS, overdue
 from nodes.shelf import Shelf
+from nodes.suspects import Suspects
 from nodes.v1 import holding_pb2 as pb
+from nodes.v1.suspect_pb2 import ReviewReportRequest, ReviewReportResponse
 from nodes.why_service import WhyMethods
 
 V = TypeVar("V", bound=Vocabulary)
@@ -22,10 +24,11 @@ V = TypeVar("V", bound=Vocabulary)
 class HoldingMethods:
     """Reports that are held, as NodeService has them."""
 
-    def __init__(self, core: Core, shelf: Shelf, *, hurry: Callable[[], None]) -> None:
+    def __init__(self, core: Core, shelf: Shelf, suspects: Suspects, *, hurry: Callable[[], None]) -> None:
         """Call these use cases; `hurry` lets what is to be destroyed go at once."""
         self._core = core
         self._shelf = shelf
+        self._suspects = suspects
         self._hurry = hurry
         self._why = WhyMethods(core, shelf)
 
@@ -77,6 +80,12 @@ class HoldingMethods:
         item = await self._shelf.cleared(caller, request.id)
         await purge(self._core, item, who=caller.name, hurry=self._hurry)
         return pb.PurgeReportResponse(item=item.hex())
+
+    async def review(self, request: ReviewReportRequest, *, caller: Caller) -> ReviewReportResponse:
+        """Note that a person has looked at a report that a stolen key may have signed."""
+        item = await self._shelf.cleared(caller, request.id)
+        await self._suspects.reviewed(item, who=caller.name)
+        return ReviewReportResponse(item=item.hex())
 
 
 def _word(vocabulary: type[V], text: str, what: str) -> V:

@@ -37,9 +37,10 @@ from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
 from nodes.passing import end_passing_on, end_replaced
 from nodes.stix import read_report
-from nodes.store import approvals, readers, receiving, reports, sending, shown
+from nodes.store import approvals, provenance, readers, receiving, reports, sending, shown
 from nodes.store.approvals import ApprovalRow
 from nodes.store.decisions import add_decisions
+from nodes.store.provenance import Provenance
 from nodes.store.readers import KeptPolicy
 from nodes.store.rows import (
     Came,
@@ -292,6 +293,13 @@ def _store_reports(
     effects.consent |= _add(connection, list(new.values()), now_ms)
     # What is not sealed is gone already: without a rule its tombstone is shown to nobody.
     readers.put_rules(connection, {item: sealed[item].readers for item in new if item in sealed})
+    provenance.add_provenances(connection, [_provenance(good) for good in goods if good.opened.item_hash in new])
+
+
+def _provenance(good: Good) -> Provenance:
+    opened = good.opened
+    signer = opened.statement.signatures[0].key_id
+    return Provenance(opened.item_hash, signer, opened.core.sender_key, good.promise.received_ms)
 
 
 def _approvals(good: Good, now_ms: int) -> list[ApprovalRow]:

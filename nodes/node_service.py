@@ -40,6 +40,7 @@ from nodes.v1 import (
     holding_pb2,
     operator_pb2,
     statement_pb2,
+    suspect_pb2,
     witness_pb2,
 )
 from nodes.v1 import node_service_pb2 as pb
@@ -403,6 +404,12 @@ class NodeService(NodeServiceServicer):
     ) -> holding_pb2.PurgeReportResponse:
         """Destroy a report here."""
         return await self._holding.purge(request, caller=caller_of(context))
+
+    async def ReviewReport(
+        self, request: suspect_pb2.ReviewReportRequest, context: Context
+    ) -> suspect_pb2.ReviewReportResponse:
+        """Note that a person has looked at a report."""
+        return await self._holding.review(request, caller=caller_of(context))
 
     async def DraftStatement(
         self, request: statement_pb2.DraftStatementRequest, context: Context

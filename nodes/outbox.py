@@ -40,6 +40,7 @@ from nodes.onward import look_again
 from nodes.passing import grants_for
 from nodes.store import approvals, communities, readers, reports
 from nodes.store.decisions import add_decisions
+from nodes.store.provenance import Provenance, add_provenances
 from nodes.store.rows import Addressee, DecisionRow, Direction, Event, ItemState, Reach, Report
 from nodes.waiting import after_denial, failures, told
 
@@ -178,7 +179,18 @@ class Outbox:
         if authored.supersedes:
             narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
         rule = vault.seal_readers(core.keys.master, item, authored.label.readers)
-        new = _New(digest, report, audience, decided, narrowed, authored.supersedes, named, rule, by)
+        new = _New(
+            digest,
+            report,
+            audience,
+            decided,
+            narrowed,
+            authored.supersedes,
+            named,
+            rule,
+            by,
+            signed.signatures[0].key_id,
+        )
         if not await core.database.write(partial(_store, new=new)):
             return await self._late_repeat(digest, decisions)
         (self.changed if authored.supersedes else self._wake)()
@@ -295,6 +307,8 @@ class _New:
     readers: bytes
     """Reader rule, sealed."""
     by: Author
+    signer: bytes
+    """Id of the key that signed it."""
 
 
 def _store(connection: Connection, new: _New) -> bool:
@@ -313,6 +327,7 @@ def _store(connection: Connection, new: _New) -> bool:
     add_decisions(connection, [new.decided])
     reports.remember_push(connection, new.digest, report.item, report.stored_ms)
     readers.put_rules(connection, {report.item: new.readers})
+    add_provenances(connection, [Provenance(report.item, new.signer, b"", report.stored_ms)])
     approvals.set_author(connection, report.item, by.name)
     confirmed = f"{by.name} confirmed {', '.join(by.confirmed)}"
     denied = [each for each in audience if each.state is Reach.DENIED]

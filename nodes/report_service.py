@@ -187,6 +187,7 @@ def summary(listed: Listed) -> pb.ReportSummary:
         state=report.state,
         receipted=listed.receipted if report.direction is Direction.SENT else 0,
         recipients=listed.recipients if report.direction is Direction.SENT else 0,
+        suspect=listed.suspect,
     )
 
 

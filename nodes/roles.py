@@ -67,6 +67,7 @@ MAY: dict[str, frozenset[Role]] = {
     "ListOverdue": READERS,
     "KeepReport": AUTHORS | RELEASERS | OFFICERS,
     "PurgeReport": AUTHORS | RELEASERS | OFFICERS,
+    "ReviewReport": AUTHORS | RELEASERS | OFFICERS,
     # approvals
     "ListPending": READERS,
     "ShowPending": RELEASERS,

@@ -8,7 +8,6 @@ leaves its secret seed with the root that made it, and each root that admits has
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -41,6 +40,7 @@ from nodes.ceremony import (
     write_genesis,
     write_node_credentials,
 )
+from nodes.moments import moment
 from nodes.root_home import Root, admission_path, known_relay, read_text, remember_relay
 from nodes.spoken import check_spoken, without_ends
 from nodes.statement_file import REQUEST, STATEMENT, StatementTask, task_of
@@ -64,7 +64,7 @@ class GenesisTask:
         genesis, has = self.genesis, len(self.signed.signatures) if self.signed else 0
         return [
             f"genesis of the exchange {genesis.common.exchange}",
-            f"  founded       {_date(genesis.created_ms)}",
+            f"  founded       {moment(genesis.created_ms)}",
             f"  genesis hash  {sha256(self.payload).hexdigest()}",
             f"  threshold     {genesis.threshold} of {len({m.party for m in genesis.council})} council parties",
             *(f"  council       {m.party}  {fingerprint(m.party, m.root.raw)}" for m in genesis.council),
@@ -322,7 +322,3 @@ def _witnesses(witnesses: Witnesses) -> str:
     if not witnesses.members:
         return f"none yet; any later set needs a quorum of {witnesses.quorum} or more"
     return f"{', '.join(each.party for each in witnesses.members)}; {witnesses.quorum} must agree"
-
-
-def _date(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -23,7 +23,9 @@ from nodes.clearing import NOBODY, Candidate, Clearing, candidates
 from nodes.core import Core
 from nodes.store import consent, readers, recalls, reports
 from nodes.store.consent_rows import Onward
+from nodes.store.provenance import provenances_of
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Recall, Report, Withdrawal
+from nodes.suspects import suspicion
 
 PREFIX_LEAST = 6
 LIST_DEFAULT = 50
@@ -43,6 +45,8 @@ class Listed:
     title: str
     receipted: int
     recipients: int
+    suspect: str = ""
+    """Why people should look at it again; empty when nothing speaks for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,13 +267,15 @@ class Shelf:
         core = self._core
         keys = await core.keybox.keys([row.item for row in rows])
         counts = await core.database.read(partial(_receipted, items=[row.item for row in rows]))
+        came = await core.database.read(partial(provenances_of, items=[row.item for row in rows]))
         listed = []
         for row in rows:
             key = keys.get(row.item)
             hidden = row.state is ItemState.WITHDRAWN and row.direction is Direction.RECEIVED
             title = vault.open_title(key, row.item, row.title) if key and row.title and not hidden else ""
             receipted, recipients = counts[row.item]
-            listed.append(Listed(row, title, receipted, recipients))
+            suspect = suspicion(core.trust.now.directory, came.get(row.item))
+            listed.append(Listed(row, title, receipted, recipients, suspect))
         return listed
 
 

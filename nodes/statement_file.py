@@ -12,7 +12,6 @@ What a file claims is judged by the directory's rules, at the node that publishe
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.keys import fingerprint
@@ -34,6 +33,7 @@ from exchange.names import COUNCIL
 from exchange.policy.model import Tlp
 from exchange.runtime.armour import read_armour, write_armour
 from exchange.runtime.json_record import decode_record, encode_record, from_base64, to_base64
+from nodes.moments import moment
 from nodes.root_home import Root
 
 REQUEST = "STATEMENT REQUEST"
@@ -65,7 +65,7 @@ class StatementTask:
             f"  in the name of  {common.issuer}",
             *_details(self.statement),
             f"  place           {place}",
-            f"  drafted         {_date(common.not_before_ms)}",
+            f"  drafted         {moment(common.not_before_ms)}",
             f"  signatures      {has} so far",
         ]
 
@@ -131,7 +131,7 @@ def _details(statement: Carried) -> list[str]:
                 f"  name            {statement.display_name}",
                 f"  country         {statement.country}",
                 f"  ceiling         TLP:{Tlp(statement.ceiling).word.upper()}",
-                f"  ends            {_date(statement.common.not_after_ms)}",
+                f"  ends            {moment(statement.common.not_after_ms)}",
                 f"  one-time key    {statement.one_time_key.key_id.hex()}",
             ]
         case WitnessSet(witnesses=named):
@@ -143,14 +143,14 @@ def _details(statement: Carried) -> list[str]:
             return [
                 f"  statement key   {statement.statement_key.key_id.hex()}",
                 f"  envelope key    {statement.envelope_key.key_id.hex()}",
-                f"  valid until     {_date(statement.common.not_after_ms)}",
+                f"  valid until     {moment(statement.common.not_after_ms)}",
             ]
         case RootRollover(party=party, new_root=root, effective_ms=effective_ms):
             return [
                 f"  old root        {statement.old_root_key_id.hex()}",
                 f"  new root        {root.key_id.hex()}",
                 f"  fingerprint     {fingerprint(party, root.raw)}",
-                f"  counts          {f'from {_date(effective_ms)} on' if effective_ms else 'at once'}",
+                f"  counts          {f'from {moment(effective_ms)} on' if effective_ms else 'at once'}",
             ]
     return []
 
@@ -170,11 +170,7 @@ def _deed(statement: Carried) -> str:
         case RootRollover():
             words = f"ANOTHER ROOT for {statement.party}"
         case Revocation(reason=reason):
-            since = f" since {_date(statement.compromised_since_ms)}" if reason is RevocationReason.COMPROMISED else ""
+            since = f" since {moment(statement.compromised_since_ms)}" if reason is RevocationReason.COMPROMISED else ""
             key = statement.key_id.hex()
             words = f"revocation of a key of {statement.party} ({key}), {reason.name.lower()}{since},"
     return words
-
-
-def _date(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

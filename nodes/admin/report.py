@@ -33,6 +33,7 @@ from nodes.v1.holding_pb2 import (
     PurgeReportRequest,
     WhyReportRequest,
 )
+from nodes.v1.suspect_pb2 import ReviewReportRequest
 
 app = typer.Typer(help="Write, check, push and follow reports.", no_args_is_help=True)
 
@@ -258,6 +259,7 @@ def show(
             "from": summary.originator,
             "kind": summary.kind,
             "state": summary.state,
+            **({"look again": summary.suspect} if summary.suspect else {}),
             "authored": output.when(summary.authored_ms),
             "stored": output.when(summary.stored_ms),
             **({"withdrawn": reply.retraction} if reply.retraction else {}),
@@ -398,6 +400,19 @@ def purge(report: Id, home: NodeHome = DEFAULT_HOME, yes: Yes = False, as_json: 
         output.as_json(plain(reply))
         return
     output.say(f"it is being destroyed: concord report trace {output.short(reply.item)}")
+
+
+@app.command()
+def reviewed(report: Id, home: NodeHome = DEFAULT_HOME) -> None:
+    """Note that you have looked at a report that a stolen key may have signed.
+
+    Ask whom it names as originator, by another way than this exchange, whether it is theirs. What is not is purged.
+
+    Example: concord report reviewed 3f9a1c
+    """
+    with connect(home) as node:
+        reply = node.ReviewReport(ReviewReportRequest(id=report))
+    output.say(f"noted: concord report trace {output.short(reply.item)}")
 
 
 @app.command()

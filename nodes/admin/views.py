@@ -71,7 +71,7 @@ def report_row(report: pb.ReportSummary) -> tuple[str, ...]:
         report.originator,
         report.kind,
         report.tlp.upper(),
-        report.state,
+        f"{report.state}, suspect" if report.suspect else report.state,
         receipts,
         output.when(report.authored_ms),
         report.title or "-",

@@ -318,3 +318,19 @@ shown = Table(
     Index("ix_shown_stored_ms", "stored_ms"),
 )
 """Signed header and own slot of each envelope that came, for 90 days: with another one, proof against its sender."""
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+provenance = Table(
+    "provenance",
+    metadata,
+    data("item", key=True),
+    data("statement_key"),
+    data("envelope_key"),
+    number("received_ms"),
+    number("reviewed_ms"),
+    Index("ix_provenance_statement_key", "statement_key", "received_ms"),
+    Index("ix_provenance_envelope_key", "envelope_key", "received_ms"),
+)
+"""Which keys signed each version and the header that it came under, when the relay logged it (an own one: when it was
+signed), and when a person has looked at it because such a key was stolen."""

@@ -634,6 +634,7 @@ class ReportSummary(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     RECEIPTED_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
+    SUSPECT_FIELD_NUMBER: _builtins.int
     item: _builtins.str
     """Item hash, hexadecimal."""
     direction: _builtins.str
@@ -658,6 +659,8 @@ class ReportSummary(_message.Message):
     """Recipients that receipted it; sent reports only."""
     recipients: _builtins.int
     """Recipients in all; sent reports only."""
+    suspect: _builtins.str
+    """Why people should look at it again: a key that signed it may have been in other hands. Empty when nothing speaks for that."""
     def __init__(
         self,
         *,
@@ -673,10 +676,11 @@ class ReportSummary(_message.Message):
         state: _builtins.str = ...,
         receipted: _builtins.int = ...,
         recipients: _builtins.int = ...,
+        suspect: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authored_ms", b"authored_ms", "direction", b"direction", "item", b"item", "kind", b"kind", "lane", b"lane", "originator", b"originator", "receipted", b"receipted", "recipients", b"recipients", "state", b"state", "stored_ms", b"stored_ms", "title", b"title", "tlp", b"tlp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authored_ms", b"authored_ms", "direction", b"direction", "item", b"item", "kind", b"kind", "lane", b"lane", "originator", b"originator", "receipted", b"receipted", "recipients", b"recipients", "state", b"state", "stored_ms", b"stored_ms", "suspect", b"suspect", "title", b"title", "tlp", b"tlp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

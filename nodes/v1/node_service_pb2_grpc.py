@@ -11,6 +11,7 @@ from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
 from nodes.v1 import statement_pb2 as nodes_dot_v1_dot_statement__pb2
+from nodes.v1 import suspect_pb2 as nodes_dot_v1_dot_suspect__pb2
 from nodes.v1 import witness_pb2 as nodes_dot_v1_dot_witness__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -262,6 +263,11 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/PurgeReport',
                 request_serializer=nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.FromString,
+                _registered_method=True)
+        self.ReviewReport = channel.unary_unary(
+                '/nodes.v1.NodeService/ReviewReport',
+                request_serializer=nodes_dot_v1_dot_suspect__pb2.ReviewReportRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_suspect__pb2.ReviewReportResponse.FromString,
                 _registered_method=True)
         self.DraftStatement = channel.unary_unary(
                 '/nodes.v1.NodeService/DraftStatement',
@@ -624,6 +630,13 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewReport(self, request, context):
+        """Note that a person has looked at a report that a stolen key may have signed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DraftStatement(self, request, context):
         """-- statements on standing and keys --
 
@@ -908,6 +921,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.PurgeReport,
                     request_deserializer=nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.SerializeToString,
+            ),
+            'ReviewReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewReport,
+                    request_deserializer=nodes_dot_v1_dot_suspect__pb2.ReviewReportRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_suspect__pb2.ReviewReportResponse.SerializeToString,
             ),
             'DraftStatement': grpc.unary_unary_rpc_method_handler(
                     servicer.DraftStatement,
@@ -2139,6 +2157,33 @@ class NodeService:
             '/nodes.v1.NodeService/PurgeReport',
             nodes_dot_v1_dot_holding__pb2.PurgeReportRequest.SerializeToString,
             nodes_dot_v1_dot_holding__pb2.PurgeReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ReviewReport',
+            nodes_dot_v1_dot_suspect__pb2.ReviewReportRequest.SerializeToString,
+            nodes_dot_v1_dot_suspect__pb2.ReviewReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

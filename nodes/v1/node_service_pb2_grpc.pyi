@@ -13,6 +13,7 @@ from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
 from nodes.v1 import statement_pb2 as _statement_pb2
+from nodes.v1 import suspect_pb2 as _suspect_pb2
 from nodes.v1 import witness_pb2 as _witness_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -140,6 +141,8 @@ class NodeServiceStub:
     """Keep a report whose review or expiry asks a person."""
     PurgeReport: _grpc.UnaryUnaryMultiCallable[_holding_pb2.PurgeReportRequest, _holding_pb2.PurgeReportResponse]
     """Destroy a report in this node."""
+    ReviewReport: _grpc.UnaryUnaryMultiCallable[_suspect_pb2.ReviewReportRequest, _suspect_pb2.ReviewReportResponse]
+    """Note that a person has looked at a report that a stolen key may have signed."""
     DraftStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.DraftStatementRequest, _statement_pb2.DraftStatementResponse]
     """-- statements on standing and keys --
 
@@ -270,6 +273,8 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Keep a report whose review or expiry asks a person."""
     PurgeReport: _aio.UnaryUnaryMultiCallable[_holding_pb2.PurgeReportRequest, _holding_pb2.PurgeReportResponse]  # type: ignore[assignment]
     """Destroy a report in this node."""
+    ReviewReport: _aio.UnaryUnaryMultiCallable[_suspect_pb2.ReviewReportRequest, _suspect_pb2.ReviewReportResponse]  # type: ignore[assignment]
+    """Note that a person has looked at a report that a stolen key may have signed."""
     DraftStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.DraftStatementRequest, _statement_pb2.DraftStatementResponse]  # type: ignore[assignment]
     """-- statements on standing and keys --
 
@@ -661,6 +666,14 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_holding_pb2.PurgeReportResponse, _abc.Awaitable[_holding_pb2.PurgeReportResponse]]:
         """Destroy a report in this node."""
+
+    @_abc_1.abstractmethod
+    def ReviewReport(
+        self,
+        request: _suspect_pb2.ReviewReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_suspect_pb2.ReviewReportResponse, _abc.Awaitable[_suspect_pb2.ReviewReportResponse]]:
+        """Note that a person has looked at a report that a stolen key may have signed."""
 
     @_abc_1.abstractmethod
     def DraftStatement(

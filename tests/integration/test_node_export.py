@@ -163,7 +163,9 @@ async def test_what_is_withdrawn_is_not_handed_out_and_what_is_destroyed_cannot_
 async def test_what_a_node_signed_itself_is_its_own_and_its_export_is_written_down() -> None:
     async with nodes("XA", "XV") as (_, running):
         sent = await push(running["XA"], "XV")
-        methods = HoldingMethods(running["XA"].core, running["XA"].shelf, hurry=running["XA"].obligations.hurry)
+        methods = HoldingMethods(
+            running["XA"].core, running["XA"].shelf, running["XA"].suspects, hurry=running["XA"].obligations.hurry
+        )
         asked = holding_pb2.ExportReportRequest(
             id=sent.item.hex(), action="external_active", purpose="statistics", as_evidence=True
         )
