@@ -1,6 +1,7 @@
 """The part of NodeService that is about reports in this node's keeping: export, overdue, keep, purge."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from exchange.errors import BadInput
@@ -57,15 +58,14 @@ class HoldingMethods:
     async def overdue(self, request: pb.ListOverdueRequest, *, caller: Caller) -> pb.ListOverdueResponse:
         """List what is overdue of what the caller may read."""
         patience_ms = request.after_s * 1000 or PATIENCE_MS
-        found = await overdue(self._core, patience_ms=min(patience_ms, self._core.clock()))
-        readable = await self._shelf.among(caller, {each.item for each in found})
+        sift = partial(self._shelf.sift, caller)
+        found = await overdue(self._core, patience_ms=min(patience_ms, self._core.clock()), sift=sift)
         return pb.ListOverdueResponse(
             items=[
                 pb.OverdueItem(
                     kind=each.kind, item=each.item.hex(), partner=each.partner, since_ms=each.since_ms, hint=each.hint
                 )
                 for each in found
-                if each.item in readable
             ]
         )
 

@@ -143,7 +143,11 @@ class Shelf:
 
     async def among(self, caller: Caller, items: Collection[bytes]) -> set[bytes]:
         """Return those of these items that are here and that the caller may read: for lists, whatever they are of."""
-        found = await self._core.database.read(partial(_candidates_among, items=list(items)))
+        return await self._core.database.read(partial(self.sift, caller, items=items))
+
+    def sift(self, caller: Caller, connection: Connection, items: Collection[bytes]) -> set[bytes]:
+        """Return the same as `among`, on an open transaction."""
+        found = _candidates_among(connection, list(items))
         return {each.item for each in found if self._clearing.permits(caller, each)}
 
     def reads(self, caller: Caller, label: Label) -> bool:

@@ -40,39 +40,39 @@ class Late:
     why: str = ""
 
 
-def unreceipted(connection: Connection, before_ms: int, *, limit: int) -> list[Late]:
+def unreceipted(connection: Connection, before_ms: int, *, limit: int, skip: int = 0) -> list[Late]:
     """Return what the relay took for a partner before a time and the partner has not receipted, longest first."""
     received = tables.promise.c.received_ms
     wanted = (
         select(_audience.item, _audience.recipient, received.label("since"), _audience.why)
         .join(tables.promise, tables.promise.c.envelope == _audience.envelope)
         .where(_audience.state == Reach.PROMISED, _audience.kind == int(EnvelopeKind.REPORT), received < before_ms)
-        .order_by(received, _audience.recipient)
+        .order_by(received, _audience.recipient, _audience.item)
     )
-    return [Late(*row) for row in connection.execute(wanted.limit(limit))]
+    return [Late(*row) for row in connection.execute(wanted.limit(limit).offset(skip))]
 
 
-def unsent(connection: Connection, before_ms: int, due_ms: int, *, limit: int) -> list[Late]:
+def unsent(connection: Connection, before_ms: int, due_ms: int, *, limit: int, skip: int = 0) -> list[Late]:
     """Return what was pushed before a time and still waits for something else than a time after `due_ms`."""
     waits = (_audience.due_ms <= due_ms) | _audience.on_change
     wanted = (
         select(_audience.item, _audience.recipient, _report.stored_ms.label("since"), _audience.why)
         .join(tables.report, _report.item == _audience.item)
         .where(_audience.state == Reach.WAITING, waits, _report.stored_ms < before_ms)
-        .order_by(_report.stored_ms, _audience.recipient)
+        .order_by(_report.stored_ms, _audience.recipient, _audience.item)
     )
-    return [Late(*row) for row in connection.execute(wanted.limit(limit))]
+    return [Late(*row) for row in connection.execute(wanted.limit(limit).offset(skip))]
 
 
-def unpurged(connection: Connection, before_ms: int, *, limit: int) -> list[Late]:
+def unpurged(connection: Connection, before_ms: int, *, limit: int, skip: int = 0) -> list[Late]:
     """Return what partners must have destroyed before a time, by label or agreement, and have not confirmed."""
     ended = _audience.purge_by_ms
     wanted = (
         select(_audience.item, _audience.recipient, ended.label("since"), _audience.why)
         .where(_audience.state == Reach.RECEIPTED, ended > 0, ended < before_ms)
-        .order_by(ended, _audience.recipient)
+        .order_by(ended, _audience.recipient, _audience.item)
     )
-    return [Late(*row) for row in connection.execute(wanted.limit(limit))]
+    return [Late(*row) for row in connection.execute(wanted.limit(limit).offset(skip))]
 
 
 # -- what waits for a person -------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class Asked:
     review_at_ms: int
 
 
-def to_decide(connection: Connection, now_ms: int, *, limit: int) -> list[Asked]:
+def to_decide(connection: Connection, now_ms: int, *, limit: int, skip: int = 0) -> list[Asked]:
     """Return reports whose label asks a person what to do with them now, or whose review has come, longest first."""
     asked = (_report.ask_at_ms > 0) & (_report.ask_at_ms <= now_ms)
     reviewed = (_report.review_at_ms > 0) & (_report.review_at_ms <= now_ms)
@@ -97,7 +97,7 @@ def to_decide(connection: Connection, now_ms: int, *, limit: int) -> list[Asked]
         .where(_report.state == ItemState.CURRENT, asked | reviewed)
         .order_by(_report.number)
     )
-    return [Asked(*row) for row in connection.execute(wanted.limit(limit))]
+    return [Asked(*row) for row in connection.execute(wanted.limit(limit).offset(skip))]
 
 
 def keep_until(connection: Connection, item: bytes, *, ask_at_ms: int, review_at_ms: int) -> None:

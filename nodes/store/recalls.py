@@ -46,8 +46,9 @@ def confirmed(connection: Connection, item: bytes, partner: str, status: Receipt
         connection.execute(update(recall).where(*found, _row.retracted_ms == 0).values(retracted_ms=at_ms))
 
 
-def unconfirmed(connection: Connection, before_ms: int, *, limit: int) -> list[Recall]:
+def unconfirmed(connection: Connection, before_ms: int, *, limit: int, skip: int = 0) -> list[Recall]:
     """Return who was asked before a time and has not confirmed everything, longest first."""
     lacking = or_(_row.retracted_ms == 0, (_row.action == int(RetractionAction.PURGE)) & (_row.purged_ms == 0))
     wanted = select(recall).where(_row.asked_ms < before_ms, lacking).order_by(_row.asked_ms, _row.item, _row.partner)
-    return [Recall(**dict(row._mapping)) for row in connection.execute(wanted.limit(limit))]  # noqa: SLF001
+    page = wanted.limit(limit).offset(skip)
+    return [Recall(**dict(row._mapping)) for row in connection.execute(page)]  # noqa: SLF001

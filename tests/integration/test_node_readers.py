@@ -15,7 +15,7 @@ import pytest
 
 from exchange.errors import ExchangeError, NotFound
 from exchange.policy.readers import ReaderTerms
-from nodes import shelf
+from nodes import overdue, shelf
 from nodes.app import Node
 from nodes.config import ReaderSettings
 from nodes.node_client import connect
@@ -298,6 +298,32 @@ async def test_what_is_hidden_takes_no_place_among_what_a_name_means(monkeypatch
                 items.append((await desk.ask("ada", "PushReport", request)).item)
             shown = await desk.ask("aud", "ShowReport", pb.ShowReportRequest(id=STIX))
             assert shown.summary.item == items[0]
+
+
+async def test_what_is_hidden_takes_no_place_among_what_is_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overdue, "LINES", 2)
+    async with nodes("XA", "XV") as (_, made), open_socket(made["XA"]) as opened:
+        with tempfile.TemporaryDirectory() as own:
+            desk = Desk(opened.home, Path(own))
+            await desk.admit("", "root", Role.ADMINISTRATOR)
+            await desk.admit("root", "ada", Role.AUTHOR)
+            await desk.admit("root", "aud", Role.AUDITOR)
+            items = []
+            for number, more in enumerate((RULE, RULE, RULE, "")):
+                file = a_file("XV", more=f"approvals: 1\n{more}", id=f"{STIX[:-2]}{number:02}")
+                items.append(
+                    (await desk.ask("ada", "PushReport", pb.PushReportRequest(report=file, confirmed=USUAL))).item
+                )
+
+            async def listed(name: str) -> list[str]:
+                found = await desk.ask(name, "ListOverdue", holding_pb2.ListOverdueRequest(after_s=1))
+                return [each.item for each in found.items]
+
+            async def late() -> bool:
+                return await listed("aud") == items[3:]
+
+            await until(late, "what this auditor may read is not listed")
+            assert await listed("ada") == items[:2]
 
 
 async def test_requests_for_consent_to_what_is_hidden_take_no_place_in_a_list() -> None:

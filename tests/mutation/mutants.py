@@ -707,6 +707,15 @@ UNIFORM = [
     ),
     without(
         "lists",
+        "reader",
+        "nodes/overdue.py",
+        "        if len(rows) < LINES or len(found) >= LINES:\n",
+        "        if True:\n",
+        UNIFORM_TESTS,
+        "among_what_is_overdue",
+    ),
+    without(
+        "lists",
         "releaser",
         "nodes/approving.py",
         "            if len(items) < PAGE:\n",
