@@ -1,9 +1,5 @@
 """What becomes of reports in keeping: destroyed in time and for good, asked about, kept, and what is not confirmed."""
 
-import base64
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Connection
 
@@ -15,19 +11,11 @@ from nodes.overdue import Kind, overdue
 from nodes.store.rows import ItemState, Reach, Report
 from nodes.withdrawing import withdraw
 from tests.support.node_world import at, nodes, push, reach, reached, ready, receipted, stored, until
+from tests.support.traces import traces
 
 TITLE = "Roadblock near the dam"
 PHRASES = (TITLE, "location--33333333-3333-4333-8333-333333333333", "Memorandum, art. 4")
 """Of the report's title, content and label."""
-
-
-def traces(home: Path, secrets: list[bytes]) -> Iterator[str]:
-    """Yield where one of these secrets stands in a file below `home`, also in hexadecimal or base64."""
-    for path in sorted(each for each in home.rglob("*") if each.is_file()):
-        data = path.read_bytes()
-        for secret in secrets:
-            if any(form in data for form in (secret, secret.hex().encode(), base64.b64encode(secret))):
-                yield f"{path.relative_to(home)}: {secret[:40]!r}"
 
 
 async def purged(node: Node, item: bytes) -> None:
