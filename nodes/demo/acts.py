@@ -1,6 +1,6 @@
 """What the demo plays: scenarios s01 to s04, s07 and s08, each checked against what scenarios.json expects.
 
-The others are in nodes/demo/later_acts.py; nodes/demo/play.py has them in order.
+The others are in nodes/demo/later_acts.py and nodes/demo/rule_acts.py; nodes/demo/play.py has them in order.
 
 An act returns what it has shown, with the figures that it saw; one that does not come out as it should raises Failed.
 """
@@ -75,8 +75,14 @@ def correction_follows(exchange: Exchange) -> Proven:
     for party in ("XV", "XO", "XH"):
         shown = exchange.shown(party, first)
         expect(shown is not None and shown.summary.state == "replaced", f"{party} shows the first version as replaced")
+    with connect(exchange.home.node("XV")) as node:
+        asked = pb.ShowReportRequest(id=exchange.items[second], changes=True)
+        changes = node.ShowReport(asked).revision.changes
+    rows = [(each.field.split(".")[-1], each.before, each.after) for each in changes]
+    exchange.stage.rows(("field", "before", "after"), rows, title="concord report show s02-dasu-correction --changes")
+    expect(("attack_type", "unknown", "bombing") in rows, "XV sees what the correction changed")
     return Proven(
-        "what was sent can be corrected", "XV, XO and XH show the second version and keep the first as replaced"
+        "what was sent can be corrected", f"XV, XO and XH keep the first version as replaced; {len(rows)} fields differ"
     )
 
 

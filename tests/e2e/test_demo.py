@@ -42,7 +42,14 @@ def concord(*words: str, operator: str = "") -> subprocess.CompletedProcess[str]
 def test_the_demo_plays_leaves_a_running_exchange_and_plays_again(home: Path) -> None:
     first = play(home)
     assert first.returncode == 0, first.stdout + first.stderr
-    for promise in ("the relay cannot read", "a changed log is refused", "a changed envelope is refused"):
+    for promise in (
+        "the relay cannot read",
+        "a changed log is refused",
+        "a changed envelope is refused",
+        "anybody can check a decision",
+        "release takes two people",
+        "who is in a group can change",
+    ):
         assert promise in first.stdout
     officer = re.search(r"export CONCORD_OPERATOR_HOME=(\S+)", first.stdout)[1]  # type: ignore[index]  # it is there
     for words in (
