@@ -138,6 +138,9 @@ def personal_data(node: Node) -> PersonalData:
     return found
 
 
+DOWNGRADE = "downgrade"
+
+
 def times(now_ms: int) -> Callable[[Node], Times]:
     """Return the reader of a label's times; offsets count from `now_ms`."""
 
@@ -150,7 +153,7 @@ def times(now_ms: int) -> Callable[[Node], Times]:
             embargo_until_ms=fields.read("embargo_until", at, 0),
             review_on_ms=fields.read("review_on", at, 0),
             expires_ms=expires,
-            on_expiry=fields.read("on_expiry", member(OnExpiry), OnExpiry.PURGE if expires else None),
+            on_expiry=fields.read("on_expiry", _on_expiry, OnExpiry.PURGE if expires else None),
         )
         if found.on_expiry is not None and not expires:
             raise fields.need("on_expiry").wrong("nothing expires", hint="add   expires_at: +30d")
@@ -159,6 +162,17 @@ def times(now_ms: int) -> Callable[[Node], Times]:
         return found
 
     return read
+
+
+def _on_expiry(node: Node) -> OnExpiry:
+    """Return what becomes of it; the downgrade that other systems know is answered by name (docs/decisions/0015)."""
+    said = node.value
+    if (DOWNGRADE in said) if isinstance(said, dict) else str(said).startswith(DOWNGRADE):
+        raise node.wrong(
+            "nothing becomes more open by a clock",
+            hint="purge or ask; to ease it later, correct it with an eased label: concord report correct",
+        )
+    return member(OnExpiry)(node)
 
 
 def grading(node: Node) -> Grading:
