@@ -18,8 +18,9 @@ from exchange.receipts.model import DecisionRecord, Promise, Refusal
 from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for, open_promise, open_refusal
 from nodes.refusals import encode_refused, kept_of
 from nodes.relay_port import Outcome
+from nodes.resending import NOT_KEPT
 from nodes.standing import FROM_SUSPENDED
-from nodes.store import reports, sending
+from nodes.store import missing, reports, sending
 from nodes.store.rows import Addressee, Event, KeptPromise, Outgoing, Reach, SlotState
 from nodes.waiting import until_change
 
@@ -157,6 +158,7 @@ def _settle_control(connection: Connection, answer: Promised, standing: Standing
         against = Reason.SENDER_SUSPENDED
     control = sending.control_of(connection, envelope.item) if against else None
     if control is None or _type_of(control.statement) in FROM_SUSPENDED:
+        missing.keep_control(connection, envelope.item, now_ms, but=NOT_KEPT)
         sending.drop_control(connection, envelope.item, [slot.recipient for slot in envelope.slots])
         return []
     waiting = [
@@ -218,6 +220,8 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
         refusal = replace(refusal, recipient="")
     stale = refusal.directory_size > _sealed_at(envelope)
     changed = [_after_refusal(row, refusal, len(rows), now_ms, reseal_first_ms, stale=stale) for row in sealed]
+    if envelope.kind == EnvelopeKind.REPORT:
+        changed = _sent_before(connection, changed)
     reports.replace_addressees(connection, changed)
     sending.drop_given_up(connection, changed)
     held = refusal.step < STEP_DECIDE
@@ -232,6 +236,19 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
     if stale and any(row.tries >= TRIES_MOST - 1 for row in sealed):
         return f"the relay refuses under directory size {refusal.directory_size}, and does not show it"
     return ""
+
+
+def _sent_before(connection: Connection, changed: Sequence[Addressee]) -> list[Addressee]:
+    """Return these rows, those that wait and were sent before as such: they may hold the report all the same."""
+    if not any(row.state is Reach.WAITING for row in changed):
+        return list(changed)
+    before = missing.promised_to(connection, changed[0].item)
+    return [
+        replace(row, state=Reach.AGAIN, envelope=before[row.recipient])
+        if row.state is Reach.WAITING and row.recipient in before
+        else row
+        for row in changed
+    ]
 
 
 def _evidence(answer: Refused) -> bytes:

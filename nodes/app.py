@@ -73,6 +73,7 @@ from nodes.receiver import Receiver
 from nodes.relay_client import RelayClient
 from nodes.reminders import Reminders
 from nodes.report_service import ReportMethods
+from nodes.resending import Resending
 from nodes.rotating import Rotation, read_stored
 from nodes.sender import Sender
 from nodes.sensor_service import SensorMethods, SensorService, sensor_identity
@@ -138,6 +139,7 @@ class Node:
     authoring: Authoring
     receipts: Receipts
     streams: Streams
+    resending: Resending
     obligations: Obligations
     narrowing: Narrowing
     prekeys: Prekeys
@@ -275,6 +277,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),
+        resending=Resending(core, wake=sender.wake),
         obligations=obligations,
         narrowing=narrowing,
         prekeys=Prekeys(core, relay),
@@ -376,8 +379,11 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [
-        asyncio.create_task(every(timing.obligations_s, node.streams.tell, drain)),
-        asyncio.create_task(every(timing.obligations_s, node.streams.check, drain)),
+        asyncio.create_task(every(timing.streams_s, node.streams.tell, drain)),
+        asyncio.create_task(every(timing.streams_s, node.streams.check, drain)),
+        asyncio.create_task(every(timing.streams_s, node.resending.ask, drain)),
+        asyncio.create_task(every(timing.streams_s, node.resending.answer, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.resending.look_after, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.suspects.look, drain)),

@@ -27,9 +27,24 @@ class Timing(Section):
     stream_head_quiet_s: float = Field(
         default=600.0, gt=0, description="A stream head follows the last traffic after this."
     )
+    stream_head_flash_s: float = Field(
+        default=30.0, gt=0, description="In the flash lane a stream head follows the last traffic after this."
+    )
     stream_head_daily_s: float = Field(default=86_400.0, gt=0, description="A stream head is repeated after this.")
-    gap_alarm_s: float = Field(
-        default=900.0, gt=0, description="What a stream head says is missing for so long is an alarm."
+    streams_s: float = Field(default=5.0, gt=0, description="Stream heads and gaps are looked at this often.")
+    gap_ask_s: float = Field(default=30.0, gt=0, description="A sender is asked for what has been missing for so long.")
+    gap_again_s: float = Field(
+        default=360.0, gt=0, description="It is asked again after this, then each time after twice as long, to a day."
+    )
+    gap_alarm_s: float = Field(default=900.0, gt=0, description="What is missing for so long is an alarm.")
+    gap_alarm_flash_s: float = Field(
+        default=60.0, gt=0, description="What is missing in the flash lane for so long is an alarm."
+    )
+    resend_least_s: float = Field(
+        default=300.0, gt=0, description="A partner gets an answer for the same number at most this often."
+    )
+    control_kept_s: float = Field(
+        default=259_200.0, gt=0, description="Control statements may be asked for again for so long."
     )
     obligations_s: float = Field(
         default=60.0, gt=0, description="Expiry, retention and reviews are looked at this often."

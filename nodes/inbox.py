@@ -16,6 +16,8 @@ from sqlalchemy import Connection
 from exchange.approvals.codec import encode_proof
 from exchange.consent.model import ConsentGrant, ConsentRequest
 from exchange.crypto.codec import encode_signed
+from exchange.envelope.binding import envelope_hash
+from exchange.envelope.codec import decode_delivery
 from exchange.envelope.model import Lane
 from exchange.errors import ExchangeError
 from exchange.names import PartyId
@@ -31,7 +33,8 @@ from exchange.receipts.model import (
     RetractionAction,
     StreamHead,
 )
-from nodes import alarms, consenting, notices, passing, receipts, streams, vault
+from exchange.resend.model import ResendAnswer, ResendRequest
+from nodes import alarms, consenting, gaps, notices, passing, receipts, resending, streams, vault
 from nodes.contradiction import Twice
 from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
@@ -50,6 +53,8 @@ from nodes.store.rows import (
     Event,
     ItemState,
     KeptPromise,
+    Missing,
+    MissingState,
     QueuedReceipt,
     Report,
     SetAside,
@@ -159,6 +164,8 @@ def store_frame(
     # Repeats are compared as well: a crash may have come between the first time and the alarm.
     effects.twice += _used_twice(connection, goods, now_ms)
     receiving.add_came(connection, came)
+    away = [row for bad in bads if (row := _turned_away(bad, now_ms)) is not None]
+    effects.alarms += gaps.arrived(connection, came, away, now_ms)
     sending.add_promises(connection, [_promise(good) for good in fresh])
     # Retractions of this very frame are applied first: a report behind its retraction becomes a tombstone.
     for good in fresh:
@@ -219,6 +226,22 @@ def _came(good: Good, now_ms: int) -> Came:
         seq=opened.leaf.pair_seq,
         position=good.waiting.position,
         stored_ms=now_ms,
+    )
+
+
+def _turned_away(bad: Bad, now_ms: int) -> Missing | None:
+    """Return the number of an envelope that opened and failed a later check: sent once more it would fail again."""
+    opened = bad.opened
+    if opened is None:
+        return None
+    return Missing(
+        sender=opened.core.sender,
+        stream=opened.leaf.stream,
+        lane=int(opened.core.lane),
+        seq=opened.leaf.pair_seq,
+        state=MissingState.TURNED_AWAY,
+        since_ms=now_ms,
+        envelope=opened.envelope_hash,
     )
 
 
@@ -389,6 +412,10 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
         case ReaderPolicy() as policy:
             kept = KeptPolicy(policy.party, policy.at_ms, encode_signed(good.opened.statement))
             readers.keep_policy(connection, kept)
+        case ResendRequest() as request:
+            resending.hear_request(connection, request, good.opened.statement, now_ms)
+        case ResendAnswer() as answer:
+            resending.hear_answer(connection, answer, good.opened.statement, now_ms)
         case _:
             # An agreement text was taken in before this transaction (nodes/receiver.py).
             effects.events.append(Event(good.opened.item_hash, now_ms, "agreement", sender))
@@ -443,6 +470,16 @@ def _apply_retraction(
 # -- what failed -------------------------------------------------------------------------------------------------------
 
 
+def _envelope_of(bad: Bad) -> bytes:
+    """Return the hash of the envelope that a delivery claims to be, whatever is wrong with it."""
+    if bad.envelope:
+        return bad.envelope
+    try:
+        return envelope_hash(decode_delivery(bad.waiting.delivery).header.payload)
+    except ExchangeError:
+        return b""
+
+
 def _set_aside(connection: Connection, bads: Sequence[Bad], effects: Effects, now_ms: int) -> None:
     receiving.set_aside(
         connection,
@@ -457,6 +494,7 @@ def _set_aside(connection: Connection, bads: Sequence[Bad], effects: Effects, no
                 reason=bad.reason,
                 detail=bad.detail[:1_000],
                 raw=bad.waiting.delivery,
+                envelope=_envelope_of(bad),
             )
             for bad in bads
         ],

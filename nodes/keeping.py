@@ -18,7 +18,7 @@ from nodes.core import Core
 from nodes.store import holding, reports
 from nodes.store.rows import Direction, Event, ItemState, Reach, Report
 
-PENDING = frozenset({Reach.WAITING, Reach.SEALED, Reach.PROMISED})
+PENDING = frozenset({Reach.WAITING, Reach.SEALED, Reach.PROMISED, Reach.AGAIN})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ class Link:
         """What went wrong last; empty once all is well."""
         self.contact_ms = 0
         """When the relay last said anything."""
+        self.empty_ms = 0
+        """When the relay last said that nothing waits here."""
         self.skew_ms: int | None = None
         """Our clock less the relay's."""
 
@@ -33,6 +35,10 @@ class Link:
         self.error = ""
         if relay_ms:
             self.skew_ms = self.contact_ms - relay_ms
+
+    def emptied(self) -> None:
+        """Note that the relay has said that nothing waits."""
+        self.empty_ms = self._clock()
 
     def lost(self, part: str, error: ExchangeError) -> None:
         """Note that one part has lost the relay."""

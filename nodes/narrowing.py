@@ -30,7 +30,7 @@ from nodes.store.rows import Addressee, Event, ItemState, Reach, Recall
 
 REASON = "over-shared"
 
-REACHED = frozenset({Reach.SEALED, Reach.PROMISED, Reach.RECEIPTED, Reach.REFUSED, Reach.ONWARD})
+REACHED = frozenset({Reach.SEALED, Reach.PROMISED, Reach.RECEIPTED, Reach.REFUSED, Reach.ONWARD, Reach.AGAIN})
 """Recipients in these states may hold the report. One that refused it may still have it from another partner."""
 
 

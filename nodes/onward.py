@@ -34,7 +34,7 @@ from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Repo
 LANE = Lane.PRIORITY
 """Of all that is asked and answered, whatever it is about: the lane tells nobody whether an item is known."""
 
-HELD = frozenset({Reach.SEALED, Reach.PROMISED, Reach.RECEIPTED})
+HELD = frozenset({Reach.SEALED, Reach.PROMISED, Reach.RECEIPTED, Reach.AGAIN})
 """Recipients in these states have an item, or are about to."""
 
 

@@ -57,6 +57,8 @@ from exchange.receipts.verify import (
     open_retraction,
     open_stream_head,
 )
+from exchange.resend.model import ResendAnswer, ResendRequest
+from exchange.resend.verify import RESEND_ANSWER, RESEND_REQUEST, open_resend_answer, open_resend_request
 from nodes.decisions import Decided
 from nodes.kept_changes import HeardNotice
 from nodes.relay_port import Waiting
@@ -82,6 +84,8 @@ Control = (
     | ConsentRequest
     | ConsentGrant
     | ReaderPolicy
+    | ResendRequest
+    | ResendAnswer
 )
 
 
@@ -128,6 +132,8 @@ class Bad:
     """The sender has verified another directory than this node: the relay shows two."""
     decided: Decided | None = None
     """What step 9 found, when that is what failed."""
+    opened: Opened | None = None
+    """What opened and failed a later step: its number is not missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +345,29 @@ def _read_reader_policy(opened: Opened, lookup: KeyLookup, ground: Ground) -> Re
     )
 
 
+def _read_resend_request(opened: Opened, lookup: KeyLookup, ground: Ground) -> ResendRequest:
+    return open_resend_request(
+        opened.statement,
+        lookup,
+        exchange=ground.exchange,
+        from_party=opened.core.sender,
+        to_party=ground.me,
+        seen=ground.seen,
+    )
+
+
+def _read_resend_answer(opened: Opened, lookup: KeyLookup, ground: Ground) -> ResendAnswer:
+    return open_resend_answer(
+        opened.statement,
+        lookup,
+        ground.snapshot.directory.relay_keys.promise,
+        exchange=ground.exchange,
+        from_party=opened.core.sender,
+        to_party=ground.me,
+        seen=ground.seen,
+    )
+
+
 def _read_notice(opened: Opened, lookup: KeyLookup, ground: Ground) -> HeardNotice:
     delivery = open_notice_delivery(opened.statement, lookup, exchange=ground.exchange, seen=ground.seen)
     size, directory = opened.promise_facts.directory_size, ground.snapshot.directory
@@ -375,6 +404,8 @@ _READERS: Mapping[str, Callable[[Opened, KeyLookup, Ground], Control]] = {
     payload_type(CONSENT_REQUEST): _read_consent_request,
     payload_type(CONSENT_GRANT): _read_consent_grant,
     payload_type(READER_POLICY): _read_reader_policy,
+    payload_type(RESEND_REQUEST): _read_resend_request,
+    payload_type(RESEND_ANSWER): _read_resend_answer,
 }
 
 
@@ -393,4 +424,4 @@ def _bad(waiting: Waiting, error: BadEnvelope) -> Bad:
 
 def _bad_opened(waiting: Waiting, opened: Opened, step: int, reason: str, detail: str) -> Bad:
     sender = "" if opened.core.kind is EnvelopeKind.CONTROL else opened.core.sender
-    return Bad(waiting, step, reason, detail, sender, opened.envelope_hash, opened.item_hash)
+    return Bad(waiting, step, reason, detail, sender, opened.envelope_hash, opened.item_hash, opened=opened)

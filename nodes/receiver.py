@@ -247,7 +247,16 @@ class Receiver:
             opened = good.opened
             sender = "" if opened.core.kind is EnvelopeKind.CONTROL else opened.core.sender
             backwards.append(
-                Bad(good.waiting, 10, "DIRECTORY_DECREASES", text, sender, opened.envelope_hash, opened.item_hash)
+                Bad(
+                    good.waiting,
+                    10,
+                    "DIRECTORY_DECREASES",
+                    text,
+                    sender,
+                    opened.envelope_hash,
+                    opened.item_hash,
+                    opened=opened,
+                )
             )
         wanted = {id(good) for good in kept}
         return [good for good in goods if id(good) in wanted], backwards
@@ -302,6 +311,7 @@ class Receiver:
         """
         if self._core.trust.now.status(self._core.me) is not Status.ADMITTED:
             return
+        self._core.link.emptied()
         stale = [
             Cursor(int(lane), before.position, relay_ms)
             for lane in Lane

@@ -143,6 +143,8 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
             decision = _decide(job, party, ground)
             held = None if decision.permit else after_denial(row, decision, job.label)
         if held is not None:
+            if row.state is Reach.AGAIN:
+                held = _as_it_stood(row, held)
             made.changed.append(held)
             if decision is not None and held.state is Reach.DENIED:
                 counted.append((party, decision))
@@ -163,6 +165,12 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
     if counted:
         made.decided.append(_written(job, counted, ground))
     return chosen
+
+
+def _as_it_stood(row: Addressee, held: Addressee) -> Addressee:
+    """Return the row of a recipient that asked for an item once more and may not have it now: nothing has changed."""
+    stood = Reach.RECEIPTED if row.receipted_ms else Reach.PROMISED
+    return replace(row, state=stood, why=f"asked for again, and not sent: {told(held.why)}", due_ms=0)
 
 
 def _written(job: Job, counted: Sequence[tuple[PartyId, Decision]], ground: Ground) -> DecisionRow:

@@ -1,7 +1,8 @@
 """Stream heads: what a sender says it has sent, so that loss at the tail shows (PROTOCOL 3).
 
-Ten minutes after the last traffic towards a partner, then daily, a head tells the last number of each lane, the running
-hash and the numbers that are void. The recipient compares; what is missing after a while is an alarm.
+Ten minutes after the last traffic towards a partner (30 seconds in the flash lane), then daily, a head tells the last
+number of each lane, the running hash and the numbers that are void. The recipient compares (nodes/gaps.py) and asks for
+what is missing (nodes/resending.py); what stays missing is an alarm.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +20,10 @@ from exchange.receipts.model import VOIDED_NUMBERS, StreamHead, StreamTail
 from exchange.receipts.verify import STREAM_HEAD
 from nodes import alarms
 from nodes.core import Core
+from nodes.gaps import Wrong, compare, look
 from nodes.receipts import add_control
-from nodes.store import receiving, sending
-from nodes.store.rows import HeardStream, SentStream
+from nodes.store import missing, receiving, sending
+from nodes.store.rows import SentStream
 
 
 class Streams:
@@ -40,6 +42,7 @@ class Streams:
             partial(
                 _due,
                 quiet_before_ms=now_ms - int(core.timing.stream_head_quiet_s * 1000),
+                flash_before_ms=now_ms - int(core.timing.stream_head_flash_s * 1000),
                 daily_before_ms=now_ms - int(core.timing.stream_head_daily_s * 1000),
             )
         )
@@ -60,19 +63,21 @@ class Streams:
         return len(due)
 
     async def check(self) -> None:
-        """Look again at heads that named more than had come, and raise an alarm for what is still missing."""
+        """Look at what is missing: alarm what has been so for too long, close alarms whose cause is gone."""
         core = self._core
-        now_ms = core.clock()
-        late_ms = now_ms - int(core.timing.gap_alarm_s * 1000)
-        for kind, subject, text in await core.database.write(partial(_check_open, late_ms=late_ms)):
+        found = await core.database.write(partial(look, timing=core.timing, now_ms=core.clock()))
+        for kind, subject, text in found.wrong:
             await core.alarms.raise_(kind, subject, text)
+        await core.alarms.close_others(alarms.GAP, found.still)
 
 
 def _due(
-    connection: Connection, *, quiet_before_ms: int, daily_before_ms: int
+    connection: Connection, *, quiet_before_ms: int, flash_before_ms: int, daily_before_ms: int
 ) -> dict[str, list[tuple[SentStream, StreamTail]]]:
     due: dict[str, list[tuple[SentStream, StreamTail]]] = {}
-    for stream in sending.streams_to_tell(connection, quiet_before_ms=quiet_before_ms, daily_before_ms=daily_before_ms):
+    for stream in sending.streams_to_tell(
+        connection, quiet_before_ms=quiet_before_ms, flash_before_ms=flash_before_ms, daily_before_ms=daily_before_ms
+    ):
         settled, whole = sending.settle(connection, stream)
         if not whole or settled.settled_seq == 0:
             continue
@@ -91,8 +96,8 @@ def _store(connection: Connection, *, signed: Signed, recipient: str, told: Sequ
 # -- heads that were heard ---------------------------------------------------------------------------------------------
 
 
-def hear(connection: Connection, head: StreamHead, now_ms: int) -> list[tuple[str, str, str]]:
-    """Compare a verified head with what came; return alarms as (kind, subject, text)."""
+def hear(connection: Connection, head: StreamHead, now_ms: int) -> list[Wrong]:
+    """Compare a verified head with what came, and write down what is missing; return alarms."""
     wrong = []
     for tail in head.tails:
         heard = receiving.heard_stream(connection, head.from_party, tail.stream, tail.lane)
@@ -105,30 +110,9 @@ def hear(connection: Connection, head: StreamHead, now_ms: int) -> list[tuple[st
             voided=tail.voided,
             head_ms=now_ms,
             state="open",
+            top_seq=max(heard.top_seq, tail.last_seq),
+            heard_ms=now_ms,
         )
-        wrong += compare(connection, fresh, alarm_missing=False)
-    return wrong
-
-
-def compare(connection: Connection, heard: HeardStream, *, alarm_missing: bool) -> list[tuple[str, str, str]]:
-    """Compare one stream's head with what came and store the outcome; return alarms."""
-    missing, count, running = receiving.missing_numbers(connection, heard)
-    subject = f"{heard.sender}/{heard.stream}/{Lane(heard.lane).name}"
-    if missing:
-        receiving.set_heard(connection, replace(heard, state="gap" if alarm_missing else "open"))
-        numbers = ", ".join(map(str, missing))
-        text = f"{heard.sender} says that it sent numbers {numbers}, which never came ({count:,} in all)"
-        return [(alarms.GAP, subject, text)] if alarm_missing else []
-    if running != heard.head_hash:
-        receiving.set_heard(connection, replace(heard, state="gap"))
-        return [(alarms.GAP, subject, f"{heard.sender} sent other envelopes under these numbers than came")]
-    held = replace(heard, checked_seq=heard.head_seq, checked_hash=running, state="held")
-    receiving.set_heard(connection, held)
-    return []
-
-
-def _check_open(connection: Connection, late_ms: int) -> list[tuple[str, str, str]]:
-    wrong = []
-    for heard in receiving.open_heads(connection):
-        wrong += compare(connection, heard, alarm_missing=heard.head_ms <= late_ms)
+        missing.void(connection, fresh)
+        wrong += compare(connection, missing.extend(connection, fresh, now_ms))
     return wrong

@@ -35,6 +35,8 @@ CONTROL_TYPES = frozenset(
         "notice-delivery",
         "notice-acknowledgement",
         "reader-policy",
+        "resend-request",
+        "resend-answer",
     }
 )
 """Payload type names that a control envelope may carry."""

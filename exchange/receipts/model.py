@@ -36,7 +36,7 @@ STREAM_TAILS = 64
 VOIDED_NUMBERS = 1_024
 """Of one tail; older ones were told in earlier heads."""
 
-_UINT32_MAX = (1 << 32) - 1
+UINT32_MAX = (1 << 32) - 1
 
 
 class ReceiptStatus(IntEnum):
@@ -244,7 +244,7 @@ class StreamTail:
     def __post_init__(self) -> None:
         """Check every field."""
         check_number(self.lane, "the lane", least=1, most=LANES)
-        check_number(self.stream, "the stream", most=_UINT32_MAX)
+        check_number(self.stream, "the stream", most=UINT32_MAX)
         check_number(self.last_seq, "the last sequence number", least=1)
         check_hash(self.running_hash, "the running hash")
         check_count(len(self.voided), "voided numbers", least=0, most=VOIDED_NUMBERS)

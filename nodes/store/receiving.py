@@ -8,12 +8,9 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from exchange.limits import MIB
 from exchange.receipts.streams import STREAM_START, next_running_hash
-from nodes.store import tables
+from nodes.store import missing, tables
 from nodes.store.rows import Came, Cursor, HeardStream, QueuedReceipt, SetAside
 from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number
-
-MISSING_NAMED = 10
-"""Missing numbers that are named; the others are counted."""
 
 SET_ASIDE_BYTES = 256 * MIB
 """Raw bytes of deliveries that failed a check; beyond it only hash, step and reason are kept."""
@@ -140,16 +137,19 @@ def set_heard(connection: Connection, heard: HeardStream) -> None:
 
 
 def open_heads(connection: Connection) -> list[HeardStream]:
-    """Return streams whose last head is not yet found to be true."""
-    wanted = select(tables.stream_head).where(_head.state != "held")
+    """Return streams whose last head could not be compared yet."""
+    wanted = select(tables.stream_head).where(_head.state == "open", _head.head_seq > _head.checked_seq)
     return [_to_heard(dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
 
 
-def missing_numbers(connection: Connection, heard: HeardStream) -> tuple[list[int], int, bytes]:
-    """Return the first numbers up to the head that neither came nor are void, how many there are, and the running hash.
+def streams_that_differ(connection: Connection) -> list[tuple[str, int, int]]:
+    """Return sender, stream and lane of streams of which other envelopes came than their heads say."""
+    wanted = select(_head.sender, _head.stream, _head.lane).where(_head.state == "gap")
+    return [(row.sender, row.stream, row.lane) for row in connection.execute(wanted)]
 
-    What a sender claims costs nothing: its head may say any number, so only those that came are gone through.
-    """
+
+def running_hash(connection: Connection, heard: HeardStream) -> bytes:
+    """Return the running hash under a head: over what came, and over what its sender says stood in the gaps."""
     wanted = select(_inbox.seq, _inbox.envelope).where(
         _inbox.sender == heard.sender,
         _inbox.stream == heard.stream,
@@ -157,18 +157,13 @@ def missing_numbers(connection: Connection, heard: HeardStream) -> tuple[list[in
         _inbox.seq > heard.checked_seq,
         _inbox.seq <= heard.head_seq,
     )
-    came = {row.seq: row.envelope for row in connection.execute(wanted)}
+    envelopes = missing.settled_numbers(connection, heard)
+    envelopes |= {row.seq: row.envelope for row in connection.execute(wanted)}
     running = heard.checked_hash
-    for seq in sorted(came):
-        running = next_running_hash(running, seq, came[seq])
-    void = {seq for seq in heard.voided if heard.checked_seq < seq <= heard.head_seq}
-    missing: list[int] = []
-    count, last = 0, heard.checked_seq
-    for seq in (*sorted({*came, *void}), heard.head_seq + 1):
-        gap = seq - last - 1
-        missing += range(last + 1, last + 1 + min(gap, MISSING_NAMED - len(missing)))
-        count, last = count + gap, seq
-    return missing, count, running
+    for seq in sorted(envelopes):
+        if envelopes[seq]:
+            running = next_running_hash(running, seq, envelopes[seq])
+    return running
 
 
 def _to_heard(row: dict[str, Any]) -> HeardStream:

@@ -213,7 +213,7 @@ def replace_addressees(connection: Connection, changed: Sequence[Addressee]) -> 
 
 def waiting_among(connection: Connection, items: Sequence[bytes]) -> set[tuple[bytes, str]]:
     """Return (item, recipient) of what still waits to be sealed, of these items."""
-    wanted = select(_audience.item, _audience.recipient).where(_audience.state == Reach.WAITING)
+    wanted = select(_audience.item, _audience.recipient).where(_audience.state.in_([Reach.WAITING, Reach.AGAIN]))
     found = connection.execute(wanted.where(_audience.item.in_(list(items))))
     return {(row.item, row.recipient) for row in found}
 
@@ -227,27 +227,33 @@ def rows_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes,
 def to_seal(connection: Connection, now_ms: int, *, items: int, rows: int = 1024) -> list[list[Addressee]]:
     """Return what waits to be sealed, flash first, oldest first: of each item all recipients that are due."""
     due = and_(_audience.state == Reach.WAITING, _audience.due_ms <= now_ms)
+    again = and_(_audience.state == Reach.AGAIN, _audience.due_ms <= now_ms)
     order = (_audience.lane, _audience.number, _audience.recipient)
     found = [
         _to_addressee(row)
-        for row in connection.execute(select(tables.audience).where(due).order_by(*order).limit(rows))
+        for which in (again, due)
+        for row in connection.execute(select(tables.audience).where(which).order_by(*order).limit(rows))
     ]
+    found = sorted(found, key=lambda each: (each.lane, each.number, each.recipient))[:rows]
     grouped: dict[bytes, list[Addressee]] = {}
     for each in found:
         grouped.setdefault(each.item, []).append(each)
     chosen = list(grouped)[:items]
     if len(found) == rows and chosen and chosen[-1] == found[-1].item:
         # The limit may have cut the last one: read it whole.
-        whole = select(tables.audience).where(due, _audience.item == chosen[-1])
+        whole = select(tables.audience).where(due | again, _audience.item == chosen[-1])
         grouped[chosen[-1]] = [_to_addressee(row) for row in connection.execute(whole.order_by(*order))]
     return [grouped[item] for item in chosen]
 
 
 def next_due_ms(connection: Connection) -> int | None:
     """Return when the earliest waiting row is due; None when nothing waits."""
-    wanted = select(func.min(_audience.due_ms)).where(_audience.state == Reach.WAITING)
-    found: int | None = connection.execute(wanted).scalar_one()
-    return found
+    wanted = select(func.min(_audience.due_ms))
+    times = [
+        connection.execute(wanted.where(_audience.state == state)).scalar_one()
+        for state in (Reach.WAITING, Reach.AGAIN)
+    ]
+    return min((due for due in times if due is not None), default=None)
 
 
 def held_without_newest(connection: Connection, holding: Iterable[Reach]) -> list[tuple[bytes, str]]:
@@ -294,7 +300,8 @@ def decide_again(connection: Connection, item: bytes | None = None) -> None:
 
 def count_waiting(connection: Connection) -> dict[int, int]:
     """Return how many rows wait to be sealed, by lane."""
-    wanted = select(_audience.lane, func.count()).where(_audience.state == Reach.WAITING).group_by(_audience.lane)
+    due = _audience.state.in_([Reach.WAITING, Reach.AGAIN])
+    wanted = select(_audience.lane, func.count()).where(due).group_by(_audience.lane)
     return {row[0]: row[1] for row in connection.execute(wanted)}
 
 

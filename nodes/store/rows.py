@@ -42,6 +42,8 @@ class Reach(StrEnum):
     PURGED = "purged"
     ONWARD = "onward"
     """By our consent another partner may pass it on to this one: it may have it."""
+    AGAIN = "again"
+    """It was sent, and its recipient says that it never came: it goes once more, if the rules still permit it."""
 
 
 class SlotState(StrEnum):
@@ -286,6 +288,8 @@ class SetAside:
     reason: str
     detail: str
     raw: bytes = field(repr=False)
+    envelope: bytes = b""
+    """Hash of the envelope that the bytes claim to be; empty when they hold no header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +344,74 @@ class HeardStream:
     voided: tuple[int, ...]
     head_ms: int
     state: str
-    """open, held or gap."""
+    """open, held, gap (its running hash is another than the sender's) or ended (a higher stream took over)."""
+    known_seq: int = 0
+    """Each number up to this one came, is void, or is written down as missing."""
+    top_seq: int = 0
+    """The highest number that came or was told."""
+    heard_ms: int = 0
+    """When anything came on it."""
+
+
+class MissingState(StrEnum):
+    """What is known of a number under which no envelope was stored."""
+
+    MISSING = "missing"
+    TURNED_AWAY = "turned-away"
+    """It came and failed a check here."""
+    RESENT = "resent"
+    """Its sender says that what stood under it goes again, under another number."""
+    GONE = "gone"
+    """Its sender says that what stood under it does not go again."""
+    VOID = "void"
+    """Its sender says that no envelope stands under it."""
+    ENDED = "ended"
+    """Its sender writes under a higher stream now, and never answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A number of a partner's stream under which no envelope was stored."""
+
+    sender: str
+    stream: int
+    lane: int
+    seq: int
+    state: MissingState
+    since_ms: int
+    tries: int = 0
+    """How often it was asked for."""
+    due_ms: int = 0
+    """Once asked for: not asked again earlier."""
+    envelope: bytes = b""
+    """Of the envelope that took the number, where that is known."""
+    expires_ms: int = 0
+    """Until when the relay had to hold that envelope; 0 when unknown."""
+    promise: bytes = field(default=b"", repr=False)
+    """The relay's signed promise for it, as the sender handed it on."""
+    request: bytes = b""
+    """Hash of our newest signed request for it."""
+    answer: bytes = b""
+    """Hash of the sender's newest signed answer."""
+    answered_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """An own number that a partner says never came."""
+
+    recipient: str
+    stream: int
+    lane: int
+    seq: int
+    waiting: bool
+    """For our answer."""
+    asked_ms: int
+    request: bytes
+    """Hash of the partner's newest signed request."""
+    answered_ms: int = 0
+    answer: bytes = b""
+    """Hash of our newest signed answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Tables of node.db for the sharing rules: operators, approvals, communities, consent, notices, decisions.
+"""More tables of node.db: operators, approvals, communities, consent, notices, what never came, decisions.
 
 What stands in clear here is listed in docs/spec/node-store.md.
 """
@@ -243,6 +243,67 @@ onward = Table(
     number("at_ms"),
 )
 """At the originator: whom its grants let have an item, from whom, and how many hops away."""
+
+# -- what never came ---------------------------------------------------------------------------------------------------
+
+missing = Table(
+    "missing",
+    metadata,
+    party("sender", key=True),
+    number("stream", key=True),
+    small("lane", key=True),
+    number("seq", key=True),
+    word("state", length=16),
+    number("since_ms"),
+    small("tries"),
+    number("due_ms"),
+    data("envelope"),
+    number("expires_ms"),
+    data("promise"),
+    data("request"),
+    data("answer"),
+    number("answered_ms"),
+    Index("ix_missing_state", "state", "sender"),
+    Index("ix_missing_envelope", "envelope"),
+)
+"""Numbers of partners' streams under which no envelope was stored here, and what their senders say of them.
+
+`request` and `answer` are hashes of the newest signed statements about a number (`resend_statement`).
+"""
+
+asked_again = Table(
+    "asked_again",
+    metadata,
+    party("recipient", key=True),
+    number("stream", key=True),
+    small("lane", key=True),
+    number("seq", key=True),
+    Column("waiting", Boolean, nullable=False),
+    number("asked_ms"),
+    number("answered_ms"),
+    data("request"),
+    data("answer"),
+    Index("ix_asked_again_waiting", "waiting"),
+)
+"""Own numbers that a partner says never came, and whether that waits for our answer."""
+
+resend_statement = Table(
+    "resend_statement", metadata, data("hash", key=True), party("partner"), number("at_ms"), data("statement")
+)
+"""Signed requests for what never came, and their answers, given and received: evidence."""
+
+sent_control = Table(
+    "sent_control",
+    metadata,
+    data("item", key=True),
+    word("type", length=128),
+    data("statement"),
+    number("added_ms"),
+    number("promised_ms"),
+    Index("ix_sent_control_promised_ms", "promised_ms"),
+)
+"""Control statements that the relay has promised to deliver, for a while: a recipient may ask for them again."""
+
 # -- decisions ---------------------------------------------------------------------------------------------------------
 
 decision = Table(

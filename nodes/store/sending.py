@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from exchange.envelope.model import EnvelopeKind
+from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import InternalError
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from nodes.store import reports, tables
@@ -39,6 +39,14 @@ def add_control(connection: Connection, control: Control, addressees: Sequence[A
     if connection.execute(select(tables.control.c.item).where(tables.control.c.item == control.item)).first() is None:
         connection.execute(insert(tables.control), [asdict(control)])
         reports.add_addressees(connection, addressees)
+
+
+def add_control_for(connection: Connection, control: Control, addressee: Addressee) -> None:
+    """Let a control statement wait for one more recipient, whether it still waits for others or not."""
+    if control_of(connection, control.item) is None:
+        add_control(connection, control, [addressee])
+    else:
+        reports.add_addressees(connection, [addressee])
 
 
 def control_of(connection: Connection, item: bytes) -> Control | None:
@@ -337,9 +345,16 @@ def item_sent(connection: Connection, envelope: bytes, recipient: str) -> bytes 
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
-def streams_to_tell(connection: Connection, *, quiet_before_ms: int, daily_before_ms: int) -> list[SentStream]:
-    """Return streams that have been quiet since a time and whose newest traffic, or last day, no head has told."""
-    news = (_sequence.traffic_ms > _sequence.head_ms) & (_sequence.traffic_ms <= quiet_before_ms)
+def streams_to_tell(
+    connection: Connection, *, quiet_before_ms: int, flash_before_ms: int, daily_before_ms: int
+) -> list[SentStream]:
+    """Return streams that have been quiet since a time and whose newest traffic, or last day, no head has told.
+
+    Streams of the flash lane have a time of their own.
+    """
+    flash = _sequence.lane == int(Lane.FLASH)
+    quiet = (~flash & (_sequence.traffic_ms <= quiet_before_ms)) | (flash & (_sequence.traffic_ms <= flash_before_ms))
+    news = (_sequence.traffic_ms > _sequence.head_ms) & quiet
     daily = (_sequence.head_ms > 0) & (_sequence.head_ms <= daily_before_ms)
     wanted = select(tables.sequence).where(news | daily).order_by(_sequence.recipient, _sequence.stream, _sequence.lane)
     return [SentStream(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001

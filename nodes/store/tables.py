@@ -86,6 +86,12 @@ Index(
     postgresql_where=audience.c.state == "waiting",
 )
 Index(
+    "ix_audience_again",
+    audience.c.item,
+    sqlite_where=audience.c.state == "again",
+    postgresql_where=audience.c.state == "again",
+)
+Index(
     "ix_audience_unreceipted",
     audience.c.item,
     sqlite_where=audience.c.state == "promised",
@@ -164,6 +170,7 @@ slot = Table(
     number("seq"),
     word("state", length=16),
     Index("ix_slot_recipient", "recipient", "stream", "lane", "seq", unique=True),
+    Index("ix_slot_item", "item"),
 )
 """The number that each recipient's slot took: sealed, promised or voided."""
 
@@ -279,8 +286,14 @@ stream_head = Table(
     text("voided"),
     number("head_ms"),
     word("state", length=16),
+    number("known_seq"),
+    number("top_seq"),
+    number("heard_ms"),
 )
-"""What a sender says it has sent here, and how far that was found to be true."""
+"""What a sender says it has sent here, and how far that was found to be true.
+
+Each number up to `known_seq` came, is void, or stands in `missing`; `top_seq` is the highest that came or was told.
+"""
 
 receipt_queue = Table(
     "receipt_queue",
@@ -309,6 +322,8 @@ quarantine = Table(
     word("reason"),
     text("detail"),
     data("raw"),
+    data("envelope"),
+    Index("ix_quarantine_envelope", "envelope"),
 )
 """Deliveries that failed a check, as they came."""
 

@@ -18,11 +18,19 @@ from exchange.receipts.model import (
     Refusal,
     RelayDecision,
 )
+from exchange.resend.codec import (
+    decode_resend_answer,
+    decode_resend_request,
+    encode_resend_answer,
+    encode_resend_request,
+)
 from tests.support.receipts import (
     a_batch,
     a_decision_record,
     a_promise,
     a_refusal,
+    a_resend_answer,
+    a_resend_request,
     a_retraction,
     a_stream_head,
 )
@@ -118,6 +126,8 @@ CODECS: list[tuple[Callable[[Any], bytes], Callable[[bytes], Any], Any]] = [
     (codec.encode_receipts, codec.decode_receipts, a_batch()),
     (codec.encode_retraction, codec.decode_retraction, a_retraction()),
     (codec.encode_stream_head, codec.decode_stream_head, a_stream_head()),
+    (encode_resend_request, decode_resend_request, a_resend_request()),
+    (encode_resend_answer, decode_resend_answer, a_resend_answer()),
 ]
 
 

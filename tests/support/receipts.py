@@ -18,6 +18,7 @@ from exchange.receipts.model import (
     StreamHead,
     StreamTail,
 )
+from exchange.resend.model import MissingNumbers, ResendAnswer, ResendLine, ResendOutcome, ResendRequest
 
 EXCHANGE = "demo.concord.example"
 ENVELOPE = bytes([1]) * 32
@@ -127,3 +128,19 @@ def a_notice_delivery(key: Ed25519Key) -> NoticeDelivery:
 def an_acknowledgement() -> NoticeAcknowledgement:
     """Return XV's acknowledgement of a notice of XA."""
     return NoticeAcknowledgement(EXCHANGE, "XV", "XA", b"n" * 32, NOW_MS, SALT)
+
+
+def a_resend_request() -> ResendRequest:
+    """Return XV's request for numbers of XA's streams."""
+    gaps = (MissingNumbers(1, 1, (4,)), MissingNumbers(3, 1, (17, 300)))
+    return ResendRequest(EXCHANGE, "XV", "XA", gaps, NOW_MS, SALT)
+
+
+def a_resend_answer(promise: Signed | None = None) -> ResendAnswer:
+    """Return XA's answer to it, with a promise of the relay where one is given."""
+    lines = (
+        ResendLine(1, 1, 4, ResendOutcome.RESENT, ENVELOPE, NOW_MS, promise),
+        ResendLine(3, 1, 17, ResendOutcome.VOID),
+        ResendLine(3, 1, 300, ResendOutcome.GONE, ITEM),
+    )
+    return ResendAnswer(EXCHANGE, "XA", "XV", lines, NOW_MS, SALT)

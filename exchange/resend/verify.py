@@ -1,0 +1,61 @@
+"""From signed statements to requests for what never came, and to their answers. Pure; verified value or exception."""
+
+from exchange.crypto.keys import PublicKey
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_signed
+from exchange.errors import VerificationFailed
+from exchange.receipts.verify import check_promise_for, open_promise
+from exchange.resend.codec import decode_resend_answer, decode_resend_request
+from exchange.resend.model import ResendAnswer, ResendRequest
+
+RESEND_REQUEST = "resend-request"
+RESEND_ANSWER = "resend-answer"
+"""Payload type names."""
+
+
+def open_resend_request(
+    signed: Signed,
+    lookup: KeyLookup,
+    *,
+    exchange: str,
+    from_party: str,
+    to_party: str,
+    seen: VerifiedRoots | None = None,
+) -> ResendRequest:
+    """Return the request that `from_party` signed for `to_party`; `lookup` gives its statement keys only.
+
+    Raises:
+        VerificationFailed, BadInput: it does not hold, or is between other parties.
+    """
+    request = decode_resend_request(
+        verify_signed(signed, lookup, expected_type=RESEND_REQUEST, context=exchange, seen=seen)
+    )
+    if (request.exchange, request.from_party, request.to_party) != (exchange, from_party, to_party):
+        raise VerificationFailed("the resend request is between other parties")
+    return request
+
+
+def open_resend_answer(
+    signed: Signed,
+    lookup: KeyLookup,
+    promise_key: PublicKey,
+    *,
+    exchange: str,
+    from_party: str,
+    to_party: str,
+    seen: VerifiedRoots | None = None,
+) -> ResendAnswer:
+    """Return the answer that `from_party` signed for `to_party`; the promises in it hold under the relay's key.
+
+    Raises:
+        VerificationFailed, BadInput: it does not hold, or is between other parties; a promise in it does not hold, or
+            is for another envelope than its line names.
+    """
+    answer = decode_resend_answer(
+        verify_signed(signed, lookup, expected_type=RESEND_ANSWER, context=exchange, seen=seen)
+    )
+    if (answer.exchange, answer.from_party, answer.to_party) != (exchange, from_party, to_party):
+        raise VerificationFailed("the answer to a resend request is between other parties")
+    for line in answer.lines:
+        if line.promise is not None:
+            check_promise_for(open_promise(line.promise, promise_key, exchange, seen), line.envelope_hash)
+    return answer

@@ -1,0 +1,59 @@
+"""A relay that loses deliveries, and nodes that look for what is missing at once."""
+
+from collections.abc import Callable
+from functools import partial
+
+from exchange.envelope.codec import decode_core, decode_delivery, decode_header
+from exchange.envelope.model import EnvelopeCore, Lane
+from nodes.app import Node
+from nodes.relay_port import Delivered, Waiting
+from nodes.store import missing, receiving
+from nodes.store.rows import HeardStream
+from tests.support.node_world import QUICK, until
+
+EAGER = QUICK.model_copy(
+    update={
+        "streams_s": 0.05,
+        "gap_ask_s": 0.1,
+        "gap_again_s": 0.5,
+        "resend_least_s": 0.2,
+    }
+)
+"""Nodes that ask soon."""
+
+
+def core_of(waiting: Waiting) -> EnvelopeCore:
+    """Return the header's fields of a delivery."""
+    return decode_core(decode_header(decode_delivery(waiting.delivery).header.payload).core)
+
+
+def lose(node: Node, which: Callable[[EnvelopeCore], bool], *, most: int = 1) -> list[Waiting]:
+    """Let the relay never deliver the first `most` envelopes of which `which` holds; return what was lost, as it is."""
+    take = node.receiver.take
+    lost: list[Waiting] = []
+
+    async def losing(frame: Delivered) -> object:
+        kept = []
+        for waiting in frame.waiting:
+            if len(lost) < most and which(core_of(waiting)):
+                lost.append(waiting)
+            else:
+                kept.append(waiting)
+        return await take(Delivered(kept, frame.now_ms)) if kept else None
+
+    node.receiver.take = losing  # type: ignore[method-assign,assignment]
+    return lost
+
+
+async def heard(node: Node, sender: str, lane: Lane = Lane.ROUTINE) -> HeardStream:
+    """Return what a node knows of a partner's stream."""
+    return await node.core.database.read(partial(receiving.heard_stream, sender=sender, stream=1, lane=int(lane)))
+
+
+async def whole(node: Node, sender: str) -> None:
+    """Wait until nothing of a partner is missing at a node."""
+
+    async def holds() -> bool:
+        return sender not in await node.core.database.read(missing.senders_missed)
+
+    await until(holds, f"{node.core.me} still misses something of {sender}")
