@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from exchange.errors import BadReport, NotAllowed, PolicyDenied
+from exchange.errors import BadReport, NotAllowed, PolicyDenied, Unavailable
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.clock import now_ms
 from nodes.client import SensorClient
@@ -27,6 +27,7 @@ from tests.support.scenarios import (
     changes,
     consents,
     delivered,
+    forge,
     full,
     held,
     reaches,
@@ -311,6 +312,10 @@ def test_s12_a_suspended_member_gets_retractions_alone_and_one_whose_key_is_revo
     known, queued = (vary(exchange, name, "s04-gwadar-alert") for name in ("s12-known", "s12-queued"))
     exchange.push("XT", before)
     delivered(exchange, before, "XA", "XV")
+    # A thief with XT's keys is XT to everybody, until somebody says otherwise.
+    notes = len(held(exchange, "XA"))
+    assert forge(exchange, "XT", "s12-liaison-note", to="XA") == ""
+    exchange.until(lambda: len(held(exchange, "XA")) == notes + 1, "what the thief sends")
     exchange.push("XA", known)
     delivered(exchange, known, *full("s04-gwadar-alert"))
     with away(exchange, "XT"):
@@ -323,6 +328,7 @@ def test_s12_a_suspended_member_gets_retractions_alone_and_one_whose_key_is_revo
         assert time.monotonic() < cut_off + 60
     exchange.until(lambda: standing(exchange, "XT", "XT") == "suspended", "XT knows it")
     exchange.push("XT", after)
+    assert forge(exchange, "XT", "s12-liaison-note", to="XA") == "SENDER_SUSPENDED"
     exchange.retract("XA", known, "It was for the members of then.")
     until_stands(exchange, known, "retracted", *full("s04-gwadar-alert"))
     enrol.by_council(exchange.home, "key", "revoke", "statement", "--party", "XT", "--reason", "compromised")
@@ -334,3 +340,7 @@ def test_s12_a_suspended_member_gets_retractions_alone_and_one_whose_key_is_revo
         assert exchange.shown(party, after) is None
         shown = exchange.shown(party, before)
         assert shown is not None and shown.summary.state == "current" and shown.content == exchange.signed(before)
+    # The relay does not even let in whoever has the key.
+    with pytest.raises(Unavailable):
+        forge(exchange, "XT", "s12-liaison-note", to="XA")
+    assert len(held(exchange, "XA")) == notes + 1

@@ -1,5 +1,6 @@
 """The scenarios' whole cast as processes: a relay and eight nodes that play what scenarios.json tells."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,16 +10,21 @@ import pytest
 from rich.console import Console
 
 from exchange.policy.model import Category, Tlp
+from exchange.policy.terms import AgreementRef
+from exchange.receipts.verify import open_refusal
 from exchange.runtime.clock import now_ms
 from nodes.demo import cast, enrol
 from nodes.demo.enrol import Home
 from nodes.demo.exchange import Exchange, until_in_force, until_ready
 from nodes.demo.processes import Processes
+from nodes.demo.proofs import copy_disks, replay
 from nodes.demo.stage import Stage
 from nodes.node_client import connect
 from nodes.session import HOME_VARIABLE
+from nodes.v1 import agreements_pb2
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.consent_pb2 import ListConsentsRequest
+from tests.support.forger import Forger
 
 DAY_MS = 86_400_000
 PATIENCE_S = 90.0
@@ -185,6 +191,33 @@ def consents(exchange: Exchange, party: str) -> set[str]:
     """Return the requests for consent that a partner knows of."""
     with connect(exchange.home.node(party)) as node:
         return {consent.request for consent in node.ListConsents(ListConsentsRequest(limit=50)).consents}
+
+
+def forge(exchange: Exchange, party: str, name: str, *, to: str) -> str:
+    """Let somebody with a partner's stolen keystore sign a report now and send it; return why the relay refuses it.
+
+    Empty when the relay promises it; Unavailable when it lets nobody in.
+    """
+    home = exchange.home
+    thief = Forger.of(
+        party,
+        home.node(party),
+        Path(home.passphrase[1]).read_bytes().strip(),
+        directory=replay(copy_disks(home), "relay.db"),
+        relay_info=home.relay / "relay.info",
+    )
+    with connect(home.node(to)) as node:
+        agreements = node.ListAgreements(agreements_pb2.ListAgreementsRequest()).agreements
+    basis = next(
+        AgreementRef(bytes.fromhex(each.id), each.version, bytes.fromhex(each.stands))
+        for each in agreements
+        if {party, to} <= set(each.parties)
+    )
+    outcome = asyncio.run(thief.send(*exchange.report(name), to, basis=basis))
+    if outcome.decisions:
+        return ""
+    keys = thief.directory.relay_keys
+    return open_refusal(outcome.answer, keys.promise, thief.directory.exchange).reason
 
 
 def withdrawn(exchange: Exchange, name: str, party: str) -> bool:
