@@ -12,8 +12,10 @@ from hashlib import sha256
 
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.xwing import XWingKey
+from exchange.directory.codec import decode_as
 from exchange.directory.prekeys import make_bundle, make_bundle_hash
 from exchange.directory.state import MEMBERS
+from exchange.directory.statements import PrekeyBundle
 from exchange.errors import ExchangeError
 from exchange.limits import PREKEY_DAYS_AHEAD, STATEMENT_BYTES
 from exchange.runtime.logs import get_logger
@@ -88,12 +90,21 @@ class Prekeys:
             if bundle.hash in named:
                 await core.database.write(partial(store.bundle_published, hash_=bundle.hash))
         # A bundle and the statement that names it have one key: what the keys before signed is of no use any more.
-        current = [bundle for bundle in made if _signer(bundle) == core.keys.statement.public.key_id]
+        current = [bundle for bundle in made if self._serves(bundle)]
         pending = [bundle for bundle in current if bundle.hash not in named and not bundle.published]
         if pending and self._covers(pending[-1]):
             await self._publish(pending[-1])
         elif not any(bundle.published and self._covers(bundle) for bundle in current):
             await self._publish(await self._make())
+
+    def _serves(self, bundle: OwnBundle) -> bool:
+        """Say whether the keys in use signed a bundle, and this node holds its prekeys: a restored node holds none."""
+        core, signed = self._core, decode_signed(bundle.bundle, limit=STATEMENT_BYTES, what="an own bundle")
+        if signed.signatures[0].key_id != core.keys.statement.public.key_id:
+            return False
+        first = max(0, core.clock() // DAY_MS - bundle.first_day)
+        keys = decode_as(PrekeyBundle, signed.payload).keys[first:]
+        return all(core.keybox.prekey(key.key_id) is not None for key in keys)
 
     def _covers(self, bundle: OwnBundle) -> bool:
         today = self._core.clock() // DAY_MS
@@ -154,10 +165,6 @@ class Prekeys:
             if digest not in ours:
                 text = f"directory entry {each.index} names prekeys of {core.me} that this node did not make"
                 await core.alarms.raise_(alarms.PREKEYS, digest.hex()[:16], text)
-
-
-def _signer(bundle: OwnBundle) -> bytes:
-    return decode_signed(bundle.bundle, limit=STATEMENT_BYTES, what="an own bundle").signatures[0].key_id
 
 
 def first_day_kept(days: Sequence[int], now_ms: int, drained_ms: int) -> int:

@@ -131,6 +131,50 @@ def serve(
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the backup.")],
+    home: NodeHome = DEFAULT_HOME,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Back up a node, running or not, and verify the backup by restoring it to a temporary place.
+
+    The file opens with the node's passphrase of today. Prekeys are not in it. It holds the node's keys: keep it as you
+    keep the home.
+
+    Example: concord node backup xv-friday.backup --home xv
+    """
+    from nodes.backup import back_up  # noqa: PLC0415 - loads the database, which the other commands do without
+
+    passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
+    made = back_up(home, file, passphrase, now_ms=now_ms())
+    output.data(str(file))
+    output.say(f"{output.size(made.size)}, keys of {made.reports:,} reports; verified by restoring it")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Backup of a node.")],
+    home: Annotated[Path, typer.Option("--home", help="Home to make; it must be new.")],
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Make a node's home of a backup. The node that was backed up must never run again.
+
+    The restored node begins a new stream of numbers, tells its partners, and asks for what came since the backup.
+
+    Example: concord node restore xv-friday.backup --home xv
+    """
+    from nodes.backup import restore as make  # noqa: PLC0415
+
+    passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
+    made = make(file, home, passphrase, now_ms=now_ms())
+    output.data(str(home))
+    output.say(f"{made.manifest.party} in {made.manifest.exchange}, as of {output.when(made.manifest.made_ms)} UTC")
+    output.say(f"start it: concord node serve --home {home}; the old home must never run again: destroy it")
+
+
+@app.command()
 def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
     """Show how the running node is.
 

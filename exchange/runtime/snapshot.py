@@ -1,0 +1,62 @@
+"""Copy an embedded database that is in use: one unchanging view of it, whole or in part, into a new file.
+
+Both write the copy anew, row by row, so nothing of a deleted row comes along in a free page.
+"""
+
+import os
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from exchange.errors import ConfigurationError
+from exchange.runtime.engine import our_errors
+
+BUSY_S = 30.0
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a database to a new file that only we may read.
+
+    Raises:
+        ConfigurationError: there is none, or it is damaged.
+        StorageFull, Unavailable: the disk is full, or it cannot be read now.
+    """
+    _make(target)
+    with our_errors(), _reading(source) as connection:
+        connection.execute("VACUUM INTO ?", (str(target),))
+
+
+def copy_tables(source: Path, target: Path, tables: Collection[str]) -> None:
+    """Copy some tables, and nothing else, to a new database that only we may read; raises as `copy_whole`."""
+    _make(target)
+    with our_errors(), closing(sqlite3.connect(target, timeout=BUSY_S, isolation_level=None)) as connection:
+        connection.execute("ATTACH ? AS source", (_read_only(source),))
+        connection.execute("BEGIN")
+        for name, sql in _definitions(connection, tables):
+            connection.execute(sql)
+            connection.execute(f'INSERT INTO main."{name}" SELECT * FROM source."{name}"')  # noqa: S608 - our own names
+        connection.execute("COMMIT")
+        connection.execute("DETACH source")
+
+
+def _definitions(connection: sqlite3.Connection, tables: Collection[str]) -> list[tuple[str, str]]:
+    found = connection.execute("SELECT name, sql FROM source.sqlite_master WHERE type = 'table'").fetchall()
+    return [(name, sql) for name, sql in found if name in tables]
+
+
+@contextmanager
+def _reading(source: Path) -> Iterator[sqlite3.Connection]:
+    if not source.exists():
+        raise ConfigurationError(f"{source} is missing", hint="check --home")
+    with closing(sqlite3.connect(_read_only(source), uri=True, timeout=BUSY_S, isolation_level=None)) as connection:
+        yield connection
+
+
+def _read_only(source: Path) -> str:
+    return f"{source.resolve().as_uri()}?mode=ro"
+
+
+def _make(target: Path) -> None:
+    """Make an empty file before anything is written into it, so that nobody else ever may read it."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))

@@ -1,0 +1,248 @@
+"""A backup as one sealed file: a keystore under the passphrase, then what it protects, in pieces.
+
+    "concord/v1/backup" 0x00 | length (4) | keystore with one entry, `backup`: a random key
+    pieces: length (4) | piece, sealed under that key in the context hash of the keystore || number (8) || last (1)
+
+The pieces together are: length of the manifest (4) | manifest, JSON | the files one after the other. Number and mark of
+the last piece are under the seal, so none can be left out, moved, or cut off at the end. Names in a manifest are of a
+fixed set: a file that somebody made cannot write anywhere else.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BufferedIOBase
+from pathlib import Path
+
+import orjson
+
+from exchange.crypto.atrest import open_record, seal_record
+from exchange.crypto.keystore import KEYSTORE_BYTES, open_keystore, seal_keystore
+from exchange.crypto.random import random_bytes
+from exchange.errors import MalformedInput, VerificationFailed
+from exchange.limits import KIB, MIB
+from exchange.names import hash_bytes
+from exchange.runtime.secrets import private_dir
+
+MAGIC = b"concord/v1/backup\x00"
+ENTRY = "backup"
+PIECE_BYTES = 4 * MIB
+SEALED_PIECE_BYTES = PIECE_BYTES + 64 * KIB
+MANIFEST_BYTES = 64 * KIB
+VERSION = 1
+
+NAMES = frozenset({"node.toml", "node.keys", "node.db", "keys.db", "exchange/relay.info"})
+"""Files of a node's home that a backup holds."""
+
+_BESIDE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}\.yaml")
+"""Label defaults, which node.toml names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One file in a backup."""
+
+    name: str
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup is of, and what it holds."""
+
+    party: str
+    exchange: str
+    made_ms: int
+    files: tuple[Kept, ...]
+
+
+def permitted(name: str) -> bool:
+    """Say whether a backup may hold a file of this name."""
+    return name in NAMES or _BESIDE.fullmatch(name) is not None
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def describe(folder: Path, names: Sequence[str], *, party: str, exchange: str, made_ms: int) -> Manifest:
+    """Return the manifest of these files of a folder."""
+    files = tuple(Kept(name, (folder / name).stat().st_size, _digest(folder / name)) for name in names)
+    return Manifest(party, exchange, made_ms, files)
+
+
+def write_backup(out: BufferedIOBase, folder: Path, manifest: Manifest, passphrase: bytes, *, memory_kib: int) -> None:
+    """Write the sealed file."""
+    key = random_bytes(32)
+    keystore = seal_keystore({ENTRY: key}, passphrase, memory_kib=memory_kib)
+    out.write(MAGIC + len(keystore).to_bytes(4, "big") + keystore)
+    bound = sha256(keystore).digest()
+    before: bytes | None = None
+    number = 0
+    for piece in _pieces(folder, manifest):
+        if before is not None:
+            _write_piece(out, key, before, bound, number, last=False)
+            number += 1
+        before = piece
+    _write_piece(out, key, before or b"", bound, number, last=True)
+
+
+def _write_piece(out: BufferedIOBase, key: bytes, piece: bytes, bound: bytes, number: int, *, last: bool) -> None:
+    sealed = seal_record(key, piece, _context(bound, number, last=last))
+    out.write(len(sealed).to_bytes(4, "big") + sealed)
+
+
+def _context(bound: bytes, number: int, *, last: bool) -> bytes:
+    return MAGIC + bound + number.to_bytes(8, "big") + (b"\x01" if last else b"\x00")
+
+
+def _pieces(folder: Path, manifest: Manifest) -> Iterator[bytes]:
+    head = encode_manifest(manifest)
+    yield len(head).to_bytes(4, "big") + head
+    for kept in manifest.files:
+        with (folder / kept.name).open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the bytes that `decode_manifest` accepts."""
+    return orjson.dumps(
+        {
+            "version": VERSION,
+            "party": manifest.party,
+            "exchange": manifest.exchange,
+            "made_ms": manifest.made_ms,
+            "files": [{"name": each.name, "size": each.size, "sha256": each.sha256.hex()} for each in manifest.files],
+        }
+    )
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_backup(source: BufferedIOBase, into: Path, passphrase: bytes) -> Manifest:
+    """Write the files of a backup into a folder that is ours and empty, and return the manifest.
+
+    Raises:
+        WrongPassphrase: another passphrase.
+        MalformedInput, VerificationFailed: no backup, or damaged; what was written so far is not to be used.
+    """
+    if source.read(len(MAGIC)) != MAGIC:
+        raise MalformedInput("not a backup of a node")
+    keystore = _take(source, _length(source, KEYSTORE_BYTES))
+    entries = open_keystore(keystore, passphrase)
+    if set(entries) != {ENTRY}:
+        raise MalformedInput("not the keystore of a backup")
+    stream = _Plain(_opened(source, entries[ENTRY], sha256(keystore).digest()))
+    size = int.from_bytes(stream.take(4), "big")
+    if not 1 <= size <= MANIFEST_BYTES:
+        raise MalformedInput("the manifest has an impossible length")
+    manifest = decode_manifest(stream.take(size))
+    for kept in manifest.files:
+        path = into / kept.name
+        private_dir(path.parent)
+        _restore(stream, kept, path)
+    stream.end()
+    return manifest
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """Return what a manifest says; MalformedInput for anything else."""
+    try:
+        fields = orjson.loads(data)
+        if fields["version"] != VERSION:
+            raise MalformedInput(
+                f"a backup of version {fields['version']} is not known here", hint="use a newer program"
+            )
+        files = tuple(
+            Kept(str(each["name"]), int(each["size"]), hash_bytes(bytes.fromhex(each["sha256"]), "a file's hash"))
+            for each in fields["files"]
+        )
+        manifest = Manifest(str(fields["party"]), str(fields["exchange"]), int(fields["made_ms"]), files)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedInput("the manifest of the backup is damaged") from error
+    names = [each.name for each in files]
+    if len(set(names)) != len(names) or not all(map(permitted, names)) or any(each.size < 0 for each in files):
+        raise MalformedInput("the backup holds files that no node's backup holds")
+    return manifest
+
+
+def _opened(source: BufferedIOBase, key: bytes, bound: bytes) -> Iterator[bytes]:
+    """Yield the pieces; the last one must say that it is."""
+    number, here = 0, _take_piece(source)
+    if here is None:
+        raise MalformedInput("the backup is cut off")
+    while here is not None:
+        after = _take_piece(source)
+        yield open_record(key, here, _context(bound, number, last=after is None))
+        here, number = after, number + 1
+
+
+def _take_piece(source: BufferedIOBase) -> bytes | None:
+    prefix = source.read(4)
+    if not prefix:
+        return None
+    if len(prefix) != 4 or not 1 <= int.from_bytes(prefix, "big") <= SEALED_PIECE_BYTES:
+        raise MalformedInput("the backup is cut off or damaged")
+    return _take(source, int.from_bytes(prefix, "big"))
+
+
+def _length(source: BufferedIOBase, most: int) -> int:
+    length = int.from_bytes(_take(source, 4), "big")
+    if not 1 <= length <= most:
+        raise MalformedInput("the backup is damaged")
+    return length
+
+
+def _take(source: BufferedIOBase, size: int) -> bytes:
+    data = source.read(size)
+    if len(data) != size:
+        raise MalformedInput("the backup is cut off")
+    return data
+
+
+class _Plain:
+    """The pieces as one stream of bytes."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def take(self, size: int) -> bytes:
+        while len(self._rest) < size:
+            more = next(self._pieces, None)
+            if more is None:
+                raise MalformedInput("the backup is shorter than its manifest says")
+            self._rest += more
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+    def end(self) -> None:
+        if self._rest or next(self._pieces, None) is not None:
+            raise MalformedInput("the backup is longer than its manifest says")
+
+
+def _restore(stream: _Plain, kept: Kept, path: Path) -> None:
+    digest, left = sha256(), kept.size
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        while left:
+            piece = stream.take(min(left, PIECE_BYTES))
+            digest.update(piece)
+            out.write(piece)
+            left -= len(piece)
+        out.flush()
+        os.fsync(out.fileno())
+    if digest.digest() != kept.sha256:
+        raise VerificationFailed(f"{kept.name} in the backup is damaged")
+
+
+def _digest(path: Path) -> bytes:
+    digest = sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            digest.update(piece)
+    return digest.digest()
