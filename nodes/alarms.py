@@ -46,6 +46,9 @@ ROOT = "root"
 SUSPECT = "suspect"
 """A key may have been in other hands, and reports that came under it since have not been looked at."""
 
+FRESHNESS = "freshness"
+"""No quorum of witnesses has vouched for the directory for too long."""
+
 DIRECTORY_ENTRY = "directory-entry"
 """The relay admitted an entry that does not hold where it stands."""
 

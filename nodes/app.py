@@ -46,7 +46,7 @@ from nodes.consenting import Consenting
 from nodes.convening import Convening
 from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
-from nodes.forks import Forks
+from nodes.freshness import Freshness
 from nodes.gate import Gate
 from nodes.guarding import Guarding
 from nodes.history import CommunityHistory
@@ -88,7 +88,7 @@ from nodes.suspects import Suspects
 from nodes.sync import Sync
 from nodes.trust import Trust
 from nodes.v1.node_service_pb2_grpc import add_NodeServiceServicer_to_server, add_SensorServiceServicer_to_server
-from nodes.witness import Witness
+from nodes.watch import Watch, watch_logs
 from nodes.witness_service import WitnessMethods
 
 MIGRATIONS = "nodes.store.migrations"
@@ -147,7 +147,7 @@ class Node:
     reminders: Reminders
     suspects: Suspects
     auditor: Auditor
-    witness: Witness
+    watch: Watch
     started_ms: int
 
 
@@ -229,11 +229,11 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
 
 
 def _build(home: Path, config: NodeConfig, core: Core) -> Node:
-    relay, forks = _relay(config, core), Forks(core)
+    relay = _relay(config, core)
+    watch = watch_logs(core, relay)
     agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
-    narrowing = Narrowing(core)
-    announce = asyncio.Event()
-    sender = Sender(core, relay, on_denied=narrowing.hurry, on_answer=announce.set)
+    narrowing, announce = Narrowing(core), asyncio.Event()
+    sender = _sender(core, relay, watch.freshness, on_denied=narrowing.hurry, on_answer=announce.set)
     groups = _groups(core, relay, wake=sender.wake, announce=announce)
     receipts = Receipts(core, wake=sender.wake)
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
@@ -251,7 +251,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         relay=relay,
         agreements=agreements,
         groups=groups,
-        sync=Sync(core, relay, agreements, forks, on_change=partial(_each, sender.wake, groups.history.hurry)),
+        sync=Sync(core, relay, agreements, watch, on_change=partial(_each, sender.wake, groups.history.hurry)),
         outbox=outbox,
         sender=sender,
         receiver=Receiver(
@@ -273,7 +273,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         sensors=sensors,
         operators=operators,
         reader_policies=_reader_policies(config, core, wake=sender.wake),
-        approving=Approving(core, operators, wake=sender.wake),
+        approving=Approving(core, operators, wake=sender.wake, stale_since=watch.freshness.stale_since),
         authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
         streams=Streams(core, wake=sender.wake),
@@ -285,9 +285,22 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         reminders=Reminders(core),
         suspects=Suspects(core),
         auditor=Auditor(core, relay),
-        witness=Witness(core, relay, forks),
+        watch=watch,
         started_ms=core.clock(),
     )
+
+
+def _sender(
+    core: Core,
+    relay: RelayClient,
+    freshness: Freshness,
+    *,
+    on_denied: Callable[[], None],
+    on_answer: Callable[[], None],
+) -> Sender:
+    sender = Sender(core, relay, on_denied=on_denied, on_answer=on_answer, stale_since=freshness.stale_since)
+    freshness.on_fresh = sender.wake
+    return sender
 
 
 def _relay(config: NodeConfig, core: Core) -> RelayClient:
@@ -352,6 +365,7 @@ async def _load(node: Node) -> None:
     await node.shelf.load()
     await node.obligations.recover()
     await node.sync.load()
+    await node.watch.freshness.load()
     await node.agreements.load()
     await node.groups.communities.load()
     await node.sender.load()
@@ -375,7 +389,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.groups.announcing.run,
         node.groups.history.run,
         node.consenting.run,
-        node.witness.run,
+        node.watch.witness.run,
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [
@@ -388,6 +402,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.suspects.look, drain)),
         asyncio.create_task(every(timing.audit_s, node.auditor.look_after, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.watch.freshness.look, drain)),
     ]
 
     async def stop() -> None:
@@ -439,15 +454,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
         service = NodeService(
             ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies),
             PartnerMethods(core, node.reader_policies),
-            StatusMethods(
-                core,
-                node.prekeys,
-                node.relay,
-                node.operators,
-                node.reminders,
-                home=node.home,
-                started_ms=node.started_ms,
-            ),
+            _status_of(node),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,
             agreements=AgreementMethods(
@@ -483,12 +490,33 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
         yield
 
 
+def _status_of(node: Node) -> StatusMethods:
+    return StatusMethods(
+        node.core,
+        node.prekeys,
+        node.relay,
+        node.operators,
+        node.reminders,
+        freshness=node.watch.freshness,
+        home=node.home,
+        started_ms=node.started_ms,
+    )
+
+
 def _measure(metrics: Metrics, node: Node) -> None:
     core = node.core
     measured: dict[str, tuple[str, Callable[[], float]]] = {
         "node_relay_connected": ("1 while the relay is heard.", lambda: float(core.link.state == "connected")),
         "node_relay_contact_ms": ("When the relay was last heard.", lambda: float(core.link.contact_ms)),
         "node_directory_size": ("Directory entries verified.", lambda: float(core.trust.now.size)),
+        "node_directory_quorum_ms": (
+            "As of when a quorum of witnesses vouches for the directory; 0 while the exchange is unwitnessed.",
+            lambda: float(node.watch.freshness.now.quorum_ms),
+        ),
+        "node_directory_stale": (
+            "1 while the directory is too old to send reports under.",
+            lambda: float(node.watch.freshness.stale_since() > 0),
+        ),
         "node_directory_broken": ("1 while no newer entry is believed.", lambda: float(bool(core.trust.broken))),
         "node_prekey_days": ("Days for which prekeys are published.", lambda: float(node.prekeys.days_ahead())),
         "node_key_days": ("Days that the certificate of this node's keys still has.", partial(_days, node, own=True)),

@@ -57,6 +57,12 @@ class Timing(Section):
     witness_again_s: float = Field(
         default=1_800.0, gt=0, description="A witness cosigns again what has not grown after this."
     )
+    stale_warn_s: float = Field(
+        default=7_200.0, gt=0, le=86_400, description="A quorum time of the directory older than this is an alarm."
+    )
+    stale_stop_s: float = Field(
+        default=86_400.0, gt=0, le=86_400, description="With one older than this no report is sealed."
+    )
     audit_pause_s: float = Field(
         default=3.0, gt=0, description="The audit pauses so long when the relay finds that it asks too often."
     )

@@ -28,6 +28,7 @@ CERTIFICATE_LEAST_MS = 60 * DAY_MS
 CERTIFICATE_URGENT_MS = 7 * DAY_MS
 LEAF_LEAST_MS = 60 * 60 * 1000
 SILENT_MS = 120_000
+QUORUM_MS = 2 * 60 * 60 * 1000
 KEYS_FILE = "keys.db"
 PRIVATE = ("node.toml", "node.db", KEYS_FILE)
 
@@ -195,6 +196,21 @@ def _notices(running: Running) -> Iterator[Finding]:
             yield Finding("warning", "partner", notice)
 
 
+def _witnesses(running: Running) -> Iterator[Finding]:
+    if not running.witnessed:
+        hint = "let the council name witnesses: concord log witness, concord root witnesses"
+        yield Finding("warning", "witnesses", "the exchange is unwitnessed: two nodes may be shown two histories", hint)
+        return
+    age = f"a quorum vouched for the directory {(now_ms() - running.quorum_ms) // 60_000:,} minutes ago"
+    hint = "ask partners whether they see the same: concord log witness; then tell the council"
+    if running.stale_since_ms:
+        yield Finding("error", "witnesses", f"{age}: no report is sent", hint)
+    elif now_ms() - running.quorum_ms > QUORUM_MS:
+        yield Finding("warning", "witnesses", age, hint)
+    else:
+        yield Finding("ok", "witnesses", age)
+
+
 def _alarms(running: Running) -> Iterator[Finding]:
     if running.limited:
         hint = "concord operator login, as a security officer, an auditor or an administrator"
@@ -222,5 +238,6 @@ _LOOKS: tuple[Callable[[Running], Iterator[Finding]], ...] = (
     _certificates,
     _notices,
     _operators,
+    _witnesses,
     _alarms,
 )

@@ -22,6 +22,9 @@ class Running:
     node_cert_until_ms: int
     alarms: tuple[str, ...]
     open_mode: bool
+    witnessed: bool
+    quorum_ms: int
+    stale_since_ms: int
     limited: bool
     notices: tuple[str, ...] = ()
 
@@ -42,6 +45,9 @@ def ask(home: Path) -> Running:
         node_cert_until_ms=answer.node_cert_until_ms,
         alarms=tuple(answer.alarms),
         open_mode=answer.open_mode,
+        witnessed=answer.witnessed,
+        quorum_ms=answer.quorum_ms,
+        stale_since_ms=answer.stale_since_ms,
         limited=answer.limited,
         notices=tuple(answer.notices),
     )

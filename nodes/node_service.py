@@ -20,6 +20,7 @@ from nodes.community_service import CommunityMethods
 from nodes.consent_service import ConsentMethods
 from nodes.core import Core
 from nodes.figures import Counts, gather
+from nodes.freshness import Freshness
 from nodes.holding_service import HoldingMethods
 from nodes.key_service import KeyMethods
 from nodes.operator_service import OperatorMethods
@@ -62,12 +63,14 @@ class StatusMethods:
         operators: Operators,
         reminders: Reminders,
         *,
+        freshness: Freshness,
         home: Path,
         started_ms: int,
     ) -> None:
         """Ask these parts."""
         self._operators = operators
         self._reminders = reminders
+        self._freshness = freshness
         self._core = core
         self._prekeys = prekeys
         self._relay = relay
@@ -81,7 +84,7 @@ class StatusMethods:
         """
         core = self._core
         figures = await gather(core, self._prekeys, self._relay, self._home)
-        snapshot = core.trust.now
+        snapshot, fresh = core.trust.now, self._freshness.now
         sees_totals = not WATCHERS.isdisjoint(caller.roles)
         answer = pb.GetStatusResponse(
             party=core.me,
@@ -99,6 +102,10 @@ class StatusMethods:
             node_cert_until_ms=figures.node_cert_until_ms,
             disk_free_bytes=figures.disk_free,
             open_mode=self._operators.is_open,
+            witnessed=fresh.witnessed,
+            quorum_size=fresh.size,
+            quorum_ms=fresh.quorum_ms,
+            stale_since_ms=self._freshness.stale_since(),
             limited=not sees_totals,
             notices=self._reminders.notices(),
         )

@@ -34,6 +34,10 @@ from nodes.store.rows import Addressee, DecisionRow, Event, Outgoing, Reach, Tak
 from nodes.trust import Snapshot
 from nodes.waiting import after_denial, told, until_change
 
+STALE = "no quorum of witnesses has vouched for the directory for a day"
+OVERRIDES = 2
+"""Operators other than the author who must approve a flash report that is to go all the same."""
+
 NO_PREKEY = "waiting: no prekey"
 NO_PREKEY_WAIT_MS = 60_000
 """A recipient without a prekey is looked at again after this, or as soon as it has published."""
@@ -64,8 +68,10 @@ class Job:
     """Their statements, by the hash that names them."""
     approvals: tuple[ApprovalProof, ...] = ()
     """Those that count."""
-    approvals_kept: int = 0
-    """All that were kept when this was read: a round that one overtook is made again."""
+    approvals_kept: frozenset[tuple[bytes, int]] = frozenset()
+    """Marks of all that were kept when this was read: a round that one overtook is made again."""
+    approved: Sequence[tuple[str, int]] = ()
+    """Which of this node's operators have approved it, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,8 @@ class Ground:
     statement_key: CompositeKey = field(repr=False)
     stream: int
     now_ms: int
+    stale_since_ms: int = 0
+    """Since when the directory is too old to send reports under; 0 while it is not."""
 
 
 @dataclass(slots=True)
@@ -89,8 +97,8 @@ class Round:
     outgoing: list[Outgoing] = field(default_factory=list)
     changed: list[Addressee] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    approvals: dict[bytes, int] = field(default_factory=dict)
-    """By item, how many approvals were kept when this was decided."""
+    approvals: dict[bytes, frozenset[tuple[bytes, int]]] = field(default_factory=dict)
+    """By item, the marks of the approvals that were kept when this was decided."""
     decided: list[DecisionRow] = field(default_factory=list)
 
 
@@ -141,7 +149,7 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
             decision, held = None, _held_control(job, row, ground)
         else:
             decision = _decide(job, party, ground)
-            held = None if decision.permit else after_denial(row, decision, job.label)
+            held = _held_by_age(job, row, ground) if decision.permit else after_denial(row, decision, job.label)
         if held is not None:
             if row.state is Reach.AGAIN:
                 held = _as_it_stood(row, held)
@@ -162,6 +170,9 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
         chosen.append(_Chosen(row, decision, kem, shown))
         if decision is not None:
             counted.append((party, decision))
+            if ground.stale_since_ms:
+                by = " and ".join(overriding(job.approved, ground.stale_since_ms))
+                made.events.append(Event(job.item, ground.now_ms, "overridden", party, f"{STALE}; sent by {by}"))
     if counted:
         made.decided.append(_written(job, counted, ground))
     return chosen
@@ -205,6 +216,22 @@ def _held_control(job: Job, row: Addressee, ground: Ground) -> Addressee | None:
         return replace(row, state=Reach.REFUSED, why="not a member")
     against = against_control(job.statement.payload_type, sender=status(ground.me), recipient=status(recipient))
     return None if against is None else until_change(row, str(against))
+
+
+def _held_by_age(job: Job, row: Addressee, ground: Ground) -> Addressee | None:
+    """Return where a recipient stands that gets nothing while the directory is too old; None when it gets it.
+
+    A flash report goes all the same once two operators have approved it since (nodes/freshness.py).
+    """
+    since_ms = ground.stale_since_ms
+    if not since_ms or (job.lane is Lane.FLASH and len(overriding(job.approved, since_ms)) >= OVERRIDES):
+        return None
+    return until_change(row, STALE)
+
+
+def overriding(approved: Sequence[tuple[str, int]], since_ms: int) -> list[str]:
+    """Return who has approved a report since the directory became too old to send under."""
+    return [name for name, at_ms in approved if at_ms >= since_ms]
 
 
 def _envelopes(chosen: Sequence[_Chosen]) -> Iterator[Sequence[_Chosen]]:

@@ -77,12 +77,17 @@ class Sender:
         *,
         on_answer: Callable[[], None] = lambda: None,
         on_denied: Callable[[], None] = lambda: None,
+        stale_since: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`on_answer` is called after answers were stored, `on_denied` when some recipient gets nothing."""
+        """`on_answer` is called after answers were stored, `on_denied` when some recipient gets nothing.
+
+        `stale_since` says since when the directory is too old to send reports under; 0 while it is not.
+        """
         self._core = core
         self._relay = relay
         self._on_answer = on_answer
         self._on_denied = on_denied
+        self._stale_since = stale_since
         self._backoff = core.backoff()
         self._work = asyncio.Event()
         self._ready = asyncio.Event()
@@ -91,7 +96,7 @@ class Sender:
         self._in_flight: dict[int, Sequence[Outgoing]] = {}
         self._frame = 0
         self._held = True  # an alarm of the last run may be open
-        self._decided_under: Snapshot | None = None
+        self._decided_under: tuple[Snapshot | None, bool] = (None, False)
         self._log = get_logger(__name__)
 
     @property
@@ -144,11 +149,12 @@ class Sender:
             self._room.clear()
             await self._room.wait()
         core = self._core
-        now_ms, snapshot = core.clock(), core.trust.now
-        if snapshot is not self._decided_under:
+        now_ms, snapshot, stale_ms = core.clock(), core.trust.now, self._stale_since()
+        decided, was_stale = self._decided_under
+        if snapshot is not decided or was_stale != bool(stale_ms):
             # Whatever waits for the directory is decided on again; at the start too.
             await core.database.write(reports.decide_again)
-            self._decided_under = snapshot
+            self._decided_under = (snapshot, bool(stale_ms))
         room = min(ROUND_ITEMS, AHEAD - len(self._unanswered))
         due = await self._due(now_ms, room)
         if not due.jobs and not due.broken:
@@ -163,6 +169,7 @@ class Sender:
             statement_key=keys.statement,
             stream=keys.stream,
             now_ms=now_ms,
+            stale_since_ms=stale_ms,
         )
         loop = asyncio.get_running_loop()
         made = await loop.run_in_executor(core.executor, partial(seal_round, due.jobs, ground, due.numbers))
@@ -336,7 +343,8 @@ def _job(
         withdrawn=report.state is ItemState.WITHDRAWN,
         authored_ms=report.authored_ms,
         approvals=proofs(approved),
-        approvals_kept=len(approvals.approvals_of(connection, first.item)),
+        approvals_kept=approvals.marks_of(connection, [first.item])[first.item],
+        approved=tuple((row.name, row.stored_ms) for row in approved) if report.direction is Direction.SENT else (),
     )
 
 
@@ -347,9 +355,9 @@ def _store_round(connection: Connection, made: Round, now_ms: int) -> int:
         Conflict: something changed since the round was read, by a retraction or an approval; the next round sees it.
     """
     items = sorted({row.item for row in made.changed})
-    waiting, kept = reports.waiting_among(connection, items), approvals.count_approvals(connection, items)
+    waiting, kept = reports.waiting_among(connection, items), approvals.marks_of(connection, items)
     for row in made.changed:
-        if kept.get(row.item, 0) != made.approvals.get(row.item, kept.get(row.item, 0)):
+        if kept[row.item] != made.approvals.get(row.item, kept[row.item]):
             raise Conflict(f"{row.item.hex()[:12]} was approved meanwhile")
         if (row.item, row.recipient) not in waiting:
             raise Conflict(f"{row.recipient} no longer waits for {row.item.hex()[:12]}")

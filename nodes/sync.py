@@ -23,11 +23,11 @@ from exchange.runtime.logs import get_logger
 from nodes import alarms
 from nodes.agreements import Agreements
 from nodes.core import Core
-from nodes.forks import Forks
 from nodes.relay_port import Log, Relay
 from nodes.store import reports
 from nodes.store import trust as store
 from nodes.trust import Snapshot
+from nodes.watch import Watch
 
 FETCH_HASHES = 256
 PART = "directory"
@@ -37,9 +37,9 @@ class Sync:
     """Keeps a node's trust up to date. For one event loop."""
 
     def __init__(
-        self, core: Core, relay: Relay, agreements: Agreements, forks: Forks, *, on_change: Callable[[], None]
+        self, core: Core, relay: Relay, agreements: Agreements, watch: Watch, *, on_change: Callable[[], None]
     ) -> None:
-        """`forks` keeps what contradicts itself.
+        """`watch` keeps what contradicts itself, and how fresh the directory is.
 
         `on_change` is called after the snapshot has grown and what it names was fetched.
         """
@@ -49,7 +49,8 @@ class Sync:
         self._agreements = agreements
         self._alarms = core.alarms
         self._link = core.link
-        self._forks = forks
+        self._forks = watch.forks
+        self._freshness = watch.freshness
         self._me = core.me
         self._clock = core.clock
         self._backoff = core.backoff()
@@ -83,9 +84,20 @@ class Sync:
             grown = await self._trust.take(frame)
             self._link.heard(PART)
             self._backoff.reset()
+            if grown:
+                await self._freshness.grown()
+            if frame.cosigned:
+                await self._vouched(frame.cosigned)
             if frame.checkpoint and (first or grown or self._incomplete()):
                 first = False
                 await self.fetch()
+
+    async def _vouched(self, note: str) -> None:
+        """Take in a cosigned checkpoint; one that does not hold only keeps the directory from being fresh."""
+        try:
+            await self._freshness.take(note)
+        except BadProof as error:
+            self._log.error("directory.cosigned", why=str(error))
 
     async def _keep_evidence(self) -> None:
         kept = await self._database.read(partial(store.checkpoint_of, log=Log.DIRECTORY))

@@ -194,6 +194,7 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         "relay": f"{reply.relay}, {contact}{f': {reply.relay_error}' if reply.relay_error else ''}",
         "clock": skew,
         "directory": f"{reply.directory_size:,} entries, root {reply.directory_root[:16]}",
+        "witnesses": _witnesses(reply),
         "prekeys": f"published for {reply.prekey_days} days",
         "reports": f"{reply.reports_sent:,} sent, {reply.reports_received:,} received",
         "receipts": f"{reply.unreceipted:,} missing",
@@ -217,6 +218,13 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         output.say(f"notice: {notice}")
     for alarm in reply.alarms:
         output.say(f"alarm: {alarm}")
+
+
+def _witnesses(reply: pb.GetStatusResponse) -> str:
+    if not reply.witnessed:
+        return "none: the exchange is unwitnessed"
+    covered = f"a quorum vouched for {reply.quorum_size:,} entries at {output.when(reply.quorum_ms)}"
+    return f"{covered}; too old, no report is sent" if reply.stale_since_ms else covered
 
 
 @app.command()

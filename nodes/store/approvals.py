@@ -61,6 +61,15 @@ def count_approvals(connection: Connection, items: Sequence[bytes]) -> dict[byte
     return {each[0]: each[1] for each in connection.execute(wanted)}
 
 
+def marks_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, frozenset[tuple[bytes, int]]]:
+    """Return who has approved each of these items and when: it differs whenever an approval came or was given anew."""
+    row = approval.c
+    marks: dict[bytes, set[tuple[bytes, int]]] = {item: set() for item in items}
+    for each in connection.execute(select(row.item, row.operator, row.stored_ms).where(row.item.in_(list(items)))):
+        marks[each.item].add((each.operator, each.stored_ms))
+    return {item: frozenset(found) for item, found in marks.items()}
+
+
 def items_on_hold(connection: Connection, *, limit: int, after: bytes = b"") -> list[bytes]:
     """Return reports that wait for a change of the rules or for approvals, oldest first.
 

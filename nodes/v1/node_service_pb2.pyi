@@ -97,6 +97,10 @@ class GetStatusResponse(_message.Message):
     ALARMS_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     OPEN_MODE_FIELD_NUMBER: _builtins.int
+    WITNESSED_FIELD_NUMBER: _builtins.int
+    QUORUM_SIZE_FIELD_NUMBER: _builtins.int
+    QUORUM_MS_FIELD_NUMBER: _builtins.int
+    STALE_SINCE_MS_FIELD_NUMBER: _builtins.int
     LIMITED_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
     party: _builtins.str
@@ -141,6 +145,14 @@ class GetStatusResponse(_message.Message):
     """Confirmations that have been missing for a day, and reports that a person must decide on; `report overdue` lists them."""
     open_mode: _builtins.bool
     """Whoever reaches the socket may do everything, because no operator was ever added."""
+    witnessed: _builtins.bool
+    """The council has named witnesses; false while the exchange is unwitnessed."""
+    quorum_size: _builtins.int
+    """Directory entries that the newest checkpoint covers which a quorum of witnesses has cosigned."""
+    quorum_ms: _builtins.int
+    """As of when that quorum says that nothing larger was shown to it; 0 while the exchange is unwitnessed."""
+    stale_since_ms: _builtins.int
+    """Since when that is too old to send reports under; 0 while it is not."""
     limited: _builtins.bool
     """The caller has none of the roles that see the node as a whole (security officer, auditor, administrator), or no
     session: figures about reports, and alarms, are left out. They count what the caller may not read.
@@ -183,12 +195,16 @@ class GetStatusResponse(_message.Message):
         alarms: _abc.Iterable[_builtins.str] | None = ...,
         overdue: _builtins.int = ...,
         open_mode: _builtins.bool = ...,
+        witnessed: _builtins.bool = ...,
+        quorum_size: _builtins.int = ...,
+        quorum_ms: _builtins.int = ...,
+        stale_since_ms: _builtins.int = ...,
         limited: _builtins.bool = ...,
         notices: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "clock_skew_ms", b"clock_skew_ms", "directory_root", b"directory_root", "directory_size", b"directory_size", "disk_free_bytes", b"disk_free_bytes", "exchange", b"exchange", "lanes", b"lanes", "limited", b"limited", "membership", b"membership", "node_cert_until_ms", b"node_cert_until_ms", "notices", b"notices", "open_mode", b"open_mode", "overdue", b"overdue", "party", b"party", "prekey_days", b"prekey_days", "quarantined", b"quarantined", "relay", b"relay", "relay_contact_ms", b"relay_contact_ms", "relay_error", b"relay_error", "reports_received", b"reports_received", "reports_sent", b"reports_sent", "reviews_due", b"reviews_due", "started_ms", b"started_ms", "transport_until_ms", b"transport_until_ms", "unreceipted", b"unreceipted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "clock_skew_ms", b"clock_skew_ms", "directory_root", b"directory_root", "directory_size", b"directory_size", "disk_free_bytes", b"disk_free_bytes", "exchange", b"exchange", "lanes", b"lanes", "limited", b"limited", "membership", b"membership", "node_cert_until_ms", b"node_cert_until_ms", "notices", b"notices", "open_mode", b"open_mode", "overdue", b"overdue", "party", b"party", "prekey_days", b"prekey_days", "quarantined", b"quarantined", "quorum_ms", b"quorum_ms", "quorum_size", b"quorum_size", "relay", b"relay", "relay_contact_ms", b"relay_contact_ms", "relay_error", b"relay_error", "reports_received", b"reports_received", "reports_sent", b"reports_sent", "reviews_due", b"reviews_due", "stale_since_ms", b"stale_since_ms", "started_ms", b"started_ms", "transport_until_ms", b"transport_until_ms", "unreceipted", b"unreceipted", "witnessed", b"witnessed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,6 +41,8 @@ def test_an_operator_approves_an_item_once_and_approvals_come_back_in_order(data
     assert database.read_now(lambda c: approvals.approvals_of(c, item)) == [sami, rana]
     counts = database.read_now(lambda c: approvals.count_approvals(c, [item, name("item", 2), name("item", 3)]))
     assert counts == {item: 2, name("item", 2): 1}
+    marks = database.read_now(lambda c: approvals.marks_of(c, [item, name("item", 3)]))
+    assert marks == {item: {(b"rana", NOW + 1), (b"sami", NOW)}, name("item", 3): frozenset()}
     database.write_now(lambda c: approvals.drop_approval(c, item, b"rana"))
     assert database.read_now(lambda c: approvals.approvals_of(c, item)) == [sami]
 

@@ -39,7 +39,7 @@ async def witnessed(*names: str, quorum: int) -> AsyncIterator[tuple[NodeWorld, 
 
 
 def _named(node: Node) -> bool:
-    return node.witness.named
+    return node.watch.witness.named
 
 
 async def quorum_of(node: Node, log: Log) -> Vouched | None:
@@ -61,7 +61,7 @@ async def head_of(node: Node, log: Log) -> CosignedHead | None:
 async def test_a_quorum_of_nodes_cosigns_both_logs_while_one_is_off() -> None:
     async with witnessed("XA", "XV", "XO", quorum=2) as (_, running):
         off = running.pop("XO")
-        off.witness._relay = Down(off.relay)
+        off.watch.witness._relay = Down(off.relay)
         node = running["XA"]
         for log in Log:
 
@@ -132,7 +132,7 @@ async def quiet(node: Node, log: Log) -> CosignedHead:
         return found is not None and found.size > 0
 
     await until(has, "it has not cosigned anything")
-    node.witness._relay = Down(node.relay)
+    node.watch.witness._relay = Down(node.relay)
     found = await head_of(node, log)
     assert found is not None
     return found
@@ -154,18 +154,18 @@ async def test_a_witness_that_was_cut_off_before_its_line_left_cosigns_the_same_
         node = running["XA"]
         await quiet(node, Log.DIRECTORY)
         await push(running["XV"], "XA")
-        node.witness._relay = Losing(node.relay)
+        node.watch.witness._relay = Losing(node.relay)
         size = node.core.trust.now.size
         await until(lambda: head_is(node, Log.DIRECTORY, size), "nothing was stored")
         stored = await head_of(node, Log.DIRECTORY)
         forked = OtherHistory(node.relay, Log.DIRECTORY, [*(await entries_of(node, Log.DIRECTORY))[:-1], b"other"])
-        node.witness._relay = forked
+        node.watch.witness._relay = forked
         with pytest.raises(BadProof):
-            await node.witness.attend(Log.DIRECTORY)
+            await node.watch.witness.attend(Log.DIRECTORY)
         assert forked.lines == []
         assert await head_of(node, Log.DIRECTORY) == stored
-        node.witness._relay = node.relay
-        await node.witness.attend(Log.DIRECTORY)
+        node.watch.witness._relay = node.relay
+        await node.watch.witness.attend(Log.DIRECTORY)
 
 
 async def head_is(node: Node, log: Log, size: int) -> bool:
@@ -179,7 +179,7 @@ async def test_killed_between_storing_and_sending_a_witness_keeps_to_what_it_sto
         place = world.places["XO"] = await world.place("XO")
         await world.name_witnesses("XA", "XV", "XO", quorum=2)
         async with at(place) as node:
-            node.witness._relay = Losing(node.relay)
+            node.watch.witness._relay = Losing(node.relay)
             await until(lambda: head_is(node, Log.TRAFFIC, 0), "nothing was stored")
             before = await head_of(node, Log.TRAFFIC)
             assert before is not None
@@ -187,14 +187,14 @@ async def test_killed_between_storing_and_sending_a_witness_keeps_to_what_it_sto
         await receipted(running["XA"], sent.item, "XV")
         true = await entries_of(running["XA"], Log.TRAFFIC)
         async with at(place) as node:
-            node.witness._relay = Down(node.relay)
+            node.watch.witness._relay = Down(node.relay)
             forked = OtherHistory(node.relay, Log.TRAFFIC, [bytes(41), *true[1:], bytes(41)])
-            node.witness._relay = forked
+            node.watch.witness._relay = forked
             if before.size:
                 with pytest.raises(BadProof):
-                    await node.witness.attend(Log.TRAFFIC)
+                    await node.watch.witness.attend(Log.TRAFFIC)
                 assert forked.lines == []
-            node.witness._relay = node.relay
+            node.watch.witness._relay = node.relay
             await until(lambda: head_is(node, Log.TRAFFIC, before.size + 1), "it does not go on")
 
 
@@ -206,9 +206,9 @@ async def test_a_forked_traffic_log_is_refused_and_both_checkpoints_become_evide
         last = await quiet(node, Log.TRAFFIC)
         true = await entries_of(node, Log.TRAFFIC)
         same_size = [bytes(41), *true[1 : last.size]]
-        node.witness._relay = OtherHistory(node.relay, Log.TRAFFIC, same_size)
+        node.watch.witness._relay = OtherHistory(node.relay, Log.TRAFFIC, same_size)
         with pytest.raises(BadProof):
-            await node.witness.attend(Log.TRAFFIC)
+            await node.watch.witness.attend(Log.TRAFFIC)
         await alarmed(node, "traffic")
         (checks,) = await evidence(node)
         assert checks == {"checkpoints": Result.HOLDS, "history": Result.WRONG, "genesis": Result.NOT_CHECKED}
@@ -222,9 +222,9 @@ async def test_a_longer_fork_without_a_proof_is_refused_and_kept_as_what_it_is()
         await receipted(running["XA"], sent.item, "XV")
         await quiet(node, Log.TRAFFIC)
         true = await entries_of(node, Log.TRAFFIC)
-        node.witness._relay = OtherHistory(node.relay, Log.TRAFFIC, [bytes(41), *true[1:], bytes(41)])
+        node.watch.witness._relay = OtherHistory(node.relay, Log.TRAFFIC, [bytes(41), *true[1:], bytes(41)])
         with pytest.raises(BadProof):
-            await node.witness.attend(Log.TRAFFIC)
+            await node.watch.witness.attend(Log.TRAFFIC)
         checks = await evidence(node)
         assert {each["history"] for each in checks} <= {Result.NOT_CHECKED, Result.WRONG}
 
@@ -236,9 +236,9 @@ async def test_a_forked_directory_is_refused_and_proven_by_the_witnesss_own_repl
         true = await entries_of(node, Log.DIRECTORY)
         shorter = [*true[: last.size - 2], b"other"]
         forked = OtherHistory(node.relay, Log.DIRECTORY, shorter)
-        node.witness._relay = forked
+        node.watch.witness._relay = forked
         with pytest.raises(BadProof):
-            await node.witness.attend(Log.DIRECTORY)
+            await node.watch.witness.attend(Log.DIRECTORY)
         assert forked.lines == []
         await alarmed(node, "directory")
         (checks,) = await evidence(node)
@@ -251,9 +251,9 @@ async def test_a_witness_does_not_help_to_show_an_old_directory() -> None:
         await quiet(node, Log.DIRECTORY)
         old = (await entries_of(node, Log.DIRECTORY))[:-1]
         frozen = OtherHistory(node.relay, Log.DIRECTORY, old)
-        node.witness._relay = frozen
+        node.watch.witness._relay = frozen
         with pytest.raises(Conflict):
-            await node.witness.attend(Log.DIRECTORY)
+            await node.watch.witness.attend(Log.DIRECTORY)
         assert frozen.lines == []
 
 
@@ -261,7 +261,7 @@ async def test_who_is_not_named_cosigns_nothing() -> None:
     async with nodes("XA", "XV") as (_, running):
         node = running["XA"]
         for log in Log:
-            assert not await node.witness.attend(log)
+            assert not await node.watch.witness.attend(log)
             assert await head_of(node, log) is None
 
 
@@ -269,10 +269,10 @@ async def test_a_log_that_does_not_grow_is_cosigned_again() -> None:
     async with witnessed("XA", "XV", quorum=2) as (_, running):
         node = running["XA"]
         await quiet(node, Log.DIRECTORY)
-        node.witness._relay = node.relay
-        await node.witness.attend(Log.DIRECTORY)
-        assert not await node.witness.attend(Log.DIRECTORY), "it is fresh"
+        node.watch.witness._relay = node.relay
+        await node.watch.witness.attend(Log.DIRECTORY)
+        assert not await node.watch.witness.attend(Log.DIRECTORY), "it is fresh"
         object.__setattr__(node.core, "timing", node.core.timing.model_copy(update={"witness_again_s": 0.000_000_1}))
-        assert await node.witness.attend(Log.DIRECTORY)
+        assert await node.watch.witness.attend(Log.DIRECTORY)
         kept = await node.core.database.read(partial(trust_store.checkpoint_of, log=Log.DIRECTORY))
         assert kept is not None

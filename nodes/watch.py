@@ -1,0 +1,27 @@
+"""The parts of a node that hold the relay's logs against what others see of them."""
+
+from dataclasses import dataclass
+
+from nodes.core import Core
+from nodes.forks import Forks
+from nodes.freshness import Freshness
+from nodes.relay_port import Relay
+from nodes.witness import Witness
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What watches the logs in one node."""
+
+    forks: Forks
+    """Keeps what contradicts itself."""
+    freshness: Freshness
+    """How old what a quorum vouches for is."""
+    witness: Witness
+    """Cosigns, if the council has named this node."""
+
+
+def watch_logs(core: Core, relay: Relay) -> Watch:
+    """Return the parts, built on each other."""
+    forks = Forks(core)
+    return Watch(forks, Freshness(core, forks), Witness(core, relay, forks))
