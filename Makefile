@@ -50,7 +50,7 @@ docs-check: setup ## check that commands, settings, errors and links in the docs
 check: lint types generate-check  ## everything that CI runs (the docs check is among the tests)
 	$(MAKE) test || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
-bench: setup     ## benchmarks as one table: decisions, loading rules, end to end beside the pure-crypto ceiling
+bench: setup     ## benchmarks as one table: decisions, loading rules, replay, proofs and cosigning, end to end beside the ceiling
 	$(BIN)/python -m benchmarks
 
 lock: setup      ## resolve dependencies anew into requirements.lock

@@ -6,7 +6,7 @@ Figures of a machine that does other work tell little: the last column, measured
 import argparse
 import os
 
-from benchmarks import decide, end_to_end, rules_load, table
+from benchmarks import decide, end_to_end, rules_load, table, trust
 
 
 def main() -> None:
@@ -17,7 +17,8 @@ def main() -> None:
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     print(f"{cores} cores; load {load:.1f} at the start{' (not quiet)' if load > cores / 2 else ''}")
     run = end_to_end.Run(rounds=1, reports=50, seconds=2.0) if quick else end_to_end.Run()
-    table.show([*decide.lines(rounds=21 if quick else 101), *rules_load.lines(), *end_to_end.lines(run)])
+    trusted = trust.lines(entries=2_000 if quick else trust.ENTRIES)
+    table.show([*decide.lines(rounds=21 if quick else 101), *rules_load.lines(), *trusted, *end_to_end.lines(run)])
 
 
 if __name__ == "__main__":
