@@ -3,6 +3,7 @@
 Each sentence of docs/security/stolen-disk.md names the test here that shows it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from exchange.crypto.xwing import unwrap
 from exchange.envelope import binding
 from exchange.envelope.codec import decode_delivery, decode_header, decode_leaf
 from exchange.envelope.model import REPORT_TYPE
-from exchange.errors import ConfigurationError, VerificationFailed, WrongPassphrase
+from exchange.errors import VerificationFailed, WrongPassphrase
+from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
+from nodes.backup import restore
 from nodes.keybox import Keybox
 from nodes.keystore import FILE, load_keys
 from nodes.store import keys as key_store
@@ -158,6 +161,30 @@ def test_whoever_has_the_passphrase_too_signs_as_the_node_until_its_keys_are_rev
     assert verify_signed(signed, lambda _: public, expected_type=REPORT_TYPE, context=EXCHANGE) == b"a lie"
 
 
-def test_the_passphrase_opens_nothing_of_another_node(loot: Loot, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError):
-        load_keys(tmp_path, PASSPHRASE)
+# -- a backup ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_shows_nothing_without_the_passphrase_not_even_who_sent_to_whom(loot: Loot) -> None:
+    words = [*TITLES.values(), CITATION, IN_CONTENT, stolen_disk.OPERATOR, stolen_disk.REASON, "node.db"]
+    secrets = [*(word.encode() for word in words), *loot.items.values(), loot.place.keys.master]
+    assert list(traces(loot.backup.parent, secrets)) == []
+    with pytest.raises(WrongPassphrase):
+        restore(loot.backup, loot.backup.with_name("home"), PASSPHRASE + b" ", now_ms=0)
+
+
+def test_a_backup_with_the_passphrase_opens_what_the_disk_does_but_no_traffic_at_all(
+    loot: Loot, tmp_path: Path
+) -> None:
+    """It has no prekey, neither of days past nor of days to come."""
+    home = tmp_path / "restored"
+    restore(loot.backup, home, PASSPHRASE, now_ms=now_ms())
+    assert opened(replace(loot, home=home), "received")[1] == TITLES["received"]
+    with pytest.raises(KeyError):
+        opened(replace(loot, home=home), "destroyed")
+    box = Keybox(home, load_keys(home, PASSPHRASE).master)
+    box.open()
+    try:
+        every = (*loot.prekeys_held, *loot.prekeys_destroyed)
+        assert [each for each in every if box.prekey(each.public.key_id)] == []
+    finally:
+        box.close()

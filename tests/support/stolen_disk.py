@@ -18,7 +18,9 @@ from exchange.directory.prekeys import day_of
 from exchange.envelope.model import Lane
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.clock import now_ms
+from exchange.runtime.secrets import write_private
 from nodes.app import Node, push_from_spool
+from nodes.backup import back_up
 from nodes.keystore import save_keys
 from nodes.login import answer
 from nodes.operators import Profile
@@ -28,6 +30,7 @@ from nodes.sensors import Scope
 from nodes.spool import SENSOR, Spool
 from nodes.store.rows import Reach
 from nodes.withdrawing import withdraw
+from tests.support.directory_builders import EXCHANGE
 from tests.support.node_world import NodeWorld, Place, a_label, at, nodes, push, reached, ready, receipted
 from tests.support.operators import key_of
 from tests.support.reports import a_report
@@ -58,6 +61,8 @@ class Loot:
     """The copy, and what the thief does not know unless a test lets it."""
 
     home: Path
+    backup: Path
+    """A backup of the node, alone in its folder."""
     place: Place
     items: Mapping[str, bytes] = field(default_factory=dict)
     """Item hash of each report."""
@@ -105,12 +110,19 @@ async def _scene(path: Path) -> Loot:
         await world.relay.join("XO", days=0)
         await world.relay.agree("XA", "XV", "XN", "XO")
         save_keys(place.home, place.keys, PASSPHRASE, memory_kib=MEMORY_KIB)
+        address = place.config.relay_address
+        text = (
+            f'party = "XV"\nexchange = "{EXCHANGE}"\nrelay_address = "{address}"\nkeystore_memory_kib = {MEMORY_KIB}\n'
+        )
+        write_private(place.home / "node.toml", text.encode())
         async with at(place) as node:
             await ready(running["XA"], ["XV"])
             await ready(node, ["XA", "XN"])
-            loot = Loot(path / "stolen", place)
+            loot = Loot(path / "stolen", path / "vault" / "xv.backup", place)
+            loot.backup.parent.mkdir()
             await _people(node, loot)
             await _live(world, running["XA"], node, loot)
+            back_up(place.home, loot.backup, PASSPHRASE, now_ms=now_ms())
             shutil.copytree(place.home, loot.home)
             return loot
 
