@@ -32,6 +32,7 @@ from exchange.runtime.tls import server_credentials
 from nodes.agreement_service import AgreementMethods
 from nodes.agreements import Agreements
 from nodes.alarms import Alarms
+from nodes.anew import Anew
 from nodes.announcing import Announcing
 from nodes.approval_service import ApprovalMethods
 from nodes.approving import Approving
@@ -144,6 +145,7 @@ class Node:
     narrowing: Narrowing
     prekeys: Prekeys
     rotation: Rotation
+    anew: Anew
     reminders: Reminders
     suspects: Suspects
     auditor: Auditor
@@ -242,8 +244,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     obligations = Obligations(core, on_receipts=receipts.hurry)
     consenting = Consenting(core, wake=sender.wake)
     outbox = Outbox(core, wake=sender.wake, on_change=consenting.hurry)
-    sensors = Sensors(core.database)
-    operators = _operators(config, core)
+    sensors, prekeys, operators = Sensors(core.database), Prekeys(core, relay), _operators(config, core)
     return Node(
         home=home,
         config=config,
@@ -280,7 +281,8 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         resending=Resending(core, wake=sender.wake),
         obligations=obligations,
         narrowing=narrowing,
-        prekeys=Prekeys(core, relay),
+        prekeys=prekeys,
+        anew=Anew(core, prekeys, wake=sender.wake),
         rotation=Rotation(core, relay, read_info(home, config)),
         reminders=Reminders(core),
         suspects=Suspects(core),
@@ -400,6 +402,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         asyncio.create_task(every(timing.obligations_s, node.resending.look_after, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.anew.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.suspects.look, drain)),
         asyncio.create_task(every(timing.audit_s, node.auditor.look_after, drain)),
         asyncio.create_task(every(timing.obligations_s, node.watch.freshness.look, drain)),

@@ -34,7 +34,8 @@ from exchange.receipts.model import (
     StreamHead,
 )
 from exchange.resend.model import ResendAnswer, ResendRequest
-from nodes import alarms, consenting, gaps, notices, passing, receipts, resending, streams, vault
+from exchange.stream_reset.model import StreamReset
+from nodes import alarms, anew, consenting, gaps, notices, passing, receipts, resending, streams, vault
 from nodes.contradiction import Twice
 from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
@@ -391,8 +392,8 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
             )
         case Retraction() as retraction:
             _apply_retraction(connection, retraction, good, effects, now_ms)
-        case StreamHead() as head:
-            effects.alarms += streams.hear(connection, head, now_ms)
+        case StreamHead() | StreamReset():
+            _apply_streams(connection, good.control, good, effects, now_ms)
         case HeardNotice() as notice:
             effects.alarms += notices.hear(connection, notice, now_ms)
             effects.events.append(Event(good.opened.item_hash, now_ms, "notice", sender))
@@ -419,6 +420,16 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
         case _:
             # An agreement text was taken in before this transaction (nodes/receiver.py).
             effects.events.append(Event(good.opened.item_hash, now_ms, "agreement", sender))
+
+
+def _apply_streams(
+    connection: Connection, said: StreamHead | StreamReset, good: Good, effects: Effects, now_ms: int
+) -> None:
+    match said:
+        case StreamHead():
+            effects.alarms += streams.hear(connection, said, now_ms)
+        case StreamReset():
+            effects.waiting |= anew.hear(connection, said, good.opened.statement, good.promise.log_index)
 
 
 def _me(good: Good) -> PartyId:

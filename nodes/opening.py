@@ -59,6 +59,8 @@ from exchange.receipts.verify import (
 )
 from exchange.resend.model import ResendAnswer, ResendRequest
 from exchange.resend.verify import RESEND_ANSWER, RESEND_REQUEST, open_resend_answer, open_resend_request
+from exchange.stream_reset.model import StreamReset
+from exchange.stream_reset.verify import STREAM_RESET, open_stream_reset
 from nodes.decisions import Decided
 from nodes.kept_changes import HeardNotice
 from nodes.relay_port import Waiting
@@ -84,6 +86,7 @@ Control = (
     | ConsentRequest
     | ConsentGrant
     | ReaderPolicy
+    | StreamReset
     | ResendRequest
     | ResendAnswer
 )
@@ -368,6 +371,17 @@ def _read_resend_answer(opened: Opened, lookup: KeyLookup, ground: Ground) -> Re
     )
 
 
+def _read_stream_reset(opened: Opened, lookup: KeyLookup, ground: Ground) -> StreamReset:
+    return open_stream_reset(
+        opened.statement,
+        lookup,
+        exchange=ground.exchange,
+        from_party=opened.core.sender,
+        to_party=ground.me,
+        seen=ground.seen,
+    )
+
+
 def _read_notice(opened: Opened, lookup: KeyLookup, ground: Ground) -> HeardNotice:
     delivery = open_notice_delivery(opened.statement, lookup, exchange=ground.exchange, seen=ground.seen)
     size, directory = opened.promise_facts.directory_size, ground.snapshot.directory
@@ -404,6 +418,7 @@ _READERS: Mapping[str, Callable[[Opened, KeyLookup, Ground], Control]] = {
     payload_type(CONSENT_REQUEST): _read_consent_request,
     payload_type(CONSENT_GRANT): _read_consent_grant,
     payload_type(READER_POLICY): _read_reader_policy,
+    payload_type(STREAM_RESET): _read_stream_reset,
     payload_type(RESEND_REQUEST): _read_resend_request,
     payload_type(RESEND_ANSWER): _read_resend_answer,
 }

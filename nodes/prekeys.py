@@ -106,6 +106,13 @@ class Prekeys:
         keys = decode_as(PrekeyBundle, signed.payload).keys[first:]
         return all(core.keybox.prekey(key.key_id) is not None for key in keys)
 
+    async def ready(self) -> bool:
+        """Say whether the newest bundle in the directory is one whose prekeys this node holds."""
+        core = self._core
+        named = core.trust.now.directory.bundle_hash(core.me)
+        made = await core.database.read(store.own_bundles)
+        return any(bundle.hash == named and self._serves(bundle) for bundle in made)
+
     def _covers(self, bundle: OwnBundle) -> bool:
         today = self._core.clock() // DAY_MS
         return bundle.first_day + bundle.days - today >= RENEW_DAYS

@@ -141,6 +141,9 @@ _STORY = {
     ReceiptStatus.PURGED: "purged",
 }
 STRANGER_TRIES = 4
+STEP_PREKEY = 4
+"""Of the recipient's checks: it holds the prekey."""
+
 STRANGER_WAIT_MS = 5_000
 """A recipient that does not know the community yet is tried again after this, then after twice as long each time."""
 
@@ -207,8 +210,11 @@ def _apply_line(connection: Connection, recipient: str, line: ReceiptLine, item:
         return None
     if line.status is ReceiptStatus.REFUSED and row.state is Reach.RECEIPTED:
         return None  # an envelope sealed anew came after the item was stored
-    if line.reason == Reason.COMMUNITY_UNKNOWN and row.tries < STRANGER_TRIES:
-        return _again(connection, row, line, now_ms)
+    if line.status is ReceiptStatus.REFUSED and row.tries < STRANGER_TRIES:
+        if line.reason == Reason.COMMUNITY_UNKNOWN:
+            return _again(connection, row, line, now_ms, "its membership of the community has not come yet")
+        if line.step == STEP_PREKEY:
+            return _again(connection, row, line, now_ms, "it no longer has the prekey that it was sealed for")
     why = f"refused there: {line.reason}, step {line.step}" if line.status is ReceiptStatus.REFUSED else ""
     changed: dict[str, object] = {"state": reached, "why": why}
     if line.status is ReceiptStatus.STORED:
@@ -218,9 +224,9 @@ def _apply_line(connection: Connection, recipient: str, line: ReceiptLine, item:
     return Event(item, now_ms, _STORY[line.status], recipient, why, line.envelope_hash)
 
 
-def _again(connection: Connection, row: Addressee, line: ReceiptLine, now_ms: int) -> Event:
-    """Let a report wait and go once more: it overtook the membership that its recipient knows its community by."""
-    why = "refused there: its membership of the community has not come yet"
+def _again(connection: Connection, row: Addressee, line: ReceiptLine, now_ms: int, words: str) -> Event:
+    """Let a report wait and go once more: it overtook what its recipient opens it by, or came too late for that."""
+    why = f"refused there: {words}"
     reports.change_addressees(
         connection,
         row.item,

@@ -22,7 +22,7 @@ from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
 from exchange.runtime.logs import get_logger
-from nodes import alarms
+from nodes import alarms, anew
 from nodes.agreements import Agreements
 from nodes.communities import Communities
 from nodes.contradiction import Contradiction, write_contradiction
@@ -32,6 +32,7 @@ from nodes.inbox import Effects, Sealed, UsedTwice, seal_received, store_frame
 from nodes.opening import Bad, Behind, Good, Ground, denied_for_good, judge
 from nodes.relay_port import Delivered, Relay, Waiting
 from nodes.shown import HEADER_BYTES, ShownEnvelope, ShownSlot
+from nodes.store import anew as store_anew
 from nodes.store import receiving, reports, sending
 from nodes.store.decisions import DENIED_MOST, count_denied
 from nodes.store.rows import Cursor, DecisionRow, ItemState
@@ -119,6 +120,8 @@ class Receiver:
         goods = [each for each in judged if isinstance(each, Good)]
         bads = [each for each in judged if isinstance(each, Bad)]
         goods, backwards = await self._forward_only(goods)
+        goods, over = await self._of_living_streams(goods)
+        backwards += over
         # 2
         for good in goods:
             if isinstance(good.control, AgreementText):
@@ -260,6 +263,17 @@ class Receiver:
             )
         wanted = {id(good) for good in kept}
         return [good for good in goods if id(good) in wanted], backwards
+
+    async def _of_living_streams(self, goods: Sequence[Good]) -> tuple[list[Good], list[Bad]]:
+        """Set aside what was logged under a stream after its sender had ended it (nodes/anew.py)."""
+        heard = anew.with_resets(await self._core.database.read(store_anew.heard), goods)
+        if not heard:
+            return list(goods), []
+        over = [good for good in goods if anew.ended(good, heard)]
+        for sender in sorted({good.opened.core.sender for good in over}):
+            text = f"{sender} sends under a stream that it ended after a restore: its old home runs, or a thief does"
+            await self._core.alarms.raise_(alarms.SENDER, f"{sender}/stream", text)
+        return [good for good in goods if not anew.ended(good, heard)], [anew.refused(good) for good in over]
 
     async def _take_agreement(self, text: AgreementText, sender: str) -> None:
         try:

@@ -23,6 +23,7 @@ PURE = {
     "exchange.approvals": BASE | {"exchange.crypto", "exchange.receipts.checks"},
     "exchange.envelope": BASE | {"exchange.crypto", "exchange.policy", "exchange.approvals"},
     "exchange.resend": BASE | {"exchange.crypto", "exchange.receipts"},
+    "exchange.stream_reset": BASE | {"exchange.crypto", "exchange.receipts"},
     "exchange.reader_policy": BASE | {"exchange.crypto", "exchange.policy", "exchange.receipts"},
     "exchange.consent": BASE | {"exchange.crypto", "exchange.policy", "exchange.envelope", "exchange.receipts"},
 }

@@ -35,6 +35,7 @@ CONTROL_TYPES = frozenset(
         "notice-delivery",
         "notice-acknowledgement",
         "reader-policy",
+        "stream-reset",
         "resend-request",
         "resend-answer",
     }

@@ -395,3 +395,17 @@ provenance = Table(
 )
 """Which keys signed each version and the header that it came under, when the relay logged it (an own one: when it was
 signed), and when a person has looked at it because such a key was stolen."""
+
+stream_reset = Table(
+    "stream_reset",
+    metadata,
+    party("sender", key=True),
+    number("stream"),
+    number("log_index"),
+    number("at_ms"),
+    data("statement"),
+)
+"""The newest stream reset of each sender: lower streams are over from there on in the relay's log."""
+
+stream_told = Table("stream_told", metadata, party("partner", key=True), number("stream"))
+"""Which of this node's streams each partner was told of, after a restore."""

@@ -1,4 +1,4 @@
-"""Keys: with which each version was signed."""
+"""Keys: with which each version was signed; streams that ended with a restore."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,3 +24,18 @@ def upgrade() -> None:
     )
     op.create_index("ix_provenance_statement_key", "provenance", ["statement_key", "received_ms"], unique=False)
     op.create_index("ix_provenance_envelope_key", "provenance", ["envelope_key", "received_ms"], unique=False)
+    op.create_table(
+        "stream_reset",
+        sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column("stream", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("log_index", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("at_ms", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("statement", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sender", name="pk_stream_reset"),
+    )
+    op.create_table(
+        "stream_told",
+        sa.Column("partner", sa.String(length=64), nullable=False),
+        sa.Column("stream", NUMBER, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("partner", name="pk_stream_told"),
+    )

@@ -1,0 +1,1 @@
+"""Stream resets: a sender that lost its counters begins anew, and says so. Pure."""
