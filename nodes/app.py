@@ -252,7 +252,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         relay=relay,
         agreements=agreements,
         groups=groups,
-        sync=Sync(core, relay, agreements, watch, on_change=partial(_each, sender.wake, groups.history.hurry)),
+        sync=Sync(core, relay, agreements, watch, on_change=partial(_each, sender.wake, groups.history.rounds.hurry)),
         outbox=outbox,
         sender=sender,
         receiver=Receiver(
@@ -262,7 +262,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
             groups.communities,
             on_urgent=receipts.hurry,
             on_purge=obligations.hurry,
-            on_agreement=publishing.hurry,
+            on_agreement=publishing.rounds.hurry,
             on_consent=consenting.hurry,
             on_waiting=sender.wake,
         ),
@@ -348,7 +348,7 @@ def _reader_policies(config: NodeConfig, core: Core, *, wake: Callable[[], None]
 
 def _groups(core: Core, relay: RelayClient, *, wake: Callable[[], None], announce: asyncio.Event) -> Groups:
     history = CommunityHistory(core, wake=wake)
-    communities = Communities(core, on_change=partial(_each, wake, history.hurry))
+    communities = Communities(core, on_change=partial(_each, wake, history.rounds.hurry))
     return Groups(
         communities=communities,
         convening=Convening(core, communities, on_change=partial(_each, wake, announce.set)),
@@ -386,10 +386,10 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.prekeys.run,
         node.obligations.run,
         partial(node.narrowing.run, wake=node.sender.wake),
-        node.publishing.run,
-        node.notices.run,
+        node.publishing.rounds.run,
+        node.notices.rounds.run,
         node.groups.announcing.run,
-        node.groups.history.run,
+        node.groups.history.rounds.run,
         node.consenting.run,
         node.watch.witness.run,
     ]

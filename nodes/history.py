@@ -5,20 +5,18 @@ in force, the reports behind it are addressed to whoever came since: a few at a 
 notes how far this is. Addressing decides nothing: sealing decides on each recipient as ever, exclusions included.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 from sqlalchemy import Connection
 
 from exchange.envelope.model import EnvelopeKind
-from exchange.errors import ExchangeError
 from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch, History
 from exchange.policy.communities.route import publishable
 from exchange.runtime.logs import get_logger
 from nodes.core import Core
+from nodes.rounds import Rounds
 from nodes.store import communities as store
 from nodes.store import reports
 from nodes.store.rows import Addressee, Event, NamingItem, Reach
@@ -33,24 +31,10 @@ class CommunityHistory:
         """`wake` tells the sender that there is work."""
         self._core = core
         self._wake = wake
-        self._due = asyncio.Event()
         self._log = get_logger(__name__)
-
-    def hurry(self) -> None:
-        """Look at once: the directory has grown, or an epoch has come."""
-        self._due.set()
-
-    async def run(self) -> None:
-        """Look at the start, whenever asked to, and now and then, until cancelled."""
-        while True:
-            self._due.clear()
-            try:
-                await self.look_after()
-            except ExchangeError as error:
-                self._log.error("community.history-failed", reason=error.reason, detail=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._core.timing.obligations_s):
-                    await self._due.wait()
+        # At once when the directory has grown, or an epoch has come.
+        failed = partial(self._log.error, "community.history-failed")
+        self.rounds = Rounds(self.look_after, every_s=core.timing.obligations_s, failed=failed)
 
     async def look_after(self) -> int:
         """Address what new members may have; return how many recipients that brought."""

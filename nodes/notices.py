@@ -6,7 +6,6 @@ others are kept when they arrive, before or after the directory shows them, unde
 here acknowledges it. What they change is for nodes/agreements.py: the directory alone says when.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -35,6 +34,7 @@ from nodes.core import Core
 from nodes.kept_changes import HeardNotice, kept_change, needs_acknowledgement, notice_alarm, notice_subject
 from nodes.receipts import add_control
 from nodes.relay_port import Relay
+from nodes.rounds import Rounds
 from nodes.store import agreements as store
 from nodes.store.rows import ANNOUNCED, KeptChange
 
@@ -48,8 +48,9 @@ class Notices:
         self._relay = relay
         self._agreements = agreements
         self._wake = wake
-        self._due = asyncio.Event()
         self._log = get_logger(__name__)
+        failed = partial(self._log.info, "agreement.change-later")
+        self.rounds = Rounds(self.publish, every_s=core.timing.obligations_s, failed=failed)
 
     async def make(self, data: bytes) -> KeptChange:
         """Keep an accession or a notice that this party's root signed, and tell the relay and the other parties.
@@ -119,22 +120,6 @@ class Notices:
         if taken:
             await self._agreements.fetch(self._relay)
         return taken
-
-    def hurry(self) -> None:
-        """Offer what waits at once."""
-        self._due.set()
-
-    async def run(self) -> None:
-        """Offer what waits, now and then and when asked to, until cancelled."""
-        while True:
-            self._due.clear()
-            try:
-                await self.publish()
-            except ExchangeError as error:
-                self._log.info("agreement.change-later", reason=error.reason, detail=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._core.timing.obligations_s):
-                    await self._due.wait()
 
     async def acknowledge(self, agreement_id: bytes) -> list[KeptChange]:
         """Acknowledge every notice of others on an agreement that nobody here has acknowledged; return these."""

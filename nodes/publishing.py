@@ -5,16 +5,13 @@ between storing a text and passing it on. Whoever first holds all signatures pub
 harmless. A text that is too long for a control envelope travels by hand.
 """
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.padme import padme
 from exchange.directory.state import Status
 from exchange.envelope.model import Lane
-from exchange.errors import ExchangeError
 from exchange.limits import CONTROL_BODY_BYTES, KIB
 from exchange.names import PartyId
 from exchange.policy.codec import decode_view
@@ -25,6 +22,7 @@ from nodes.agreements import VIEW_BYTES, Agreements, Taken
 from nodes.core import Core
 from nodes.receipts import add_control
 from nodes.relay_port import Relay
+from nodes.rounds import Rounds
 
 OVERHEAD_BYTES = 6 * KIB
 """Of our own signature and the frames around a text."""
@@ -39,8 +37,9 @@ class Publishing:
         self._relay = relay
         self._agreements = agreements
         self._wake = wake
-        self._due = asyncio.Event()
         self._log = get_logger(__name__)
+        failed = partial(self._log.info, "agreement.publish-later")
+        self.rounds = Rounds(self.publish_complete, every_s=core.timing.obligations_s, failed=failed)
 
     async def pass_on(self, taken: Taken) -> tuple[PartyId, ...]:
         """Send an agreement with its signatures to its other founders, and once it is complete to those who may accede.
@@ -83,19 +82,3 @@ class Publishing:
             published += 1
             self._log.info("agreement.published", directory_index=index)
         return published
-
-    def hurry(self) -> None:
-        """Look for complete agreements at once."""
-        self._due.set()
-
-    async def run(self) -> None:
-        """Publish what is complete, now and then and when asked to, until cancelled."""
-        while True:
-            self._due.clear()
-            try:
-                await self.publish_complete()
-            except ExchangeError as error:
-                self._log.info("agreement.publish-later", reason=error.reason, detail=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._core.timing.obligations_s):
-                    await self._due.wait()

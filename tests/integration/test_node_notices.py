@@ -270,7 +270,7 @@ async def test_a_notice_given_while_the_relay_is_away_is_kept_and_counts_when_it
         (kept,) = await node.core.database.read(store.changes)
         assert kept.place == ANNOUNCED
         node.relay.change_agreement = honest  # type: ignore[method-assign]
-        node.notices.hurry()
+        node.notices.rounds.hurry()
         await stands(node, "suspended", "XV")
 
 
