@@ -14,7 +14,6 @@ from nodes.v1 import node_service_pb2 as pb
 
 app = typer.Typer(help="Check the relay's logs.", no_args_is_help=True)
 app.command("witness")(witness)
-app.command("witness")(witness)
 
 
 @app.callback()

@@ -51,11 +51,11 @@ class Processes:
         """Return those that still run."""
         return [process for process in self.started() if self._runs(process)]
 
-    def start(self, name: str, home: Path, arguments: Sequence[str]) -> Started:
-        """Start `concord ARGUMENTS`; its words go to HOME/log."""
+    def start(self, name: str, home: Path, arguments: Sequence[str], *, module: str = "nodes") -> Started:
+        """Start `concord ARGUMENTS`, or another module that takes them; its words go to HOME/log."""
         with (home / "log").open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "nodes", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
