@@ -153,11 +153,16 @@ class Rotation:
         while True:
             changed = asyncio.create_task(self._core.trust.changed())
             try:
-                await self.look_after()
-            except ExchangeError as error:
-                self._log.info("keys.later", reason=error.reason, detail=str(error))
-            await asyncio.wait({changed}, timeout=self._core.timing.prekeys_s)
-            changed.cancel()
+                await self._look_after()
+                await asyncio.wait({changed}, timeout=self._core.timing.prekeys_s)
+            finally:
+                changed.cancel()
+
+    async def _look_after(self) -> None:
+        try:
+            await self.look_after()
+        except ExchangeError as error:
+            self._log.info("keys.later", reason=error.reason, detail=str(error))
 
     async def look_after(self) -> None:
         """Let a transport CA of the keys in use be known, and destroy signing keys that have served."""

@@ -11,7 +11,8 @@ from nodes.app import Node
 from nodes.backup import back_up
 from nodes.store import anew, receiving
 from tests.integration.test_node_backup import on_disk, restored
-from tests.support.node_world import a_node_world, at, count_reports, open_alarms, push, ready, receipted, until
+from tests.support.losses import EAGER
+from tests.support.node_world import a_node_world, at, count_reports, open_alarms, push, ready, receipted, stored, until
 from tests.support.processes import PASSPHRASE
 
 
@@ -89,3 +90,28 @@ async def test_an_older_reset_changes_nothing(stream: int) -> None:
         assert await node.core.database.write(partial(anew.hear, reset=first))
         assert not await node.core.database.write(partial(anew.hear, reset=later))
         assert (await node.core.database.read(anew.heard))["XV"] == first
+
+
+async def test_what_came_after_the_backup_is_asked_for_and_comes_again() -> None:
+    async with a_node_world("XA", "XV") as world:
+        await world.relay.agree("XA", "XV")
+        lost, backup = world.places["XV"], world.root / "xv.backup"
+        for place in world.places.values():
+            place.config = place.config.model_copy(update={"timing": EAGER})
+        on_disk(lost)
+        async with at(world.places["XA"]) as partner:
+            async with at(lost) as node:
+                await ready(partner, ["XV"])
+                await ready(node, ["XA"])
+                before = await push(partner, "XV", key="before")
+                await receipted(partner, before.item, "XV")
+                back_up(lost.home, backup, PASSPHRASE, now_ms=now_ms())
+                after = await push(partner, "XV", key="after")
+                await receipted(partner, after.item, "XV")
+            async with at(restored(world, lost, backup)) as node:
+
+                async def holds() -> bool:
+                    return await stored(node, after.item) is not None
+
+                await until(holds, "what came after the backup did not come again")
+                assert await count_reports(node) == 2
