@@ -22,6 +22,9 @@ SENDER = "sender"
 GAP = "gap"
 """A partner sent something that never came."""
 
+WITHHELD = "withheld"
+"""The relay promised to deliver an envelope that its recipient never got."""
+
 AGREEMENT = "agreement"
 """An agreement does not hold, or is published without this party's signature."""
 

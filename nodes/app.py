@@ -57,6 +57,7 @@ from nodes.keybox import Keybox
 from nodes.keyring import Keyring, KeysInUse
 from nodes.keystore import NodeKeys, load_keys
 from nodes.link import Link
+from nodes.losses import Losses
 from nodes.narrowing import Narrowing
 from nodes.node_client import SOCKET
 from nodes.node_service import NodeService, StatusMethods
@@ -115,6 +116,15 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """What has to do with the numbers of envelopes: which came, which did not, who is asked for them."""
+
+    streams: Streams
+    resending: Resending
+    losses: Losses
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """Everything that runs."""
 
@@ -139,8 +149,7 @@ class Node:
     approving: Approving
     authoring: Authoring
     receipts: Receipts
-    streams: Streams
-    resending: Resending
+    numbers: Numbers
     obligations: Obligations
     narrowing: Narrowing
     prekeys: Prekeys
@@ -277,8 +286,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         approving=Approving(core, operators, wake=sender.wake, stale_since=watch.freshness.stale_since),
         authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
-        streams=Streams(core, wake=sender.wake),
-        resending=Resending(core, wake=sender.wake),
+        numbers=_numbers(core, wake=sender.wake),
         obligations=obligations,
         narrowing=narrowing,
         prekeys=prekeys,
@@ -357,6 +365,10 @@ def _groups(core: Core, relay: RelayClient, *, wake: Callable[[], None], announc
     )
 
 
+def _numbers(core: Core, *, wake: Callable[[], None]) -> Numbers:
+    return Numbers(Streams(core, wake=wake), Resending(core, wake=wake), Losses(core))
+
+
 def _each(*calls: Callable[[], None]) -> None:
     for call in calls:
         call()
@@ -395,11 +407,12 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [
-        asyncio.create_task(every(timing.streams_s, node.streams.tell, drain)),
-        asyncio.create_task(every(timing.streams_s, node.streams.check, drain)),
-        asyncio.create_task(every(timing.streams_s, node.resending.ask, drain)),
-        asyncio.create_task(every(timing.streams_s, node.resending.answer, drain)),
-        asyncio.create_task(every(timing.obligations_s, node.resending.look_after, drain)),
+        asyncio.create_task(every(timing.streams_s, node.numbers.streams.tell, drain)),
+        asyncio.create_task(every(timing.streams_s, node.numbers.streams.check, drain)),
+        asyncio.create_task(every(timing.streams_s, node.numbers.resending.ask, drain)),
+        asyncio.create_task(every(timing.streams_s, node.numbers.resending.answer, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.numbers.resending.look_after, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.numbers.losses.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.anew.tell, drain)),

@@ -232,7 +232,7 @@ def _decide(connection: Connection, partner: str, row: AskedAgain) -> _Found | N
         seq=row.seq,
         outcome=outcome,
         envelope_hash=slot.envelope,
-        expires_ms=_expires_ms(promise) if promise is not None else 0,
+        expires_ms=expires_ms(promise) if promise is not None else 0,
         promise=_signed_promise(promise) if promise is not None else None,
     )
     return _Found(row, line, again)
@@ -266,7 +266,8 @@ def _report_again(row: Addressee, envelope: bytes, *, given_up: bool) -> _Again:
     return _GONE if given_up else (ResendOutcome.RESENT, replace(row, state=Reach.AGAIN, why="", due_ms=0))
 
 
-def _expires_ms(promise: KeptPromise) -> int:
+def expires_ms(promise: KeptPromise) -> int:
+    """Return until when the relay had to hold an envelope of ours."""
     header = decode_signed(promise.header, limit=HEADER_BYTES, what="a stored header")
     return decode_core(decode_header(header.payload).core).expires_ms
 

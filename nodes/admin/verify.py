@@ -9,7 +9,7 @@ import typer
 
 from exchange.errors import VerificationFailed
 from exchange.runtime.armour import read_armour
-from nodes import contradiction, evidence, log_evidence
+from nodes import contradiction, evidence, log_evidence, withheld
 from nodes.admin import output
 from nodes.admin.options import Json
 from nodes.evidence_check import Check, Result, check_evidence
@@ -73,8 +73,15 @@ def _relay(text: str) -> Checked:
     return Checked(about, log_evidence.check_log_evidence(found))
 
 
+def _loss(text: str) -> Checked:
+    found = withheld.read_withheld(text)
+    about = {"against": "the relay", "made by": f"{found.made_by}, {output.when(found.made_ms)}"}
+    return Checked(about, withheld.check_withheld(found))
+
+
 _KINDS: Mapping[str, Callable[[str], Checked]] = {
     evidence.KIND: _decisions,
     contradiction.KIND: _sender,
     log_evidence.KIND: _relay,
+    withheld.KIND: _loss,
 }

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, union, update
+from sqlalchemy import Connection, and_, delete, func, literal, or_, select, union, update
 
 from exchange.envelope.model import Lane
 from nodes.store import tables
@@ -339,6 +339,90 @@ def promised_to(connection: Connection, item: bytes) -> dict[str, bytes]:
     wanted = select(_slot.recipient, _slot.envelope).where(_slot.item == item, _slot.state == SlotState.PROMISED)
     ordered = wanted.order_by(_slot.stream, _slot.seq)
     return {row.recipient: row.envelope for row in connection.execute(ordered)}
+
+
+# -- promised, and never delivered -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """An envelope that the relay promised, and that its recipient says never came."""
+
+    partner: str
+    stream: int
+    lane: int
+    seq: int
+    envelope: bytes
+    request: bytes
+    """Hash of the recipient's signed request."""
+    answer: bytes
+    """Hash of the sender's signed answer."""
+    asked_ms: int
+    """When the request was heard; 0 where it was made."""
+    answered_ms: int
+
+
+def lost_here(connection: Connection, *, answered_after_ms: int) -> list[Promised]:
+    """Return what senders answered with a promise, while the relay had to hold it, and of which nothing came here."""
+    inbox, aside = tables.inbox.c, tables.quarantine.c
+    wanted = select(
+        _missing.sender,
+        _missing.stream,
+        _missing.lane,
+        _missing.seq,
+        _missing.envelope,
+        _missing.request,
+        _missing.answer,
+        literal(0),
+        _missing.answered_ms,
+    ).where(
+        _missing.state.in_([MissingState.RESENT, MissingState.GONE]),
+        _missing.promise != b"",
+        _missing.answered_ms > answered_after_ms,
+        _missing.answered_ms < _missing.expires_ms,
+        ~select(inbox.envelope).where(inbox.envelope == _missing.envelope).exists(),
+        ~select(aside.hash).where(aside.envelope == _missing.envelope).exists(),
+    )
+    ordered = wanted.order_by(_missing.sender, _missing.stream, _missing.lane, _missing.seq)
+    return [Promised(*row) for row in connection.execute(ordered)]
+
+
+def lost_there(connection: Connection, *, answered_after_ms: int) -> list[Promised]:
+    """Return what partners have asked for again and given no receipt for, in the envelope that they asked for."""
+    receipt = tables.receipt.c
+    slots = tables.slot
+    joined = asked_again.join(
+        slots,
+        and_(
+            _slot.recipient == _asked.recipient,
+            _slot.stream == _asked.stream,
+            _slot.lane == _asked.lane,
+            _slot.seq == _asked.seq,
+        ),
+    )
+    wanted = (
+        select(
+            _asked.recipient,
+            _asked.stream,
+            _asked.lane,
+            _asked.seq,
+            _slot.envelope,
+            _asked.request,
+            _asked.answer,
+            _asked.asked_ms,
+            _asked.answered_ms,
+        )
+        .select_from(joined)
+        .where(
+            _slot.state == SlotState.PROMISED,
+            _asked.answered_ms > answered_after_ms,
+            ~select(receipt.status)
+            .where(receipt.envelope == _slot.envelope, receipt.recipient == _asked.recipient)
+            .exists(),
+        )
+        .order_by(_asked.recipient, _asked.stream, _asked.lane, _asked.seq)
+    )
+    return [Promised(*row) for row in connection.execute(wanted)]
 
 
 # -- control statements that may be asked for again --------------------------------------------------------------------

@@ -121,6 +121,11 @@ def keep_evidence(connection: Connection, evidence: KeptEvidence) -> None:
     insert_or_keep(connection, tables.log_evidence, [asdict(evidence)])
 
 
+def has_evidence(connection: Connection, hash_: bytes) -> bool:
+    """Say whether a claim's evidence file is kept."""
+    return connection.execute(select(_evidence.hash).where(_evidence.hash == hash_)).first() is not None
+
+
 def kept_evidence(connection: Connection, *, limit: int) -> list[KeptEvidence]:
     """Return evidence files, newest first."""
     rows = connection.execute(

@@ -103,7 +103,7 @@ async def test_a_delivery_that_never_comes_shows_in_the_senders_stream_head() ->
         for node in running.values():
             object.__setattr__(node.core, "timing", quick)
         await asyncio.sleep(0.01)
-        await running["XA"].streams.tell()
+        await running["XA"].numbers.streams.tell()
         await alarmed(running["XV"], "gap")
         assert await stored(running["XV"], lost.item) is None
 

@@ -252,7 +252,7 @@ async def test_a_stream_head_that_agrees_with_what_came_is_held() -> None:
         core = running["XA"].core
         object.__setattr__(core, "timing", QUICK.model_copy(update={"stream_head_quiet_s": 0.001}))
         await asyncio.sleep(0.01)
-        assert await running["XA"].streams.tell() >= 1
+        assert await running["XA"].numbers.streams.tell() >= 1
         heard = partial(receiving.heard_stream, sender="XA", stream=1, lane=int(Lane.ROUTINE))
 
         async def held() -> bool:

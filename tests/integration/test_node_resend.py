@@ -1,43 +1,23 @@
 """The relay loses an envelope: the recipient misses its number, asks its sender, and gets what was in it, once."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-
 from exchange.envelope.model import EnvelopeKind, Lane
 from nodes.app import Node
 from nodes.store import missing
 from nodes.store.rows import ItemState, MissingState, Reach
 from nodes.withdrawing import withdraw
-from tests.support.losses import EAGER, heard, lose, whole
+from tests.support.losses import EAGER, eager, heard, lose, whole
 from tests.support.node_world import (
-    NodeWorld,
-    a_node_world,
-    at,
     count_reports,
     open_alarms,
     push,
     reach,
     reached,
-    ready,
     receipted,
     stored,
     until,
 )
 
 REPORTS = 8
-
-
-@asynccontextmanager
-async def eager(*names: str) -> AsyncIterator[tuple[NodeWorld, dict[str, Node]]]:
-    """Run nodes that ask soon for what is missing, with an agreement between all."""
-    async with a_node_world() as world, AsyncExitStack() as stack:
-        for name in names:
-            await world.place(name, timing=EAGER)
-        await world.relay.agree(*names)
-        running = {name: await stack.enter_async_context(at(world.places[name])) for name in names}
-        for node in running.values():
-            await ready(node, [name for name in names if name != node.core.me])
-        yield world, running
 
 
 async def test_a_report_that_the_relay_loses_among_many_arrives_once() -> None:

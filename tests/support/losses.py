@@ -1,15 +1,17 @@
 """A relay that loses deliveries, and nodes that look for what is missing at once."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from exchange.envelope.codec import decode_core, decode_delivery, decode_header
 from exchange.envelope.model import EnvelopeCore, Lane
 from nodes.app import Node
+from nodes.config import Timing
 from nodes.relay_port import Delivered, Waiting
 from nodes.store import missing, receiving
 from nodes.store.rows import HeardStream
-from tests.support.node_world import QUICK, until
+from tests.support.node_world import QUICK, NodeWorld, a_node_world, at, ready, until
 
 EAGER = QUICK.model_copy(
     update={
@@ -20,6 +22,20 @@ EAGER = QUICK.model_copy(
     }
 )
 """Nodes that ask soon."""
+
+
+@asynccontextmanager
+async def eager(*names: str, timing: Timing = EAGER) -> AsyncIterator[tuple[NodeWorld, dict[str, Node]]]:
+    """Run nodes that ask soon for what is missing, with an agreement between all."""
+    async with a_node_world() as world, AsyncExitStack() as stack:
+        for name in names:
+            await world.place(name, timing=timing)
+        if len(names) > 1:
+            await world.relay.agree(*names)
+        running = {name: await stack.enter_async_context(at(world.places[name])) for name in names}
+        for node in running.values():
+            await ready(node, [name for name in names if name != node.core.me], agree=len(names) > 1)
+        yield world, running
 
 
 def core_of(waiting: Waiting) -> EnvelopeCore:
