@@ -22,6 +22,7 @@ class Audience:
         self.named = frozenset(target.partner for target in targets if target.partner is not None)
         self.everyone = any(target.everyone for target in targets)
         communities = [target.community for target in targets if target.community is not None]
+        self.by_community = bool(communities)
         self.communities = Reached(communities, item, sender, rules, at_ms)
         ids = {target.agreement for target in targets if target.agreement is not None}
         self.parties: set[PartyId] = set()
@@ -48,15 +49,17 @@ class Audience:
             return (), (_fail(Reason.EXCLUDED),)
         if self._addressed(recipient):
             return (), PASSED[Step.AUDIENCE]
-        routes = self.communities.routes(recipient)
+        routes = self.communities.routes(recipient) if self.by_community else ()
         return routes, PASSED[Step.AUDIENCE] if routes else self._unreached(recipient)
 
     def _unreached(self, recipient: PartyId) -> Findings:
         if recipient in self.suspended:
             # It is addressed again when the agreement is: the sender keeps it until then.
             return (Finding(Step.AUDIENCE, Outcome.FAIL, Reason.AGREEMENT_SUSPENDED, self.suspended[recipient]),)
+        if not self.by_community:
+            return _NOT_IN_AUDIENCE
         held_up = self.communities.suspended(recipient)
-        return held_up or (_fail(Reason.NOT_IN_AUDIENCE), *self.communities.failures(recipient))
+        return held_up or (*_NOT_IN_AUDIENCE, *self.communities.failures(recipient))
 
     def fellows(self, member: PartyId) -> frozenset[PartyId]:
         """Return who else is reached by way of the communities that reach a member, as far as it may see them.
@@ -73,3 +76,6 @@ class Audience:
 
 def _fail(reason: Reason) -> Finding:
     return Finding(Step.AUDIENCE, Outcome.FAIL, reason)
+
+
+_NOT_IN_AUDIENCE = (_fail(Reason.NOT_IN_AUDIENCE),)

@@ -25,6 +25,7 @@ Specification: docs/spec/policy.md.
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import NamedTuple
 
 from exchange.names import PartyId
 from exchange.policy.audience import Audience
@@ -122,6 +123,23 @@ Nearest = tuple[AgreementInForce | None, Findings, Judged | None]
 """An agreement, what fails of step 2 under it, and what its term says; none at all denies."""
 
 
+class _Group(NamedTuple):
+    """Partners that hold the same agreements: whoever is not told apart from another gets the same answer in step 2."""
+
+    agreements: Sequence[AgreementInForce]
+    """Those that the sender holds too."""
+    named: Sequence[frozenset[PartyId]]
+    """Recipients that terms name."""
+    alone: bool
+    """Each partner is judged by itself: of consent, or where a newer version may have taken an older one's place."""
+
+    def tells_apart(self, recipient: PartyId) -> object:
+        """Return what is equal for recipients that need not be told apart."""
+        if self.alone:
+            return recipient
+        return tuple([recipient in names for names in self.named]) if self.named else ()
+
+
 class _Case:
     """One item from one sender: what the recipients have in common is found once."""
 
@@ -145,7 +163,8 @@ class _Case:
         self.judged: dict[tuple[bytes, int, PartyId | None], Judged] = {}
         self.duties: dict[tuple[int, bool], Obligations] = {}
         self.narrowed: dict[tuple[Limits, frozenset[Purpose] | None, bool], Obligations] = {}
-        self.nearest: dict[tuple[int, frozenset[bytes]], Nearest] = {}
+        self.groups: dict[int, _Group] = {}
+        self.nearest: dict[tuple[int, frozenset[bytes], object], Nearest] = {}
 
     def decide(self, recipient: PartyId, slot: Slot | None) -> Decision:
         """Put together what the item, the partner and the agreement come to."""
@@ -194,27 +213,32 @@ class _Case:
     # 2
     def _agreement(self, recipient: PartyId, slot: Slot | None, routes: Sequence[Route]) -> Nearest:
         """Return the agreement that permits, or the nearest, with its failures and its term."""
-        ids = frozenset([route.agreement_id for route in routes])
+        ids = frozenset([route.agreement_id for route in routes]) if routes else _ANY
         if self.role is not Role.SENDER:
             cited = self._cited(slot.basis if slot else None)
             if isinstance(cited, Finding):
                 return None, (cited,), None
             return self._under_cited(cited, recipient) if _rests_on(cited, ids) else _another(cited)
         held = self.rules.by_party.get(recipient, ())
-        known = self.nearest.get((id(held), ids))  # rules keeps every one of them alive
-        if known is not None:
-            return known
-        shared = [found for found in held if self.sender in found.view.parties and not self._replaced(found, recipient)]
+        group = self._group(held)
+        key = (id(held), ids, group.tells_apart(recipient))  # rules keeps every `held` alive
+        if key in self.nearest:
+            return self.nearest[key]
+        shared = [found for found in group.agreements if not self._replaced(found, recipient)]
         if not shared:
             return None, (self._no_agreement(recipient),), None
         candidates = [found for found in shared if _rests_on(found, ids)]
-        nearest = self._first(candidates, recipient) if candidates else _another(shared[0])
-        names_recipients = any(term.recipients for found in shared for term in found.view.terms)
-        several_versions = not self.rules.versions.keys().isdisjoint(found.ref.id for found in shared)
-        if not (self.needs_consent or names_recipients or several_versions):
-            # Nothing here depends on the recipient: all who hold the same agreements share it.
-            self.nearest[id(held), ids] = nearest
-        return nearest
+        self.nearest[key] = self._first(candidates, recipient) if candidates else _another(shared[0])
+        return self.nearest[key]
+
+    def _group(self, held: Sequence[AgreementInForce]) -> "_Group":
+        """Return what all who hold these agreements share of them with the sender."""
+        if id(held) not in self.groups:
+            mine, versions = [found for found in held if self.sender in found.view.parties], self.rules.versions
+            named = {term.recipients for found in mine for term in found.view.terms if term.recipients}
+            alone = self.needs_consent or (bool(versions) and any(found.ref.id in versions for found in mine))
+            self.groups[id(held)] = _Group(mine, [frozenset(each) for each in named], alone)
+        return self.groups[id(held)]
 
     def _no_agreement(self, recipient: PartyId) -> Finding:
         """Say that sender and recipient have no agreement, or that one of both suspended or left the one they had."""
@@ -437,6 +461,7 @@ _RECIPIENT: dict[Membership | None, Findings] = {
     Membership.SUSPENDED: (_fail(Step.AGREEMENT, Reason.RECIPIENT_SUSPENDED),),
     Membership.EXPELLED: (_fail(Step.AGREEMENT, Reason.RECIPIENT_EXPELLED),),
 }
+_ANY: frozenset[bytes] = frozenset()
 _ALL_PASSED = tuple(PASSED.values())
 _NOTHING_WRONG = tuple(chain.from_iterable(_ALL_PASSED))
 _NOBODY = (Finding(Step.OBLIGATIONS, Outcome.PASS, Reason.NOBODY_MAY_READ),)

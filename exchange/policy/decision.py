@@ -198,9 +198,8 @@ class Obligations:
     """Nothing of it leaves the node before this; 0 means no embargo."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Permit or deny, with at least one finding a step, in order of the steps."""
+class Decision(NamedTuple):
+    """Permit or deny, with at least one finding a step, in order of the steps. A tuple like Finding."""
 
     permit: bool
     findings: tuple[Finding, ...]

@@ -50,8 +50,8 @@ def lie_in_sealing(monkeypatch: Any, **changes: Any) -> None:
         decision = honest(job, party, ground)
         if decision.basis is None:
             basis = next(iter(ground.rules.agreements.values())).ref
-            decision = replace(decision, basis=basis)
-        return replace(decision, permit=True, **changes)
+            decision = decision._replace(basis=basis)
+        return decision._replace(permit=True, **changes)
 
     monkeypatch.setattr(sealing, "_decide", lying)
 

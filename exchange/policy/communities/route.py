@@ -47,19 +47,16 @@ class Reached:
 
     def suspended(self, recipient: PartyId) -> tuple[Finding, ...]:
         """Return the communities that would reach a recipient if their owners were not suspended."""
-        return tuple(
-            _fail(Reason.COMMUNITY_SUSPENDED, each.active.head.community_id.hex())
-            for each in self._reaching(recipient)
-            if each.suspended
-        )
+        suspended = [each.active.head for each in self._reaching(recipient) if each.suspended]
+        return tuple([_fail(Reason.COMMUNITY_SUSPENDED, head.community_id.hex()) for head in suspended])
 
     def failures(self, recipient: PartyId) -> tuple[Finding, ...]:
         """Return why communities do not reach a recipient; that it is no member is not said again."""
-        late = (
+        late = [
             _fail(Reason.COMMUNITY_HISTORY, each.active.head.community_id.hex())
             for each in self._usable
             if each.has(recipient) and not each.lets_in(recipient, self._authored_ms)
-        )
+        ]
         return (*self._failed, *late)
 
     def fellows(self, member: PartyId) -> frozenset[PartyId]:
