@@ -208,6 +208,8 @@ def _warnings(report: StixReport, label: Label, release: Release) -> tuple[str, 
         warnings.append(f"it waits until {label.approvals} others have approved it: concord report pending")
     if not release.to:
         warnings.append("the audience is empty: this report reaches nobody")
+    if release.open_roster:
+        warnings.append("its roster is open: whoever gets it sees whom it is for, and whom it excludes")
     if report.unresolved:
         warnings.append(f"{len(report.unresolved)} references of the root are not in the bundle")
     if report.least_tlp is None:

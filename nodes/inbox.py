@@ -122,6 +122,7 @@ def seal_received(good: Good, key: bytes, master: bytes) -> Sealed:
         opened.item_hash,
         title=title,
         signed=encode_signed(opened.statement),
+        release=opened.body.release,
         holding=_holding(good),
     )
     rule = vault.seal_readers(master, opened.item_hash, opened.label.readers if opened.label is not None else None)

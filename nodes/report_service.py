@@ -207,7 +207,7 @@ def _shown(shown: Shown, *, as_data: bool) -> pb.ShowReportResponse:
             response.withheld = "it may be shown and not handed out"
         else:
             response.content = shown.opened.statement.content
-        response.label_yaml = label_to_yaml(shown.opened.label, shown.opened.release)
+        response.label_yaml = label_to_yaml(shown.opened.label, shown.opened.audience)
         response.obligations.extend(shown.opened.duties)
     return response
 
@@ -229,7 +229,7 @@ def _revision(version: Listed, before: Opened | None, after: Opened | None, *, a
 
 
 def _version(opened: Opened) -> Version:
-    return Version(opened.statement.content, label_to_mapping(opened.label, opened.release))
+    return Version(opened.statement.content, label_to_mapping(opened.label, opened.audience))
 
 
 def _display_only(opened: Opened) -> bool:

@@ -60,6 +60,8 @@ class Job:
     """Of the report, as it is stored."""
     label_bytes: bytes = field(default=b"", repr=False)
     release: Release | None = None
+    open_release: bytes = field(default=b"", repr=False)
+    """What recipients see of the audience: Release bytes where the roster is open."""
     withdrawn: bool = False
     authored_ms: int = 0
     consents: tuple[Consent, ...] = ()
@@ -256,7 +258,12 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
         kind=job.kind,
         label=label,
         directory=ground.snapshot.head,
-        body=Body(_statement(job, ground), grants=_grants(job, chosen), approvals=_approvals(job, ground)),
+        body=Body(
+            _statement(job, ground),
+            grants=_grants(job, chosen),
+            approvals=_approvals(job, ground),
+            release=job.open_release,
+        ),
         recipients=[
             Recipient(
                 party=PartyId(each.row.recipient),

@@ -338,6 +338,7 @@ def _job(
         key=keys[first.item],
         label_bytes=opened.statement.label,
         release=passed_on if report.direction is Direction.RECEIVED else opened.release,
+        open_release=opened.open_release,
         consents=consents,
         grants=grants,
         withdrawn=report.state is ItemState.WITHDRAWN,

@@ -1,9 +1,9 @@
 """Reports at rest: each sealed under its own key, so that destroying the key destroys the report. Pure.
 
-A record is the originator's Signed statement; at the originator the release; at a recipient what it is held under, as
-data (exchange/policy/holding.py). The title stands apart, so that a list of reports opens small records only; so does
-the reader rule, under the master key, which outlives the report's. What stands in clear beside them:
-docs/spec/node-store.md.
+A record is the originator's Signed statement; the release, at a recipient only where the roster is open; and at a
+recipient what it is held under, as data (exchange/policy/holding.py). The title stands apart, so that a list of reports
+opens small records only; so does the reader rule, under the master key, which outlives the report's. What stands in
+clear beside them: docs/spec/node-store.md.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from exchange.envelope.codec import STATEMENT_PAYLOAD_BYTES, decode_report
 from exchange.envelope.model import ReportStatement
 from exchange.errors import VerificationFailed
 from exchange.limits import KIB
-from exchange.policy.codec import decode_label, decode_readers, decode_release, encode_readers
+from exchange.policy.codec import decode_label, decode_readers, decode_release, encode_readers, encode_release
 from exchange.policy.explain import duties
 from exchange.policy.holding import Holding, decode_holding, encode_holding
 from exchange.policy.model import Label, ReaderRule, Release
@@ -44,6 +44,13 @@ class Opened:
     """None when it came from a partner."""
     holding: Holding | None
     """What this node decided on arrival; None when it was signed here."""
+    audience: Release | None = None
+    """The release as far as it is known here: of our own reports, and of others' with an open roster."""
+
+    @property
+    def open_release(self) -> bytes:
+        """Release bytes as they travel with the report; empty while the roster is hidden."""
+        return encode_release(self.audience) if self.audience is not None and self.audience.open_roster else b""
 
     @property
     def duties(self) -> tuple[str, ...]:
@@ -78,7 +85,10 @@ def open_report(key: bytes, item: bytes, sealed: bytes) -> Opened:
     statement = decode_report(signed.payload)
     parsed = decode_release(release) if release else None
     held = record[behind_release:]
-    return Opened(signed, statement, decode_label(statement.label), parsed, decode_holding(held) if held else None)
+    holding = decode_holding(held) if held else None
+    # Of another's report the audience decides nothing here.
+    own = parsed if holding is None else None
+    return Opened(signed, statement, decode_label(statement.label), own, holding, parsed)
 
 
 def seal_readers(master: bytes, item: bytes, rule: ReaderRule | None) -> bytes:

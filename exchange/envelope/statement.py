@@ -6,7 +6,7 @@ c. A report parses strictly, names this exchange, and carries one signature, by 
 d. The originator is among those that the label names. Unless the outer sender is the only one that it names, the
    envelope carries consent grants, which are judged in step 9.
 e. The relay label in the header is the one that the full label gives, its hash included.
-f. A release, where the roster is open, has the hash that the label names.
+f. A release that comes along is the one whose hash the label names, and says that its roster is open.
 g. Every approval that comes along holds, for exactly this statement, by an operator whom its originator certified.
 
 Pure. Whoever holds the statement later needs none of the envelope to verify it again.
@@ -106,5 +106,10 @@ def _check_originator(core: EnvelopeCore, report: ReportStatement, label: Label)
 
 
 def _check_release(label: Label, release: bytes) -> None:
-    if release and release_sha256(release, decode_release(release).salt) != label.release_sha256:
+    if not release:
+        return
+    opened = decode_release(release)
+    if release_sha256(release, opened.salt) != label.release_sha256:
         raise VerificationFailed("the release is not the one that the label names")
+    if not opened.open_roster:
+        raise VerificationFailed("a release came along that stays with its originator")

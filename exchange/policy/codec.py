@@ -366,6 +366,7 @@ def _release_to_proto(release: Release) -> pb.Release:
         display_only=release.display_only,
         pre_authorised=release.pre_authorised,
         salt=release.salt,
+        open_roster=release.open_roster,
     )
     getattr(message, "except").extend(release.except_)  # the field's name is a keyword
     return message
@@ -389,6 +390,7 @@ def _release(m: pb.Release) -> Release:
         display_only=_parties(m.display_only, "release: display_only"),
         pre_authorised=_parties(m.pre_authorised, "release: pre_authorised"),
         salt=shape.octets(m.salt, ID_BYTES, "release: salt"),
+        open_roster=m.open_roster,
     )
 
 

@@ -17,7 +17,7 @@ Specification: docs/spec/policy.md, "Combination".
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 from typing import Any, TypeVar
 
 from exchange.errors import BadLabel
@@ -109,6 +109,7 @@ class Combination:
     except_: frozenset[PartyId]
     display_only: frozenset[PartyId]
     pre_authorised: frozenset[PartyId]
+    open_roster: bool
 
 
 def combine(sources: Iterable[Source]) -> Combination:
@@ -170,6 +171,7 @@ def limits_of(label: Label, release: Release | None) -> Combination:
         except_=frozenset(release.except_ if release else ()),
         display_only=frozenset(release.display_only if release else ()),
         pre_authorised=frozenset(release.pre_authorised if release else ()),
+        open_roster=release is None or release.open_roster,
     )
 
 
@@ -321,5 +323,6 @@ RULES: Mapping[str, Callable[[Any, Any], Any]] = {  # Any: every field has a typ
     "except_": or_,
     "display_only": or_,
     "pre_authorised": frozenset.intersection,
+    "open_roster": and_,
 }
 """How two values of each field combine: the table of the specification."""

@@ -68,9 +68,13 @@ Communities = Mapping[str, CommunityTarget]
 """Communities by name and by id in hexadecimal, each at the epoch that is in force."""
 
 
+HIDDEN, OPEN = ROSTERS = ("hidden", "open")
+"""Whether recipients may see the audience."""
+
+
 def release_of(node: Node, originator: PartyId, salt: bytes, communities: Communities) -> Release:
     """Return the audience; the originator's own id in `to` is dropped, because it has the report already."""
-    fields = Fields(node, ("to", "except", "display_only", "pre_authorised"))
+    fields = Fields(node, ("to", "except", "display_only", "pre_authorised", "roster"))
     entries = fields.need("to")
     targets: dict[Target, Node] = {}
     for entry in items(entries, most=TARGETS):
@@ -90,6 +94,7 @@ def release_of(node: Node, originator: PartyId, salt: bytes, communities: Commun
         display_only=shown,
         pre_authorised=fields.read("pre_authorised", parties, ()),
         salt=salt,
+        open_roster=fields.read("roster", lambda given: one_of(given, ROSTERS), HIDDEN) == OPEN,
     )
 
 

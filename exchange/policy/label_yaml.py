@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from exchange.policy.fields import instant_text
+from exchange.policy.label_fields import OPEN
 from exchange.policy.model import Label, PersonalData, ReaderRule, Release, Target, Vocabulary
 
 
@@ -78,7 +79,9 @@ def _release(release: Release) -> dict[str, Any]:
         display_only=[str(party) for party in release.display_only],
         pre_authorised=[str(party) for party in release.pre_authorised],
     )
-    return {"to": [_target(target) for target in release.to], **_set(**{"except": list(release.except_)}), **others}
+    roster = {"roster": OPEN} if release.open_roster else {}
+    to = [_target(target) for target in release.to]
+    return {"to": to, **_set(**{"except": list(release.except_)}), **others, **roster}
 
 
 def _target(target: Target) -> str | dict[str, Any]:

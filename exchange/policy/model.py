@@ -328,6 +328,8 @@ class Release:
     pre_authorised: tuple[PartyId, ...] = ()
     """Third parties that recipients may pass it to."""
     salt: bytes = field(default=b"", repr=False)
+    open_roster: bool = False
+    """Whoever gets the report may see all of this; else it stays with the originator."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,6 +241,7 @@ def _release(c: Combination, to: frozenset[Target]) -> Release:
         display_only=_sorted(within),
         pre_authorised=_sorted(c.pre_authorised),
         salt=random_bytes(ID_BYTES),
+        open_roster=c.open_roster,
     )
 
 
@@ -287,6 +288,8 @@ def _audience(release: Release, than: Combination) -> Iterator[Wider]:
     kept = than.display_only - frozenset(release.display_only) - frozenset(release.except_)
     if reached := kept if group else kept & named:
         yield Wider("release.display_only", words(release.display_only), f"all of {words(reached)}")
+    if release.open_roster and not than.open_roster:
+        yield Wider("release.roster", "open", "hidden")
 
 
 def words(value: Any) -> str:  # Any: the value of any field

@@ -948,8 +948,11 @@ class Release(_message.Message):
     DISPLAY_ONLY_FIELD_NUMBER: _builtins.int
     PRE_AUTHORISED_FIELD_NUMBER: _builtins.int
     SALT_FIELD_NUMBER: _builtins.int
+    OPEN_ROSTER_FIELD_NUMBER: _builtins.int
     salt: _builtins.bytes
     """16 random bytes."""
+    open_roster: _builtins.bool
+    """Whoever gets the report may see the audience: these bytes travel inside the body. Left out while it is hidden."""
     @_builtins.property
     def to(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]:
         """Empty means nobody."""
@@ -969,10 +972,11 @@ class Release(_message.Message):
         display_only: _abc.Iterable[_builtins.str] | None = ...,
         pre_authorised: _abc.Iterable[_builtins.str] | None = ...,
         salt: _builtins.bytes = ...,
+        open_roster: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_only", b"display_only", "except", b"except", "pre_authorised", b"pre_authorised", "salt", b"salt", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_only", b"display_only", "except", b"except", "open_roster", b"open_roster", "pre_authorised", b"pre_authorised", "salt", b"salt", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -277,7 +277,7 @@ BOUND = [
         "label.release_sha256",
         "recipient",
         "exchange/envelope/statement.py",
-        "release_sha256(release, decode_release(release).salt) != label.release_sha256",
+        "release_sha256(release, opened.salt) != label.release_sha256",
         "False",
         "tests/unit/exchange/envelope/test_envelope_open.py",
     ),
@@ -416,6 +416,33 @@ STANDING = [
         "tests/integration/test_node_suspended.py",
         "whenever_it_is_read",
     ),
+]
+
+ROSTER_SHOWN = [
+    without("release.roster", where, file, before, after, test)
+    for where, file, before, after, test in (
+        (
+            "recipient",
+            "exchange/envelope/statement.py",
+            "    if not opened.open_roster:\n",
+            "    if False:\n",
+            "tests/unit/exchange/envelope/test_envelope_open.py",
+        ),
+        (
+            "sender",
+            "nodes/vault.py",
+            " and self.audience.open_roster else",
+            " else",
+            "tests/integration/test_node_open_roster.py",
+        ),
+        (
+            "author",
+            "exchange/policy/product.py",
+            "    if release.open_roster and not than.open_roster:\n",
+            "    if False:\n",
+            f"{POLICY}/test_policy_combine.py",
+        ),
+    )
 ]
 
 FELLOWS = [
@@ -834,6 +861,7 @@ MUTANTS = [
     *CLEARING,
     *OVERTAKEN,
     *STANDING,
+    *ROSTER_SHOWN,
     *FELLOWS,
     *COMMUNITIES,
     *ROSTERS,

@@ -56,6 +56,7 @@ ALSO = {
     "label.label salt": "label.salt",
     "label.release salt": "release.salt",
     "release.except": "release.except_",
+    "release.roster": "release.open_roster",
     "community.valid_until": "community.valid_until_ms",
     "community.history": "community.history_from_ms",
     "community.about": "community.about_any",

@@ -1,9 +1,11 @@
 """No byte of an envelope can change on its way, and no input breaks a parser (docs/spec/envelope.md)."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.envelope.codec import (
@@ -17,21 +19,31 @@ from exchange.envelope.codec import (
     encode_body,
     encode_report,
 )
-from exchange.envelope.model import Body
+from exchange.envelope.model import Body, ReportStatement
 from exchange.envelope.open import open_envelope
+from exchange.envelope.statement import open_statement
 from exchange.envelope.verify import verify_submission
-from exchange.errors import BadEnvelope, BadInput
+from exchange.errors import BadEnvelope, BadInput, VerificationFailed
+from exchange.policy.codec import encode_release, release_sha256
+from exchange.policy.model import Release, Target
 from tests.support.envelope_builders import (
+    DIRECTORY_SIZE,
+    NOW,
+    OPEN_RELEASE,
+    OPEN_RELEASE_BYTES,
     XA,
     XO,
     XV,
+    a_label,
     a_report,
     a_sealed,
     a_statement,
+    an_open_report,
     deliver,
     open_checks,
     parties,
     relay_checks,
+    relay_label_of,
     take_apart,
     to,
     verified,
@@ -168,3 +180,36 @@ def test_whatever_is_sealed_opens_for_each_recipient_and_nobody_else(
             with pytest.raises(BadEnvelope):
                 open_envelope(deliver(envelope, party), context=open_checks(other))
     assert XV in parties(20)
+
+
+PARTNERS = st.lists(st.sampled_from([XO, XV]), unique=True).map(lambda names: tuple(sorted(names)))
+RELEASES = st.builds(
+    Release,
+    to=PARTNERS.map(lambda names: tuple(Target(partner=name) for name in names)),
+    except_=PARTNERS,
+    pre_authorised=PARTNERS,
+    salt=st.sampled_from([OPEN_RELEASE.salt, bytes(16)]),
+    open_roster=st.booleans(),
+)
+
+
+def opens_with(report: ReportStatement, release: bytes) -> bool:
+    core = replace(decode_core(PARTS.header.core), label=relay_label_of(report))
+    keys = partial(open_checks().statement_key, at_size=DIRECTORY_SIZE, at_ms=NOW)
+    try:
+        open_statement(core, Body(a_statement(report), release=release), keys, seen=None)
+    except VerificationFailed:
+        return False
+    return True
+
+
+@settings(max_examples=60)
+@given(RELEASES)
+def test_an_audience_opens_only_as_its_label_names_it_and_only_where_the_roster_is_open(release: Release) -> None:
+    data = encode_release(release)
+    named = a_report(label=a_label(release_sha256=release_sha256(data, release.salt)))
+    assert opens_with(named, data) is release.open_roster
+    assert opens_with(an_open_report(), data) is (data == OPEN_RELEASE_BYTES)
+    assert opens_with(named, b"")
+    # Of a hidden roster the bytes are what they always were.
+    assert (data[-2:] == b"\x30\x01") is release.open_roster

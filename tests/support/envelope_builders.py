@@ -79,6 +79,8 @@ BASIS = AgreementRef(sha256(b"agreement").digest()[:16], 1, sha256(b"commitment"
 CONTENT = b'{"type":"bundle","id":"bundle--5f1c7a34-0f0e-4c0a-9a51-0d1f60a4f7b1","objects":[]}'
 RELEASE = Release((Target(partner=XO), Target(partner=XV)), salt=sha256(b"release").digest()[:16])
 RELEASE_BYTES = encode_release(RELEASE)
+OPEN_RELEASE = replace(RELEASE, open_roster=True)
+OPEN_RELEASE_BYTES = encode_release(OPEN_RELEASE)
 THREAD = sha256(b"thread").digest()[:16]
 
 
@@ -126,6 +128,11 @@ def a_label(originator: str = XA, **changes: Any) -> Label:
         max_hops=1,
     )
     return replace(label, **changes)
+
+
+def an_open_report() -> ReportStatement:
+    """A report whose audience its recipients may see."""
+    return a_report(label=a_label(release_sha256=release_sha256(OPEN_RELEASE_BYTES, OPEN_RELEASE.salt)))
 
 
 def a_report(originator: str = XA, *, label: Label | None = None, **changes: Any) -> ReportStatement:

@@ -49,6 +49,7 @@ from exchange.errors import BadEnvelope, ExchangeError
 from exchange.limits import DELIVERY_BYTES, ENVELOPE_LIFE_MS, SLOTS
 from exchange.merkle import leaf_hash
 from exchange.names import ExchangeName, PartyId
+from exchange.policy.codec import encode_release
 from exchange.policy.model import RelayFlag, Tlp
 from exchange.v1 import envelope_pb2 as pb
 from tests.support.approvals import a_proof, pseudonym
@@ -57,6 +58,8 @@ from tests.support.envelope_builders import (
     DIRECTORY_SIZE,
     EXCHANGE,
     NOW,
+    OPEN_RELEASE,
+    OPEN_RELEASE_BYTES,
     RELEASE_BYTES,
     XA,
     XH,
@@ -68,6 +71,7 @@ from tests.support.envelope_builders import (
     a_report,
     a_sealed,
     a_statement,
+    an_open_report,
     control_fields,
     deliver,
     envelope_key,
@@ -485,12 +489,21 @@ def test_a_relay_label_that_is_not_the_full_labels_is_refused_at_step_8(
 
 
 def test_step_8_refuses_a_release_that_the_label_does_not_name(parts: Parts) -> None:
+    report = an_open_report()
+    core = core_for(parts, report)
+    opened = open_envelope(
+        sealed_as(core, Body(a_statement(report), release=OPEN_RELEASE_BYTES)), context=open_checks()
+    )
+    assert opened.body.release == OPEN_RELEASE_BYTES
+    another = encode_release(replace(OPEN_RELEASE, except_=(XO,)))
+    for release in (OPEN_RELEASE_BYTES[:-1], RELEASE_BYTES, another, b"nobody"):
+        assert refused(sealed_as(core, Body(a_statement(report), release=release))).step == 8
+
+
+def test_step_8_refuses_the_release_of_a_hidden_roster_whoever_sends_it_along(parts: Parts) -> None:
     report = a_report()
     core = core_for(parts, report)
-    opened = open_envelope(sealed_as(core, Body(a_statement(report), release=RELEASE_BYTES)), context=open_checks())
-    assert opened.body.release == RELEASE_BYTES
-    for release in (RELEASE_BYTES[:-1], b"nobody"):
-        assert refused(sealed_as(core, Body(a_statement(report), release=release))).step == 8
+    assert refused(sealed_as(core, Body(a_statement(report), release=RELEASE_BYTES))).step == 8
 
 
 def test_step_8_refuses_attachment_keys_that_are_not_of_the_headers_attachments(parts: Parts) -> None:

@@ -20,6 +20,7 @@ from tests.support.envelope_builders import (
     DAY,
     EXCHANGE,
     NOW,
+    OPEN_RELEASE_BYTES,
     RELEASE_BYTES,
     XA,
     XO,
@@ -27,6 +28,7 @@ from tests.support.envelope_builders import (
     a_report,
     a_sealed,
     a_statement,
+    an_open_report,
     control_fields,
     deliver,
     envelope_key,
@@ -35,6 +37,7 @@ from tests.support.envelope_builders import (
     parties,
     prekey,
     relay_checks,
+    relay_label_of,
     statement_key,
     to,
     verified,
@@ -159,8 +162,14 @@ def test_the_largest_control_body_is_64_kib_padded() -> None:
 
 
 def test_attachments_release_community_and_display_only_travel_with_the_report() -> None:
-    body = Body(a_statement(a_report()), blobs=(ATTACHMENT_KEY,), release=RELEASE_BYTES)
-    sealed = a_sealed(body=body, blobs=[ATTACHMENT], recipients=[to(XV, via="community/1", display_only=True)])
+    report = an_open_report()
+    body = Body(a_statement(report), blobs=(ATTACHMENT_KEY,), release=OPEN_RELEASE_BYTES)
+    sealed = a_sealed(
+        body=body,
+        label=relay_label_of(report),
+        blobs=[ATTACHMENT],
+        recipients=[to(XV, via="community/1", display_only=True)],
+    )
     opened = open_envelope(deliver(verified(sealed)), context=open_checks())
     assert opened.core.blobs == (ATTACHMENT,)
     assert opened.body == body

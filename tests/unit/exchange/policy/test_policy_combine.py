@@ -368,6 +368,7 @@ def test_each_field_in_which_a_label_is_wider_is_named(
         (a_release(XB), a_release(XB, except_=(XB,)), "release.except"),
         (a_release(to=(EVERYONE,)), a_release(to=(EVERYONE,), except_=(XD,)), "release.except"),
         (a_release(XB), a_release(XB, display_only=(XB,)), "release.display_only"),
+        (a_release(XB, open_roster=True), a_release(XB), "release.roster"),
     ],
 )
 def test_a_wider_audience_is_named(release: Release, source: Release, field: str) -> None:

@@ -246,6 +246,7 @@ def test_a_label_that_is_written_out_reads_back() -> None:
         ("time: {expires_at: 2020-01-01T00:00:00Z}", "it expires before anyone may have it", ""),
         ("time: {expires_at: +1h, embargo_until: +2h}", "it expires before anyone may have it", ""),
         ("time: {on_expiry: purge}", "time.on_expiry: nothing expires", "expires_at"),
+        ("release: {to: [XB], roster: secret}", "release.roster: 'secret' is not known", "one of hidden, open"),
         ("time: {expires_at: +1h, on_expiry: downgrade}", "time.on_expiry: nothing becomes more open", "correct it"),
         (
             "time: {expires_at: +1h, on_expiry: downgrade(green)}",
