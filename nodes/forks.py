@@ -1,7 +1,8 @@
 """Keep what the relay signed and cannot have meant: an evidence file in the store, and an alarm.
 
-Of the directory this node can prove what its own replay says at any size; of the traffic log it has checkpoints alone,
-so two of different sizes prove something only with a proof by the relay.
+Of the directory this node can prove what its own replay says at any size. Of the traffic log it has checkpoints alone:
+for two of different sizes it reads the entries, and where they give the root of the larger one, what the smaller one
+should have been is proven too.
 """
 
 from collections.abc import Sequence
@@ -10,29 +11,33 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from exchange.errors import VerificationFailed
-from exchange.merkle import leaf_hash
-from exchange.tlog.checkpoint import directory_origin, traffic_origin
+from exchange.errors import ExchangeError, VerificationFailed
+from exchange.merkle import leaf_hash, root_of
+from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
 from exchange.tlog.signing import open_checkpoint
 from exchange.tlog.tiles import consistency_proof, tiles_of
 from nodes import alarms
 from nodes.core import Core
 from nodes.log_evidence import Fork, LogEvidence, Unkept, contradiction, write_log_evidence
-from nodes.relay_port import Log
+from nodes.relay_port import Log, Relay
 from nodes.store import trust as store
 from nodes.store import witnesses
 from nodes.store.witnesses import KeptEvidence
 
 KINDS = {Log.DIRECTORY: alarms.DIRECTORY, Log.TRAFFIC: alarms.TRAFFIC}
 LOAD_ENTRIES = 1_000
+READ_AT_ONCE = 4_096
+READ_MOST = 1_000_000
+"""Entries of the traffic log that are read to prove a fork: 41 MB, and some seconds."""
 
 
 class Forks:
     """Evidence of one node against the relay. For one event loop."""
 
-    def __init__(self, core: Core) -> None:
-        """Keep it in the node's store."""
+    def __init__(self, core: Core, relay: Relay) -> None:
+        """Keep it in the node's store; entries of the traffic log are read from `relay`."""
         self._core = core
+        self._relay = relay
 
     async def contradicts(self, log: Log, one: str, other: str, *, why: str) -> Fork:
         """Keep two notes of one log, each signed by the relay, that cannot both be true; raise the alarm."""
@@ -41,12 +46,7 @@ class Forks:
         keys = core.trust.now.directory.relay_keys
         ordered = sorted((one, other), key=lambda note: open_checkpoint(note, origin, keys.log).size)
         first, second = (open_checkpoint(note, origin, keys.log) for note in ordered)
-        snapshot = core.trust.now
-        root: bytes = b""
-        path: tuple[bytes, ...] = ()
-        replayed = log is Log.DIRECTORY and 0 < first.size < second.size <= snapshot.size
-        if replayed and snapshot.roots[second.size] == second.root:
-            root, path = snapshot.roots[first.size], await self._path(first.size, second.size)
+        root, path = await self._proof(log, first.size, second)
         fork = Fork(log.name.lower(), ordered[0], ordered[1], root, path)
         try:
             proven = contradiction(fork, core.exchange, keys)
@@ -69,9 +69,30 @@ class Forks:
         kept = KeptEvidence(_claim_hash(claim), now_ms, kind, what, text)
         await core.database.write(partial(witnesses.keep_evidence, evidence=kept))
 
-    async def _path(self, old: int, new: int) -> tuple[bytes, ...]:
-        leaves = await self._core.database.read(partial(_leaves, size=new))
-        return consistency_proof(tiles_of(leaves), old, new)
+    async def _proof(self, log: Log, size: int, second: Checkpoint) -> tuple[bytes, tuple[bytes, ...]]:
+        """Return the root that the second checkpoint's tree had at a smaller size, with the proof; empty if unknown."""
+        if not 0 < size < second.size:
+            return b"", ()
+        if log is Log.DIRECTORY:
+            leaves = await self._core.database.read(partial(_leaves, size=second.size))
+        else:
+            leaves = await self._read(second.size)
+        if len(leaves) != second.size or root_of(leaves) != second.root:
+            return b"", ()
+        return root_of(leaves[:size]), consistency_proof(tiles_of(leaves), size, second.size)
+
+    async def _read(self, size: int) -> list[bytes]:
+        """Return the leaves of the traffic log, as far as the relay gives them; none of a log that is too large."""
+        leaves: list[bytes] = []
+        try:
+            while len(leaves) < size <= READ_MOST:
+                more = await self._relay.read_log(Log.TRAFFIC, len(leaves), min(READ_AT_ONCE, size - len(leaves)))
+                if not more:
+                    break
+                leaves += map(leaf_hash, more)
+        except ExchangeError:
+            return []
+        return leaves
 
 
 def _leaves(connection: Connection, *, size: int) -> list[bytes]:

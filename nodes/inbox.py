@@ -35,7 +35,7 @@ from exchange.receipts.model import (
 )
 from exchange.resend.model import ResendAnswer, ResendRequest
 from exchange.stream_reset.model import StreamReset
-from nodes import alarms, anew, consenting, gaps, notices, passing, receipts, resending, streams, vault
+from nodes import alarms, anew, consenting, gaps, heads, notices, passing, receipts, resending, streams, vault
 from nodes.contradiction import Twice
 from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
@@ -429,6 +429,7 @@ def _apply_streams(
     match said:
         case StreamHead():
             effects.alarms += streams.hear(connection, said, now_ms)
+            effects.alarms += heads.hear(connection, said, good.opened.core.exchange, now_ms)
         case StreamReset():
             effects.waiting |= anew.hear(connection, said, good.opened.statement, good.promise.log_index)
 

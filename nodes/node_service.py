@@ -469,3 +469,9 @@ class NodeService(NodeServiceServicer):
     ) -> witness_pb2.DraftWitnessesResponse:
         """Draft the naming of the witnesses."""
         return await self._witnesses.draft(request)
+
+    async def ListLogEvidence(
+        self, request: witness_pb2.ListLogEvidenceRequest, context: Context
+    ) -> witness_pb2.ListLogEvidenceResponse:
+        """List evidence against the relay."""
+        return await self._witnesses.evidence()

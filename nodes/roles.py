@@ -96,6 +96,7 @@ MAY: dict[str, frozenset[Role]] = {
     # witnesses
     "GetWitness": ALL,
     "DraftWitnesses": OFFICERS,
+    "ListLogEvidence": WATCHERS,
     # sensors
     "AddSensor": ADMINISTRATORS,
     "ListSensors": WATCHERS,

@@ -2,7 +2,8 @@
 
 Ten minutes after the last traffic towards a partner (30 seconds in the flash lane), then daily, a head tells the last
 number of each lane, the running hash and the numbers that are void. The recipient compares (nodes/gaps.py) and asks for
-what is missing (nodes/resending.py); what stays missing is an alarm.
+what is missing (nodes/resending.py); what stays missing is an alarm. A head also carries what its sender has seen of
+the relay's logs (nodes/heads.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from exchange.names import ID_BYTES
 from exchange.receipts.codec import encode_stream_head
 from exchange.receipts.model import VOIDED_NUMBERS, StreamHead, StreamTail
 from exchange.receipts.verify import STREAM_HEAD
-from nodes import alarms
+from nodes import alarms, heads
 from nodes.core import Core
 from nodes.gaps import Wrong, compare, look
 from nodes.receipts import add_control
@@ -46,6 +47,7 @@ class Streams:
                 daily_before_ms=now_ms - int(core.timing.stream_head_daily_s * 1000),
             )
         )
+        directory_note, traffic_note = await core.database.read(heads.told) if due else ("", "")
         for recipient, tails in due.items():
             head = StreamHead(
                 exchange=core.exchange,
@@ -54,6 +56,8 @@ class Streams:
                 tails=tuple(tail for _, tail in tails),
                 at_ms=now_ms,
                 salt=random_bytes(ID_BYTES),
+                directory_note=directory_note,
+                traffic_note=traffic_note,
             )
             signed = await core.signer.sign(STREAM_HEAD, encode_stream_head(head))
             told = [stream for stream, _ in tails]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from nodes.core import Core
 from nodes.forks import Forks
 from nodes.freshness import Freshness
+from nodes.heads import Heads
 from nodes.relay_port import Relay
 from nodes.witness import Witness
 
@@ -17,11 +18,13 @@ class Watch:
     """Keeps what contradicts itself."""
     freshness: Freshness
     """How old what a quorum vouches for is."""
+    heads: Heads
+    """Compares with partners."""
     witness: Witness
     """Cosigns, if the council has named this node."""
 
 
 def watch_logs(core: Core, relay: Relay) -> Watch:
     """Return the parts, built on each other."""
-    forks = Forks(core)
-    return Watch(forks, Freshness(core, forks), Witness(core, relay, forks))
+    forks = Forks(core, relay)
+    return Watch(forks, Freshness(core, forks), Heads(core, relay, forks), Witness(core, relay, forks))

@@ -1,5 +1,7 @@
 """The part of NodeService that is about witnesses: who they are, this node's key, and naming them for roots to sign."""
 
+from functools import partial
+
 from exchange.crypto.keys import KeyAlgorithm, admit_public_key
 from exchange.directory.codec import encode, name_of
 from exchange.directory.issue import draft_witness_set
@@ -8,7 +10,11 @@ from exchange.directory.witnesses import check_witnesses
 from exchange.errors import BadInput, NotFound
 from exchange.names import COUNCIL, party_id
 from nodes.core import Core
+from nodes.store import witnesses as store
 from nodes.v1 import witness_pb2 as pb
+
+EVIDENCE_LISTED = 50
+"""Files are some 30 KB each."""
 
 
 class WitnessMethods:
@@ -33,6 +39,18 @@ class WitnessMethods:
                 for each in (named.members if named else ())
             ],
             quorum=named.quorum if named else 0,
+        )
+
+    async def evidence(self) -> pb.ListLogEvidenceResponse:
+        """Return the evidence against the relay."""
+        kept = await self._core.database.read(partial(store.kept_evidence, limit=EVIDENCE_LISTED))
+        return pb.ListLogEvidenceResponse(
+            evidence=[
+                pb.LogEvidence(
+                    hash=each.hash.hex(), found_ms=each.found_ms, kind=each.kind, what=each.what, file=each.file
+                )
+                for each in kept
+            ]
         )
 
     async def draft(self, request: pb.DraftWitnessesRequest) -> pb.DraftWitnessesResponse:

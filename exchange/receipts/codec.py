@@ -240,6 +240,8 @@ def encode_stream_head(head: StreamHead) -> bytes:
         ],
         at_ms=head.at_ms,
         salt=head.salt,
+        directory_note=head.directory_note,
+        traffic_note=head.traffic_note,
     )
     setattr(message, "from", head.from_party)
     return _within(STREAM_HEAD_BYTES, serialise(message), "a stream head")
@@ -264,6 +266,8 @@ def decode_stream_head(data: bytes) -> StreamHead:
         ),
         at_ms=message.at_ms,
         salt=message.salt,
+        directory_note=message.directory_note,
+        traffic_note=message.traffic_note,
     )
 
 

@@ -33,6 +33,9 @@ RETRACTION_TEXT_CHARS = 2_000
 RETRACTION_CODES = frozenset({"wrong", "source-withdrawn", "over-shared", "legal"})
 LANES = 3
 STREAM_TAILS = 64
+HEAD_NOTE_CHARS = 8 << 10
+"""A checkpoint with the log's own two signatures has less than half of that."""
+
 VOIDED_NUMBERS = 1_024
 """Of one tail; older ones were told in earlier heads."""
 
@@ -267,6 +270,10 @@ class StreamHead:
     """One a lane and stream in use."""
     at_ms: int
     salt: bytes
+    directory_note: str = ""
+    """The newest checkpoint of the directory that the sender has verified, as the relay signed it."""
+    traffic_note: str = ""
+    """Of the traffic log; empty, as the one above, when it has none."""
 
     def __post_init__(self) -> None:
         """Check every field, and that no stream stands twice."""
@@ -276,6 +283,8 @@ class StreamHead:
         if len({(tail.lane, tail.stream) for tail in self.tails}) != len(self.tails):
             raise MalformedInput("a stream stands twice in a stream head")
         check_time(self.at_ms, "the time of the stream head")
+        for note in (self.directory_note, self.traffic_note):
+            check_count(len(note), "characters of a checkpoint", least=0, most=HEAD_NOTE_CHARS)
 
 
 @dataclass(frozen=True, slots=True)

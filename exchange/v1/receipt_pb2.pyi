@@ -427,6 +427,8 @@ class StreamHead(_message.Message):
     TAILS_FIELD_NUMBER: _builtins.int
     AT_MS_FIELD_NUMBER: _builtins.int
     SALT_FIELD_NUMBER: _builtins.int
+    DIRECTORY_NOTE_FIELD_NUMBER: _builtins.int
+    TRAFFIC_NOTE_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     to: _builtins.str
@@ -435,6 +437,10 @@ class StreamHead(_message.Message):
     """Sender's clock."""
     salt: _builtins.bytes
     """16 random bytes."""
+    directory_note: _builtins.str
+    """The newest checkpoint of the directory log that the sender has verified: C2SP signed note, by the log alone."""
+    traffic_note: _builtins.str
+    """Likewise of the traffic log; empty, as the one above, when the sender has none."""
     @_builtins.property
     def tails(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamTail]:
         """One a lane in use."""
@@ -447,10 +453,12 @@ class StreamHead(_message.Message):
         tails: _abc.Iterable[Global___StreamTail] | None = ...,
         at_ms: _builtins.int = ...,
         salt: _builtins.bytes = ...,
+        directory_note: _builtins.str = ...,
+        traffic_note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "exchange", b"exchange", "from", b"from", "salt", b"salt", "tails", b"tails", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "directory_note", b"directory_note", "exchange", b"exchange", "from", b"from", "salt", b"salt", "tails", b"tails", "to", b"to", "traffic_note", b"traffic_note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

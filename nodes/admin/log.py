@@ -1,16 +1,19 @@
 """`concord log`: check what the relay's logs say against what this node was promised."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from exchange.errors import BadProof
+from exchange.errors import BadProof, NotFound
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
 from nodes.admin.plain import plain
 from nodes.admin.witnesses import witness
 from nodes.node_client import connect
+from nodes.root_home import check_free_file, write_file
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.witness_pb2 import ListLogEvidenceRequest
 
 app = typer.Typer(help="Check the relay's logs.", no_args_is_help=True)
 app.command("witness")(witness)
@@ -51,3 +54,34 @@ def verify(
             f"{len(failed)} checks failed: {failed[0].detail}",
             hint="the relay's log does not match its promises: tell the council, and keep this node's home as evidence",
         )
+
+
+@app.command()
+def evidence(
+    home: NodeHome = DEFAULT_HOME,
+    out: Annotated[Path | None, typer.Option("--out", help="Write one file of evidence.")] = None,
+    hash_: Annotated[str, typer.Option("--hash", help="Which: its hash, or the beginning; else the newest.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List evidence against the relay, or write one of it to a file that `concord verify` checks without any node.
+
+    It holds hashes and signatures only, and convinces whoever knows the genesis hash.
+
+    Example: concord log evidence --out fork.evidence
+    """
+    if out is not None:
+        check_free_file(out)
+    with connect(home) as node:
+        found = list(node.ListLogEvidence(ListLogEvidenceRequest()).evidence)
+    if out is not None:
+        chosen = next((each for each in found if each.hash.startswith(hash_.lower())), None)
+        if chosen is None:
+            raise NotFound("there is no such evidence", hint="concord log evidence")
+        write_file(out, chosen.file, secret=False)
+        output.data(str(out))
+        output.say(f"{chosen.what}: concord verify {out}")
+    elif as_json:
+        output.as_json([plain(each) for each in found])
+    else:
+        rows = [(output.short(each.hash), each.kind, output.when(each.found_ms), each.what) for each in found]
+        output.table(("evidence", "kind", "found", "what"), rows, empty="the relay has not contradicted itself")

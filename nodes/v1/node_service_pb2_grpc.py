@@ -309,6 +309,11 @@ class NodeServiceStub:
                 request_serializer=nodes_dot_v1_dot_witness__pb2.DraftWitnessesRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_witness__pb2.DraftWitnessesResponse.FromString,
                 _registered_method=True)
+        self.ListLogEvidence = channel.unary_unary(
+                '/nodes.v1.NodeService/ListLogEvidence',
+                request_serializer=nodes_dot_v1_dot_witness__pb2.ListLogEvidenceRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_witness__pb2.ListLogEvidenceResponse.FromString,
+                _registered_method=True)
 
 
 class NodeServiceServicer:
@@ -699,6 +704,13 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLogEvidence(self, request, context):
+        """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -966,6 +978,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.DraftWitnesses,
                     request_deserializer=nodes_dot_v1_dot_witness__pb2.DraftWitnessesRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_witness__pb2.DraftWitnessesResponse.SerializeToString,
+            ),
+            'ListLogEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLogEvidence,
+                    request_deserializer=nodes_dot_v1_dot_witness__pb2.ListLogEvidenceRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_witness__pb2.ListLogEvidenceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2400,6 +2417,33 @@ class NodeService:
             '/nodes.v1.NodeService/DraftWitnesses',
             nodes_dot_v1_dot_witness__pb2.DraftWitnessesRequest.SerializeToString,
             nodes_dot_v1_dot_witness__pb2.DraftWitnessesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLogEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ListLogEvidence',
+            nodes_dot_v1_dot_witness__pb2.ListLogEvidenceRequest.SerializeToString,
+            nodes_dot_v1_dot_witness__pb2.ListLogEvidenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -168,6 +168,8 @@ class NodeServiceStub:
     """
     DraftWitnesses: _grpc.UnaryUnaryMultiCallable[_witness_pb2.DraftWitnessesRequest, _witness_pb2.DraftWitnessesResponse]
     """Draft the naming of the witnesses, for roots to sign."""
+    ListLogEvidence: _grpc.UnaryUnaryMultiCallable[_witness_pb2.ListLogEvidenceRequest, _witness_pb2.ListLogEvidenceResponse]
+    """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -300,6 +302,8 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """
     DraftWitnesses: _aio.UnaryUnaryMultiCallable[_witness_pb2.DraftWitnessesRequest, _witness_pb2.DraftWitnessesResponse]  # type: ignore[assignment]
     """Draft the naming of the witnesses, for roots to sign."""
+    ListLogEvidence: _aio.UnaryUnaryMultiCallable[_witness_pb2.ListLogEvidenceRequest, _witness_pb2.ListLogEvidenceResponse]  # type: ignore[assignment]
+    """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of one node, over a Unix socket in a directory that only its owner can enter."""
@@ -747,6 +751,14 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_witness_pb2.DraftWitnessesResponse, _abc.Awaitable[_witness_pb2.DraftWitnessesResponse]]:
         """Draft the naming of the witnesses, for roots to sign."""
+
+    @_abc_1.abstractmethod
+    def ListLogEvidence(
+        self,
+        request: _witness_pb2.ListLogEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_witness_pb2.ListLogEvidenceResponse, _abc.Awaitable[_witness_pb2.ListLogEvidenceResponse]]:
+        """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep."""
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

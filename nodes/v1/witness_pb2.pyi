@@ -106,6 +106,85 @@ class GetWitnessResponse(_message.Message):
 Global___GetWitnessResponse: _TypeAlias = GetWitnessResponse  # noqa: Y015
 
 @_typing.final
+class ListLogEvidenceRequest(_message.Message):
+    """No parameters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLogEvidenceRequest: _TypeAlias = ListLogEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class LogEvidence(_message.Message):
+    """Evidence against the relay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HASH_FIELD_NUMBER: _builtins.int
+    FOUND_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    hash: _builtins.str
+    """Hash of what it claims, hexadecimal."""
+    found_ms: _builtins.int
+    """When it was found."""
+    kind: _builtins.str
+    """fork or promise."""
+    what: _builtins.str
+    """For people."""
+    file: _builtins.str
+    """The file that `concord verify` reads; it holds hashes and signatures only."""
+    def __init__(
+        self,
+        *,
+        hash: _builtins.str = ...,
+        found_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        what: _builtins.str = ...,
+        file: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "found_ms", b"found_ms", "hash", b"hash", "kind", b"kind", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogEvidence: _TypeAlias = LogEvidence  # noqa: Y015
+
+@_typing.final
+class ListLogEvidenceResponse(_message.Message):
+    """The evidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogEvidence]:
+        """Newest first, at most 50."""
+
+    def __init__(
+        self,
+        *,
+        evidence: _abc.Iterable[Global___LogEvidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLogEvidenceResponse: _TypeAlias = ListLogEvidenceResponse  # noqa: Y015
+
+@_typing.final
 class ProposedWitness(_message.Message):
     """A witness to be named."""
 

@@ -76,6 +76,7 @@ WITHOUT_REPORT = {
     "PublishStatement",
     "GetWitness",
     "DraftWitnesses",
+    "ListLogEvidence",
     "ListConsents",
     "ListPending",
     "GrantConsent",

@@ -25,7 +25,7 @@ from nodes.config import Timing
 from nodes.core import Core
 from nodes.forks import Forks
 from nodes.freshness import Fresh, Freshness
-from nodes.relay_port import DirectoryFrame
+from nodes.relay_port import DirectoryFrame, Relay
 from nodes.store import alarms
 from nodes.trust import Trust
 from tests.support.directory_builders import EXCHANGE, NOON, Exchange, an_exchange, log_keys, mldsa44
@@ -65,7 +65,7 @@ class Watched:
             clock=clock,
             timing=Timing(),
         )
-        self.freshness = Freshness(cast(Core, core), Forks(cast(Core, core)))
+        self.freshness = Freshness(cast(Core, core), Forks(cast(Core, core), cast(Relay, None)))
 
     async def follow(self) -> None:
         """Take in what the exchange's log has more."""
@@ -126,7 +126,7 @@ async def test_a_quorum_moves_the_time_and_fewer_do_not(tmp_path: Path) -> None:
         assert node.freshness.now.quorum_ms == NOON
         await node.freshness.take(node.cosigned("XA", "XO"))
         assert node.freshness.now == Fresh(True, size, NOON + HOUR)
-        again = Freshness(node.freshness._core, Forks(node.freshness._core))
+        again = Freshness(node.freshness._core, Forks(node.freshness._core, cast(Relay, None)))
         await again.load()
         assert again.now == node.freshness.now, "a restart forgets nothing"
 
@@ -173,7 +173,7 @@ async def test_after_a_restart_what_no_quorum_covers_does_not_count_as_covered(t
         witnessed_size = len(node.exchange.entries)
         node.grow()
         await node.follow()
-        again = Freshness(node.freshness._core, Forks(node.freshness._core))
+        again = Freshness(node.freshness._core, Forks(node.freshness._core, cast(Relay, None)))
         await again.load()
         node.now_ms += HOUR
         await again.take(node.cosigned("XA", "XV", size=witnessed_size))
