@@ -126,7 +126,10 @@ def test_a_stored_report_opens_to_what_was_stored_and_only_in_its_own_place() ->
     title, record = vault.seal_report(MASTER, item, title="Überfall", signed=signed, release=release, holding=holding)
     opened = vault.open_report(MASTER, item, record)
     assert encode_signed(opened.signed) == signed
-    assert opened.release is not None and opened.holding == holding and opened.duties
+    assert opened.audience is not None and opened.holding == holding and opened.duties
+    assert opened.release is None, "of another's report the audience decides nothing here"
+    own = vault.open_report(MASTER, item, vault.seal_report(MASTER, item, title="", signed=signed, release=release)[1])
+    assert own.release == own.audience == opened.audience and own.holding is None
     assert vault.open_title(MASTER, item, title) == "Überfall"
     for wrong in (lambda: vault.open_report(MASTER, OTHER, record), lambda: vault.open_title(MASTER, OTHER, title)):
         with pytest.raises(VerificationFailed):
