@@ -4,19 +4,16 @@
  9    verify the consent grants that came with it, and decide again, under the agreement that the slot cites; keys and
       rules are those of the promise's directory size and time; of a suspended sender only receipts are taken
 10    the directory head in the header is one that this node's own replay has
-Step 11 (number, repetition) needs the store: nodes/inbox.py. A control statement is read here as well, so that what it
-says has one form from here on.
+Step 11 (number, repetition) needs the store: nodes/inbox.py. A control statement is read as well (nodes/controls.py),
+so that what it says has one form from here on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from exchange.consent.model import ConsentGrant, ConsentRequest
-from exchange.consent.verify import CONSENT_GRANT, CONSENT_REQUEST, open_consents, open_grant, open_request
-from exchange.crypto.codec import encode_signed
-from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, payload_type
+from exchange.consent.verify import open_consents
+from exchange.crypto.signed import Signed, VerifiedRoots
 from exchange.crypto.xwing import XWingKey
 from exchange.envelope.binding import envelope_hash
 from exchange.envelope.codec import decode_core, decode_delivery, decode_header
@@ -24,45 +21,13 @@ from exchange.envelope.model import EnvelopeKind
 from exchange.envelope.open import OpenChecks, Opened, PromiseFacts, open_envelope
 from exchange.errors import BadEnvelope, BadInput, ExchangeError, VerificationFailed
 from exchange.names import ExchangeName, PartyId
-from exchange.policy.changes.model import AgreementNotice
-from exchange.policy.changes.verify import open_change
-from exchange.policy.communities.model import HeldEpoch
-from exchange.policy.communities.verify import MEMBERSHIP, open_membership
 from exchange.policy.consent import Consent
 from exchange.policy.decision import Item, Reason, Role, Rules, Slot
 from exchange.policy.question import Question
-from exchange.reader_policy.model import ReaderPolicy
-from exchange.reader_policy.verify import READER_POLICY, open_reader_policy
-from exchange.receipts.model import (
-    AgreementText,
-    NoticeAcknowledgement,
-    Promise,
-    ReceiptBatch,
-    Retraction,
-    StreamHead,
-)
-from exchange.receipts.verify import (
-    AGREEMENT_TEXT,
-    NOTICE_ACKNOWLEDGEMENT,
-    NOTICE_DELIVERY,
-    RECEIPTS,
-    RETRACTION,
-    STREAM_HEAD,
-    check_promise_for,
-    open_acknowledgement,
-    open_agreement_text,
-    open_notice_delivery,
-    open_promise,
-    open_receipts,
-    open_retraction,
-    open_stream_head,
-)
-from exchange.resend.model import ResendAnswer, ResendRequest
-from exchange.resend.verify import RESEND_ANSWER, RESEND_REQUEST, open_resend_answer, open_resend_request
-from exchange.stream_reset.model import StreamReset
-from exchange.stream_reset.verify import STREAM_RESET, open_stream_reset
+from exchange.receipts.model import Promise
+from exchange.receipts.verify import check_promise_for, open_promise
+from nodes.controls import Control, Said, read_control
 from nodes.decisions import Decided
-from nodes.kept_changes import HeardNotice
 from nodes.relay_port import Waiting
 from nodes.standing import against_control
 from nodes.trust import Snapshot
@@ -74,22 +39,6 @@ STEP_AUTHENTIC = 2
 STEP_STATEMENT = 8
 STEP_DECIDE = 9
 STEP_HEAD = 10
-
-Control = (
-    ReceiptBatch
-    | Retraction
-    | StreamHead
-    | AgreementText
-    | HeardNotice
-    | NoticeAcknowledgement
-    | HeldEpoch
-    | ConsentRequest
-    | ConsentGrant
-    | ReaderPolicy
-    | StreamReset
-    | ResendRequest
-    | ResendAnswer
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,155 +222,13 @@ def _consents(opened: Opened, promise: Promise, ground: Ground) -> tuple[Consent
 def _control(opened: Opened, ground: Ground) -> Control | None:
     if opened.core.kind is not EnvelopeKind.CONTROL:
         return None
-    return _READERS[opened.statement.payload_type](opened, _keys_of(opened, ground), ground)
+    return read_control(Said(opened, ground.me, ground.exchange, ground.snapshot.directory, ground.seen))
 
 
 def _against_control(opened: Opened, promise: Promise, ground: Ground) -> Reason | None:
     """Return why its sender might not send this control statement; whether it may reach us is the sender's to keep."""
     sender = ground.snapshot.directory.standing(opened.core.sender, at_size=promise.directory_size)
     return against_control(opened.statement.payload_type, sender=sender, recipient=None)
-
-
-def _keys_of(opened: Opened, ground: Ground) -> KeyLookup:
-    facts, sender = opened.promise_facts, opened.core.sender
-    return lambda key_id: ground.snapshot.directory.statement_key(
-        sender, key_id, at_size=facts.directory_size, at_ms=facts.received_ms
-    )
-
-
-def _read_receipts(opened: Opened, lookup: KeyLookup, ground: Ground) -> ReceiptBatch:
-    return open_receipts(
-        opened.statement,
-        lookup,
-        exchange=ground.exchange,
-        from_party=opened.core.sender,
-        to_party=ground.me,
-        seen=ground.seen,
-    )
-
-
-def _read_retraction(opened: Opened, lookup: KeyLookup, ground: Ground) -> Retraction:
-    return open_retraction(
-        opened.statement, lookup, exchange=ground.exchange, originator=opened.core.sender, seen=ground.seen
-    )
-
-
-def _read_stream_head(opened: Opened, lookup: KeyLookup, ground: Ground) -> StreamHead:
-    return open_stream_head(
-        opened.statement,
-        lookup,
-        exchange=ground.exchange,
-        from_party=opened.core.sender,
-        to_party=ground.me,
-        seen=ground.seen,
-    )
-
-
-def _read_agreement_text(opened: Opened, lookup: KeyLookup, ground: Ground) -> AgreementText:
-    return open_agreement_text(opened.statement, lookup, exchange=ground.exchange, seen=ground.seen)
-
-
-def _read_membership(opened: Opened, lookup: KeyLookup, ground: Ground) -> HeldEpoch:
-    return open_membership(
-        opened.statement,
-        lookup,
-        exchange=ground.exchange,
-        from_party=opened.core.sender,
-        to_party=ground.me,
-        seen=ground.seen,
-    )
-
-
-def _read_consent_request(opened: Opened, lookup: KeyLookup, ground: Ground) -> ConsentRequest:
-    return open_request(opened.statement, lookup, exchange=ground.exchange, asker=opened.core.sender, seen=ground.seen)
-
-
-def _read_consent_grant(opened: Opened, lookup: KeyLookup, ground: Ground) -> ConsentGrant:
-    return open_grant(
-        opened.statement, lookup, exchange=ground.exchange, originator=opened.core.sender, seen=ground.seen
-    )
-
-
-def _read_reader_policy(opened: Opened, lookup: KeyLookup, ground: Ground) -> ReaderPolicy:
-    return open_reader_policy(
-        opened.statement, lookup, exchange=ground.exchange, party=opened.core.sender, seen=ground.seen
-    )
-
-
-def _read_resend_request(opened: Opened, lookup: KeyLookup, ground: Ground) -> ResendRequest:
-    return open_resend_request(
-        opened.statement,
-        lookup,
-        exchange=ground.exchange,
-        from_party=opened.core.sender,
-        to_party=ground.me,
-        seen=ground.seen,
-    )
-
-
-def _read_resend_answer(opened: Opened, lookup: KeyLookup, ground: Ground) -> ResendAnswer:
-    return open_resend_answer(
-        opened.statement,
-        lookup,
-        ground.snapshot.directory.relay_keys.promise,
-        exchange=ground.exchange,
-        from_party=opened.core.sender,
-        to_party=ground.me,
-        seen=ground.seen,
-    )
-
-
-def _read_stream_reset(opened: Opened, lookup: KeyLookup, ground: Ground) -> StreamReset:
-    return open_stream_reset(
-        opened.statement,
-        lookup,
-        exchange=ground.exchange,
-        from_party=opened.core.sender,
-        to_party=ground.me,
-        seen=ground.seen,
-    )
-
-
-def _read_notice(opened: Opened, lookup: KeyLookup, ground: Ground) -> HeardNotice:
-    delivery = open_notice_delivery(opened.statement, lookup, exchange=ground.exchange, seen=ground.seen)
-    size, directory = opened.promise_facts.directory_size, ground.snapshot.directory
-
-    def root_of(key_id: bytes) -> tuple[PartyId, PublicKey] | None:
-        root = directory.root_key(opened.core.sender, key_id, at_size=size)
-        return None if root is None else (opened.core.sender, root)
-
-    notice = open_change(delivery.notice, root_of, exchange=ground.exchange, seen=ground.seen)
-    if not isinstance(notice, AgreementNotice):
-        raise VerificationFailed("a notice is expected, not an accession")
-    return HeardNotice(notice, encode_signed(delivery.notice), delivery.notice.payload)
-
-
-def _read_acknowledgement(opened: Opened, lookup: KeyLookup, ground: Ground) -> NoticeAcknowledgement:
-    return open_acknowledgement(
-        opened.statement,
-        lookup,
-        exchange=ground.exchange,
-        from_party=opened.core.sender,
-        to_party=ground.me,
-        seen=ground.seen,
-    )
-
-
-_READERS: Mapping[str, Callable[[Opened, KeyLookup, Ground], Control]] = {
-    payload_type(RECEIPTS): _read_receipts,
-    payload_type(RETRACTION): _read_retraction,
-    payload_type(STREAM_HEAD): _read_stream_head,
-    payload_type(AGREEMENT_TEXT): _read_agreement_text,
-    payload_type(NOTICE_DELIVERY): _read_notice,
-    payload_type(NOTICE_ACKNOWLEDGEMENT): _read_acknowledgement,
-    payload_type(MEMBERSHIP): _read_membership,
-    payload_type(CONSENT_REQUEST): _read_consent_request,
-    payload_type(CONSENT_GRANT): _read_consent_grant,
-    payload_type(READER_POLICY): _read_reader_policy,
-    payload_type(STREAM_RESET): _read_stream_reset,
-    payload_type(RESEND_REQUEST): _read_resend_request,
-    payload_type(RESEND_ANSWER): _read_resend_answer,
-}
 
 
 def _bad(waiting: Waiting, error: BadEnvelope) -> Bad:

@@ -2,7 +2,7 @@
 
 A party without scales and attributes, that never had any, says nothing. Otherwise every partner with which an agreement
 is in force is told once, and again when node.toml says something else. What partners told was verified on arrival
-(nodes/opening.py); the newest of each counts.
+(nodes/controls.py); the newest of each counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
