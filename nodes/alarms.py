@@ -22,6 +22,9 @@ SENDER = "sender"
 GAP = "gap"
 """A partner sent something that never came."""
 
+SILENT = "silent"
+"""Nothing has come of a partner for longer than its daily stream heads allow."""
+
 WITHHELD = "withheld"
 """The relay promised to deliver an envelope that its recipient never got."""
 

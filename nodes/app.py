@@ -57,11 +57,11 @@ from nodes.keybox import Keybox
 from nodes.keyring import Keyring, KeysInUse
 from nodes.keystore import NodeKeys, load_keys
 from nodes.link import Link
-from nodes.losses import Losses
 from nodes.narrowing import Narrowing
 from nodes.node_client import SOCKET
 from nodes.node_service import NodeService, StatusMethods
 from nodes.notices import Notices
+from nodes.numbers import Numbers
 from nodes.obligations import Obligations
 from nodes.operator_service import OperatorMethods
 from nodes.operators import Operators
@@ -75,7 +75,6 @@ from nodes.receiver import Receiver
 from nodes.relay_client import RelayClient
 from nodes.reminders import Reminders
 from nodes.report_service import ReportMethods
-from nodes.resending import Resending
 from nodes.rotating import Rotation, read_stored
 from nodes.sender import Sender
 from nodes.sensor_service import SensorMethods, SensorService, sensor_identity
@@ -85,7 +84,6 @@ from nodes.signer import Signer
 from nodes.simulation import Simulation
 from nodes.spool import Spool
 from nodes.statement_service import StatementMethods
-from nodes.streams import Streams
 from nodes.suspects import Suspects
 from nodes.sync import Sync
 from nodes.trust import Trust
@@ -113,15 +111,6 @@ class Groups:
     convening: Convening
     announcing: Announcing
     history: CommunityHistory
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """What has to do with the numbers of envelopes: which came, which did not, who is asked for them."""
-
-    streams: Streams
-    resending: Resending
-    losses: Losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +275,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         approving=Approving(core, operators, wake=sender.wake, stale_since=watch.freshness.stale_since),
         authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
-        numbers=_numbers(core, wake=sender.wake),
+        numbers=Numbers.of(core, wake=sender.wake),
         obligations=obligations,
         narrowing=narrowing,
         prekeys=prekeys,
@@ -365,10 +354,6 @@ def _groups(core: Core, relay: RelayClient, *, wake: Callable[[], None], announc
     )
 
 
-def _numbers(core: Core, *, wake: Callable[[], None]) -> Numbers:
-    return Numbers(Streams(core, wake=wake), Resending(core, wake=wake), Losses(core))
-
-
 def _each(*calls: Callable[[], None]) -> None:
     for call in calls:
         call()
@@ -413,6 +398,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         asyncio.create_task(every(timing.streams_s, node.numbers.resending.answer, drain)),
         asyncio.create_task(every(timing.obligations_s, node.numbers.resending.look_after, drain)),
         asyncio.create_task(every(timing.obligations_s, node.numbers.losses.look, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.numbers.silence.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.anew.tell, drain)),
@@ -543,6 +529,7 @@ def _measure(metrics: Metrics, node: Node) -> None:
     }
     for name, (what, measure) in measured.items():
         metrics.gauge(name, what).set_function(measure)
+    node.numbers.measure(metrics)
 
 
 def _days(node: Node, *, own: bool) -> float:

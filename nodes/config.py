@@ -40,6 +40,9 @@ class Timing(Section):
     gap_alarm_flash_s: float = Field(
         default=60.0, gt=0, description="What is missing in the flash lane for so long is an alarm."
     )
+    silent_s: float = Field(
+        default=93_600.0, gt=0, description="A partner of which nothing came for so long is an alarm; heads come daily."
+    )
     resend_least_s: float = Field(
         default=300.0, gt=0, description="A partner gets an answer for the same number at most this often."
     )

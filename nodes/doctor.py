@@ -222,6 +222,17 @@ def _alarms(running: Running) -> Iterator[Finding]:
         yield Finding("warning", "quarantine", f"{running.quarantined:,} deliveries failed a check", hint)
 
 
+def _missing(running: Running) -> Iterator[Finding]:
+    if running.limited:
+        return
+    for gap in running.gaps:
+        yield Finding("warning", "missing", f"numbers under which nothing came: {gap}", "the node asks by itself")
+    for partner in running.silent:
+        yield Finding("warning", "silent", f"nothing comes of {partner}", "call its people: is its node running?")
+    if not running.gaps and not running.silent:
+        yield Finding("ok", "missing", "nothing, as far as partners have told")
+
+
 def _operators(running: Running) -> Iterator[Finding]:
     if running.open_mode:
         hint = "concord operator init, then: concord operator add NAME --key operator.pub --role administrator"
@@ -238,6 +249,7 @@ _LOOKS: tuple[Callable[[Running], Iterator[Finding]], ...] = (
     _certificates,
     _notices,
     _operators,
+    _missing,
     _witnesses,
     _alarms,
 )

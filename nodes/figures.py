@@ -11,7 +11,9 @@ from nodes.core import Core
 from nodes.overdue import LINES, find
 from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
-from nodes.store import alarms, holding, receiving, reports, sending
+from nodes.silence import silent_partners
+from nodes.store import alarms, holding, missing, receiving, reports, sending
+from nodes.store.missing import Gap
 from nodes.store.rows import Alarm, Direction
 
 ALARMS_SHOWN = 50
@@ -31,6 +33,12 @@ class Counts:
     waiting: dict[int, int]
     """By lane: envelopes without an answer and rows that are not sealed yet."""
     alarms: list[Alarm]
+    gaps: list[Gap]
+    answered_here: int
+    """Missing numbers of which their senders said what became of them."""
+    asked_of_us: int
+    answered_by_us: int
+    """Own numbers that partners have asked for again: waiting, and answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class Figures:
     transport_until_ms: int
     node_cert_until_ms: int
     disk_free: int
+    silent: dict[str, int]
+    """Silent partners, and since when."""
 
 
 async def gather(core: Core, prekeys: Prekeys, relay: RelayClient, home: Path) -> Figures:
@@ -58,6 +68,7 @@ async def gather(core: Core, prekeys: Prekeys, relay: RelayClient, home: Path) -
         prekey_days=prekeys.days_ahead(),
         transport_until_ms=relay.leaf_until_ms,
         node_cert_until_ms=record.until_ms if record else 0,
+        silent=await silent_partners(core),
         disk_free=shutil.disk_usage(home).free,
     )
 
@@ -65,6 +76,7 @@ async def gather(core: Core, prekeys: Prekeys, relay: RelayClient, home: Path) -
 def _counts(connection: Connection, now_ms: int) -> Counts:
     by_direction = reports.count_reports(connection)
     unanswered, unsealed = sending.count_unanswered(connection), reports.count_waiting(connection)
+    asked_of_us, answered_by_us = missing.count_asked(connection)
     return Counts(
         sent=by_direction.get(Direction.SENT, 0),
         received=by_direction.get(Direction.RECEIVED, 0),
@@ -75,4 +87,8 @@ def _counts(connection: Connection, now_ms: int) -> Counts:
         positions={lane: cursor.position for lane, cursor in receiving.cursors(connection).items()},
         waiting={int(lane): unanswered.get(lane, 0) + unsealed.get(lane, 0) for lane in Lane},
         alarms=alarms.open_alarms(connection, limit=ALARMS_SHOWN),
+        gaps=missing.gaps(connection),
+        answered_here=missing.count_answered(connection),
+        asked_of_us=asked_of_us,
+        answered_by_us=answered_by_us,
     )

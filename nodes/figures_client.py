@@ -27,6 +27,10 @@ class Running:
     stale_since_ms: int
     limited: bool
     notices: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    """What is missing, in words, by partner and lane."""
+    silent: tuple[str, ...] = ()
+    """Partners of which nothing has come for longer than a day."""
 
 
 def ask(home: Path) -> Running:
@@ -50,4 +54,9 @@ def ask(home: Path) -> Running:
         stale_since_ms=answer.stale_since_ms,
         limited=answer.limited,
         notices=tuple(answer.notices),
+        gaps=tuple(
+            f"{gap.count:,} of {gap.partner} in lane {gap.lane}, asked for {gap.asked} times"
+            for gap in answer.missing.gaps
+        ),
+        silent=tuple(each.partner for each in answer.missing.silent),
     )

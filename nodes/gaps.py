@@ -118,6 +118,8 @@ class Look:
     wrong: list[Wrong] = field(default_factory=list)
     still: set[str] = field(default_factory=set)
     """Subjects of gap alarms that have their cause yet."""
+    gaps: Sequence[Gap] = ()
+    """All that is missing, however short."""
 
 
 def look(connection: Connection, timing: Timing, now_ms: int) -> Look:
@@ -137,7 +139,8 @@ def look(connection: Connection, timing: Timing, now_ms: int) -> Look:
     for heard in receiving.open_heads(connection):
         found.wrong += compare(connection, heard)
     found.still |= {subject(*key) for key in receiving.streams_that_differ(connection)}
-    for gap in missing.gaps(connection):
+    found.gaps = missing.gaps(connection)
+    for gap in found.gaps:
         if gap.since_ms <= now_ms - patience_ms(gap.lane, timing):
             found.wrong.append((alarms.GAP, subject(gap.sender, gap.stream, gap.lane), _text(connection, gap)))
             found.still.add(subject(gap.sender, gap.stream, gap.lane))

@@ -11,7 +11,7 @@ class Link:
     def __init__(self, clock: Callable[[], int]) -> None:
         """Begin unconnected."""
         self._clock = clock
-        self._up: set[str] = set()
+        self._up: dict[str, int] = {}
         self.error = ""
         """What went wrong last; empty once all is well."""
         self.contact_ms = 0
@@ -28,10 +28,14 @@ class Link:
             return "connected"
         return "unreachable" if self.error else "connecting"
 
+    def up_since_ms(self, part: str) -> int:
+        """Return since when one part has heard the relay without a break; 0 while it does not."""
+        return self._up.get(part, 0)
+
     def heard(self, part: str, relay_ms: int = 0) -> None:
         """Note that the relay spoke with one part, and its clock if it said."""
-        self._up.add(part)
         self.contact_ms = self._clock()
+        self._up.setdefault(part, self.contact_ms)
         self.error = ""
         if relay_ms:
             self.skew_ms = self.contact_ms - relay_ms
@@ -42,5 +46,5 @@ class Link:
 
     def lost(self, part: str, error: ExchangeError) -> None:
         """Note that one part has lost the relay."""
-        self._up.discard(part)
+        self._up.pop(part, None)
         self.error = f"{error.reason}: {error}"

@@ -54,6 +54,8 @@ class Losses:
     def __init__(self, core: Core) -> None:
         """Look into the node's store."""
         self._core = core
+        self.found = 0
+        """Envelopes that the relay had lost of late at the last look."""
 
     async def look(self) -> int:
         """Raise and close alarms; return how many envelopes the relay has lost of late."""
@@ -73,6 +75,7 @@ class Losses:
         for where, losses in by_subject.items():
             await self._tell(where, losses)
         await core.alarms.close_others(alarms.WITHHELD, by_subject)
+        self.found = len(found)
         return len(found)
 
     async def _tell(self, where: str, losses: list[_Loss]) -> None:

@@ -19,7 +19,7 @@ from nodes.caller import Caller, admitted_of, caller_of
 from nodes.community_service import CommunityMethods
 from nodes.consent_service import ConsentMethods
 from nodes.core import Core
-from nodes.figures import Counts, gather
+from nodes.figures import Figures, gather
 from nodes.freshness import Freshness
 from nodes.holding_service import HoldingMethods
 from nodes.key_service import KeyMethods
@@ -39,6 +39,7 @@ from nodes.v1 import (
     community_pb2,
     consent_pb2,
     holding_pb2,
+    missing_pb2,
     operator_pb2,
     statement_pb2,
     suspect_pb2,
@@ -110,11 +111,12 @@ class StatusMethods:
             notices=self._reminders.notices(),
         )
         if sees_totals:
-            answer.MergeFrom(_of_reports(figures.counts))
+            answer.MergeFrom(_of_reports(figures))
         return answer
 
 
-def _of_reports(counts: Counts) -> pb.GetStatusResponse:
+def _of_reports(figures: Figures) -> pb.GetStatusResponse:
+    counts = figures.counts
     return pb.GetStatusResponse(
         reports_sent=counts.sent,
         reports_received=counts.received,
@@ -131,6 +133,30 @@ def _of_reports(counts: Counts) -> pb.GetStatusResponse:
         reviews_due=counts.reviews_due,
         overdue=counts.overdue,
         alarms=[alarm.text for alarm in counts.alarms],
+        missing=_missing(figures),
+    )
+
+
+def _missing(figures: Figures) -> missing_pb2.MissingStatus:
+    counts = figures.counts
+    return missing_pb2.MissingStatus(
+        gaps=[
+            missing_pb2.Gap(
+                partner=gap.sender,
+                lane=Lane(gap.lane).name.lower(),
+                stream=gap.stream,
+                count=gap.count,
+                since_ms=gap.since_ms,
+                asked=gap.tries,
+            )
+            for gap in counts.gaps
+        ],
+        answered_here=counts.answered_here,
+        asked_of_us=counts.asked_of_us,
+        answered_by_us=counts.answered_by_us,
+        silent=[
+            missing_pb2.SilentPartner(partner=party, since_ms=since_ms) for party, since_ms in figures.silent.items()
+        ],
     )
 
 

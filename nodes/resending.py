@@ -67,6 +67,10 @@ class Resending:
         """`wake` tells the sender that there is work."""
         self._core = core
         self._wake = wake
+        self.asked = 0
+        """Numbers that were asked for since the start."""
+        self.answered = 0
+        """Numbers that partners asked for and that were answered since the start."""
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -80,6 +84,7 @@ class Resending:
             if self._admitted(sender):
                 asked += await self._ask(sender)
         if asked:
+            self.asked += asked
             self._wake()
         return asked
 
@@ -128,6 +133,7 @@ class Resending:
             if self._admitted(partner):
                 answered += await self._answer(partner, rows)
         if answered:
+            self.answered += answered
             self._wake()
         return answered
 

@@ -14,16 +14,18 @@ from sqlalchemy import Connection
 
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed
+from exchange.directory.state import Status
 from exchange.envelope.model import Lane
-from exchange.names import ID_BYTES
+from exchange.names import ID_BYTES, PartyId
 from exchange.receipts.codec import encode_stream_head
-from exchange.receipts.model import VOIDED_NUMBERS, StreamHead, StreamTail
+from exchange.receipts.model import STREAM_TAILS, VOIDED_NUMBERS, StreamHead, StreamTail
 from exchange.receipts.verify import STREAM_HEAD
 from nodes import alarms, heads
 from nodes.core import Core
 from nodes.gaps import Wrong, compare, look
 from nodes.receipts import add_control
 from nodes.store import missing, receiving, sending
+from nodes.store.missing import Gap
 from nodes.store.rows import SentStream
 
 
@@ -34,6 +36,8 @@ class Streams:
         """`wake` tells the sender that there is work."""
         self._core = core
         self._wake = wake
+        self.gaps: Sequence[Gap] = ()
+        """What was missing at the last look."""
 
     async def tell(self) -> int:
         """Place the heads that are due in the outbox; return how many."""
@@ -47,6 +51,8 @@ class Streams:
                 daily_before_ms=now_ms - int(core.timing.stream_head_daily_s * 1000),
             )
         )
+        # To whom nothing goes now nothing is told either: the newest head comes when that changes.
+        due = {party: tails for party, tails in due.items() if core.trust.now.status(PartyId(party)) is Status.ADMITTED}
         directory_note, traffic_note = await core.database.read(heads.told) if due else ("", "")
         for recipient, tails in due.items():
             head = StreamHead(
@@ -70,6 +76,7 @@ class Streams:
         """Look at what is missing: alarm what has been so for too long, close alarms whose cause is gone."""
         core = self._core
         found = await core.database.write(partial(look, timing=core.timing, now_ms=core.clock()))
+        self.gaps = found.gaps
         for kind, subject, text in found.wrong:
             await core.alarms.raise_(kind, subject, text)
         await core.alarms.close_others(alarms.GAP, found.still)
@@ -88,7 +95,8 @@ def _due(
         voided = sending.voided_numbers(connection, settled, limit=VOIDED_NUMBERS)
         tail = StreamTail(stream.lane, stream.stream, settled.settled_seq, settled.settled_hash, voided)
         due.setdefault(stream.recipient, []).append((settled, tail))
-    return due
+    # What is left out for want of room is due again at the next look.
+    return {party: tails[-STREAM_TAILS:] for party, tails in due.items()}
 
 
 def _store(connection: Connection, *, signed: Signed, recipient: str, told: Sequence[SentStream], now_ms: int) -> None:

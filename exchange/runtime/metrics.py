@@ -3,11 +3,14 @@
 Names start with `concord_`. One registry a process, made by its app and handed to what counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from exchange.errors import ConfigurationError
 
@@ -19,6 +22,20 @@ LOCALHOST = "127.0.0.1"
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds of a histogram of durations."""
+
+
+class _Gauges(Collector):
+    def __init__(
+        self, name: str, what: str, labels: Sequence[str], measure: Callable[[], Mapping[tuple[str, ...], float]]
+    ) -> None:
+        self._family = partial(GaugeMetricFamily, name, what, labels=labels)
+        self._measure = measure
+
+    def collect(self) -> Iterable[Metric]:
+        family = self._family()
+        for values, number in self._measure().items():
+            family.add_metric(values, number)
+        yield family
 
 
 class Metrics:
@@ -36,6 +53,12 @@ class Metrics:
     def gauge(self, name: str, what: str, labels: Sequence[str] = ()) -> Gauge:
         """Return a new gauge `concord_<name>`."""
         return Gauge(name, what, labels, namespace="concord", registry=self.registry)
+
+    def gauges(
+        self, name: str, what: str, labels: Sequence[str], measure: Callable[[], Mapping[tuple[str, ...], float]]
+    ) -> None:
+        """Show gauges `concord_<name>` whose labels come and go: `measure` returns them by the labels' values."""
+        self.registry.register(_Gauges(f"concord_{name}", what, labels, measure))
 
     def seconds(self, name: str, what: str, labels: Sequence[str] = ()) -> Histogram:
         """Return a new histogram of durations, `concord_<name>_seconds`."""

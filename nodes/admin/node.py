@@ -14,6 +14,7 @@ from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, Pass
 from nodes.admin.plain import plain
 from nodes.hsm import Place
 from nodes.reportfile import naming, read_bounded
+from nodes.v1 import missing_pb2
 from nodes.v1 import node_service_pb2 as pb
 
 app = typer.Typer(help="Make a node, let it join, run it, and see how it is.", no_args_is_help=True)
@@ -21,7 +22,9 @@ app = typer.Typer(help="Make a node, let it join, run it, and see how it is.", n
 FILE_BYTES = 256 * 1024
 """Largest file of the ceremony."""
 
-OF_REPORTS = frozenset({"reports", "receipts", "quarantined", "waiting", "reviews due", "overdue"})
+OF_REPORTS = frozenset(
+    {"reports", "receipts", "quarantined", "waiting", "reviews due", "overdue", "missing", "silent", "asked of us"}
+)
 """Figures of a node's status for those who see the node as a whole."""
 
 Invitation = Annotated[Path, typer.Option("--invitation", help="Invitation file from the council.")]
@@ -202,6 +205,10 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         "waiting": ", ".join(f"{lane.lane} {lane.outbox:,}" for lane in reply.lanes) or "nothing",
         "reviews due": f"{reply.reviews_due:,}",
         "overdue": f"{reply.overdue:,}" + (", see: concord report overdue" if reply.overdue else ""),
+        "missing": _missing(reply.missing),
+        "asked of us": f"{reply.missing.asked_of_us:,} waiting, {reply.missing.answered_by_us:,} answered",
+        "silent": ", ".join(f"{each.partner} since {output.when(each.since_ms)}" for each in reply.missing.silent)
+        or "nobody",
         "operators": "none: whoever reaches the socket may do everything"
         if reply.open_mode
         else "every call needs a session",
@@ -225,6 +232,14 @@ def _witnesses(reply: pb.GetStatusResponse) -> str:
         return "none: the exchange is unwitnessed"
     covered = f"a quorum vouched for {reply.quorum_size:,} entries at {output.when(reply.quorum_ms)}"
     return f"{covered}; too old, no report is sent" if reply.stale_since_ms else covered
+
+
+def _missing(found: missing_pb2.MissingStatus) -> str:
+    gaps = [
+        f"{gap.count:,} of {gap.partner} in lane {gap.lane}, since {output.when(gap.since_ms)}, asked {gap.asked} times"
+        for gap in found.gaps
+    ]
+    return "; ".join(gaps) or "nothing"
 
 
 @app.command()

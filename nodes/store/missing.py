@@ -341,6 +341,18 @@ def promised_to(connection: Connection, item: bytes) -> dict[str, bytes]:
     return {row.recipient: row.envelope for row in connection.execute(ordered)}
 
 
+def count_answered(connection: Connection) -> int:
+    """Return of how many numbers their senders have said what became of them."""
+    wanted = select(func.count()).where(_missing.answer != b"")
+    return int(connection.execute(wanted).scalar_one())
+
+
+def count_asked(connection: Connection) -> tuple[int, int]:
+    """Return how many own numbers partners have asked for that wait for an answer, and that have one."""
+    waiting = int(connection.execute(select(func.count()).where(_asked.waiting)).scalar_one())
+    return waiting, int(connection.execute(select(func.count()).where(~_asked.waiting)).scalar_one())
+
+
 # -- promised, and never delivered -------------------------------------------------------------------------------------
 
 

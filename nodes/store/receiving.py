@@ -142,6 +142,12 @@ def open_heads(connection: Connection) -> list[HeardStream]:
     return [_to_heard(dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
 
 
+def last_heard(connection: Connection) -> dict[str, int]:
+    """Return when anything of each partner last came."""
+    wanted = select(_head.sender, func.max(_head.heard_ms)).group_by(_head.sender)
+    return {sender: heard_ms for sender, heard_ms in connection.execute(wanted) if heard_ms}
+
+
 def streams_that_differ(connection: Connection) -> list[tuple[str, int, int]]:
     """Return sender, stream and lane of streams of which other envelopes came than their heads say."""
     wanted = select(_head.sender, _head.stream, _head.lane).where(_head.state == "gap")

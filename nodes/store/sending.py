@@ -6,9 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from exchange.crypto.signed import payload_type
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import InternalError
 from exchange.receipts.streams import STREAM_START, next_running_hash
+from exchange.receipts.verify import STREAM_HEAD
 from nodes.store import reports, tables
 from nodes.store.rows import (
     Addressee,
@@ -130,24 +132,34 @@ def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms:
         for (party, lane), seq in last_numbers(connection, stream).items()
     }
     known = dict(before)
-    # Control traffic alone starts no stream head: else heads would answer heads for ever.
-    reported: set[tuple[str, int, int]] = set()
+    # A stream head alone asks for no other: else heads would follow heads for ever.
+    heads = _stream_heads(connection, [each.item for each in envelopes if each.kind == EnvelopeKind.CONTROL])
+    told: set[tuple[str, int, int]] = set()
     for each in envelopes:
         for slot in each.slots:
             key = (slot.recipient, slot.stream, int(each.lane))
             if slot.seq != known.get(key, 0) + 1:
                 raise InternalError(f"number {slot.seq} towards {slot.recipient} follows {known.get(key, 0)}")
             known[key] = slot.seq
-            if each.kind == EnvelopeKind.REPORT:
-                reported.add(key)
+            if each.item not in heads:
+                told.add(key)
     fresh = [_first_number(key, known[key]) for key in known if key not in before]
     if fresh:
         connection.execute(insert(tables.sequence), fresh)
     for key, seq in before.items():
         if known[key] != seq:
             connection.execute(_one_sequence(key).values(last_seq=known[key]))
-    for key in reported:
+    for key in told:
         connection.execute(_one_sequence(key).values(traffic_ms=now_ms))
+
+
+def _stream_heads(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
+    """Return those of these control statements that are stream heads."""
+    if not items:
+        return set()
+    row = tables.control.c
+    wanted = select(row.item).where(row.item.in_(list(items)), row.type == payload_type(STREAM_HEAD))
+    return set(connection.execute(wanted).scalars())
 
 
 def _first_number(key: tuple[str, int, int], seq: int) -> dict[str, Any]:

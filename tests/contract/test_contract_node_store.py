@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from exchange.crypto.signed import payload_type
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import InternalError
 from exchange.policy.terms import AgreementRef
@@ -364,18 +365,40 @@ def test_the_running_hash_leaves_out_void_numbers_and_stops_at_the_first_open_on
     assert (settled.settled_seq, settled.settled_hash, whole) == (4, running, True)
 
 
-def test_only_reports_ask_for_a_stream_head_and_telling_one_is_remembered(database: Database) -> None:
+def test_whatever_but_a_stream_head_asks_for_one_and_telling_it_is_remembered(database: Database) -> None:
     def told(connection: Connection) -> list[SentStream]:
         return sending.streams_to_tell(connection, quiet_before_ms=NOW, flash_before_ms=NOW, daily_before_ms=NOW - 10)
 
-    database.write_now(lambda c: sending.add_sealed(c, [an_envelope(1, kind=CONTROL)], NOW))
+    def a_control(number: int, kind: str) -> None:
+        control = Control(name("item", number), payload_type(kind), b"statement", NOW)
+        database.write_now(lambda c: sending.add_control(c, control, [an_addressee(number, kind=CONTROL)]))
+        database.write_now(lambda c: sending.add_sealed(c, [an_envelope(number, kind=CONTROL)], NOW))
+
+    a_control(1, "stream-head")
     assert database.read_now(told) == []
-    database.write_now(lambda c: sending.add_sealed(c, [an_envelope(2)], NOW))
+    a_control(2, "retraction")
     (stream,) = database.read_now(told)
     database.write_now(lambda c: sending.head_told(c, stream, NOW + 1))
     assert database.read_now(told) == []
     database.write_now(lambda c: sending.head_told(c, stream, NOW - 20))
     assert len(database.read_now(told)) == 1
+
+
+def test_the_flash_lane_has_a_time_of_its_own_for_stream_heads(database: Database) -> None:
+    flash = TakenSlot("XV", 3, 1, 1)
+    database.write_now(lambda c: sending.add_sealed(c, [an_envelope(1), an_envelope(2, flash, lane=FLASH)], NOW))
+
+    def lanes(quiet_before_ms: int, flash_before_ms: int) -> list[int]:
+        found = database.read_now(
+            lambda c: sending.streams_to_tell(
+                c, quiet_before_ms=quiet_before_ms, flash_before_ms=flash_before_ms, daily_before_ms=0
+            )
+        )
+        return [stream.lane for stream in found]
+
+    assert lanes(NOW - 1, NOW - 1) == []
+    assert lanes(NOW - 1, NOW) == [FLASH]
+    assert lanes(NOW, NOW - 1) == [ROUTINE]
 
 
 # -- promises and receipts ---------------------------------------------------------------------------------------------

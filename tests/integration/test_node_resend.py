@@ -1,7 +1,11 @@
 """The relay loses an envelope: the recipient misses its number, asks its sender, and gets what was in it, once."""
 
+from collections.abc import Sequence
+
 from exchange.envelope.model import EnvelopeKind, Lane
 from nodes.app import Node
+from nodes.opening import Bad, Good
+from nodes.relay_port import Waiting
 from nodes.store import missing
 from nodes.store.rows import ItemState, MissingState, Reach
 from nodes.withdrawing import withdraw
@@ -88,3 +92,42 @@ async def test_what_its_sender_no_longer_has_is_answered_as_gone_and_the_gap_is_
         assert await stored(recipient, gone.item) is None
         row = await reach(sender, gone.item, "XV")
         assert row is not None and row.state is not Reach.AGAIN
+
+
+async def test_a_loss_at_the_end_of_the_flash_lane_shows_by_its_stream_head() -> None:
+    soon = EAGER.model_copy(update={"stream_head_flash_s": 0.1, "gap_alarm_flash_s": 0.5})
+    async with eager("XA", "XV", timing=soon) as (_, running):
+        sender, recipient = running["XA"], running["XV"]
+        sent = await push(sender, "XV")
+        await receipted(sender, sent.item, "XV")
+        lost = lose(recipient, lambda core: core.lane is Lane.FLASH and core.kind is EnvelopeKind.CONTROL)
+        await retract(sender, sent.item)
+        await reached(sender, sent.item, "XV", Reach.RETRACTED)
+        assert len(lost) == 1
+
+
+async def test_an_envelope_that_a_check_turned_away_is_not_missing_and_is_not_asked_for() -> None:
+    async with eager("XA", "XV") as (_, running):
+        sender, recipient = running["XA"], running["XV"]
+        deny = recipient.receiver._judge
+
+        async def deny_first(waiting: Sequence[Waiting]) -> list[Good | Bad]:
+            judged = await deny(waiting)
+            good = next((each for each in judged if isinstance(each, Good) and each.control is None), None)
+            if good is None or turned:
+                return judged
+            turned.append(good)
+            bad = Bad(good.waiting, 9, "POLICY_DENIED", "a test", "XA", good.opened.envelope_hash, opened=good.opened)
+            return [bad if each is good else each for each in judged]
+
+        turned: list[Good] = []
+        recipient.receiver._judge = deny_first  # type: ignore[method-assign]
+        first, second = [await push(sender, "XV", key=str(number)) for number in range(2)]
+        await receipted(sender, second.item, "XV")
+        await reached(sender, first.item, "XV", Reach.REFUSED)
+        await whole(recipient, "XA")
+        seq = turned[0].opened.leaf.pair_seq
+        row = await recipient.core.database.read(
+            lambda c: missing.row_of(c, "XA", 1, int(turned[0].opened.core.lane), seq)
+        )
+        assert row is not None and (row.state, row.tries) == (MissingState.TURNED_AWAY, 0)
