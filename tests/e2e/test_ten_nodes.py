@@ -92,3 +92,33 @@ def test_with_six_nothing_newer_is_vouched_for_and_reports_still_go(exchange: Te
     send(exchange, "Nothing on this way waits for a witness")
     shown = exchange.status("XV")
     assert int(str(shown["quorum_size"])) == before <= index
+
+
+LIARS = ("XH", "XM", "XN", "XO", "XT")
+"""Witnesses that vouch for two histories: five of ten are needed for that, where seven must agree."""
+
+
+def test_five_witnesses_lie_and_whom_they_lied_to_has_the_proof(
+    exchange: TenNodes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    exchange.processes.stop()
+    other = exchange.forked(tmp_path_factory.mktemp("fork") / "x", (*LIARS, "XV", "XP"))
+    try:
+        other.start((*LIARS, "XV", "XP"))
+        other.processes.wait_until(partial(other.answers, "XH"), "XH's node")
+        other.by_council("partner", "suspend", "XR", voices=LIARS[:3])
+        wait_for_quorum(other, "XV")
+        assert not other.status("XV")["alarms"], "seven vouch for what it sees: it cannot know"
+    finally:
+        other.processes.stop()
+    exchange.start((*LIARS, "XA", "XQ", "XR"))
+    exchange.processes.wait_until(partial(exchange.answers, "XA"), "XA's node")
+    exchange.by_council("partner", "suspend", "XP")
+    wait_for_quorum(exchange, "XA")
+    exchange.take_back(other, "XV")
+    exchange.start_node("XV")
+    exchange.processes.wait_until(partial(exchange.has_evidence, "XV"), "XV's evidence")
+    assert exchange.status("XV")["alarms"]
+    file = exchange.home.path / "files" / "fork.evidence"
+    command("log", "evidence", *exchange.node("XV"), "--out", file)
+    assert "relay was wrong" in command("verify", file), "whoever has the genesis hash is convinced"

@@ -130,16 +130,21 @@ class TenNodes:
         files = []
         for party in PARTIES:
             out = self.home.path / "files" / f"{party}.witness"
-            self.processes.wait_until(partial(self._answers, party), f"{party}'s node")
+            self.processes.wait_until(partial(self.answers, party), f"{party}'s node")
             command("log", "witness", *self.node(party), "--out", out)
             files.append(str(out))
         self.by_council("root", "witnesses", *files, "--quorum", str(QUORUM))
 
-    def _answers(self, party: str) -> bool:
+    def answers(self, party: str) -> bool:
+        """Whether a node is up and speaks with its relay."""
         try:
             return self.status(party)["relay"] == "connected"
         except Exception:  # noqa: BLE001 - it is not up yet
             return False
+
+    def has_evidence(self, party: str) -> bool:
+        """Whether a node holds a proof against the relay."""
+        return self.answers(party) and json.loads(command("log", "evidence", *self.node(party), "--json")) != []
 
     # -- a second relay with the same keys -----------------------------------------------------------------------------
 
@@ -161,6 +166,13 @@ class TenNodes:
             shutil.copytree(self.home.node(party), home.node(party))
             _replace(home.node(party) / "node.toml", {was["address"]: address})
         return TenNodes(home, Processes(path))
+
+    def take_back(self, other: "TenNodes", party: str) -> None:
+        """Let a node that was with the copy of the relay speak with the relay here, with all that it has seen."""
+        shutil.rmtree(self.home.node(party))
+        shutil.copytree(other.home.node(party), self.home.node(party))
+        theirs, ours = (settings_of(home.relay / "relay.toml")["address"] for home in (other.home, self.home))
+        _replace(self.home.node(party) / "node.toml", {theirs: ours})
 
 
 def settings_of(file: Path) -> dict[str, str]:
