@@ -283,7 +283,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         rotation=Rotation(core, relay, read_info(home, config)),
         reminders=Reminders(core),
         suspects=Suspects(core),
-        auditor=Auditor(core, relay),
+        auditor=Auditor(core, relay, watch.forks),
         watch=watch,
         started_ms=core.clock(),
     )

@@ -5,8 +5,8 @@
 3. promises: each envelope stands at the promised index under that checkpoint (inclusion proof)
 4. decisions: each decision record is the one that its promise names
 5. in full: every entry is read and the root hash computed anew
-What fails raises an alarm; the proofs and promises stay in the store as evidence. A promise whose envelope is not in
-the log a minute after it was given has been broken.
+What fails raises an alarm. Two checkpoints that contradict each other, and a promise that the log does not keep, become
+an evidence file (nodes/forks.py). A promise whose envelope is not in the log a minute after it was given is broken.
 """
 
 import asyncio
@@ -20,12 +20,14 @@ from exchange.crypto.signed import Signed
 from exchange.directory.state import Frontier
 from exchange.errors import BadInput, BadProof, ExchangeError, RateLimited, Unavailable, VerificationFailed
 from exchange.limits import KIB
-from exchange.merkle import verify_consistency
+from exchange.merkle import leaf_hash, verify_consistency, verify_inclusion
 from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise, open_refusal
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
 from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
 from nodes.core import Core
+from nodes.forks import Forks
+from nodes.log_evidence import Unkept
 from nodes.refusals import Verdict, decode_refused, judge
 from nodes.relay_port import Log, Relay
 from nodes.store import sending
@@ -63,10 +65,11 @@ def _wrongly(kept: KeptRefusal) -> str:
 class Auditor:
     """Checks the relay's logs for one node. For one event loop."""
 
-    def __init__(self, core: Core, relay: Relay) -> None:
-        """Ask `relay`."""
+    def __init__(self, core: Core, relay: Relay, forks: Forks) -> None:
+        """Ask `relay`; what it cannot have meant goes to `forks`."""
         self._core = core
         self._relay = relay
+        self._forks = forks
 
     # -- now and then --------------------------------------------------------------------------------------------------
 
@@ -80,13 +83,13 @@ class Auditor:
         )
         if not waiting:
             return
-        checkpoint = await self._checked_traffic()
+        checkpoint, note = await self._checked_traffic()
         after = -1
         while found := await core.database.read(
             partial(sending.promises, after=after, limit=CHECK_AT_ONCE, unchecked=True, before_ms=before_ms)
         ):
             after = found[-1].log_index
-            await self._check_promises(found, checkpoint)
+            await self._check_promises(found, checkpoint, note)
 
     async def _judge_refusals(self) -> None:
         """Judge what the relay refused by the rules as of the directory size that it named; a wrong one is an alarm."""
@@ -108,7 +111,7 @@ class Auditor:
         except (BadInput, VerificationFailed):
             return Verdict.UNEXPLAINED
 
-    async def _checked_traffic(self) -> Checkpoint:
+    async def _checked_traffic(self) -> tuple[Checkpoint, str]:
         try:
             return await self._traffic_checkpoint()
         except VerificationFailed as error:
@@ -125,12 +128,12 @@ class Auditor:
         """
         yield await self._directory_step()
         try:
-            checkpoint = await self._checked_traffic()
+            checkpoint, note = await self._checked_traffic()
         except VerificationFailed as error:
             yield Progress("traffic", "checkpoint", 0, 1, "failed", str(error))
             return
         yield Progress("traffic", "checkpoint", 1, 1, "ok", f"{checkpoint.size:,} entries")
-        async for progress in self._promise_steps(checkpoint):
+        async for progress in self._promise_steps(checkpoint, note):
             yield progress
         if full:
             async for progress in self._full_steps(checkpoint):
@@ -151,7 +154,7 @@ class Auditor:
         size = core.trust.now.size
         return Progress("directory", "replay", size, size, "ok", f"root {checkpoint.root.hex()[:16]}")
 
-    async def _promise_steps(self, checkpoint: Checkpoint) -> AsyncIterator[Progress]:
+    async def _promise_steps(self, checkpoint: Checkpoint, note: str) -> AsyncIterator[Progress]:
         core = self._core
         total = await core.database.read(sending.count_promises)
         done = kept = 0
@@ -161,7 +164,7 @@ class Auditor:
             partial(sending.promises, after=after, limit=CHECK_AT_ONCE, unchecked=False)
         ):
             after = found[-1].log_index
-            held, broken = await self._check_promises(found, checkpoint)
+            held, broken = await self._check_promises(found, checkpoint, note)
             done, kept, wrong = done + len(found), kept + held, wrong + broken
             yield Progress("traffic", "promises", done, total)
         young = done - kept - len(wrong)
@@ -188,8 +191,8 @@ class Auditor:
 
     # -- checks --------------------------------------------------------------------------------------------------------
 
-    async def _traffic_checkpoint(self) -> Checkpoint:
-        """Return the newest traffic checkpoint, verified and consistent with the one before, and keep it."""
+    async def _traffic_checkpoint(self) -> tuple[Checkpoint, str]:
+        """Return the newest traffic checkpoint with its note, verified and consistent with the one before; keep it."""
         core = self._core
         note = await self._relay.checkpoint(Log.TRAFFIC)
         origin, key = traffic_origin(core.exchange), core.trust.now.directory.relay_keys.log
@@ -197,11 +200,15 @@ class Auditor:
         kept = await core.database.read(partial(store.checkpoint_of, log=Log.TRAFFIC))
         if kept is not None:
             before = open_checkpoint(kept[1], origin, key)
-            await self._check_continues(before, checkpoint)
+            try:
+                await self._check_continues(before, checkpoint)
+            except VerificationFailed as error:
+                await self._forks.contradicts(Log.TRAFFIC, kept[1], note, why=f"the traffic log forks: {error}")
+                raise
         if kept is None or checkpoint.size > kept[0]:
             keep = partial(store.set_checkpoint, log=Log.TRAFFIC, size=checkpoint.size, note=note, seen_ms=core.clock())
             await core.database.write(keep)
-        return checkpoint
+        return checkpoint, note
 
     async def _check_continues(self, before: Checkpoint, after: Checkpoint) -> None:
         if after.size < before.size:
@@ -215,7 +222,9 @@ class Auditor:
         path = await proven(self._relay.consistency_proof(Log.TRAFFIC, before.size, after.size))
         verify_consistency(before.size, after.size, before.root, after.root, path)
 
-    async def _check_promises(self, promises: Sequence[KeptPromise], checkpoint: Checkpoint) -> tuple[int, list[str]]:
+    async def _check_promises(
+        self, promises: Sequence[KeptPromise], checkpoint: Checkpoint, note: str
+    ) -> tuple[int, list[str]]:
         """Check promises under a checkpoint; return how many are kept, and what is wrong with the broken ones.
 
         A broken one raises an alarm. One that is younger than MERGE_MS and not in the log yet is neither.
@@ -230,12 +239,19 @@ class Auditor:
                     continue
                 text = f"the promise for envelope {each.envelope.hex()[:16]} is broken: {error}"
                 wrong.append(text)
+                await self._keep_broken(each, note, text, error)
                 await core.alarms.raise_(alarms.TRAFFIC, each.envelope.hex()[:16], text)
             else:
                 held.append(each.envelope)
         if held:
             await core.database.write(partial(sending.promise_checked, envelopes=held, size=checkpoint.size))
         return len(held), wrong
+
+    async def _keep_broken(self, kept: KeptPromise, note: str, text: str, error: VerificationFailed) -> None:
+        """Keep a promise that the log does not keep, with what stands in its place if the relay has proven that."""
+        signed = decode_signed(kept.promise, limit=PROMISE_BYTES, what="a stored promise")
+        entry, path = (error.entry, tuple(error.path)) if isinstance(error, _OtherEntry) else (b"", ())
+        await self._forks.unkept(Unkept(signed, note, entry, path), text)
 
     async def _check_when_allowed(self, kept: KeptPromise, checkpoint: Checkpoint) -> None:
         """Check a promise, at the pace that the relay allows: a node has more promises than calls in a minute."""
@@ -252,9 +268,22 @@ class Auditor:
         if promise.log_index >= checkpoint.size:
             raise BadProof(f"index {promise.log_index} is not in the log of {checkpoint.size} entries")
         entry, path = await proven(self._relay.inclusion_proof(Log.TRAFFIC, promise.log_index, checkpoint.size))
-        check_promise_in_log(promise, entry, path, size=checkpoint.size, root=checkpoint.root)
+        try:
+            check_promise_in_log(promise, entry, path, size=checkpoint.size, root=checkpoint.root)
+        except VerificationFailed as error:
+            # Raises when the relay's proof does not hold: then it has shown nothing that stands there.
+            verify_inclusion(leaf_hash(entry), promise.log_index, checkpoint.size, path, checkpoint.root)
+            raise _OtherEntry(str(error), entry, path) from error
         if kept.decisions:
             check_decisions(promise, kept.decisions)
+
+
+class _OtherEntry(BadProof):
+    """What the relay says stands where a promised envelope should."""
+
+    def __init__(self, detail: str, entry: bytes, path: Sequence[bytes]) -> None:
+        super().__init__(detail)
+        self.entry, self.path = entry, path
 
 
 async def proven(asked: Awaitable[T]) -> T:

@@ -169,6 +169,7 @@ def store_frame(
     away = [row for bad in bads if (row := _turned_away(bad, now_ms)) is not None]
     effects.alarms += gaps.arrived(connection, came, away, now_ms)
     sending.add_promises(connection, [_promise(good) for good in fresh])
+    effects.alarms += [(alarms.DIRECTORY, "DIRECTORY_DIFFERS", good.differs) for good in fresh if good.differs]
     # Retractions of this very frame are applied first: a report behind its retraction becomes a tombstone.
     for good in fresh:
         if good.control is not None:

@@ -3,7 +3,8 @@
  1-8  exchange/envelope/open.py: parse, promise, signatures, my slot, hashes, decryption, the statement inside
  9    verify the consent grants that came with it, and decide again, under the agreement that the slot cites; keys and
       rules are those of the promise's directory size and time; of a suspended sender only receipts are taken
-10    the directory head in the header is one that this node's own replay has
+10    the directory head in the header is one that this node's own replay has; of a sender that was shown another
+      directory only stream heads are heard, because they carry what proves that
 Step 11 (number, repetition) needs the store: nodes/inbox.py. A control statement is read as well (nodes/controls.py),
 so that what it says has one form from here on.
 """
@@ -24,7 +25,7 @@ from exchange.names import ExchangeName, PartyId
 from exchange.policy.consent import Consent
 from exchange.policy.decision import Item, Reason, Role, Rules, Slot
 from exchange.policy.question import Question
-from exchange.receipts.model import Promise
+from exchange.receipts.model import Promise, StreamHead
 from exchange.receipts.verify import check_promise_for, open_promise
 from nodes.controls import Control, Said, read_control
 from nodes.decisions import Decided
@@ -66,6 +67,8 @@ class Good:
     """None in a control envelope."""
     control: Control | None
     """None in an envelope with a report."""
+    differs: str = ""
+    """Of a stream head: how the directory that its sender has verified differs from this node's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,14 @@ def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
         return _denied(waiting, opened, decided)
     if control is not None and (against := _against_control(opened, promise, ground)) is not None:
         return _bad_opened(waiting, opened, STEP_DECIDE, str(against), "a suspended party may send receipts only")
-    return _wrong_head(waiting, opened, promise, ground) or Good(waiting, opened, promise, decided, control)
+    return _under_head(Good(waiting, opened, promise, decided, control), ground)
+
+
+def _under_head(good: Good, ground: Ground) -> Good | Bad:
+    wrong = _wrong_head(good.waiting, good.opened, good.promise, ground)
+    if wrong is not None and wrong.split_view and isinstance(good.control, StreamHead):
+        return replace(good, differs=wrong.detail)
+    return wrong or good
 
 
 def _denied(waiting: Waiting, opened: Opened, decided: Decided) -> Bad | Behind:

@@ -21,10 +21,10 @@ from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
 from nodes.store.rows import Alarm
 from tests.integration.test_node_doors import doors
-from tests.integration.test_node_lying_relay import alarmed
 from tests.integration.test_node_witness import entries_of, evidence
 from tests.integration.test_node_witness_commands import concord
 from tests.support.directory_builders import EXCHANGE, log_keys
+from tests.support.lying_relay import alarmed
 from tests.support.node_world import QUICK, nodes, push, receipted, until
 
 ORIGINS = {Log.DIRECTORY: directory_origin(EXCHANGE), Log.TRAFFIC: traffic_origin(EXCHANGE)}

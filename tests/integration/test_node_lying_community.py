@@ -21,8 +21,8 @@ from nodes.receipts import add_control
 from nodes.relay_port import Delivered, Waiting
 from nodes.sealing import Ground, Job
 from nodes.store.rows import Reach
-from tests.integration.test_node_lying_relay import Liar, alarmed, aside, between
 from tests.support.convening import change, convene, known, knows, publish, shows
+from tests.support.lying_relay import Liar, alarmed, aside, between
 from tests.support.node_world import nodes, open_alarms, push, reach, reached, receipted, stored, until
 
 

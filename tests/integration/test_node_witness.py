@@ -21,8 +21,8 @@ from nodes.relay_port import Log, Notes
 from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
 from nodes.store.witnesses import CosignedHead
-from tests.integration.test_node_lying_relay import LOG, Liar, alarmed
 from tests.support.directory_builders import EXCHANGE
+from tests.support.lying_relay import LOG, Liar, alarmed
 from tests.support.node_world import NodeWorld, at, nodes, push, receipted, until
 
 ORIGINS = {Log.DIRECTORY: directory_origin(EXCHANGE), Log.TRAFFIC: traffic_origin(EXCHANGE)}
