@@ -33,7 +33,7 @@ from exchange.runtime.snapshot import copy_tables, copy_whole
 from nodes import config, keystore
 from nodes.backup_file import Manifest, describe, permitted, read_backup, write_backup
 from nodes.keybox import FILE as KEYS_DB
-from nodes.keystore import load_keys, save_keys
+from nodes.keystore import load_keys, next_stream, save_keys
 from nodes.store import MIGRATIONS, anew
 from nodes.store.keys import count_prekeys, node_keys, report_keys
 from nodes.store.tables import keys_metadata, node_key, report_key
@@ -174,14 +174,6 @@ def restore(backup: Path, home: Path, passphrase: bytes, *, now_ms: int) -> Rest
     ready.rename(home)
     _sync(home.parent)
     return Restored(manifest, stream)
-
-
-def next_stream(before: int, now_ms: int) -> int:
-    """Return the number of a stream that was never used: higher than the one before, and by the clock.
-
-    One backup may be restored twice; counting on by one would then give two lives of a node the same numbers.
-    """
-    return max(before + 1, now_ms // 1000)
 
 
 def _begin_anew(folder: Path, passphrase: bytes, now_ms: int) -> int:

@@ -76,10 +76,12 @@ def init(new: NewNode, passphrase: bytes, *, now_ms: int) -> Path:
     private_dir(home / "exchange")
     keys = keystore.create_keys(now_ms=now_ms, place=new.device)
     write_private(home / RELAY_INFO, write_relay_info(relay).encode())
-    write_private(home / config.FILE, _settings(new).encode())
+    invited = new.invitation.content.party
+    text = settings_text(relay, invited, sensor_address=new.sensor_address, memory_kib=new.memory_kib)
+    write_private(home / config.FILE, text.encode())
     request = NodeRequest(
         relay.exchange,
-        new.invitation.content.party,
+        invited,
         new.invitation.sha256,
         keys.statement.public,
         keys.envelope.public,
@@ -153,16 +155,16 @@ def _check_complete(invitation: InvitationFile) -> None:
         )
 
 
-def _settings(new: NewNode) -> str:
-    relay, invited = new.invitation.relay, new.invitation.content
+def settings_text(relay: RelayInfo, party: PartyId, *, sensor_address: str, memory_kib: int) -> str:
+    """Return the node.toml of a new node."""
     lines = [
         "# Settings of this node; docs/operations/configuration.md lists them all.",
-        f'party = "{invited.party}"',
+        f'party = "{party}"',
         f'exchange = "{relay.exchange}"',
         f'genesis_hash = "{relay.genesis_hash.hex()}"',
         f'relay_address = "{relay.address}"',
-        f'sensor_address = "{new.sensor_address}"',
-        f"keystore_memory_kib = {new.memory_kib}",
+        f'sensor_address = "{sensor_address}"',
+        f"keystore_memory_kib = {memory_kib}",
     ]
     text = "\n".join(lines) + "\n"
     tomllib.loads(text)

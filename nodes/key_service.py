@@ -56,7 +56,9 @@ class KeyMethods:
     def _certified(self, directory: Directory, party: PartyId) -> Iterator[pb.Key]:
         """Yield what the directory shows, by use, newest last."""
         records = [record for record in directory.all_keys() if record.party == party]
-        newest = {record.use: record.key_id for record in records if _stands(directory, record)}
+        now_ms = self._core.clock()
+        counting = (each for each in records if each.counts_from_ms <= now_ms and _stands(directory, each))
+        newest = {record.use: record.key_id for record in counting}
         for use in KeyUse:
             for record in records:
                 if record.use is use:

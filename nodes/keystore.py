@@ -91,6 +91,14 @@ def create_keys(*, now_ms: int, place: Place | None = None) -> NodeKeys:
     )
 
 
+def next_stream(before: int, now_ms: int) -> int:
+    """Return the number of a stream that was never used: higher than the one before, and by the clock.
+
+    One backup may be restored twice; counting on by one would then give two lives of a node the same numbers.
+    """
+    return max(before + 1, now_ms // 1000)
+
+
 def save_keys(home: Path, keys: NodeKeys, passphrase: bytes, *, memory_kib: int) -> None:
     """Write node.keys anew, wholly and durably, or not at all."""
     write_private(home / FILE, seal_keystore(_entries(keys), passphrase, memory_kib=memory_kib))

@@ -6,14 +6,18 @@ from typing import Annotated
 import typer
 
 from exchange.errors import BadInput, ConfigurationError, NotFound
+from exchange.names import party_id
 from exchange.runtime.clock import now_ms
+from exchange.runtime.relay_info import read_relay_info
 from exchange.runtime.secrets import read_passphrase
-from nodes import ceremony, joining, keystore
+from nodes import ceremony, joining, keystore, rejoining
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile
 from nodes.admin.plain import plain
 from nodes.hsm import Place
 from nodes.reportfile import naming, read_bounded
+from nodes.root_home import read_text
+from nodes.statement_file import read_statement
 from nodes.v1 import missing_pb2
 from nodes.v1 import node_service_pb2 as pb
 
@@ -99,6 +103,50 @@ def join(
         else "the relay has the request. Now the council compares fingerprints and admits; the node may already be "
         "started: concord node serve"
     )
+
+
+@app.command()
+def rejoin(
+    home: NodeHome = DEFAULT_HOME,
+    relay: Annotated[Path | None, typer.Option("--relay", help="relay.info of the exchange: begin.")] = None,
+    party: Annotated[str, typer.Option("--party", help="This party's id, as in XV.")] = "",
+    credentials: Annotated[Path | None, typer.Option("--credentials", help="What your root signed: finish.")] = None,
+    sensors: Annotated[str, typer.Option(help="HOST:PORT where sensors push over TLS; none when left out.")] = "",
+    memory_mib: Annotated[int, typer.Option(min=64, max=4096, help="Memory that unlocking the keystore takes.")] = 256,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Make another node for a member whose node is lost, and let it back in by the party's root alone.
+
+    First --relay and --party: a new home with new keys, and a request for the root. Then --credentials with what the
+    root signed. With a backup, restore that instead: concord node restore.
+
+    Example: concord node rejoin --home xv2 --relay relay.info --party XV; concord root sign xv2/node.request;
+    concord node rejoin --home xv2 --credentials xv2/node.request.signed
+    """
+    if (relay is None) == (credentials is None) or bool(relay) != bool(party):
+        raise typer.BadParameter("give --relay and --party to begin, or --credentials to finish")
+    passphrase = read_passphrase(
+        fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ", confirm=relay is not None
+    )
+    if relay is not None:
+        with naming(relay):
+            info = read_relay_info(read_text(relay))
+        new = rejoining.Successor(home, info, party_id(party), sensors, memory_mib * 1024)
+        request = rejoining.begin(new, passphrase, now_ms=now_ms())
+        output.data(str(request))
+        output.say(f"carry {request} to your party's root: concord root sign {request.name} --home ROOT --out FILE")
+        return
+    if credentials is not None:
+        with naming(credentials):
+            cert = read_statement(read_text(credentials))
+        keys = keystore.load_keys(home, passphrase)
+        transport = rejoining.transport_of(home, cert, keys, now_ms=now_ms())
+        from nodes.join_client import rekey  # noqa: PLC0415 - loads gRPC, which only this branch needs
+
+        index = rekey(joining.relay_info(home), cert, transport)
+        output.data(str(index))
+        output.say("let in; end the lost node's keys: concord key revoke; then: concord node serve")
 
 
 def _device(module: Path | None, token: str, pin_file: Path | None) -> Place | None:
