@@ -47,6 +47,8 @@ from nodes.consenting import Consenting
 from nodes.convening import Convening
 from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
+from nodes.expelling import Expelling
+from nodes.expulsion_service import ExpulsionMethods
 from nodes.freshness import Freshness
 from nodes.gate import Gate
 from nodes.guarding import Guarding
@@ -144,6 +146,7 @@ class Node:
     prekeys: Prekeys
     rotation: Rotation
     anew: Anew
+    expelling: Expelling
     reminders: Reminders
     suspects: Suspects
     auditor: Auditor
@@ -280,6 +283,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         narrowing=narrowing,
         prekeys=prekeys,
         anew=Anew(core, prekeys, wake=sender.wake),
+        expelling=Expelling(core, groups.convening, wake=sender.wake),
         rotation=Rotation(core, relay, read_info(home, config)),
         reminders=Reminders(core),
         suspects=Suspects(core),
@@ -402,6 +406,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.anew.tell, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.expelling.look_after, drain)),
         asyncio.create_task(every(timing.obligations_s, node.suspects.look, drain)),
         asyncio.create_task(every(timing.audit_s, node.auditor.look_after, drain)),
         asyncio.create_task(every(timing.obligations_s, node.watch.freshness.look, drain)),
@@ -468,6 +473,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
                 core, Guarding(core, node.asking, node.consenting, config.release), node.consenting, node.shelf
             ),
             keys=KeyMethods(core, node.relay),
+            expulsions=ExpulsionMethods(node.expelling, node.shelf),
             holding=HoldingMethods(core, node.shelf, node.suspects, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
             statements=StatementMethods(core, node.relay, node.rotation),

@@ -133,16 +133,15 @@ class Convening:
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
-    def _names(self) -> set[str]:
-        """Return the names of own communities that have not ended."""
+    def own(self) -> list[HeldEpoch]:
+        """Return the newest epoch of each own community that has not ended."""
         snapshot = self._core.trust.now
         own = [newest_of(epochs) for epochs in snapshot.communities.values() if epochs[0].head.owner == self._core.me]
         status = snapshot.directory.agreement_status
-        return {
-            each.head.terms.name
-            for each in own
-            if status(each.shown, at_size=snapshot.size) is not AgreementStatus.TERMINATED
-        }
+        return [each for each in own if status(each.shown, at_size=snapshot.size) is not AgreementStatus.TERMINATED]
+
+    def _names(self) -> set[str]:
+        return {each.head.terms.name for each in self.own()}
 
     async def _newest(self, community: bytes) -> HeldEpoch:
         epochs = self._core.trust.now.communities.get(community, ())

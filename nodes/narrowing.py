@@ -65,7 +65,7 @@ async def prepare(core: Core, thread: bytes, keep: Collection[str], *, purge: bo
     read = partial(_may_be_left_out, thread=thread, originator=core.me, keep=keep)
     items = await core.database.read(read)
     action = RetractionAction.PURGE if purge else RetractionAction.WITHDRAW
-    return Narrowed(frozenset(keep), await _sign(core, items, action))
+    return Narrowed(frozenset(keep), await sign_retractions(core, items, action))
 
 
 def apply(connection: Connection, narrowed: Narrowed, thread: bytes, originator: str, now_ms: int) -> None:
@@ -75,7 +75,7 @@ def apply(connection: Connection, narrowed: Narrowed, thread: bytes, originator:
         words = "a correction took its place before it was sent"
         reports.change_addressees(connection, version.item, waiting, state=Reach.RETRACTED, why=words)
     for item, partners in left_out(connection, thread, originator, narrowed.keep).items():
-        _ask(connection, *narrowed.signed[item], partners, now_ms)
+        ask(connection, *narrowed.signed[item], partners, now_ms)
 
 
 class Narrowing:
@@ -108,19 +108,22 @@ class Narrowing:
         denied = await core.database.read(_denied_the_newest)
         if not denied:
             return 0
-        signed = await _sign(core, sorted(denied), RetractionAction.WITHDRAW)
+        signed = await sign_retractions(core, sorted(denied), RetractionAction.WITHDRAW)
         await core.database.write(partial(_ask_all, signed=signed, now_ms=core.clock()))
         return sum(len(partners) for partners in denied.values())
 
 
-async def _sign(core: Core, items: Sequence[bytes], action: RetractionAction) -> dict[bytes, tuple[Retraction, Signed]]:
+async def sign_retractions(
+    core: Core, items: Sequence[bytes], action: RetractionAction, *, reason: str = REASON, text: str = ""
+) -> dict[bytes, tuple[Retraction, Signed]]:
+    """Return a signed retraction of each of these own items, for those partners that will be asked."""
     made = [
         Retraction(
             exchange=core.exchange,
             originator=core.me,
             item_hash=item,
-            reason_code=REASON,
-            text="",
+            reason_code=reason,
+            text=text,
             action=action,
             at_ms=core.clock(),
             salt=random_bytes(ID_BYTES),
@@ -153,21 +156,28 @@ def _rows(connection: Connection, item: bytes, states: Collection[Reach]) -> lis
 def _ask_all(connection: Connection, signed: Mapping[bytes, tuple[Retraction, Signed]], now_ms: int) -> None:
     for item, partners in _denied_the_newest(connection).items():
         if item in signed:
-            _ask(connection, *signed[item], partners, now_ms)
+            ask(connection, *signed[item], partners, now_ms)
 
 
-def _ask(connection: Connection, retraction: Retraction, signed: Signed, partners: Sequence[str], now_ms: int) -> None:
+def ask(
+    connection: Connection,
+    retraction: Retraction,
+    signed: Signed,
+    partners: Sequence[str],
+    now_ms: int,
+    *,
+    words: str = "a correction leaves it out",
+) -> None:
+    """Ask partners to withdraw an item, each of them once for the same; they hear it in the flash lane."""
     item = retraction.item_hash
     onward = {each.recipient for each in consent.onward_of(connection, item)}
     statement, action = encode_signed(signed), int(retraction.action)
     asked = [
-        Recall(item, partner, action, REASON, now_ms, onward=partner in onward, statement=statement)
+        Recall(item, partner, action, retraction.reason_code, now_ms, onward=partner in onward, statement=statement)
         for partner in partners
     ]
     changed = [each.partner for each in recalls.ask(connection, asked)]
-    reports.add_events(
-        connection, [Event(item, now_ms, "recalled", partner, "a correction leaves it out") for partner in changed]
-    )
+    reports.add_events(connection, [Event(item, now_ms, "recalled", partner, words) for partner in changed])
     if changed:
         add_control(connection, signed, changed, lane=Lane.FLASH, now_ms=now_ms)
 

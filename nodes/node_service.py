@@ -19,6 +19,7 @@ from nodes.caller import Caller, admitted_of, caller_of
 from nodes.community_service import CommunityMethods
 from nodes.consent_service import ConsentMethods
 from nodes.core import Core
+from nodes.expulsion_service import ExpulsionMethods
 from nodes.figures import Figures, gather
 from nodes.freshness import Freshness
 from nodes.holding_service import HoldingMethods
@@ -38,6 +39,7 @@ from nodes.v1 import (
     approval_pb2,
     community_pb2,
     consent_pb2,
+    expulsion_pb2,
     holding_pb2,
     missing_pb2,
     operator_pb2,
@@ -180,6 +182,7 @@ class NodeService(NodeServiceServicer):
         approvals: ApprovalMethods,
         witnesses: WitnessMethods,
         keys: KeyMethods,
+        expulsions: ExpulsionMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -196,6 +199,7 @@ class NodeService(NodeServiceServicer):
         self._approvals = approvals
         self._witnesses = witnesses
         self._keys = keys
+        self._expulsions = expulsions
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -455,6 +459,20 @@ class NodeService(NodeServiceServicer):
     ) -> statement_pb2.PublishStatementResponse:
         """Hand a signed statement to the relay."""
         return await self._statements.publish(request)
+
+    # -- expulsion -----------------------------------------------------------------------------------------------------
+
+    async def ShowHoldings(
+        self, request: expulsion_pb2.ShowHoldingsRequest, context: Context
+    ) -> expulsion_pb2.ShowHoldingsResponse:
+        """Show what a partner holds of ours."""
+        return await self._expulsions.show(request, caller=caller_of(context))
+
+    async def RecallHoldings(
+        self, request: expulsion_pb2.RecallHoldingsRequest, context: Context
+    ) -> expulsion_pb2.RecallHoldingsResponse:
+        """Ask a partner to destroy what must go."""
+        return await self._expulsions.recall(request)
 
     # -- approvals -----------------------------------------------------------------------------------------------------
 

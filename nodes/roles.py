@@ -92,6 +92,8 @@ MAY: dict[str, frozenset[Role]] = {
     "ShowCommunity": ALL,
     # statements on standing and keys
     "DraftStatement": OFFICERS,
+    "ShowHoldings": OFFICERS | frozenset({Role.AUDITOR}),
+    "RecallHoldings": OFFICERS,
     "PublishStatement": OFFICERS,
     # witnesses
     "GetWitness": ALL,

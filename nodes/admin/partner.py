@@ -10,14 +10,16 @@ from exchange.errors import NotFound
 from nodes.admin import output
 from nodes.admin.drafting import Out, write_draft
 from nodes.admin.heard import ask_fingerprint
-from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
+from nodes.admin.holdings import farewell, holdings_view
+from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, Yes
 from nodes.admin.plain import plain
 from nodes.node_client import connect
 from nodes.reportfile import naming
-from nodes.root_home import read_text
+from nodes.root_home import check_free_file, read_text
 from nodes.spoken import without_ends
 from nodes.statement_file import read_statement
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.expulsion_pb2 import RecallHoldingsRequest, ShowHoldingsRequest
 from nodes.v1.statement_pb2 import DraftStatementRequest, PublishStatementRequest
 
 app = typer.Typer(help="Who is in the exchange, as the directory knows it.", no_args_is_help=True)
@@ -149,12 +151,48 @@ def suspend(
 
 
 @app.command()
-def expel(party: PartyArgument, out: Out, home: NodeHome = DEFAULT_HOME) -> None:
+def holdings(party: PartyArgument, home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Show what a partner holds of this party's reports and under which duties, also of one that is expelled.
+
+    Example: concord partner holdings XT
+    """
+    with connect(home) as node:
+        found = node.ShowHoldings(ShowHoldingsRequest(party=party))
+    if as_json:
+        output.as_json(plain(found))
+        return
+    holdings_view(party, found)
+
+
+@app.command()
+def expel(
+    party: PartyArgument,
+    out: Out,
+    home: NodeHome = DEFAULT_HOME,
+    recall: Annotated[
+        bool, typer.Option("--recall/--no-recall", help="First ask it to destroy what agreements say must go.")
+    ] = True,
+    yes: Yes = False,
+) -> None:
     """Draft a partner's expulsion for the council to sign. It is for good: the id is never used again.
+
+    Shows first what it holds of this party, then asks it to destroy what the agreements say must go: an expelled
+    partner hears nothing any more. Nothing else changes before the council's roots have signed and it is published.
 
     Example: concord partner expel XT --out XT.expulsion
     """
+    check_free_file(out)
+    with connect(home) as node:
+        found = node.ShowHoldings(ShowHoldingsRequest(party=party))
+        holdings_view(party, found, to_stderr=True)
+        output.ask(f"Draft the expulsion of {party}, for good?", yes=yes, refusal="nothing was drafted")
+        if recall and found.status != "expelled":
+            asked = node.RecallHoldings(RecallHoldingsRequest(party=party)).asked
+            output.say(
+                f"asked {party} to destroy {asked} reports: concord partner holdings {party} shows what it confirms"
+            )
     _draft(DraftStatementRequest(deed="expel", party=party), out, home)
+    farewell(party)
 
 
 @app.command()

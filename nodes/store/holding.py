@@ -1,6 +1,6 @@
 """Reports in keeping: exports, what is overdue, what waits for a person, on an open transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
@@ -172,3 +172,39 @@ def sent_must_go(connection: Connection, under: Under, *, by_ms: int) -> None:
         later,
     )
     connection.execute(rows.values(purge_by_ms=by_ms))
+
+
+# -- what one partner holds of ours ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """An own report at one partner."""
+
+    item: bytes
+    kind: str
+    tlp: int
+    state: str
+    basis: bytes
+    """Commitment of the agreement that it went under."""
+    clause: str
+    purge_by_ms: int
+
+
+def held_by(connection: Connection, partner: str, states: Collection[Reach]) -> list[There]:
+    """Return own reports that stand so with a partner, newest first."""
+    wanted = (
+        select(
+            _report.item,
+            _report.kind,
+            _report.tlp,
+            _audience.state,
+            _audience.basis_commitment,
+            _audience.clause,
+            _audience.purge_by_ms,
+        )
+        .join(tables.report, _report.item == _audience.item)
+        .where(_audience.recipient == partner, _audience.state.in_(sorted(states)), _report.direction == Direction.SENT)
+        .order_by(_report.number.desc())
+    )
+    return [There(*row) for row in connection.execute(wanted)]

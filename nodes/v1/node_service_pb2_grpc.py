@@ -7,6 +7,7 @@ from nodes.v1 import agreements_pb2 as nodes_dot_v1_dot_agreements__pb2
 from nodes.v1 import approval_pb2 as nodes_dot_v1_dot_approval__pb2
 from nodes.v1 import community_pb2 as nodes_dot_v1_dot_community__pb2
 from nodes.v1 import consent_pb2 as nodes_dot_v1_dot_consent__pb2
+from nodes.v1 import expulsion_pb2 as nodes_dot_v1_dot_expulsion__pb2
 from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
@@ -278,6 +279,16 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/PublishStatement',
                 request_serializer=nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.FromString,
+                _registered_method=True)
+        self.ShowHoldings = channel.unary_unary(
+                '/nodes.v1.NodeService/ShowHoldings',
+                request_serializer=nodes_dot_v1_dot_expulsion__pb2.ShowHoldingsRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_expulsion__pb2.ShowHoldingsResponse.FromString,
+                _registered_method=True)
+        self.RecallHoldings = channel.unary_unary(
+                '/nodes.v1.NodeService/RecallHoldings',
+                request_serializer=nodes_dot_v1_dot_expulsion__pb2.RecallHoldingsRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_expulsion__pb2.RecallHoldingsResponse.FromString,
                 _registered_method=True)
         self.ListPending = channel.unary_unary(
                 '/nodes.v1.NodeService/ListPending',
@@ -658,6 +669,22 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowHoldings(self, request, context):
+        """-- expulsion --
+
+        What a partner holds of ours, under which duties, and in which communities of ours it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecallHoldings(self, request, context):
+        """Ask a partner to destroy what the agreements say must go when they end; returns when that is durable in the outbox.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPending(self, request, context):
         """-- approvals --
 
@@ -948,6 +975,16 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.PublishStatement,
                     request_deserializer=nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.SerializeToString,
+            ),
+            'ShowHoldings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowHoldings,
+                    request_deserializer=nodes_dot_v1_dot_expulsion__pb2.ShowHoldingsRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_expulsion__pb2.ShowHoldingsResponse.SerializeToString,
+            ),
+            'RecallHoldings': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecallHoldings,
+                    request_deserializer=nodes_dot_v1_dot_expulsion__pb2.RecallHoldingsRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_expulsion__pb2.RecallHoldingsResponse.SerializeToString,
             ),
             'ListPending': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPending,
@@ -2255,6 +2292,60 @@ class NodeService:
             '/nodes.v1.NodeService/PublishStatement',
             nodes_dot_v1_dot_statement__pb2.PublishStatementRequest.SerializeToString,
             nodes_dot_v1_dot_statement__pb2.PublishStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowHoldings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ShowHoldings',
+            nodes_dot_v1_dot_expulsion__pb2.ShowHoldingsRequest.SerializeToString,
+            nodes_dot_v1_dot_expulsion__pb2.ShowHoldingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecallHoldings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/RecallHoldings',
+            nodes_dot_v1_dot_expulsion__pb2.RecallHoldingsRequest.SerializeToString,
+            nodes_dot_v1_dot_expulsion__pb2.RecallHoldingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from nodes.v1 import agreements_pb2 as _agreements_pb2
 from nodes.v1 import approval_pb2 as _approval_pb2
 from nodes.v1 import community_pb2 as _community_pb2
 from nodes.v1 import consent_pb2 as _consent_pb2
+from nodes.v1 import expulsion_pb2 as _expulsion_pb2
 from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
@@ -150,6 +151,13 @@ class NodeServiceStub:
     """
     PublishStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.PublishStatementRequest, _statement_pb2.PublishStatementResponse]
     """Hand a signed statement to the relay; returns when it stands in the directory."""
+    ShowHoldings: _grpc.UnaryUnaryMultiCallable[_expulsion_pb2.ShowHoldingsRequest, _expulsion_pb2.ShowHoldingsResponse]
+    """-- expulsion --
+
+    What a partner holds of ours, under which duties, and in which communities of ours it is.
+    """
+    RecallHoldings: _grpc.UnaryUnaryMultiCallable[_expulsion_pb2.RecallHoldingsRequest, _expulsion_pb2.RecallHoldingsResponse]
+    """Ask a partner to destroy what the agreements say must go when they end; returns when that is durable in the outbox."""
     ListPending: _grpc.UnaryUnaryMultiCallable[_approval_pb2.ListPendingRequest, _approval_pb2.ListPendingResponse]
     """-- approvals --
 
@@ -284,6 +292,13 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """
     PublishStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.PublishStatementRequest, _statement_pb2.PublishStatementResponse]  # type: ignore[assignment]
     """Hand a signed statement to the relay; returns when it stands in the directory."""
+    ShowHoldings: _aio.UnaryUnaryMultiCallable[_expulsion_pb2.ShowHoldingsRequest, _expulsion_pb2.ShowHoldingsResponse]  # type: ignore[assignment]
+    """-- expulsion --
+
+    What a partner holds of ours, under which duties, and in which communities of ours it is.
+    """
+    RecallHoldings: _aio.UnaryUnaryMultiCallable[_expulsion_pb2.RecallHoldingsRequest, _expulsion_pb2.RecallHoldingsResponse]  # type: ignore[assignment]
+    """Ask a partner to destroy what the agreements say must go when they end; returns when that is durable in the outbox."""
     ListPending: _aio.UnaryUnaryMultiCallable[_approval_pb2.ListPendingRequest, _approval_pb2.ListPendingResponse]  # type: ignore[assignment]
     """-- approvals --
 
@@ -697,6 +712,25 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_statement_pb2.PublishStatementResponse, _abc.Awaitable[_statement_pb2.PublishStatementResponse]]:
         """Hand a signed statement to the relay; returns when it stands in the directory."""
+
+    @_abc_1.abstractmethod
+    def ShowHoldings(
+        self,
+        request: _expulsion_pb2.ShowHoldingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_expulsion_pb2.ShowHoldingsResponse, _abc.Awaitable[_expulsion_pb2.ShowHoldingsResponse]]:
+        """-- expulsion --
+
+        What a partner holds of ours, under which duties, and in which communities of ours it is.
+        """
+
+    @_abc_1.abstractmethod
+    def RecallHoldings(
+        self,
+        request: _expulsion_pb2.RecallHoldingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_expulsion_pb2.RecallHoldingsResponse, _abc.Awaitable[_expulsion_pb2.RecallHoldingsResponse]]:
+        """Ask a partner to destroy what the agreements say must go when they end; returns when that is durable in the outbox."""
 
     @_abc_1.abstractmethod
     def ListPending(

@@ -1,4 +1,4 @@
-"""The guides about keys, executed as they stand, in an exchange of their own: nodes die in them and come back.
+"""The guides about keys and expulsion, executed as they stand, in exchanges of their own: nodes die and come back.
 
 Besides what the other guides hold, a block `gone` is the end of somebody's machine, and `serve` starts a node.
 """
@@ -38,7 +38,9 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(exchange, desk)
 
 
-@pytest.mark.parametrize("guides", [("rotate-a-key", "key-stolen"), ("lost-disk-or-root",)], ids="-".join)
+@pytest.mark.parametrize(
+    "guides", [("rotate-a-key", "key-stolen"), ("lost-disk-or-root",), ("expel-a-partner",)], ids="-".join
+)
 def test_the_guide_works_as_it_is_written(world: World, guides: tuple[str, ...]) -> None:
     for name in guides:
         for step in pages.steps(GUIDES / f"{name}.md"):

@@ -73,6 +73,8 @@ WITHOUT_REPORT = {
     "ShowCommunity",
     "VerifyPartner",
     "DraftStatement",
+    "ShowHoldings",
+    "RecallHoldings",
     "PublishStatement",
     "GetWitness",
     "DraftWitnesses",
