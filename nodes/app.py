@@ -238,13 +238,13 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     narrowing, announce = Narrowing(core), asyncio.Event()
     sender = _sender(core, relay, watch.freshness, on_denied=narrowing.hurry, on_answer=announce.set)
     groups = _groups(core, relay, wake=sender.wake, announce=announce)
-    receipts = Receipts(core, wake=sender.wake)
+    receipts, policies = Receipts(core, wake=sender.wake), _reader_policies(config, core, wake=sender.wake)
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
-    notices = Notices(core, relay, agreements, wake=sender.wake)
     shelf = Shelf(core, Clearing(core.keys.master, config.readers.terms()))
     obligations = Obligations(core, on_receipts=receipts.hurry)
     consenting = Consenting(core, wake=sender.wake)
     outbox = Outbox(core, wake=sender.wake, on_change=consenting.hurry)
+    on_change = partial(_each, sender.wake, groups.history.rounds.hurry, policies.rounds.hurry)
     sensors, prekeys, operators = Sensors(core.database), Prekeys(core, relay), _operators(config, core)
     return Node(
         home=home,
@@ -253,7 +253,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         relay=relay,
         agreements=agreements,
         groups=groups,
-        sync=Sync(core, relay, agreements, watch, on_change=partial(_each, sender.wake, groups.history.rounds.hurry)),
+        sync=Sync(core, relay, agreements, watch, on_change=on_change),
         outbox=outbox,
         sender=sender,
         receiver=Receiver(
@@ -268,13 +268,13 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
             on_waiting=sender.wake,
         ),
         publishing=publishing,
-        notices=notices,
+        notices=Notices(core, relay, agreements, wake=sender.wake),
         shelf=shelf,
         asking=Asking(core, shelf, wake=sender.wake),
         consenting=consenting,
         sensors=sensors,
         operators=operators,
-        reader_policies=_reader_policies(config, core, wake=sender.wake),
+        reader_policies=policies,
         approving=Approving(core, operators, wake=sender.wake, stale_since=watch.freshness.stale_since),
         authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
@@ -391,6 +391,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.notices.rounds.run,
         node.groups.announcing.run,
         node.groups.history.rounds.run,
+        node.reader_policies.rounds.run,
         node.consenting.run,
         node.watch.witness.run,
     ]
@@ -403,7 +404,6 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         asyncio.create_task(every(timing.obligations_s, node.numbers.resending.look_after, drain)),
         asyncio.create_task(every(timing.obligations_s, node.numbers.losses.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.numbers.silence.look, drain)),
-        asyncio.create_task(every(timing.obligations_s, node.reader_policies.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.reminders.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.anew.tell, drain)),
         asyncio.create_task(every(timing.obligations_s, node.expelling.look_after, drain)),

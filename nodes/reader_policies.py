@@ -24,8 +24,10 @@ from exchange.policy.steps import in_force
 from exchange.reader_policy.codec import decode_reader_policy, encode_reader_policy
 from exchange.reader_policy.model import ReaderPolicy
 from exchange.reader_policy.verify import READER_POLICY
+from exchange.runtime.logs import get_logger
 from nodes.core import Core
 from nodes.receipts import add_control
+from nodes.rounds import Rounds
 from nodes.store import readers as store
 from nodes.store.readers import KeptPolicy
 
@@ -39,6 +41,9 @@ class ReaderPolicies:
         self._terms = terms
         self._max_age_days = max_age_days
         self._wake = wake
+        # At once when the directory has grown: an agreement may have come into force.
+        failed = partial(get_logger(__name__).info, "reader-policy.tell-later")
+        self.rounds = Rounds(self.tell, every_s=core.timing.obligations_s, failed=failed)
 
     async def tell(self) -> int:
         """Place what partners have not been told in the outbox; return how many of them there are."""

@@ -7,7 +7,7 @@ recipients are decided on again later, never at once. What waits for the directo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,7 +28,7 @@ from nodes.approving import counted, proofs
 from nodes.core import Core
 from nodes.passing import REPLACED, grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
-from nodes.sealing import Ground, Job, Round, seal_round
+from nodes.sealing import NO_PREKEY, Ground, Job, Round, seal_round
 from nodes.store import approvals, reports, sending
 from nodes.store.decisions import add_decisions
 from nodes.store.rows import Addressee, Direction, ItemState, Outgoing, Reach
@@ -173,7 +173,7 @@ class Sender:
         )
         loop = asyncio.get_running_loop()
         made = await loop.run_in_executor(core.executor, partial(seal_round, due.jobs, ground, due.numbers))
-        made.changed += due.broken
+        made.changed = [*self._with_new_prekeys(made.changed, now_ms), *due.broken]
         first = await core.database.write(partial(_store_round, made=made, now_ms=now_ms))
         for place, each in enumerate(made.outgoing):
             self._unanswered[each.envelope] = replace(each, number=first + place)
@@ -182,6 +182,12 @@ class Sender:
         if any(row.state in {Reach.DENIED, Reach.REFUSED} for row in made.changed):
             self._on_denied()
         return True
+
+    def _with_new_prekeys(self, changed: Iterable[Addressee], now_ms: int) -> Iterator[Addressee]:
+        """Let whoever published a prekey while a round was sealed not wait for it any more."""
+        for row in changed:
+            late = row.why == NO_PREKEY and self._core.trust.now.prekey(PartyId(row.recipient), now_ms) is not None
+            yield replace(row, due_ms=now_ms) if late else row
 
     async def _due(self, now_ms: int, room: int) -> _Due:
         core = self._core

@@ -141,6 +141,9 @@ class Sync:
         if fresh or gone:
             await self._store(fresh, gone)
             self._trust.set_bundles({**kept, **{digest: bundle for digest, (bundle, _) in fresh.items()}})
+            # Not before the snapshot has them: a round in between would find no prekey, and wait.
+            parties = [bundle.party for bundle, _ in fresh.values()]
+            await self._database.write(partial(reports.make_due, recipients=parties, now_ms=self._clock()))
 
     async def _open(
         self, data: bytes, named: dict[bytes, PartyId], snapshot: Snapshot
@@ -153,13 +156,10 @@ class Sync:
             return b"", None
 
     async def _store(self, fresh: dict[bytes, tuple[PrekeyBundle, bytes]], gone: Sequence[bytes]) -> None:
-        now_ms = self._clock()
-
         def write(connection: Connection) -> None:
             for digest, (bundle, data) in fresh.items():
                 store.add_bundle(connection, hash_=digest, party=bundle.party, first_day=bundle.first_day, bundle=data)
             store.drop_bundles(connection, gone)
-            reports.make_due(connection, [bundle.party for bundle, _ in fresh.values()], now_ms)
 
         await self._database.write(write)
 
