@@ -59,6 +59,7 @@ from nodes.keybox import Keybox
 from nodes.keyring import Keyring, KeysInUse
 from nodes.keystore import NodeKeys, load_keys
 from nodes.link import Link
+from nodes.log_proof_service import LogProofMethods
 from nodes.narrowing import Narrowing
 from nodes.node_client import SOCKET
 from nodes.node_service import NodeService, StatusMethods
@@ -478,7 +479,8 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             operators=OperatorMethods(node.operators),
             statements=StatementMethods(core, node.relay, node.rotation),
             approvals=ApprovalMethods(core, node.approving, node.shelf),
-            witnesses=WitnessMethods(core),
+            witnesses=WitnessMethods(core, node.watch.proving),
+            proofs=LogProofMethods(node.watch.proving, node.shelf),
         )
         people = grpc.aio.server(
             interceptors=[ErrorInterceptor(detailed=True), Gate(node.operators)], options=local_options()

@@ -31,7 +31,7 @@ class Result(StrEnum):
     HOLDS = "holds"
     FAILS = "fails"
     WRONG = "relay was wrong"
-    """The file holds, and proves that the relay refused what the rules permit."""
+    """The file holds, and proves it: the relay refused what the rules permit, or its logs are not what it signed."""
     NOT_CHECKED = "not checked"
 
 

@@ -24,6 +24,7 @@ from nodes.figures import Figures, gather
 from nodes.freshness import Freshness
 from nodes.holding_service import HoldingMethods
 from nodes.key_service import KeyMethods
+from nodes.log_proof_service import LogProofMethods
 from nodes.operator_service import OperatorMethods
 from nodes.operators import Operators
 from nodes.partner_service import PartnerMethods
@@ -41,6 +42,7 @@ from nodes.v1 import (
     consent_pb2,
     expulsion_pb2,
     holding_pb2,
+    log_proof_pb2,
     missing_pb2,
     operator_pb2,
     statement_pb2,
@@ -181,6 +183,7 @@ class NodeService(NodeServiceServicer):
         consent: ConsentMethods,
         approvals: ApprovalMethods,
         witnesses: WitnessMethods,
+        proofs: LogProofMethods,
         keys: KeyMethods,
         expulsions: ExpulsionMethods,
     ) -> None:
@@ -198,6 +201,7 @@ class NodeService(NodeServiceServicer):
         self._consent = consent
         self._approvals = approvals
         self._witnesses = witnesses
+        self._proofs = proofs
         self._keys = keys
         self._expulsions = expulsions
 
@@ -519,3 +523,9 @@ class NodeService(NodeServiceServicer):
     ) -> witness_pb2.ListLogEvidenceResponse:
         """List evidence against the relay."""
         return await self._witnesses.evidence()
+
+    async def ExportProof(
+        self, request: log_proof_pb2.ExportProofRequest, context: Context
+    ) -> log_proof_pb2.ExportProofResponse:
+        """Prove that an envelope was logged."""
+        return await self._proofs.export(request, caller=caller_of(context))

@@ -99,6 +99,7 @@ MAY: dict[str, frozenset[Role]] = {
     "GetWitness": ALL,
     "DraftWitnesses": OFFICERS,
     "ListLogEvidence": WATCHERS,
+    "ExportProof": READERS,
     # sensors
     "AddSensor": ADMINISTRATORS,
     "ListSensors": WATCHERS,

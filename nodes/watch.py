@@ -6,6 +6,7 @@ from nodes.core import Core
 from nodes.forks import Forks
 from nodes.freshness import Freshness
 from nodes.heads import Heads
+from nodes.proving import Proving
 from nodes.relay_port import Relay
 from nodes.witness import Witness
 
@@ -22,9 +23,17 @@ class Watch:
     """Compares with partners."""
     witness: Witness
     """Cosigns, if the council has named this node."""
+    proving: Proving
+    """Proves to others what was logged."""
 
 
 def watch_logs(core: Core, relay: Relay) -> Watch:
     """Return the parts, built on each other."""
     forks = Forks(core, relay)
-    return Watch(forks, Freshness(core, forks), Heads(core, relay, forks), Witness(core, relay, forks))
+    return Watch(
+        forks=forks,
+        freshness=Freshness(core, forks),
+        heads=Heads(core, relay, forks),
+        witness=Witness(core, relay, forks),
+        proving=Proving(core, relay),
+    )

@@ -10,6 +10,7 @@ from exchange.directory.witnesses import check_witnesses
 from exchange.errors import BadInput, NotFound
 from exchange.names import COUNCIL, party_id
 from nodes.core import Core
+from nodes.proving import Proving
 from nodes.store import witnesses as store
 from nodes.v1 import witness_pb2 as pb
 
@@ -20,9 +21,10 @@ EVIDENCE_LISTED = 50
 class WitnessMethods:
     """Witnesses, as NodeService has them."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, proving: Proving) -> None:
         """Answer by this node's replay of the directory."""
         self._core = core
+        self._proving = proving
 
     async def get(self) -> pb.GetWitnessResponse:
         """Return the witnesses, and this node's own key."""
@@ -39,6 +41,7 @@ class WitnessMethods:
                 for each in (named.members if named else ())
             ],
             quorum=named.quorum if named else 0,
+            policy=self._proving.policy(),
         )
 
     async def evidence(self) -> pb.ListLogEvidenceResponse:

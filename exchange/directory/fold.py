@@ -202,6 +202,11 @@ class Directory:
             return None
         return self._state.witnesses_at(at_size)
 
+    @property
+    def witnesses_named_at(self) -> int:
+        """Index of the entry that named the witnesses in force; 0 is the genesis."""
+        return self._state.witnesses[-1][0]
+
     def agreement_status(self, commitment: bytes, *, at_size: int) -> AgreementStatus | None:
         """Return an agreement's status as of the first `at_size` entries; None for one not known then."""
         if at_size > self.size:

@@ -60,6 +60,12 @@ def key_hash(name: str, public: PublicKey) -> bytes:
     return sha256(name.encode() + b"\n" + kind + public.raw).digest()[:KEY_HASH_BYTES]
 
 
+def verifier_key(name: str, public: PublicKey) -> str:
+    """Return the C2SP vkey by which others know a key: its name, its key hash, and its type with its bytes."""
+    kind = _SIGNATURE_TYPES[public.algorithm]
+    return f"{name}+{key_hash(name, public).hex()}+{base64.b64encode(kind + public.raw).decode()}"
+
+
 def write_line(name: str, public: PublicKey, value: bytes) -> str:
     """Return the signature line with its newline; BadInput when the name may not be one."""
     if not is_key_name(name):

@@ -13,6 +13,7 @@ from nodes.admin.witnesses import witness
 from nodes.node_client import connect
 from nodes.root_home import check_free_file, write_file
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.log_proof_pb2 import ExportProofRequest
 from nodes.v1.witness_pb2 import ListLogEvidenceRequest
 
 app = typer.Typer(help="Check the relay's logs.", no_args_is_help=True)
@@ -85,3 +86,25 @@ def evidence(
     else:
         rows = [(output.short(each.hash), each.kind, output.when(each.found_ms), each.what) for each in found]
         output.table(("evidence", "kind", "found", "what"), rows, empty="the relay has not contradicted itself")
+
+
+@app.command("export-proof")
+def export_proof(
+    report: Annotated[str, typer.Argument(metavar="ID", help="Item (12 characters do), or the STIX id of the report.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the proof, often NAME.tlog-proof.")],
+    home: NodeHome = DEFAULT_HOME,
+    partner: Annotated[str, typer.Option("--partner", help="Recipient whose envelope is meant.")] = "",
+) -> None:
+    """Write a proof that an envelope with a report stands in the relay's log, for `concord verify` or anybody else.
+
+    It tells that, and by when, and nothing of the report. docs/guides/check-a-proof.md checks one without Concord.
+
+    Example: concord log export-proof 3f9a1c --out alert.tlog-proof
+    """
+    check_free_file(out)
+    with connect(home) as node:
+        made = node.ExportProof(ExportProofRequest(id=report, partner=partner))
+    write_file(out, made.file, secret=False)
+    output.data(str(out))
+    by = "a quorum of witnesses has cosigned that" if made.cosigned else "no quorum of witnesses has cosigned that yet"
+    output.say(f"envelope {made.envelope} is entry {made.index:,} of {made.size:,}; {by}")

@@ -9,7 +9,8 @@ import typer
 
 from exchange.errors import VerificationFailed
 from exchange.runtime.armour import read_armour
-from nodes import contradiction, evidence, log_evidence, withheld
+from exchange.tlog.proof import HEADER
+from nodes import contradiction, evidence, log_evidence, log_proof, withheld
 from nodes.admin import output
 from nodes.admin.options import Json
 from nodes.evidence_check import Check, Result, check_evidence
@@ -30,18 +31,16 @@ def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence, as a node writes it.")],
     as_json: Json = False,
 ) -> None:
-    """Check an evidence file: of decisions on a report, or against a sender or the relay. No node is asked.
+    """Check a file that proves something: decisions, what was logged, what a sender or the relay did. No node is asked.
 
-    Decisions are computed again and every signature is verified. `concord report why --out` writes the first kind; the
-    others a node keeps in its store when an alarm rings. Exit code 4 when anything does not hold.
-    What the file cannot prove by itself is listed as not checked.
+    Decisions are computed again and every signature is verified. `concord report why --out` writes the first kind,
+    `concord log export-proof` the second; the others a node keeps in its store when an alarm rings. Exit code 4 when
+    anything does not hold. What the file cannot prove by itself is listed as not checked.
 
     Example: concord verify why.evidence
     """
     with naming(file):
-        text = read_bounded(file, FILE_BYTES, "evidence").decode("ascii", "replace")
-        kind, _ = read_armour(text, set(_KINDS))
-        checked = _KINDS[kind](text)
+        checked = _checked(read_bounded(file, FILE_BYTES, "evidence"))
     checks = checked.checks
     if as_json:
         output.as_json([{"what": each.what, "result": each.result, "detail": each.detail} for each in checks])
@@ -53,6 +52,19 @@ def verify(
         raise VerificationFailed(
             f"{len(failed)} checks fail: {failed[0].what}: {failed[0].detail}", hint="do not rely on this file"
         )
+
+
+def _checked(data: bytes) -> Checked:
+    if data.startswith(HEADER.encode()):
+        return _logged(data.decode("utf-8", "replace"))
+    text = data.decode("ascii", "replace")
+    kind, _ = read_armour(text, set(_KINDS))
+    return _KINDS[kind](text)
+
+
+def _logged(text: str) -> Checked:
+    found = log_proof.read_logged(text)
+    return Checked({"envelope": found.envelope.hex(), "exchange": found.exchange}, log_proof.check_logged(found))
 
 
 def _decisions(text: str) -> Checked:

@@ -21,24 +21,32 @@ from nodes.witness_file import WitnessKey, read_witness_key, write_witness_key
 def witness(
     home: NodeHome = DEFAULT_HOME,
     out: Annotated[Path | None, typer.Option("--out", help="Write this node's witness key, for the council.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="Write the keys by which others check proofs (C2SP tlog-policy).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show who watches the relay's logs, and this node's own witness key.
 
     Example: concord log witness --out xv.witness
     """
-    if out is not None:
-        check_free_file(out)
+    for target in (out, policy):
+        if target is not None:
+            check_free_file(target)
     from nodes.node_client import connect  # noqa: PLC0415 - loads gRPC, which the other commands on roots do without
 
     with connect(home) as node:
         found = node.GetWitness(pb.GetWitnessRequest())
+    if policy is not None:
+        write_file(policy, found.policy, secret=False)
+        output.data(str(policy))
     if out is not None:
         key = admit_public_key(KeyAlgorithm.MLDSA_44, found.key)
         own = WitnessKey(exchange_name(found.exchange), party_id(found.party), key)
         write_file(out, write_witness_key(own), secret=False)
         output.data(str(out))
         output.say(f"its id, for people to compare: {found.key_id}")
+    if out is not None or policy is not None:
         return
     if as_json:
         output.as_json(plain(found))

@@ -300,6 +300,13 @@ def promises_of(connection: Connection, item: bytes) -> list[KeptPromise]:
     return [_to_promise(found) for found in connection.execute(wanted)]
 
 
+def promise_received(connection: Connection, item: bytes) -> KeptPromise | None:
+    """Return the promise for the envelope in which an item came from a partner."""
+    wanted = select(tables.promise).where(_promise.item == item, ~_promise.ours).order_by(_promise.log_index).limit(1)
+    found = connection.execute(wanted).one_or_none()
+    return None if found is None else _to_promise(found)
+
+
 def count_promises(connection: Connection) -> int:
     """Return how many promises are kept."""
     return int(connection.execute(select(func.count()).select_from(tables.promise)).scalar_one())

@@ -9,6 +9,7 @@ from nodes.v1 import community_pb2 as nodes_dot_v1_dot_community__pb2
 from nodes.v1 import consent_pb2 as nodes_dot_v1_dot_consent__pb2
 from nodes.v1 import expulsion_pb2 as nodes_dot_v1_dot_expulsion__pb2
 from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
+from nodes.v1 import log_proof_pb2 as nodes_dot_v1_dot_log__proof__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
 from nodes.v1 import statement_pb2 as nodes_dot_v1_dot_statement__pb2
@@ -324,6 +325,11 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/ListLogEvidence',
                 request_serializer=nodes_dot_v1_dot_witness__pb2.ListLogEvidenceRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_witness__pb2.ListLogEvidenceResponse.FromString,
+                _registered_method=True)
+        self.ExportProof = channel.unary_unary(
+                '/nodes.v1.NodeService/ExportProof',
+                request_serializer=nodes_dot_v1_dot_log__proof__pb2.ExportProofRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_log__proof__pb2.ExportProofResponse.FromString,
                 _registered_method=True)
 
 
@@ -738,6 +744,13 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportProof(self, request, context):
+        """A proof, to hand on, that an envelope with a report stands in the traffic log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1020,6 +1033,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ListLogEvidence,
                     request_deserializer=nodes_dot_v1_dot_witness__pb2.ListLogEvidenceRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_witness__pb2.ListLogEvidenceResponse.SerializeToString,
+            ),
+            'ExportProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportProof,
+                    request_deserializer=nodes_dot_v1_dot_log__proof__pb2.ExportProofRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_log__proof__pb2.ExportProofResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2535,6 +2553,33 @@ class NodeService:
             '/nodes.v1.NodeService/ListLogEvidence',
             nodes_dot_v1_dot_witness__pb2.ListLogEvidenceRequest.SerializeToString,
             nodes_dot_v1_dot_witness__pb2.ListLogEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/ExportProof',
+            nodes_dot_v1_dot_log__proof__pb2.ExportProofRequest.SerializeToString,
+            nodes_dot_v1_dot_log__proof__pb2.ExportProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from nodes.v1 import community_pb2 as _community_pb2
 from nodes.v1 import consent_pb2 as _consent_pb2
 from nodes.v1 import expulsion_pb2 as _expulsion_pb2
 from nodes.v1 import holding_pb2 as _holding_pb2
+from nodes.v1 import log_proof_pb2 as _log_proof_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
 from nodes.v1 import statement_pb2 as _statement_pb2
@@ -178,6 +179,8 @@ class NodeServiceStub:
     """Draft the naming of the witnesses, for roots to sign."""
     ListLogEvidence: _grpc.UnaryUnaryMultiCallable[_witness_pb2.ListLogEvidenceRequest, _witness_pb2.ListLogEvidenceResponse]
     """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep."""
+    ExportProof: _grpc.UnaryUnaryMultiCallable[_log_proof_pb2.ExportProofRequest, _log_proof_pb2.ExportProofResponse]
+    """A proof, to hand on, that an envelope with a report stands in the traffic log."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -319,6 +322,8 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Draft the naming of the witnesses, for roots to sign."""
     ListLogEvidence: _aio.UnaryUnaryMultiCallable[_witness_pb2.ListLogEvidenceRequest, _witness_pb2.ListLogEvidenceResponse]  # type: ignore[assignment]
     """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep."""
+    ExportProof: _aio.UnaryUnaryMultiCallable[_log_proof_pb2.ExportProofRequest, _log_proof_pb2.ExportProofResponse]  # type: ignore[assignment]
+    """A proof, to hand on, that an envelope with a report stands in the traffic log."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of one node, over a Unix socket in a directory that only its owner can enter."""
@@ -793,6 +798,14 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_witness_pb2.ListLogEvidenceResponse, _abc.Awaitable[_witness_pb2.ListLogEvidenceResponse]]:
         """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep."""
+
+    @_abc_1.abstractmethod
+    def ExportProof(
+        self,
+        request: _log_proof_pb2.ExportProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_proof_pb2.ExportProofResponse, _abc.Awaitable[_log_proof_pb2.ExportProofResponse]]:
+        """A proof, to hand on, that an envelope with a report stands in the traffic log."""
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

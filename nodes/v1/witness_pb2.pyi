@@ -73,6 +73,7 @@ class GetWitnessResponse(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     QUORUM_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     party: _builtins.str
@@ -83,6 +84,8 @@ class GetWitnessResponse(_message.Message):
     """Its id, hexadecimal."""
     quorum: _builtins.int
     """How many of them must agree; 0 while the exchange is unwitnessed."""
+    policy: _builtins.str
+    """C2SP tlog-policy of the traffic log: keys and quorum by which others check proofs."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___WitnessMember]:
         """Witnesses that count now; empty while the exchange is unwitnessed."""
@@ -96,10 +99,11 @@ class GetWitnessResponse(_message.Message):
         key_id: _builtins.str = ...,
         members: _abc.Iterable[Global___WitnessMember] | None = ...,
         quorum: _builtins.int = ...,
+        policy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "key", b"key", "key_id", b"key_id", "members", b"members", "party", b"party", "quorum", b"quorum"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "key", b"key", "key_id", b"key_id", "members", b"members", "party", b"party", "policy", b"policy", "quorum", b"quorum"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,7 +7,7 @@ cleared gets the answer of an absent report.
 from collections.abc import Callable
 from typing import Any
 
-from nodes.v1 import approval_pb2, consent_pb2, holding_pb2, suspect_pb2
+from nodes.v1 import approval_pb2, consent_pb2, holding_pb2, log_proof_pb2, suspect_pb2
 from nodes.v1 import node_service_pb2 as pb
 from tests.support.node_world import a_label
 from tests.support.reports import a_report
@@ -45,6 +45,7 @@ ASK: dict[str, Callable[[str], Any]] = {
     "KeepReport": lambda name: holding_pb2.KeepReportRequest(id=name, days=1),
     "PurgeReport": lambda name: holding_pb2.PurgeReportRequest(id=name),
     "ReviewReport": lambda name: suspect_pb2.ReviewReportRequest(id=name),
+    "ExportProof": lambda name: log_proof_pb2.ExportProofRequest(id=name),
 }
 """How each method that is given a report is asked about it."""
 

@@ -1,0 +1,109 @@
+"""Make a proof to hand on that an envelope stands in the relay's traffic log, and check it as others will.
+
+The newest checkpoint that a quorum has cosigned is taken if it covers the envelope, else the relay's newest.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from exchange.crypto.codec import decode_signed
+from exchange.errors import BadProof, Conflict, NotFound
+from exchange.receipts.verify import check_promise_in_log, open_promise
+from exchange.tlog.checkpoint import Checkpoint, traffic_origin, witness_name
+from exchange.tlog.cosignature import Cosigner
+from exchange.tlog.proof import LogProof, write_policy
+from exchange.tlog.signing import open_checkpoint
+from nodes.auditor import PROMISE_BYTES, proven
+from nodes.core import Core
+from nodes.evidence_check import Result
+from nodes.log_proof import LoggedEnvelope, check_logged, write_logged
+from nodes.relay_port import Log, Relay
+from nodes.store import reports, sending
+from nodes.store import trust as store
+from nodes.store.rows import KeptPromise
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A proof that this node has checked."""
+
+    file: str
+    logged: LoggedEnvelope
+    size: int
+    cosigned: bool
+
+
+class Proving:
+    """Proofs of one node. For one event loop."""
+
+    def __init__(self, core: Core, relay: Relay) -> None:
+        """Ask `relay`."""
+        self._core = core
+        self._relay = relay
+
+    async def export(self, item: bytes, partner: str) -> Exported:
+        """Return the proof for an envelope with this item, the one for `partner` if it is not empty.
+
+        Raises:
+            NotFound: the relay promised no such envelope.
+            Conflict: it is not in the log yet.
+            BadProof: the relay does not prove what it promised.
+        """
+        core = self._core
+        kept = await core.database.read(partial(_promised, item=item, partner=partner))
+        if kept is None:
+            raise NotFound("the relay has promised no such envelope", hint="concord report trace")
+        directory = core.trust.now.directory
+        signed = decode_signed(kept.promise, limit=PROMISE_BYTES, what="a stored promise")
+        promise = open_promise(signed, directory.relay_keys.promise, core.exchange, core.seen)
+        checkpoint, note, cosigned = await self._covering(promise.log_index)
+        entry, path = await proven(self._relay.inclusion_proof(Log.TRAFFIC, promise.log_index, checkpoint.size))
+        check_promise_in_log(promise, entry, path, size=checkpoint.size, root=checkpoint.root)
+        genesis, witness_set = await core.database.read(partial(_anchors, index=directory.witnesses_named_at))
+        logged = LoggedEnvelope(
+            exchange=core.exchange,
+            envelope=promise.envelope_hash,
+            entry=entry,
+            genesis=genesis,
+            witness_set=witness_set,
+            proof=LogProof(promise.log_index, tuple(path), note),
+        )
+        failed = [each for each in check_logged(logged) if each.result is Result.FAILS]
+        if failed:
+            raise BadProof(f"the proof would not hold: {failed[0].detail}")
+        return Exported(write_logged(logged), logged, checkpoint.size, cosigned)
+
+    def policy(self) -> str:
+        """Return by which keys others check proofs of the traffic log."""
+        core, snapshot = self._core, self._core.trust.now
+        named = snapshot.directory.witnesses(at_size=snapshot.size)
+        members = named.members if named else ()
+        witnesses = [Cosigner(witness_name(core.exchange, each.party), each.key) for each in members]
+        log = snapshot.directory.relay_keys.log
+        return write_policy(traffic_origin(core.exchange), log, witnesses, named.quorum if named else 0)
+
+    async def _covering(self, index: int) -> tuple[Checkpoint, str, bool]:
+        core, notes = self._core, await self._relay.notes(Log.TRAFFIC)
+        keys = core.trust.now.directory.relay_keys.log
+        for note, cosigned in ((notes.cosigned, True), (notes.newest, False)):
+            if note:
+                checkpoint = open_checkpoint(note, traffic_origin(core.exchange), keys)
+                if checkpoint.size > index:
+                    return checkpoint, note, cosigned
+        raise Conflict("the envelope is not in the log yet", hint="a minute after the promise it must be; try again")
+
+
+def _promised(connection: Connection, *, item: bytes, partner: str) -> KeptPromise | None:
+    if partner:
+        row = reports.addressee(connection, item=item, recipient=partner)
+        return sending.promise_of(connection, row.envelope) if row is not None and row.envelope else None
+    own = sending.promises_of(connection, item)
+    return own[0] if own else sending.promise_received(connection, item)
+
+
+def _anchors(connection: Connection, *, index: int) -> tuple[bytes, bytes]:
+    """Return the genesis, and the entry at `index` that named the witnesses; empty when that is the genesis."""
+    (genesis,) = store.directory_entries(connection, start=0, limit=1)
+    return genesis, store.directory_entries(connection, start=index, limit=1)[0] if index else b""
