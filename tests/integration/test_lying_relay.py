@@ -19,8 +19,7 @@ from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.crypto.xwing import XWingKey
 from exchange.directory import ceremony, prekeys
 from exchange.directory.prekeys import day_of
-from exchange.envelope.binding import envelope_hash
-from exchange.envelope.codec import decode_delivery, decode_header, decode_leaf, encode_core, encode_header, encode_leaf
+from exchange.envelope.codec import decode_delivery, decode_leaf, encode_leaf
 from exchange.limits import MIB
 from exchange.names import PartyId, party_id
 from exchange.policy.codec import decode_view, encode_view
@@ -53,13 +52,14 @@ from tests.support.lying_relay import (
     alarmed,
     aside,
     changed,
-    core_of,
     deceived,
     is_aside,
     is_report,
     promised,
     signed_promise,
     verdicts,
+    with_false_promise,
+    with_lower_marking,
 )
 from tests.support.node_world import at, count_reports, open_alarms, push, reach, reached, receipted, stored, until
 
@@ -216,16 +216,6 @@ async def another_directory(relay: Deceived, change: Any) -> OtherDirectory:
 
 
 # -- edits labels, widens audiences, changes rules ---------------------------------------------------------------------
-
-
-def with_lower_marking(waiting: pb.Waiting) -> pb.Waiting:
-    """Return a delivery whose header says CLEAR, promised as if it had always been so."""
-    delivery = decode_delivery(waiting.delivery)
-    core = core_of(waiting)
-    edited = encode_core(replace(core, label=replace(core.label, tlp=Tlp.CLEAR)))
-    header = encode_header(replace(decode_header(delivery.header.payload), core=edited))
-    promise = signed_promise(delivery.promise, envelope_hash=envelope_hash(header))
-    return changed(waiting, header=replace(delivery.header, payload=header), promise=promise)
 
 
 async def test_an_edited_label_is_refused_and_the_unedited_envelope_asked_for() -> None:
@@ -405,12 +395,7 @@ def _as_it_was(snapshot: Snapshot, size: int) -> Snapshot:
 
 async def test_a_promise_that_the_relay_did_not_sign_is_refused() -> None:
     async with deceived("XA", "XV") as relay:
-
-        def forge(waiting: pb.Waiting) -> list[pb.Waiting]:
-            promise = decode_delivery(waiting.delivery).promise
-            return [changed(waiting, promise=sign(LOG.ed25519, "promise", promise.payload, context=EXCHANGE))]
-
-        relay.tell(OnReports("XV", forge, times=1))
+        relay.tell(OnReports("XV", lambda waiting: [with_false_promise(waiting)], times=1))
         sent = await push(relay["XA"], "XV")
         await is_aside(relay["XV"], (1, "BAD_ENVELOPE"))
         await receipted(relay["XA"], sent.item, "XV")

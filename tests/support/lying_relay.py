@@ -12,10 +12,19 @@ from typing import Any
 from unittest.mock import patch
 
 from exchange.crypto.signed import Signed, sign
-from exchange.envelope.codec import decode_core, decode_delivery, decode_header, encode_delivery
+from exchange.envelope.binding import envelope_hash
+from exchange.envelope.codec import (
+    decode_core,
+    decode_delivery,
+    decode_header,
+    encode_core,
+    encode_delivery,
+    encode_header,
+)
 from exchange.envelope.model import Delivery, EnvelopeCore, EnvelopeKind
 from exchange.merkle import inclusion_path, leaf_hash, root_of
 from exchange.names import PartyId
+from exchange.policy.model import Tlp
 from exchange.receipts.codec import decode_promise, encode_promise
 from exchange.relay import app
 from exchange.relay.peers import Context
@@ -260,6 +269,40 @@ def signed_promise(signed: Signed, **changes: Any) -> Signed:
 def promised(waiting: pb.Waiting, **changes: Any) -> pb.Waiting:
     """Return a delivery under another promise; Any: fields of Promise."""
     return changed(waiting, promise=signed_promise(decode_delivery(waiting.delivery).promise, **changes))
+
+
+def with_lower_marking(waiting: pb.Waiting) -> pb.Waiting:
+    """Return a delivery whose header says CLEAR, promised as if it had always been so."""
+    delivery = decode_delivery(waiting.delivery)
+    core = core_of(waiting)
+    edited = encode_core(replace(core, label=replace(core.label, tlp=Tlp.CLEAR)))
+    header = encode_header(replace(decode_header(delivery.header.payload), core=edited))
+    promise = signed_promise(delivery.promise, envelope_hash=envelope_hash(header))
+    return changed(waiting, header=replace(delivery.header, payload=header), promise=promise)
+
+
+def with_false_promise(waiting: pb.Waiting) -> pb.Waiting:
+    """Return a delivery under a promise that another key has signed."""
+    payload = decode_delivery(waiting.delivery).promise.payload
+    return changed(waiting, promise=sign(LOG.ed25519, "promise", payload, context=EXCHANGE))
+
+
+@dataclass(slots=True)
+class Several(Honest):
+    """Several lies about deliveries, one after the other; what the directory shows is the last one's word."""
+
+    lies: list[Honest] = field(default_factory=list)
+
+    def deliver(self, to: PartyId, waiting: Sequence[pb.Waiting]) -> Sequence[pb.Waiting]:
+        """Let each change what the one before left."""
+        for lie in self.lies:
+            waiting = lie.deliver(to, waiting)
+        return waiting
+
+    def directory(self, to: PartyId, frame: pb.FollowDirectoryResponse) -> pb.FollowDirectoryResponse | None:
+        """Show it unless one of them does not."""
+        shown = [lie.directory(to, frame) for lie in self.lies]
+        return None if None in shown else frame
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------
