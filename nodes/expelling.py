@@ -27,6 +27,9 @@ from nodes.store.holding import There
 from nodes.store.rows import Reach, Recall
 
 REASON = "legal"
+THERE = REACHED | {Reach.RETRACTED, Reach.PURGED}
+"""What is listed: what a partner holds or may hold, and what it has said to have hidden or destroyed."""
+
 WORDS = "You are leaving the exchange; the agreement asks that it is destroyed."
 
 
@@ -123,7 +126,7 @@ class Expelling:
 
 
 def _read(connection: Connection, party: str) -> tuple[list[There], dict[bytes, Recall], int]:
-    rows = holding.held_by(connection, party, REACHED)
+    rows = holding.held_by(connection, party, THERE)
     known = recalls.of_items(connection, [row.item for row in rows])
     asked = {each.item: each for each in known if each.partner == party}
     return rows, asked, len(holding.held_by(connection, party, {Reach.WAITING}))

@@ -205,6 +205,8 @@ def held_by(connection: Connection, partner: str, states: Collection[Reach]) -> 
         )
         .join(tables.report, _report.item == _audience.item)
         .where(_audience.recipient == partner, _audience.state.in_(sorted(states)), _report.direction == Direction.SENT)
+        # What was stopped before it was sealed never was there.
+        .where((_audience.envelope != b"") | _audience.state.not_in((Reach.RETRACTED, Reach.PURGED)))
         .order_by(_report.number.desc())
     )
     return [There(*row) for row in connection.execute(wanted)]

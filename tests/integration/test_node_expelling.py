@@ -57,6 +57,7 @@ async def test_what_the_agreement_says_must_go_is_asked_for_while_the_partner_st
             assert await node.expelling.recall(XV) == 0
             if goes:
                 await reached(node, sent.item, "XV", Reach.PURGED)
+                assert of(await node.expelling.look(XV), sent.item) == ("purged", False, True)
 
 
 async def test_nothing_reaches_an_expelled_partner_and_what_it_holds_stays_listed() -> None:
