@@ -69,6 +69,7 @@ class LiveDirectory:
         self._clock = clock
         self._snapshot: Snapshot | None = None
         self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._log = get_logger(__name__)
 
     @property
@@ -77,6 +78,10 @@ class LiveDirectory:
         if self._snapshot is None:
             raise InternalError("the directory is not loaded")
         return self._snapshot
+
+    async def changed(self) -> None:
+        """Return after the next change of the snapshot."""
+        await self._changed.wait()
 
     async def load(self, genesis_entry: bytes) -> None:
         """Replay the stored log; found it with the genesis when it is empty.
@@ -178,6 +183,8 @@ class LiveDirectory:
         for each in epochs:
             communities[each.community] = (*communities.get(each.community, ()), each)
         self._snapshot = _snapshot(directory, agreements, communities)
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def _entries(self, start: int, count: int) -> list[bytes]:
         return await self._database.read(lambda connection: SqlLogs(connection).entries(Log.DIRECTORY, start, count))

@@ -1,9 +1,10 @@
 """Who is calling: the partner whose transport CA issued the peer's certificate, by the directory of this moment.
 
-Checked for every call, and for every message of a stream once the directory has changed since: connections outlive
-suspensions, expulsions and revocations.
+Checked for every call, for every message of a stream once the directory has changed since, and for every open stream as
+soon as it changes, whether anything passes on it or not: connections outlive suspensions, expulsions and revocations.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import grpc.aio
 
 from exchange.directory.state import MEMBERS, Status
-from exchange.errors import BadInput, NotAuthenticated, Unavailable
+from exchange.errors import BadInput, ExchangeError, NotAuthenticated, Unavailable
 from exchange.names import PartyId
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.quota import Calls, Rate
@@ -33,6 +34,8 @@ class Peer:
         self._directory = directory
         self._checked_at = directory.now.size
         self.party, self.status = self._who()
+        self.ended: ExchangeError | None = None
+        """Why its call was ended from outside."""
 
     def check(self) -> None:
         """Return when the partner is still who it was and stands as it did.
@@ -72,9 +75,7 @@ class Peers:
     @contextmanager
     def stream(self, context: Context) -> Iterator[Peer]:
         """Admit a call that lasts."""
-        peer = Peer(context, self._identify, self._directory)
-        self._rate.demand(peer.party)
-        with self._calls.one(peer.party):
+        with self._admitted(context) as peer, self._watched(peer):
             yield peer
 
     @contextmanager
@@ -82,5 +83,38 @@ class Peers:
         """Admit a call that is answered once; it must have a deadline."""
         if context.time_remaining() is None:
             raise BadInput("the call has no deadline")
-        with self.stream(context) as peer:
+        with self._admitted(context) as peer:
             yield peer.party
+
+    @contextmanager
+    def _admitted(self, context: Context) -> Iterator[Peer]:
+        peer = Peer(context, self._identify, self._directory)
+        self._rate.demand(peer.party)
+        with self._calls.one(peer.party):
+            yield peer
+
+    @contextmanager
+    def _watched(self, peer: Peer) -> Iterator[None]:
+        """End the call as soon as the directory says that its partner is not who it was, also while nothing passes."""
+        call = asyncio.current_task()
+        watch = asyncio.create_task(self._watch(peer, call)) if call is not None else None
+        try:
+            yield
+        except asyncio.CancelledError:
+            if peer.ended is None or call is None:
+                raise
+            call.uncancel()
+            raise peer.ended from None
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    async def _watch(self, peer: Peer, call: "asyncio.Task[Any]") -> None:
+        while True:
+            await self._directory.changed()
+            try:
+                peer.check()
+            except ExchangeError as error:
+                peer.ended = error
+                call.cancel()
+                return
