@@ -11,6 +11,7 @@ from exchange.errors import BadInput, NotFound
 from exchange.names import COUNCIL, party_id
 from nodes.core import Core
 from nodes.proving import Proving
+from nodes.relay_port import Log
 from nodes.store import witnesses as store
 from nodes.v1 import witness_pb2 as pb
 
@@ -31,6 +32,7 @@ class WitnessMethods:
         core, snapshot = self._core, self._core.trust.now
         named = snapshot.directory.witnesses(at_size=snapshot.size)
         own = core.keys.witness.public
+        heads = [await core.database.read(partial(store.cosigned_head, log=log)) for log in Log]
         return pb.GetWitnessResponse(
             exchange=core.exchange,
             party=core.me,
@@ -42,6 +44,11 @@ class WitnessMethods:
             ],
             quorum=named.quorum if named else 0,
             policy=self._proving.policy(),
+            cosigned=[
+                pb.CosignedLog(log=Log(head.log).name.lower(), size=head.size, root=head.root.hex(), at_ms=head.at_ms)
+                for head in heads
+                if head is not None
+            ],
         )
 
     async def evidence(self) -> pb.ListLogEvidenceResponse:

@@ -56,6 +56,10 @@ def witness(
         {
             "own key": found.key_id,
             "this node": "is a witness" if named else "is no witness",
+            **{
+                f"{each.log} log": f"{each.size:,} entries cosigned at {output.when(each.at_ms)}"
+                for each in found.cosigned
+            },
             "quorum": f"{found.quorum} of {len(found.members)}"
             if found.quorum
             else "none: the exchange is unwitnessed",

@@ -62,6 +62,40 @@ class WitnessMember(_message.Message):
 Global___WitnessMember: _TypeAlias = WitnessMember  # noqa: Y015
 
 @_typing.final
+class CosignedLog(_message.Message):
+    """What this node, as a witness, has cosigned last of one log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """directory or traffic."""
+    size: _builtins.int
+    """Entries."""
+    root: _builtins.str
+    """Root hash, hexadecimal."""
+    at_ms: _builtins.int
+    """When."""
+    def __init__(
+        self,
+        *,
+        log: _builtins.str = ...,
+        size: _builtins.int = ...,
+        root: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "log", b"log", "root", b"root", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CosignedLog: _TypeAlias = CosignedLog  # noqa: Y015
+
+@_typing.final
 class GetWitnessResponse(_message.Message):
     """The witnesses, and this node as one of them."""
 
@@ -74,6 +108,7 @@ class GetWitnessResponse(_message.Message):
     MEMBERS_FIELD_NUMBER: _builtins.int
     QUORUM_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    COSIGNED_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     party: _builtins.str
@@ -90,6 +125,10 @@ class GetWitnessResponse(_message.Message):
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___WitnessMember]:
         """Witnesses that count now; empty while the exchange is unwitnessed."""
 
+    @_builtins.property
+    def cosigned(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignedLog]:
+        """What this node has cosigned last of each log."""
+
     def __init__(
         self,
         *,
@@ -100,10 +139,11 @@ class GetWitnessResponse(_message.Message):
         members: _abc.Iterable[Global___WitnessMember] | None = ...,
         quorum: _builtins.int = ...,
         policy: _builtins.str = ...,
+        cosigned: _abc.Iterable[Global___CosignedLog] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "key", b"key", "key_id", b"key_id", "members", b"members", "party", b"party", "policy", b"policy", "quorum", b"quorum"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned", b"cosigned", "exchange", b"exchange", "key", b"key", "key_id", b"key_id", "members", b"members", "party", b"party", "policy", b"policy", "quorum", b"quorum"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

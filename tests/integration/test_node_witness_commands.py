@@ -50,6 +50,13 @@ async def test_the_council_names_the_witnesses_whose_keys_it_was_given(
         shown = json.loads(capsys.readouterr().out)
         assert ([each["party"] for each in shown["members"]], shown["quorum"]) == (["XA", "XV"], 2)
 
+        async def cosigned() -> bool:
+            capsys.readouterr()
+            assert await concord("log", "witness", "--json", home=home) == 0
+            return len(json.loads(capsys.readouterr().out)["cosigned"]) == 2
+
+        await until(cosigned, "it does not show what it has cosigned")
+
 
 async def test_a_key_of_another_exchange_or_of_a_stranger_is_not_proposed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
