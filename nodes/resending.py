@@ -193,10 +193,13 @@ def _store_request(
 def hear_request(connection: Connection, request: ResendRequest, statement: Signed, now_ms: int) -> None:
     """Let the numbers of a verified request wait for their answer, so far as a partner may ask for so many."""
     hash_ = item_hash(statement.payload)
+    partner, newest = request.from_party, missing.newest_stream(connection, request.from_party)
     rows = [
-        AskedAgain(request.from_party, gap.stream, gap.lane, seq, waiting=True, asked_ms=now_ms, request=hash_)
+        AskedAgain(partner, gap.stream, gap.lane, seq, waiting=True, asked_ms=now_ms, request=hash_)
         for gap in request.gaps
         for seq in gap.numbers
+        # A node that was restored does not know all that it sealed under streams before, and does not call that void.
+        if gap.stream >= newest or missing.slot_under(connection, partner, gap.stream, gap.lane, seq) is not None
     ]
     if missing.ask(connection, rows):
         missing.keep_statement(connection, hash_, request.from_party, now_ms, encode_signed(statement))

@@ -76,13 +76,16 @@ def set_told(connection: Connection, partner: str, stream: int) -> None:
 
 
 def seal_again(connection: Connection, recipient: str) -> int:
-    """Let reports that a recipient has not receipted wait to be sealed for it once more; return how many."""
+    """Let reports that a recipient has not receipted be sealed for it once more; return how many.
+
+    It may hold them all the same: until then they stand as sent, and a retraction reaches it.
+    """
     row = tables.audience.c
-    waiting = {"state": Reach.WAITING, "why": "", "due_ms": 0, "tries": 0, "alone": True, "envelope": b""}
+    again = {"state": Reach.AGAIN, "why": "", "due_ms": 0, "tries": 0, "alone": True}
     return connection.execute(
         update(tables.audience)
         .where(row.recipient == recipient, row.kind == int(EnvelopeKind.REPORT), row.state == Reach.PROMISED)
-        .values(**waiting)
+        .values(**again)
     ).rowcount
 
 

@@ -274,6 +274,13 @@ def slot_under(connection: Connection, recipient: str, stream: int, lane: int, s
     return None if found is None else SealedSlot(found.envelope, found.item, SlotState(found.state))
 
 
+def newest_stream(connection: Connection, recipient: str) -> int:
+    """Return the stream under which this node numbers what it seals for a recipient; 0 before the first."""
+    row = tables.sequence.c
+    wanted = select(func.coalesce(func.max(row.stream), 0)).where(row.recipient == recipient)
+    return int(connection.execute(wanted).scalar_one())
+
+
 def ask(connection: Connection, rows: Sequence[AskedAgain]) -> int:
     """Let numbers that one partner asks for wait for our answer; return how many do that did not before.
 

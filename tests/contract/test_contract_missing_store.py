@@ -13,6 +13,8 @@ from exchange.resend.model import RESEND_NUMBERS
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from nodes.app import MIGRATIONS
+from nodes.config import Timing
+from nodes.gaps import look
 from nodes.store import missing, receiving, sending
 from nodes.store.missing import ASKED_KEPT, ASKED_MOST, MISSING_MOST, Gap
 from nodes.store.rows import AskedAgain, Came, Control, HeardStream, Missing, MissingState
@@ -212,3 +214,40 @@ def test_promised_control_statements_are_kept_for_a_while_and_the_oldest_of_too_
     assert kept() == [2, 3]
     database.write_now(lambda c: missing.drop_kept_control(c, NOW, most_bytes=50))
     assert kept() == [3]
+
+
+# -- alarms ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_stays_missing_is_an_alarm_after_a_minute_in_the_flash_lane_and_after_fifteen_elsewhere(
+    database: Database,
+) -> None:
+    extend(database, a_stream(top_seq=12))
+    extend(database, a_stream(top_seq=1, lane=FLASH))
+
+    def alarms(after_s: int) -> dict[str, str]:
+        found = database.write_now(partial(look, timing=Timing(), now_ms=NOW + after_s * 1000))
+        assert {subject for _, subject, _ in found.wrong} == found.still
+        assert sum(gap.count for gap in found.gaps) == 13
+        return {subject: text for _, subject, text in found.wrong}
+
+    assert alarms(59) == {}
+    assert set(alarms(60)) == {"XA/1/FLASH"}
+    assert set(alarms(899)) == {"XA/1/FLASH"}
+    late = alarms(900)
+    assert set(late) == {"XA/1/FLASH", "XA/1/ROUTINE"}
+    assert "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 (12 in all)" in late["XA/1/ROUTINE"]
+
+
+def test_the_end_of_a_stream_is_told_once_and_stays_an_alarm_for_a_month(database: Database) -> None:
+    extend(database, a_stream(top_seq=2))
+    extend(database, a_stream(stream=2, top_seq=0))
+
+    def told(after_s: int) -> tuple[int, set[str]]:
+        found = database.write_now(partial(look, timing=Timing(), now_ms=NOW + after_s * 1000))
+        return len(found.wrong), found.still
+
+    assert told(60) == (0, set())
+    assert told(900) == (1, {"XA/1/ROUTINE/ended"})
+    assert told(901) == (0, {"XA/1/ROUTINE/ended"})
+    assert told(31 * 86_400) == (0, set())

@@ -2,16 +2,18 @@
 
 from functools import partial
 
+from exchange.envelope.binding import envelope_hash
+from exchange.envelope.codec import decode_delivery
 from exchange.envelope.model import EnvelopeKind
 from nodes import alarms
 from nodes.app import Node
 from nodes.evidence_check import Result
 from nodes.relay_port import Delivered
 from nodes.store import alarms as alarm_store
-from nodes.store import witnesses
+from nodes.store import receiving, witnesses
 from nodes.store.witnesses import KeptEvidence
 from nodes.withheld import check_withheld, read_withheld
-from tests.support.losses import EAGER, eager, lose, whole
+from tests.support.losses import EAGER, eager, lose, spoil, whole
 from tests.support.node_world import push, receipted, until
 
 IMPATIENT = EAGER.model_copy(update={"gap_alarm_s": 0.2})
@@ -65,3 +67,18 @@ async def test_an_envelope_that_comes_after_all_ends_the_alarm_at_its_recipient(
             return not await withheld(recipient)
 
         await until(quiet, "the alarm against the relay stays")
+
+
+async def test_what_the_relay_spoils_comes_again_and_is_not_called_withheld() -> None:
+    async with eager("XA", "XV", timing=IMPATIENT) as (_, running):
+        sender, recipient = running["XA"], running["XV"]
+        spoilt = spoil(recipient, lambda core: core.kind is EnvelopeKind.REPORT)
+        for sent in [await push(sender, "XV", key=str(number)) for number in range(3)]:
+            await receipted(sender, sent.item, "XV")
+        assert spoilt
+        await whole(recipient, "XA")
+        (aside,) = await recipient.core.database.read(receiving.list_set_aside)
+        assert aside.envelope == envelope_hash(decode_delivery(spoilt[0].delivery).header.payload)
+        for node in (sender, recipient):
+            await node.numbers.losses.look()
+            assert await withheld(node) == []

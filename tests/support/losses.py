@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
-from exchange.envelope.codec import decode_core, decode_delivery, decode_header
+from exchange.envelope.codec import decode_core, decode_delivery, decode_header, encode_delivery
 from exchange.envelope.model import EnvelopeCore, Lane
 from nodes.app import Node
 from nodes.config import Timing
@@ -45,20 +46,38 @@ def core_of(waiting: Waiting) -> EnvelopeCore:
 
 def lose(node: Node, which: Callable[[EnvelopeCore], bool], *, most: int = 1) -> list[Waiting]:
     """Let the relay never deliver the first `most` envelopes of which `which` holds; return what was lost, as it is."""
-    take = node.receiver.take
-    lost: list[Waiting] = []
+    return _on_the_way(node, which, lambda _: None, most)
 
-    async def losing(frame: Delivered) -> object:
+
+def spoil(node: Node, which: Callable[[EnvelopeCore], bool]) -> list[Waiting]:
+    """Let the relay change one bit in the body of the first envelope of which `which` holds; return what it was."""
+
+    def spoilt(waiting: Waiting) -> Waiting:
+        delivery = decode_delivery(waiting.delivery)
+        body = delivery.body[:-1] + bytes([delivery.body[-1] ^ 1])
+        return replace(waiting, delivery=encode_delivery(replace(delivery, body=body)))
+
+    return _on_the_way(node, which, spoilt, 1)
+
+
+def _on_the_way(
+    node: Node, which: Callable[[EnvelopeCore], bool], change: Callable[[Waiting], Waiting | None], most: int
+) -> list[Waiting]:
+    take = node.receiver.take
+    changed: list[Waiting] = []
+
+    async def changing(frame: Delivered) -> object:
         kept = []
         for waiting in frame.waiting:
-            if len(lost) < most and which(core_of(waiting)):
-                lost.append(waiting)
-            else:
-                kept.append(waiting)
+            found: Waiting | None = waiting
+            if len(changed) < most and which(core_of(waiting)):
+                changed.append(waiting)
+                found = change(waiting)
+            kept += [found] if found is not None else []
         return await take(Delivered(kept, frame.now_ms)) if kept else None
 
-    node.receiver.take = losing  # type: ignore[method-assign,assignment]
-    return lost
+    node.receiver.take = changing  # type: ignore[method-assign,assignment]
+    return changed
 
 
 async def heard(node: Node, sender: str, lane: Lane = Lane.ROUTINE) -> HeardStream:
