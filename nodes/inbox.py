@@ -93,6 +93,8 @@ class Effects:
     events: list[Event] = field(default_factory=list)
     twice: list[UsedTwice] = field(default_factory=list)
     """Senders that contradict themselves."""
+    versions: set[tuple[bytes, str]] = field(default_factory=set)
+    """Thread and originator of reports of which there are several versions now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +318,8 @@ def _store_reports(
         effects.events.append(Event(item, now_ms, "delivered", sender, words, good.opened.envelope_hash, position))
         effects.receipts.append(_receipt(good, _STATUS[states[item]], now_ms))
         effects.urgent |= good.opened.core.lane is Lane.FLASH
-    effects.consent |= _add(connection, list(new.values()), now_ms)
+    effects.versions |= _add(connection, list(new.values()), now_ms)
+    effects.consent |= bool(effects.versions)
     # What is not sealed is gone already: without a rule its tombstone is shown to nobody.
     readers.put_rules(connection, {item: sealed[item].readers for item in new if item in sealed})
     provenance.add_provenances(connection, [_provenance(good) for good in goods if good.opened.item_hash in new])
@@ -337,15 +340,16 @@ def _approvals(good: Good, now_ms: int) -> list[ApprovalRow]:
     ]
 
 
-def _add(connection: Connection, new: Sequence[Report], now_ms: int) -> bool:
-    """Store new versions, and settle those threads that now have several; say whether there are any."""
+def _add(connection: Connection, new: Sequence[Report], now_ms: int) -> set[tuple[bytes, str]]:
+    """Store new versions, and settle those threads that now have several; return these with their originators."""
     threads = [report.thread for report in new]
     several = reports.threads_with_versions(connection, threads) | {t for t in threads if threads.count(t) > 1}
     reports.add_reports(connection, new)
-    for thread, originator in sorted({(each.thread, each.originator) for each in new if each.thread in several}):
+    found = {(each.thread, each.originator) for each in new if each.thread in several}
+    for thread, originator in sorted(found):
         reports.settle_thread(connection, thread, originator)
         end_replaced(connection, thread, originator, now_ms)
-    return bool(several)
+    return found
 
 
 def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_ms: int) -> Report:

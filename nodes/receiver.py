@@ -35,8 +35,9 @@ from nodes.shown import HEADER_BYTES, ShownEnvelope, ShownSlot
 from nodes.store import anew as store_anew
 from nodes.store import receiving, reports, sending
 from nodes.store.decisions import DENIED_MOST, count_denied
-from nodes.store.rows import Cursor, DecisionRow, ItemState
+from nodes.store.rows import Cursor, DecisionRow, ItemState, Report
 from nodes.store.witnesses import KeptEvidence, keep_evidence
+from nodes.vault import open_report
 
 WINDOW_BYTES = 16 * MIB
 """Deliveries that may be under way and not acknowledged."""
@@ -146,6 +147,8 @@ class Receiver:
             await core.alarms.raise_(kind, subject, text)
         for twice in effects.twice:
             await self._expose(twice)
+        for thread, originator in sorted(effects.versions):
+            await self._compare_versions(thread, originator)
         for bad in (*bads, *backwards):
             self._log.warning("delivery.set-aside", step=bad.step, reason=bad.reason, detail=bad.detail)
         if effects.urgent:
@@ -170,6 +173,19 @@ class Receiver:
             await core.database.write(partial(keep_evidence, evidence=kept))
             text += ": concord log evidence"
         await core.alarms.raise_(alarms.SENDER, f"{found.sender}/{found.twice}", text)
+
+    async def _compare_versions(self, thread: bytes, originator: str) -> None:
+        """Raise an alarm when an originator has signed two versions that follow the same one, or are both the first."""
+        core = self._core
+        read = partial(reports.versions, thread=thread, originator=originator)
+        rows = [row for row in await core.database.read(read) if row.record]
+        keys = await core.keybox.keys([row.item for row in rows])
+        work = partial(_forked, [row for row in rows if row.item in keys], keys)
+        forked = await asyncio.get_running_loop().run_in_executor(core.executor, work)
+        if forked:
+            shown = " and ".join(item.hex()[:12] for item in forked[:2])
+            text = f"{originator} signed two versions of one report in the place of each other: {shown}; both are kept"
+            await core.alarms.raise_(alarms.SENDER, f"{originator}/versions", text)
 
     async def _judge(self, waiting: Sequence[Waiting]) -> list[Good | Bad]:
         judged = await self._judge_once(waiting)
@@ -334,6 +350,15 @@ class Receiver:
         if stale:
             await self._core.database.write(partial(receiving.set_cursors, changed=stale))
             self._cursors |= {cursor.lane: cursor for cursor in stale}
+
+
+def _forked(rows: Sequence[Report], keys: Mapping[bytes, bytes]) -> list[bytes]:
+    """Return versions that follow the same one, or are both the first; empty when each follows another."""
+    follow: dict[bytes, list[bytes]] = {}
+    for row in rows:
+        opened = open_report(keys[row.item], row.item, row.record)
+        follow.setdefault(opened.statement.supersedes, []).append(row.item)
+    return next((items for items in follow.values() if len(items) > 1), [])
 
 
 def contradiction_of(found: UsedTwice, core: Core) -> Contradiction | None:

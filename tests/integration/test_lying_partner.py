@@ -16,6 +16,8 @@ from exchange.crypto.codec import encode_signed
 from exchange.crypto.signed import sign
 from exchange.directory import issue
 from exchange.directory.statements import RevocationReason
+from exchange.envelope.binding import item_hash
+from exchange.envelope.codec import encode_report
 from exchange.envelope.model import ENVELOPE_TYPE, EnvelopeKind, Lane
 from exchange.errors import RateLimited
 from exchange.names import exchange_name, party_id
@@ -189,6 +191,30 @@ async def test_two_texts_under_one_number_are_both_kept_and_proven_by_the_recipi
         checks = await verified(xv)
         assert [check.result for check in checks] == ["holds", "holds", "holds", "not checked"]
         assert "number 7 of stream 1, lane ROUTINE, to XV" in checks[2].detail
+
+
+async def test_two_texts_in_the_place_of_each_other_are_both_kept_and_an_alarm() -> None:
+    """Ids and numbers are each used once; what contradicts is which version follows which."""
+    async with a_scene() as scene:
+        liar, xv = scene.liar, scene.xv
+        one = liar.report("XV")
+        two = liar.report("XV", thread_id=one.thread_id, authored_ms=one.authored_ms + 1)
+        for report in (one, two):
+            await let_through(scene, liar.seal(liar.sign(report), "XV"))
+        await held(xv, 2)
+        await until(partial(rings, xv, "sender"), "no alarm")
+
+
+async def test_a_correction_that_follows_its_report_is_no_contradiction() -> None:
+    async with a_scene() as scene:
+        liar, xv = scene.liar, scene.xv
+        one = liar.report("XV")
+        item = item_hash(encode_report(one))
+        two = liar.report("XV", thread_id=one.thread_id, authored_ms=one.authored_ms + 1, supersedes=item)
+        for report in (one, two):
+            await let_through(scene, liar.seal(liar.sign(report), "XV"))
+        await held(xv, 2)
+        assert not await rings(xv, "sender")
 
 
 async def test_the_proof_against_a_sender_convinces_by_the_command_alone_and_a_changed_one_does_not(
