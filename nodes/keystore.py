@@ -94,7 +94,8 @@ def create_keys(*, now_ms: int, place: Place | None = None) -> NodeKeys:
 def next_stream(before: int, now_ms: int) -> int:
     """Return the number of a stream that was never used: higher than the one before, and by the clock.
 
-    One backup may be restored twice; counting on by one would then give two lives of a node the same numbers.
+    One backup may be restored twice; counting on by one would then give two lives of a node the same numbers. The time
+    in it says when this life of the node began (nodes/prekeys.py).
     """
     return max(before + 1, now_ms // 1000)
 

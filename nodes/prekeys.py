@@ -6,7 +6,7 @@ directory that this node did not make is an alarm: somebody else signs with its 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 
@@ -14,7 +14,7 @@ from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.xwing import XWingKey
 from exchange.directory.codec import decode_as
 from exchange.directory.prekeys import make_bundle, make_bundle_hash
-from exchange.directory.state import MEMBERS
+from exchange.directory.state import MEMBERS, BundleRecord
 from exchange.directory.statements import PrekeyBundle
 from exchange.errors import ExchangeError
 from exchange.limits import PREKEY_DAYS_AHEAD, STATEMENT_BYTES
@@ -166,12 +166,25 @@ class Prekeys:
 
     async def _find_strangers(self) -> None:
         core = self._core
-        ours = {bundle.hash for bundle in await core.database.read(store.own_bundles)}
-        for each in core.trust.now.directory.bundles(core.me):
-            digest = each.statement.bundle_sha256
-            if digest not in ours:
-                text = f"directory entry {each.index} names prekeys of {core.me} that this node did not make"
-                await core.alarms.raise_(alarms.PREKEYS, digest.hex()[:16], text)
+        ours = {bundle.hash: bundle.made_ms for bundle in await core.database.read(store.own_bundles)}
+        named = core.trust.now.directory.bundles(core.me)
+        for each in strangers(named, ours, stream=core.keys.stream):
+            text = f"directory entry {each.index} names prekeys of {core.me} that this node did not make"
+            await core.alarms.raise_(alarms.PREKEYS, each.statement.bundle_sha256.hex()[:16], text)
+
+
+def strangers(named: Sequence[BundleRecord], ours: Mapping[bytes, int], *, stream: int) -> list[BundleRecord]:
+    """Return the bundles in the directory that this node did not make; `ours` says when it made its own, by hash.
+
+    A node that was restored, or follows a lost one, does not know what its former life published: what was logged
+    before the first bundle of this life is left out. The place in the log counts, which no thief can choose.
+    """
+    foreign = [each for each in named if each.statement.bundle_sha256 not in ours]
+    if stream == 1:
+        return foreign
+    began_ms = stream * 1000
+    mine = [each.index for each in named if ours.get(each.statement.bundle_sha256, -1) >= began_ms]
+    return [each for each in foreign if mine and each.index > min(mine)]
 
 
 def first_day_kept(days: Sequence[int], now_ms: int, drained_ms: int) -> int:

@@ -11,6 +11,7 @@ from nodes.app import Node
 from nodes.backup import back_up
 from nodes.store import anew, receiving
 from tests.integration.test_node_backup import on_disk, restored
+from tests.integration.test_node_crash import kill_at
 from tests.support.losses import EAGER
 from tests.support.node_world import a_node_world, at, count_reports, open_alarms, push, ready, receipted, stored, until
 from tests.support.processes import PASSPHRASE
@@ -115,3 +116,35 @@ async def test_what_came_after_the_backup_is_asked_for_and_comes_again() -> None
 
                 await until(holds, "what came after the backup did not come again")
                 assert await count_reports(node) == 2
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("step", ["anew._tell", "inbox.store_frame"])
+async def test_killed_while_a_reset_is_told_or_heard_both_go_on(step: str, before: bool) -> None:
+    async with a_node_world("XA", "XV") as world:
+        await world.relay.agree("XA", "XV")
+        lost, backup = world.places["XV"], world.root / "xv.backup"
+        on_disk(lost)
+        async with at(lost) as node:
+            await ready(node, [], agree=False)
+            back_up(lost.home, backup, PASSPHRASE, now_ms=now_ms())
+        place = restored(world, lost, backup)
+        if step == "anew._tell":
+            async with at(place) as node:
+                dead = kill_at(node, step, before=before)
+                await until(dead.is_set, "it did not die")
+        else:
+            async with at(place) as node, at(world.places["XA"]) as partner:
+                dead = kill_at(partner, step, before=before)
+                await until(dead.is_set, "it did not die")
+        async with at(place) as node, at(world.places["XA"]) as partner:
+
+            async def heard() -> bool:
+                return await heard_stream(partner, "XV") == place.keys.stream
+
+            await until(heard, "XA does not know of the new stream")
+            await ready(node, ["XA"])
+            sent = await push(node, "XA")
+            await receipted(node, sent.item, "XA")
+            told = await node.core.database.read(anew.told)
+            assert told == {"XA": place.keys.stream}

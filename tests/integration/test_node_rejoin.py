@@ -18,7 +18,17 @@ from nodes.root import read_task
 from nodes.root_home import Root
 from nodes.statement_file import read_statement
 from tests.support.directory_builders import EXCHANGE, party_keys
-from tests.support.node_world import NodeWorld, a_node_world, at, count_reports, push, ready, receipted, until
+from tests.support.node_world import (
+    NodeWorld,
+    a_node_world,
+    at,
+    count_reports,
+    open_alarms,
+    push,
+    ready,
+    receipted,
+    until,
+)
 from tests.support.processes import LEAST_MEMORY_KIB, PASSPHRASE
 from tests.support.rotation import own_statement_key, revoke
 
@@ -58,6 +68,9 @@ async def test_a_node_that_is_lost_is_followed_by_another_and_what_waited_comes(
                 assert await count_reports(node) == 1
                 back = await push(node, "XA", key="back")
                 await receipted(node, back.item, "XA")
+                # What the lost node had published is no alarm; what others publish in its name from now on is.
+                await node.prekeys.look_after()
+                assert await open_alarms(node) == []
                 await until(
                     lambda: partner.core.trust.now.directory.current_statement_key(XV) == keys.statement.public, ""
                 )

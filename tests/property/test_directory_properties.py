@@ -1,19 +1,31 @@
 """What holds of the directory for every log, whatever a relay puts into it."""
 
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange import merkle
-from exchange.directory import ceremony, codec
+from exchange.crypto.codec import encode_signed
+from exchange.crypto.signed import add_signature
+from exchange.directory import ceremony, codec, issue
 from exchange.directory.fold import Directory
-from exchange.directory.state import Ignored, Reason
-from exchange.directory.statements import TransportKey
+from exchange.directory.state import Ignored, KeyUse, Reason
+from exchange.directory.statements import RevocationReason, TransportKey
 from exchange.errors import ExchangeError
-from tests.support.directory_builders import EXCHANGE, NOON, Exchange, an_exchange, transport_ca
+from exchange.names import party_id
+from tests.support.directory_builders import (
+    DAY_MS,
+    EXCHANGE,
+    NOON,
+    Exchange,
+    an_exchange,
+    composite,
+    ed25519,
+    transport_ca,
+)
 
 NAMES = (
     "genesis",
@@ -144,3 +156,88 @@ def test_an_answer_about_the_past_does_not_depend_on_what_came_later(size: int) 
                 )
         for at_size in range(size + 1):
             assert whole.standing(party, at_size=at_size) == part.standing(party, at_size=at_size)
+
+
+# Keys that follow each other
+
+DEEDS = ("rotate", "roll over", "revoke old keys", "revoke old root", "suspend", "expel")
+
+
+def _do(exchange: Exchange, deed: str, number: int) -> None:
+    """Append a statement of a kind to a log; what does not hold at its place counts for nothing, as anywhere."""
+    party, at_ms = party_id("XV"), NOON + number * 10 * DAY_MS
+    record = exchange.directory.party(party)
+    assert record is not None
+    root = next(key for key in ROOTS if composite(key).public == record.root)
+    following = ROOTS[(ROOTS.index(root) + 1) % len(ROOTS)]
+    council = exchange.council_key
+    if deed == "rotate":
+        cert = issue.draft_node_cert(
+            exchange=EXCHANGE,
+            party=party,
+            statement_key=composite(f"XV/{number}").public,
+            envelope_key=ed25519(f"XV/{number}").public,
+            now_ms=at_ms,
+            not_after_ms=at_ms + 365 * DAY_MS,
+        )
+        signed = ceremony.sign_statement(cert, composite(root))
+    elif deed == "roll over":
+        rollover = issue.draft_rollover(
+            exchange=EXCHANGE,
+            issuer=party,
+            party=party,
+            old_root_key_id=record.root.key_id,
+            new_root=composite(following).public,
+            now_ms=at_ms,
+        )
+        signed = add_signature(
+            ceremony.sign_statement(rollover, composite(root)), composite(following), context=EXCHANGE
+        )
+    elif deed.startswith("revoke"):
+        use = KeyUse.STATEMENT if "keys" in deed else KeyUse.ROOT
+        keys = [key for key in exchange.directory.all_keys() if (key.party, key.use) == (party, use)]
+        signed = issue.make_revocation(
+            exchange=EXCHANGE,
+            issuer="council",
+            party=party,
+            key_id=keys[0].key_id,
+            reason=RevocationReason.COMPROMISED,
+            compromised_since_ms=at_ms,
+            now_ms=at_ms,
+            key=council,
+        )
+    else:
+        place = exchange.directory.next_seq_prev("council")
+        make = issue.make_expulsion if deed == "expel" else partial(issue.make_suspension, suspended=True)
+        signed = make(exchange=EXCHANGE, place=place, party=party, now_ms=at_ms, council_key=council)
+    entry = encode_signed(signed)
+    exchange.directory.apply(entry, exchange.directory.size)
+    exchange.entries.append(entry)
+
+
+ROOTS = tuple(f"XV/root{number}" for number in ("", *range(2, 8)))
+
+
+@given(deeds=st.lists(st.sampled_from(DEEDS), max_size=6), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_becomes_of_keys_the_past_stays_as_it_was_and_at_most_one_root_signs(
+    deeds: list[str], data: st.DataObject
+) -> None:
+    exchange = an_exchange(("XA", "XV"))
+    party = party_id("XV")
+    for number, deed in enumerate(deeds, start=1):
+        _do(exchange, deed, number)
+    whole = exchange.directory
+    size = data.draw(st.integers(1, whole.size))
+    part = replay(exchange.entries[1:size])
+    at_ms = NOON + data.draw(st.integers(0, 120)) * DAY_MS
+    for key in whole.all_keys():
+        if key.public is None or key.party != party:
+            continue
+        for at_size in range(size + 1):
+            for ask in ("statement_key", "envelope_key", "root_key"):
+                before = getattr(part, ask)(party, key.key_id, at_size=at_size, at_ms=at_ms)
+                assert getattr(whole, ask)(party, key.key_id, at_size=at_size, at_ms=at_ms) == before
+    roots = [key for key in whole.all_keys() if key.party == party and key.use is KeyUse.ROOT]
+    for at_size in range(whole.size + 1):
+        assert sum(whole.root_key(party, key.key_id, at_size=at_size) is not None for key in roots) <= 1

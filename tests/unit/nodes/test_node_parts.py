@@ -17,6 +17,7 @@ from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import sign, verify_signed
 from exchange.crypto.xwing import XWingKey
+from exchange.directory.prekeys import day_of
 from exchange.envelope.binding import item_hash
 from exchange.envelope.codec import encode_report
 from exchange.envelope.model import REPORT_TYPE, ReportStatement
@@ -32,11 +33,11 @@ from nodes.keybox import FILE, Keybox
 from nodes.keystore import create_keys, load_keys, save_keys
 from nodes.link import Link
 from nodes.outbox import push_digest
-from nodes.prekeys import DAY_MS, KEEP_MOST_MS, KEEP_MS, first_day_kept
+from nodes.prekeys import DAY_MS, KEEP_MOST_MS, KEEP_MS, first_day_kept, strangers
 from nodes.signer import Signer
 from nodes.store.keys import Prekey
 from nodes.store.rows import Addressee, Reach
-from tests.support.directory_builders import EXCHANGE, NOON, composite
+from tests.support.directory_builders import EXCHANGE, NOON, an_exchange, composite
 from tests.support.node_world import a_label
 from tests.support.policy_builders import a_holding
 from tests.support.receipts import a_refusal
@@ -319,3 +320,21 @@ def test_the_link_is_connected_while_any_part_hears_the_relay() -> None:
     assert link.state == "connected"
     link.lost("deliver", ConfigurationError("gone"))
     assert (link.state, link.error) == ("unreachable", "CONFIGURATION: gone")
+
+
+def test_a_life_that_began_anew_knows_strangers_by_their_place_in_the_log() -> None:
+    day = day_of(NOON)
+    exchange = an_exchange(("XA", "XV"))
+    before, mine, after = (exchange.publish_prekeys("XV", day + number) for number in range(3))
+    named = exchange.directory.bundles(party_id("XV"))
+    hashes = [hashlib.sha256(each.payload).digest() for each in (before, mine, after)]
+
+    def foreign(ours: dict[bytes, int], stream: int) -> list[bytes]:
+        return [each.statement.bundle_sha256 for each in strangers(named, ours, stream=stream)]
+
+    began = NOON // 1000
+    assert foreign({hashes[1]: NOON}, 1) == [hashes[2], hashes[0]]
+    assert foreign({hashes[1]: NOON}, began) == [hashes[2]]
+    # A bundle of the former life, which came with the backup, does not count as the first of this one.
+    assert foreign({hashes[0]: NOON - 1, hashes[1]: NOON}, began) == [hashes[2]]
+    assert foreign({hashes[0]: NOON - 1}, began) == []
