@@ -135,6 +135,7 @@ def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms:
     # A stream head alone asks for no other: else heads would follow heads for ever.
     heads = _stream_heads(connection, [each.item for each in envelopes if each.kind == EnvelopeKind.CONTROL])
     told: set[tuple[str, int, int]] = set()
+    reported: set[str] = set()
     for each in envelopes:
         for slot in each.slots:
             key = (slot.recipient, slot.stream, int(each.lane))
@@ -143,6 +144,8 @@ def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms:
             known[key] = slot.seq
             if each.item not in heads:
                 told.add(key)
+            if each.kind == EnvelopeKind.REPORT:
+                reported.add(slot.recipient)
     fresh = [_first_number(key, known[key]) for key in known if key not in before]
     if fresh:
         connection.execute(insert(tables.sequence), fresh)
@@ -151,6 +154,7 @@ def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms:
             connection.execute(_one_sequence(key).values(last_seq=known[key]))
     for key in told:
         connection.execute(_one_sequence(key).values(traffic_ms=now_ms))
+    insert_or_keep(connection, tables.reached, [{"recipient": each, "first_ms": now_ms} for each in sorted(reported)])
 
 
 def _stream_heads(connection: Connection, items: Sequence[bytes]) -> set[bytes]:

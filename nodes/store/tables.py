@@ -188,6 +188,9 @@ sequence = Table(
 )
 """Last number used towards a recipient, and the running hash up to the last one that is answered without a gap."""
 
+reached = Table("reached", metadata, party("recipient", key=True), number("first_ms"))
+"""Partners for whom a report was ever sealed, and since when: control traffic alone is nothing that people sent."""
+
 promise = Table(
     "promise",
     metadata,
