@@ -222,7 +222,8 @@ def _alarms(running: Running) -> Iterator[Finding]:
         yield Finding("warning", "quarantine", f"{running.quarantined:,} deliveries failed a check", hint)
 
 
-def _missing(running: Running) -> Iterator[Finding]:
+def look_at_missing(running: Running) -> Iterator[Finding]:
+    """Say what is missing and who is silent."""
     if running.limited:
         return
     for gap in running.gaps:
@@ -249,7 +250,7 @@ _LOOKS: tuple[Callable[[Running], Iterator[Finding]], ...] = (
     _certificates,
     _notices,
     _operators,
-    _missing,
+    look_at_missing,
     _witnesses,
     _alarms,
 )

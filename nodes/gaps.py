@@ -5,7 +5,7 @@ goes when its envelope comes after all; when its sender says what became of it, 
 hash can be completed. A stream that is below the newest of its sender is given up in the end: nobody writes there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -122,8 +122,8 @@ class Look:
     """All that is missing, however short."""
 
 
-def look(connection: Connection, timing: Timing, now_ms: int) -> Look:
-    """Compare heads that are open, and find what has been missing for too long."""
+def look(connection: Connection, timing: Timing, now_ms: int, *, expelled: Collection[str] = ()) -> Look:
+    """Compare heads that are open, and find what has been missing for too long; who is expelled sends nothing more."""
     found = Look()
     for sender, stream, lane in missing.behind(connection):
         heard = receiving.heard_stream(connection, sender, stream, lane)
@@ -133,11 +133,15 @@ def look(connection: Connection, timing: Timing, now_ms: int) -> Look:
         numbers = _numbers(gap, [])
         text = f"{gap.sender} began a new stream; of its stream {gap.stream} {numbers} never came and will not"
         found.wrong.append((alarms.GAP, _ended(gap), text))
+    for gap in missing.end_of(connection, expelled):
+        text = f"{gap.sender} was expelled; {_numbers(gap, [])} of its stream {gap.stream} never came and will not"
+        found.wrong.append((alarms.GAP, _ended(gap), text))
     found.still |= {
         _ended(gap) for gap in missing.gaps(connection, MissingState.ENDED) if gap.since_ms > now_ms - ENDED_TOLD_MS
     }
     for heard in receiving.open_heads(connection):
-        found.wrong += compare(connection, heard)
+        if heard.known_seq >= heard.head_seq and not missing.is_open(connection, heard):
+            found.wrong += compare(connection, heard)
     found.still |= {subject(*key) for key in receiving.streams_that_differ(connection)}
     found.gaps = missing.gaps(connection)
     for gap in found.gaps:

@@ -75,7 +75,9 @@ class Streams:
     async def check(self) -> None:
         """Look at what is missing: alarm what has been so for too long, close alarms whose cause is gone."""
         core = self._core
-        found = await core.database.write(partial(look, timing=core.timing, now_ms=core.clock()))
+        expelled = [party.party for party in core.trust.now.directory.parties() if party.status is Status.EXPELLED]
+        work = partial(look, timing=core.timing, now_ms=core.clock(), expelled=expelled)
+        found = await core.database.write(work)
         self.gaps = found.gaps
         for kind, subject, text in found.wrong:
             await core.alarms.raise_(kind, subject, text)

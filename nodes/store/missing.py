@@ -1,10 +1,10 @@
 """Numbers under which nothing came, requests for them, and what partners ask for again, on an open transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, literal, or_, select, union, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, or_, select, union, update
 
 from exchange.envelope.model import Lane
 from nodes.store import tables
@@ -213,7 +213,16 @@ def end_lower_streams(connection: Connection, before_ms: int) -> list[Gap]:
         .where(_head.sender == _missing.sender, _head.stream == _missing.stream, _head.stream < newest.c.stream)
         .exists()
     )
-    ends = and_(_missing.state == MissingState.MISSING, _missing.since_ms <= before_ms, lower)
+    return _end(connection, and_(_missing.since_ms <= before_ms, lower))
+
+
+def end_of(connection: Connection, senders: Collection[str]) -> list[Gap]:
+    """Give up what is missing of these partners; return what was given up now."""
+    return _end(connection, _missing.sender.in_(list(senders))) if senders else []
+
+
+def _end(connection: Connection, which: ColumnElement[bool]) -> list[Gap]:
+    ends = and_(_missing.state == MissingState.MISSING, which)
     key = (_missing.sender, _missing.stream, _missing.lane)
     wanted = select(*key, func.count(), func.min(_missing.since_ms), func.max(_missing.tries)).where(ends)
     ended = [Gap(*row) for row in connection.execute(wanted.group_by(*key).order_by(*key))]

@@ -904,7 +904,9 @@ class TraceRecipient(_message.Message):
     partner: _builtins.str
     """The partner."""
     state: _builtins.str
-    """waiting, sealed, promised, receipted, refused, denied, retracted or purged."""
+    """waiting, sealed, promised, receipted, refused, denied, retracted, purged, onward (it may have it from somebody else), or
+    again (it says that it never came, and it goes once more).
+    """
     why: _builtins.str
     """Why it waits or was refused."""
     envelope: _builtins.str

@@ -251,3 +251,12 @@ def test_the_end_of_a_stream_is_told_once_and_stays_an_alarm_for_a_month(databas
     assert told(900) == (1, {"XA/1/ROUTINE/ended"})
     assert told(901) == (0, {"XA/1/ROUTINE/ended"})
     assert told(31 * 86_400) == (0, set())
+
+
+def test_nothing_more_is_waited_for_from_a_partner_that_was_expelled(database: Database) -> None:
+    extend(database, a_stream(top_seq=2))
+    expelling = partial(look, timing=Timing(), now_ms=NOW, expelled=["XA"])
+    (told,) = database.write_now(expelling).wrong
+    assert told[1] == "XA/1/ROUTINE/ended" and "expelled" in told[2]
+    again = database.write_now(expelling)
+    assert (again.wrong, again.gaps) == ([], [])
