@@ -7,7 +7,7 @@ All answers of a frame stand under one signature (PROTOCOL.md 1).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from exchange.crypto.codec import encode_signed
@@ -21,7 +21,7 @@ from exchange.receipts.codec import encode_decisions, encode_promise, encode_ref
 from exchange.receipts.model import DecisionRecord, Promise, Refusal, RelayDecision
 from exchange.receipts.verify import PROMISE, REFUSAL
 from exchange.relay.mailbox import Accepted, Answered, MailboxStore
-from exchange.relay.quota import HeldQuota
+from exchange.relay.quota import HeldQuota, Rate
 from exchange.relay.sequencer import Log, LogStore, Sequencer, directory_head_hash
 from exchange.relay.slots import Slot, encode_slots
 from exchange.tlog.entry import EntryKind, TrafficEntry, encode_entry
@@ -81,9 +81,12 @@ class Recorded:
 class Recorder:
     """Records frames; for the writer's thread."""
 
-    def __init__(self, exchange: ExchangeName, promise_key: Ed25519Key, sequencer: Sequencer, held: HeldQuota) -> None:
-        """Sign with the relay's promise key; refuse what `held` has no room for."""
+    def __init__(
+        self, exchange: ExchangeName, promise_key: Ed25519Key, sequencer: Sequencer, held: HeldQuota, refusals: Rate
+    ) -> None:
+        """Sign with the relay's promise key; refuse what `held` has no room for, remember `refusals` of each sender."""
         self._held = held
+        self._refusals = refusals
         self._exchange = exchange
         self._key = promise_key
         self._sequencer = sequencer
@@ -121,7 +124,10 @@ class Recorder:
         )
 
     def _within(self, drafts: Sequence["_Draft"], sender: PartyId) -> list["_Draft"]:
-        """Return the drafts with those refused, not for good, that the sender has no room for; the others still go."""
+        """Return the drafts with those refused, not for good, that the sender has no room for; the others still go.
+
+        What would be refused for good is refused as such while the relay has room to remember it.
+        """
         fitting: list[_Draft] = []
         taken = 0
         for draft in drafts:
@@ -130,10 +136,18 @@ class Recorder:
                 detail = f"{sender} has no room left for {size} bytes"
                 refused = Refused(_hash_of(draft.judged), TOO_MUCH_HELD, 0, detail=detail)
                 fitting.append(_Draft(refused, b"", draft.places))
+            elif isinstance(draft.judged, Refused) and draft.judged.final and not self._remembers(sender):
+                fitting.append(_Draft(replace(draft.judged, final=False), b"", draft.places))
             else:
                 fitting.append(draft)
                 taken += size
         return fitting
+
+    def _remembers(self, sender: PartyId) -> bool:
+        if self._refusals.take(sender) > 0:
+            self._refusals.take(sender, -1)
+            return False
+        return True
 
     def _append(self, logs: LogStore, drafts: Sequence["_Draft"], directory_size: int, now_ms: int) -> list[int]:
         """Log what is accepted; return each draft's index in the traffic log, 0 for a refusal."""

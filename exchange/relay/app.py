@@ -33,7 +33,7 @@ from exchange.relay.intake import Intake
 from exchange.relay.logs import LogReader
 from exchange.relay.mailbox import Bells
 from exchange.relay.peers import Peers
-from exchange.relay.quota import Calls, HeldQuota, Rate, StatementQuota
+from exchange.relay.quota import DAY_S, Calls, HeldQuota, Rate, StatementQuota
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.services.admin import RelayAdminService
@@ -168,7 +168,7 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
         intake=Intake(
             database,
             directory,
-            Recorder(exchange, secrets.promise, sequencer, held),
+            Recorder(exchange, secrets.promise, sequencer, held, Rate(limits.refusals_per_day, window_s=DAY_S)),
             bells,
             cache,
             held=held,

@@ -22,6 +22,11 @@ class LimitSettings(Section):
     statements_per_day: int = Field(
         default=500, ge=1, description="Directory statements by a partner's node keys, and as many by its root."
     )
+    refusals_per_day: int = Field(
+        default=100_000,
+        ge=1,
+        description="Final refusals of one partner that are remembered, about 1 KB each.",
+    )
     joins_per_minute: int = Field(default=60, ge=1, description="Calls on the join port from one network address.")
     window_bytes: int = Field(
         default=16 * MIB, ge=MIB, description="Most bytes that may be under way to one partner unacknowledged."

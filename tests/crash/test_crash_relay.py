@@ -22,7 +22,7 @@ from exchange.receipts.model import RelayDecision
 from exchange.relay.accept import Frame, Permitted, Recorder
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.mailbox import Accepted
-from exchange.relay.quota import HeldQuota
+from exchange.relay.quota import HeldQuota, Rate
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.slots import Slot, encode_slots
@@ -45,7 +45,7 @@ Step = Callable[[Connection, Any], object]
 
 
 def record(connection: Connection, frame: Frame) -> object:
-    recorder = Recorder(EXCHANGE, ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30))
+    recorder = Recorder(EXCHANGE, ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), Rate(1_000))
     return recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, NOW)
 
 

@@ -22,7 +22,7 @@ from exchange.relay.accept import Frame, Permitted, Recorded, Recorder, Refused
 from exchange.relay.agreement_state import AgreementState
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.directory import Snapshot, rules_of
-from exchange.relay.quota import HeldQuota
+from exchange.relay.quota import HeldQuota, Rate
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
@@ -39,7 +39,7 @@ NOW = NOON + 60_000
 class Bench:
     """A store, a directory and an agreement between XA and XV."""
 
-    def __init__(self, database: Database, held: int = 1 << 30) -> None:
+    def __init__(self, database: Database, held: int = 1 << 30, refusals: int = 1_000) -> None:
         self.database = database
         self.exchange: Exchange = an_exchange(("XA", "XV"), prekeys_from=day_of(NOON))
         view = a_view(("XA", "XV"), valid_from_ms=NOON, valid_until_ms=0)
@@ -58,7 +58,7 @@ class Bench:
         directory = self.exchange.directory
         self.snapshot = Snapshot(directory, rules_of(directory, agreements, {}), agreements, {})
         self.sequencer = Sequencer()
-        self.recorder = Recorder(EXCHANGE, self.exchange.promise, self.sequencer, HeldQuota(held))
+        self.recorder = Recorder(EXCHANGE, self.exchange.promise, self.sequencer, HeldQuota(held), Rate(refusals))
         self.judge = Judge(
             lambda _, party, at_ms: party_keys(party).prekey(day_of(at_ms)).public.key_id, VerifiedRoots()
         )
@@ -187,7 +187,23 @@ def test_what_there_is_no_room_for_is_refused_but_not_for_good_and_the_rest_of_i
         signed = decode_signed(recorded.answers[1].answer, limit=4096, what="a refusal")
         refusal = open_refusal(signed, bench.exchange.promise.public, EXCHANGE)
         assert (refusal.reason, refusal.step, refusal.recipient) == ("TOO_MUCH_HELD", 0, "")
-        bench.recorder = Recorder(EXCHANGE, bench.exchange.promise, bench.sequencer, HeldQuota(100_000))
+        bench.recorder = Recorder(EXCHANGE, bench.exchange.promise, bench.sequencer, HeldQuota(100_000), Rate(1_000))
         again = bench.record(bench.judged(large))
         assert again is not None
         assert [each.hash for each in again.new] == [large.envelope_hash]
+
+
+def test_more_refusals_than_the_relay_remembers_of_a_sender_are_not_final(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "relay.db")
+    upgrade(url, MIGRATIONS)
+    with Database(url) as database:
+        bench = Bench(database, refusals=2)
+        frame = bench.judged(bench.sealed())
+        hashes = [bytes([number]) * 32 for number in range(3)]
+        refused = tuple(Refused(hash_, "BAD_ENVELOPE", 8, final=True) for hash_ in hashes)
+        recorded = bench.record(replace(frame, judged=refused))
+        assert recorded is not None and len(recorded.answers) == 3
+        known = database.read_now(lambda c: SqlMailboxes(c).answered(party_keys("XA").party, hashes))
+        assert set(known) == set(hashes[:2])
+        again = bench.record(replace(frame, judged=refused))
+        assert again is not None and again.answers[:2] == recorded.answers[:2]
