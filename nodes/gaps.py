@@ -57,10 +57,17 @@ def arrived(connection: Connection, came: Sequence[Came], turned_away: Sequence[
     for (sender, stream, lane), arrival in streams.items():
         heard = receiving.heard_stream(connection, sender, stream, lane)
         wrong += _late(connection, heard, arrival)
-        top = max((*arrival.came, *(row.seq for row in arrival.away), heard.top_seq))
-        heard = missing.extend(connection, replace(heard, top_seq=top, heard_ms=now_ms), now_ms)
+        numbers = {*arrival.came, *(row.seq for row in arrival.away)}
+        follows = heard.known_seq == heard.top_seq and numbers == set(_next(heard, len(numbers)))
+        heard = replace(heard, top_seq=max(*numbers, heard.top_seq), heard_ms=now_ms)
+        # Nearly always the next numbers come: then there is nothing to look for.
+        heard = replace(heard, known_seq=heard.top_seq) if follows else missing.extend(connection, heard, now_ms)
         receiving.set_heard(connection, heard)
     return wrong
+
+
+def _next(heard: HeardStream, count: int) -> range:
+    return range(heard.known_seq + 1, heard.known_seq + 1 + count)
 
 
 @dataclass(slots=True)

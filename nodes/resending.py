@@ -139,7 +139,7 @@ class Resending:
 
     async def _answer(self, partner: str, rows: Sequence[AskedAgain]) -> int:
         core = self._core
-        found = await core.database.read(partial(_decide_all, partner=partner, rows=rows))
+        found = await core.database.read(partial(decide_all, partner=partner, rows=rows))
         if not found:
             return 0
         now_ms = core.clock()
@@ -221,7 +221,8 @@ class _Found:
     again: Addressee | Control | None = None
 
 
-def _decide_all(connection: Connection, partner: str, rows: Sequence[AskedAgain]) -> list[_Found]:
+def decide_all(connection: Connection, partner: str, rows: Sequence[AskedAgain]) -> list[_Found]:
+    """Return what is answered for these numbers; nothing for those whose envelope the relay has not answered yet."""
     found = (_decide(connection, partner, row) for row in rows)
     return [each for each in found if each is not None]
 
@@ -291,7 +292,7 @@ def _store_answer(connection: Connection, signed: Signed, partner: str, found: S
     Raises:
         Conflict: something changed since the answer was made; the next round makes another.
     """
-    if _decide_all(connection, partner, [each.row for each in found]) != list(found):
+    if decide_all(connection, partner, [each.row for each in found]) != list(found):
         raise Conflict(f"what {partner} asks for changed meanwhile")
     lane = Lane.FLASH if any(each.row.lane == Lane.FLASH for each in found) else Lane.ROUTINE
     hash_ = add_control(connection, signed, [partner], lane=lane, now_ms=now_ms)

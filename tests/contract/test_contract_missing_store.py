@@ -6,18 +6,30 @@ from functools import partial
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import Connection
 
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.receipts.streams import STREAM_START
-from exchange.resend.model import RESEND_NUMBERS
+from exchange.resend.model import RESEND_NUMBERS, ResendOutcome
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from nodes.app import MIGRATIONS
 from nodes.config import Timing
 from nodes.gaps import look
+from nodes.resending import decide_all
 from nodes.store import missing, receiving, sending
 from nodes.store.missing import ASKED_KEPT, ASKED_MOST, MISSING_MOST, Gap
-from nodes.store.rows import AskedAgain, Came, Control, HeardStream, Missing, MissingState
+from nodes.store.rows import (
+    AskedAgain,
+    Came,
+    Control,
+    HeardStream,
+    Missing,
+    MissingState,
+    Outgoing,
+    SlotState,
+    TakenSlot,
+)
 
 NOW = 1_700_000_000_000
 ROUTINE, FLASH = int(Lane.ROUTINE), int(Lane.FLASH)
@@ -192,6 +204,33 @@ def test_old_answers_are_forgotten_and_with_them_the_statements_that_nothing_ref
     assert database.read_now(missing.count_asked) == (1, ASKED_KEPT)
     assert database.read_now(lambda c: missing.statement_of(c, name(0))) is None
     assert database.read_now(lambda c: missing.statement_of(c, name(ASKED_KEPT))) == b"statement"
+
+
+def test_each_number_is_answered_by_what_was_sealed_under_it(database: Database) -> None:
+    def an_envelope(seq: int) -> Outgoing:
+        kind = int(EnvelopeKind.CONTROL)
+        return Outgoing(name(seq), name(seq + 50), kind, ROUTINE, NOW, b"", b"", (TakenSlot("XV", 0, 1, seq),))
+
+    def store(connection: Connection) -> None:
+        kept = Control(name(52), "retraction", b"statement", NOW)
+        sending.add_control(connection, kept, [])
+        missing.keep_control(connection, kept.item, NOW, but=())
+        sending.drop_control(connection, kept.item, [])
+        sending.add_sealed(connection, [an_envelope(seq) for seq in (1, 2, 3, 4)], NOW)
+        sending.answered(connection, [name(1)], SlotState.VOIDED)
+        sending.answered(connection, [name(2), name(3)], SlotState.PROMISED)
+
+    database.write_now(store)
+    rows = [asked(seq) for seq in (1, 2, 3, 4, 5)]
+    found = database.read_now(lambda c: decide_all(c, "XV", rows))
+    assert [(each.line.seq, each.line.outcome, each.line.envelope_hash) for each in found] == [
+        (1, ResendOutcome.VOID, b""),
+        (2, ResendOutcome.RESENT, name(2)),
+        (3, ResendOutcome.GONE, name(3)),
+        (5, ResendOutcome.VOID, b""),
+    ]
+    to_another = database.read_now(lambda c: decide_all(c, "XO", rows))
+    assert {each.line.outcome for each in to_another} == {ResendOutcome.VOID}
 
 
 # -- control statements ------------------------------------------------------------------------------------------------

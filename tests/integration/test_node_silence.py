@@ -40,13 +40,15 @@ async def test_while_this_node_was_not_listening_nobody_was_silent() -> None:
         assert recipient.numbers.silence.silent == {}
 
 
-async def test_a_suspended_partner_is_not_waited_for() -> None:
+async def test_a_suspended_partner_is_not_waited_for_and_is_told_nothing() -> None:
     async with eager("XA", "XV", timing=SILENT) as (world, running):
         sender, recipient = running["XA"], running["XV"]
         sent = await push(sender, "XV")
         await receipted(sender, sent.item, "XV")
         await world.suspend("XA")
         await stands(recipient, "XA", Status.SUSPENDED)
+        object.__setattr__(recipient.core, "timing", SILENT.model_copy(update={"stream_head_quiet_s": 0.001}))
+        assert await recipient.numbers.streams.tell() == 0
         since_ms = recipient.core.clock()
         await until(lambda: recipient.core.clock() > since_ms + 1_000, "time does not pass")
         recipient.core.link.emptied()

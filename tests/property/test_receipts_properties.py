@@ -24,6 +24,7 @@ from exchange.resend.codec import (
     encode_resend_answer,
     encode_resend_request,
 )
+from exchange.resend.model import MissingNumbers, ResendAnswer, ResendLine, ResendOutcome, ResendRequest
 from tests.support.receipts import (
     a_batch,
     a_decision_record,
@@ -104,6 +105,34 @@ batches = st.builds(
 )
 
 
+SEQUENCES = st.lists(st.integers(1, (1 << 63) - 1), min_size=1, max_size=10, unique=True).map(sorted)
+requests = st.builds(
+    ResendRequest,
+    exchange=EXCHANGES,
+    from_party=PARTIES,
+    to_party=PARTIES,
+    gaps=st.dictionaries(st.tuples(st.integers(1, 3), st.integers(0, 9)), SEQUENCES, min_size=1, max_size=5).map(
+        lambda gaps: tuple(MissingNumbers(lane, stream, tuple(found)) for (lane, stream), found in gaps.items())
+    ),
+    at_ms=TIMES,
+    salt=SALTS,
+)
+answers = st.builds(
+    ResendAnswer,
+    exchange=EXCHANGES,
+    from_party=PARTIES,
+    to_party=PARTIES,
+    lines=st.dictionaries(SEQUENCES.map(lambda found: found[0]), st.sampled_from(ResendOutcome), min_size=1).map(
+        lambda lines: tuple(
+            ResendLine(1, 1, seq, outcome, b"" if outcome is ResendOutcome.VOID else bytes(32))
+            for seq, outcome in sorted(lines.items())[:50]
+        )
+    ),
+    at_ms=TIMES,
+    salt=SALTS,
+)
+
+
 @given(refusals)
 def test_every_refusal_has_the_same_length(refusal: Refusal) -> None:
     """Invariant 8: no error, count or size bucket differs between "absent" and "not cleared"."""
@@ -117,6 +146,12 @@ def test_every_value_comes_back_as_it_went(promise: Promise, record: DecisionRec
     assert codec.decode_promise(codec.encode_promise(promise)) == promise
     assert codec.decode_decisions(codec.encode_decisions(record)) == record
     assert codec.decode_receipts(codec.encode_receipts(batch)) == batch
+
+
+@given(requests, answers)
+def test_every_resend_request_and_answer_comes_back_as_it_went(request: ResendRequest, answer: ResendAnswer) -> None:
+    assert decode_resend_request(encode_resend_request(request)) == request
+    assert decode_resend_answer(encode_resend_answer(answer)) == answer
 
 
 CODECS: list[tuple[Callable[[Any], bytes], Callable[[bytes], Any], Any]] = [
