@@ -59,7 +59,8 @@ class Freshness:
         if not self._witnessed():
             return Fresh(False, 0, 0)
         found = self._quorum
-        return Fresh(True, found.size if found else 0, found.quorum_ms if found else 0)
+        # The first witnesses are known a moment before that is stored: the time begins to count.
+        return Fresh(True, found.size, found.quorum_ms) if found else Fresh(True, 0, self._core.clock())
 
     def stale_since(self) -> int:
         """Return since when the directory is too old to send under; 0 while it is not."""

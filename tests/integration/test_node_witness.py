@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exchange.directory.witnesses import Vouched, vouched
-from exchange.errors import BadProof, Conflict, Unavailable
+from exchange.errors import BadProof, Conflict, StorageFull, Unavailable
 from exchange.merkle import leaf_hash, root_of
 from exchange.runtime.clock import now_ms
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
@@ -276,3 +276,27 @@ async def test_a_log_that_does_not_grow_is_cosigned_again() -> None:
         assert await node.watch.witness.attend(Log.DIRECTORY)
         kept = await node.core.database.read(partial(trust_store.checkpoint_of, log=Log.DIRECTORY))
         assert kept is not None
+
+
+async def test_what_could_not_be_stored_is_not_cosigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with witnessed("XA", "XV", quorum=2) as (_, running):
+        node = running["XA"]
+        first = await push(node, "XV")
+        await receipted(node, first.item, "XV")
+        last = await quiet(node, Log.TRAFFIC)
+        sent = await push(running["XV"], "XA")
+        await receipted(running["XV"], sent.item, "XA")
+        recording = OtherHistory(node.relay, Log.TRAFFIC, await entries_of(node, Log.TRAFFIC))
+        node.watch.witness._relay = recording
+
+        def full(*_: object, **__: object) -> None:
+            raise StorageFull("no space is left")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "advance_cosigned", full)
+            with pytest.raises(StorageFull):
+                await node.watch.witness.attend(Log.TRAFFIC)
+        assert recording.lines == []
+        assert await head_of(node, Log.TRAFFIC) == last
+        assert await node.watch.witness.attend(Log.TRAFFIC)
+        assert len(recording.lines) == 1

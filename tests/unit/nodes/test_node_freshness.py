@@ -118,6 +118,13 @@ async def test_the_time_counts_from_when_the_first_witnesses_were_named(tmp_path
         assert node.freshness.now == Fresh(True, 0, NOON)
 
 
+async def test_between_naming_the_first_witnesses_and_storing_that_nothing_rings(tmp_path: Path) -> None:
+    async with watched(tmp_path) as node:
+        node.freshness._quorum = None
+        await node.freshness.look()
+        assert node.freshness.now == Fresh(True, 0, NOON) and not await node.alarmed()
+
+
 async def test_a_quorum_moves_the_time_and_fewer_do_not(tmp_path: Path) -> None:
     async with watched(tmp_path) as node:
         node.now_ms += HOUR
