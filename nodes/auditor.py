@@ -4,12 +4,14 @@
 2. traffic: the newest checkpoint is signed, and continues the one that was verified last (consistency proof)
 3. promises: each envelope stands at the promised index under that checkpoint (inclusion proof)
 4. decisions: each decision record is the one that its promise names
-5. in full: every entry is read and the root hash computed anew
+5. in full: every entry is read and the root hash computed anew; the directory's heads among them are those of this
+   node's own replay, and each promise names the directory of the head before it: none was given back in time
 What fails raises an alarm. Two checkpoints that contradict each other, and a promise that the log does not keep, become
 an evidence file (nodes/forks.py). A promise whose envelope is not in the log a minute after it was given is broken.
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +22,10 @@ from exchange.crypto.signed import Signed
 from exchange.directory.state import Frontier
 from exchange.errors import BadInput, BadProof, ExchangeError, RateLimited, Unavailable, VerificationFailed
 from exchange.limits import KIB
-from exchange.merkle import leaf_hash, verify_consistency, verify_inclusion
+from exchange.merkle import HASH_BYTES, leaf_hash, verify_consistency, verify_inclusion
 from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise, open_refusal
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
+from exchange.tlog.entry import EntryKind, directory_head_hash
 from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
 from nodes.core import Core
@@ -39,6 +42,7 @@ PROMISE_BYTES = 8 * KIB
 MERGE_MS = 60_000
 """A promised envelope stands in a checkpoint of the log at the latest after this (crypto.md 5)."""
 
+_HEAD = bytes([EntryKind.DIRECTORY_HEAD])
 CHECK_AT_ONCE = 200
 READ_AT_ONCE = 4_096
 
@@ -174,12 +178,14 @@ class Auditor:
         yield Progress("traffic", "promises", done, total, "failed" if wrong else "ok", detail)
 
     async def _full_steps(self, checkpoint: Checkpoint) -> AsyncIterator[Progress]:
-        tree = Frontier()
+        tree, heads = Frontier(), list[tuple[int, bytes]]()
         while tree.size < checkpoint.size:
             entries = await self._relay.read_log(Log.TRAFFIC, tree.size, min(READ_AT_ONCE, checkpoint.size - tree.size))
             if not entries:
                 raise Unavailable("the relay sent no entries of its log")
             for entry in entries[: checkpoint.size - tree.size]:
+                if entry[:1] == _HEAD:
+                    heads.append((tree.size, entry[1 : 1 + HASH_BYTES]))
                 tree.append(entry)
             yield Progress("traffic", "every entry", tree.size, checkpoint.size)
         holds = checkpoint.size == 0 or tree.root() == checkpoint.root
@@ -188,6 +194,29 @@ class Auditor:
             await self._core.alarms.raise_(alarms.TRAFFIC, "entries", text)
         detail = f"root {checkpoint.root.hex()[:16]}" if holds else "the entries give another root hash"
         yield Progress("traffic", "every entry", tree.size, checkpoint.size, "ok" if holds else "failed", detail)
+        if holds:
+            yield await self._heads_step(heads, checkpoint)
+
+    async def _heads_step(self, heads: Sequence[tuple[int, bytes]], checkpoint: Checkpoint) -> Progress:
+        """Compare the directory's heads in the traffic log with this node's replay, and promises with these."""
+        core = self._core
+        roots = core.trust.now.roots
+        sizes = {directory_head_hash(size, root): size for size, root in enumerate(roots) if size}
+        unknown = [index for index, digest in heads if digest not in sizes]
+        # The newest may be of entries that come in the next moment; what stands behind it is compared another time.
+        end = min(unknown, default=checkpoint.size)
+        strange = any(index != heads[-1][0] for index in unknown)
+        wrong = "it names a directory that this node has not replayed" if strange else ""
+        known = [(index, sizes[digest]) for index, digest in heads if index < end]
+        after = -1
+        while found := await core.database.read(
+            partial(sending.promises, after=after, limit=CHECK_AT_ONCE, unchecked=False)
+        ):
+            after = found[-1].log_index
+            wrong = wrong or next(filter(None, (_dated(each, known) for each in found if each.log_index < end)), "")
+        if wrong:
+            await core.alarms.raise_(alarms.TRAFFIC, "heads", f"the traffic log contradicts the directory: {wrong}")
+        return Progress("traffic", "directory heads", len(heads), len(heads), "failed" if wrong else "ok", wrong)
 
     # -- checks --------------------------------------------------------------------------------------------------------
 
@@ -276,6 +305,15 @@ class Auditor:
             raise _OtherEntry(str(error), entry, path) from error
         if kept.decisions:
             check_decisions(promise, kept.decisions)
+
+
+def _dated(kept: KeptPromise, heads: Sequence[tuple[int, int]]) -> str:
+    """Return how a promise contradicts the directory's head before it in the log; empty when it does not."""
+    at = bisect_left(heads, (kept.log_index, 0))
+    size = heads[at - 1][1] if at else 0
+    if size == kept.directory_size:
+        return ""
+    return f"promise {kept.log_index} names directory size {kept.directory_size}, and the log {size} before it"
 
 
 class _OtherEntry(BadProof):

@@ -22,9 +22,9 @@ from exchange.receipts.model import DecisionRecord, Promise, Refusal, RelayDecis
 from exchange.receipts.verify import PROMISE, REFUSAL
 from exchange.relay.mailbox import Accepted, Answered, MailboxStore
 from exchange.relay.quota import HeldQuota, Rate
-from exchange.relay.sequencer import Log, LogStore, Sequencer, directory_head_hash
+from exchange.relay.sequencer import Log, LogStore, Sequencer
 from exchange.relay.slots import Slot, encode_slots
-from exchange.tlog.entry import EntryKind, TrafficEntry, encode_entry
+from exchange.tlog.entry import EntryKind, TrafficEntry, directory_head_hash, encode_entry
 
 ID_REUSED = "ENVELOPE_ID_REUSED"
 """Reason for an envelope whose id the sender has used for another one."""
@@ -154,7 +154,8 @@ class Recorder:
         entries: list[bytes] = []
         offsets: list[int | None] = []
         if any(isinstance(draft.judged, Permitted) for draft in drafts) and logs.directory_mark() != directory_size:
-            entries.append(_entry(EntryKind.DIRECTORY_HEAD, directory_head_hash(logs.state(Log.DIRECTORY)), now_ms))
+            head = logs.state(Log.DIRECTORY)
+            entries.append(_entry(EntryKind.DIRECTORY_HEAD, directory_head_hash(head.size, head.root), now_ms))
             logs.set_directory_mark(directory_size)
         for draft in drafts:
             if isinstance(draft.judged, Permitted):

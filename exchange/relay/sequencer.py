@@ -9,14 +9,11 @@ Used by the writer thread alone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from hashlib import sha256
 from typing import Protocol
 
 from exchange.errors import InternalError
 from exchange.merkle import leaf_hash
 from exchange.tlog.tiles import TreeBuilder
-
-_HEAD_LABEL = b"concord/v1/directory-head\x00"
 
 
 class Log(IntEnum):
@@ -91,8 +88,3 @@ class Sequencer:
         if loaded.root() != state.root:
             raise InternalError(f"the tiles of the {log.name.lower()} log do not give its root hash")
         return loaded
-
-
-def directory_head_hash(state: LogState) -> bytes:
-    """Return what a directory-head entry of the traffic log holds: a hash of the directory's size and root hash."""
-    return sha256(_HEAD_LABEL + state.size.to_bytes(8, "big") + state.root).digest()

@@ -7,10 +7,12 @@ all hashes are of data with random bytes in it. The leaf of an entry is merkle.l
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from hashlib import sha256
 
 from exchange.errors import MalformedInput
 
 ENTRY_BYTES = 41
+_HEAD_LABEL = b"concord/v1/directory-head\x00"
 TIME_MAX_MS = (1 << 63) - 1
 
 _LAYOUT = struct.Struct(">B32sQ")
@@ -38,6 +40,11 @@ class TrafficEntry:
     kind: EntryKind
     sha256: bytes
     at_ms: int
+
+
+def directory_head_hash(size: int, root: bytes) -> bytes:
+    """Return what an entry of kind DIRECTORY_HEAD holds: a hash of the directory's size and root hash."""
+    return sha256(_HEAD_LABEL + size.to_bytes(8, "big") + root).digest()
 
 
 def encode_entry(entry: TrafficEntry) -> bytes:

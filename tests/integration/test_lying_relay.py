@@ -401,6 +401,28 @@ async def test_a_promise_that_the_relay_did_not_sign_is_refused() -> None:
         await receipted(relay["XA"], sent.item, "XV")
 
 
+class BackDated(Honest):
+    """Answers with promises under an older directory than the log says."""
+
+    def answer(self, to: PartyId, outcome: pb.Outcome) -> pb.Outcome:
+        """Change the size, and sign."""
+        del to
+        promise = signed_promise(signed_from_proto(outcome.answer), directory_size=3)
+        return pb.Outcome(answer=signed_to_proto(promise), decision_record=outcome.decision_record)
+
+
+async def test_a_promise_under_another_directory_than_the_log_says_shows_in_a_full_audit() -> None:
+    """Also where nothing was received since: the log takes the directory's head before what is judged under it."""
+    async with deceived("XA", "XV") as relay:
+        node = relay["XA"]
+        await a_sent_report(node)
+        assert (await results(node, full=True))["directory heads"] == "ok"
+        relay.tell(BackDated())
+        await a_sent_report(node)
+        assert (await results(node, full=True))["directory heads"] == "failed"
+        await alarmed(node, "traffic")
+
+
 # -- the directory: freezes, forks, answers two nodes differently ------------------------------------------------------
 
 

@@ -35,11 +35,10 @@ from exchange.receipts.codec import REFUSAL_BYTES
 from exchange.receipts.model import Promise
 from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise
 from exchange.relay.home import KEY_NAMES
-from exchange.relay.sequencer import LogState, directory_head_hash
 from exchange.runtime.clock import now_ms
 from exchange.runtime.interceptors import from_rpc_error
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
-from exchange.tlog.entry import EntryKind, decode_entry
+from exchange.tlog.entry import EntryKind, decode_entry, directory_head_hash
 from exchange.tlog.signing import open_checkpoint
 from exchange.v1 import join_service_pb2
 from exchange.v1 import relay_service_pb2 as pb
@@ -170,7 +169,7 @@ async def test_the_traffic_log_names_the_directory_then_the_envelope_then_its_de
         log = await world.partners["XA"].stub.ReadLog(pb.ReadLogRequest(log=TRAFFIC, start=0, count=9), timeout=CALL_S)
         entries = [decode_entry(entry) for entry in log.entries]
         assert [(entry.kind, entry.sha256) for entry in entries] == [
-            (EntryKind.DIRECTORY_HEAD, directory_head_hash(LogState(head.size, head.root))),
+            (EntryKind.DIRECTORY_HEAD, directory_head_hash(head.size, head.root)),
             (EntryKind.ENVELOPE, sealed.envelope_hash),
             (EntryKind.DECISIONS, promise.decisions_sha256),
             (EntryKind.DELETION, sealed.envelope_hash),
