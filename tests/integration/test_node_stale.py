@@ -1,18 +1,24 @@
 """A directory that no quorum has vouched for is not sent under; receiving goes on, and two people may let flash go."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
+
 from exchange.runtime.clock import now_ms
 from nodes.app import Node
 from nodes.outbox import Accepted, Author, push_digest
+from nodes.relay_client import RelayClient
+from nodes.relay_port import DirectoryFrame
 from nodes.sealing import STALE
 from nodes.store.rows import Reach
 from tests.integration.test_node_four_eyes import as_caller, events, signed_by, staff, waiting
 from tests.integration.test_node_witness import Down, witnessed
 from tests.support.directory_builders import DAY_MS
-from tests.support.node_world import NodeWorld, a_label, authored, push, reach, receipted, until
+from tests.support.lying_relay import alarmed
+from tests.support.node_world import QUICK, NodeWorld, a_label, authored, push, reach, receipted, until
 
 
 @asynccontextmanager
@@ -34,11 +40,11 @@ def age(node: Node) -> None:
     freshness._quorum = replace(freshness._quorum, quorum_ms=now_ms() - DAY_MS - 1)
 
 
-async def held(node: Node, item: bytes) -> None:
+async def held(node: Node, item: bytes, recipient: str = "XV") -> None:
     """Wait until a report waits because the directory is too old."""
 
     async def waits() -> bool:
-        row = await reach(node, item, "XV")
+        row = await reach(node, item, recipient)
         return row is not None and row.state is Reach.WAITING and STALE in row.why
 
     await until(waits, "it does not wait for a quorum")
@@ -101,3 +107,33 @@ async def test_what_is_not_flash_waits_whoever_approves() -> None:
         sent = await push(node, "XV")
         await held(node, sent.item)
         assert await waiting(node) == []
+
+
+async def test_a_relay_that_freezes_the_directory_for_one_node_stops_its_reports_and_rings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frozen, honest = asyncio.Event(), RelayClient.follow_directory
+
+    async def freezing(relay: RelayClient, start: int) -> AsyncIterator[DirectoryFrame]:
+        async for frame in honest(relay, start):
+            if not (frozen.is_set() and relay._party == "XO"):
+                yield frame
+
+    monkeypatch.setattr(RelayClient, "follow_directory", freezing)
+    async with witnessed("XA", "XV", "XO", quorum=2) as (world, running):
+        victim, other = running["XO"], running["XA"]
+        await until(lambda: victim.watch.freshness.now.size > 0, "no quorum was seen")
+        frozen.set()
+        await world.suspend("XV")
+        await until(lambda: other.watch.freshness.now.size > victim.core.trust.now.size, "the others do not go on")
+        quick = QUICK.model_copy(update={"stale_warn_s": 1.0, "stale_stop_s": 2.0})
+        object.__setattr__(victim.core, "timing", quick)
+        await until(lambda: victim.watch.freshness.stale_since() > 0, "it believes what it is shown")
+        await alarmed(victim, "freshness")
+        waits = await push(victim, "XA")
+        await held(victim, waits.item, "XA")
+        assert other.watch.freshness.stale_since() == 0
+        object.__setattr__(victim.core, "timing", QUICK)
+        frozen.clear()
+        await world.suspend("XV", suspended=False)
+        await receipted(victim, waits.item, "XA")
