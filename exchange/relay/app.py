@@ -214,7 +214,7 @@ async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: Hom
     )
     operator = _server(local_options(), detailed=True)
     admin = RelayAdminService(
-        relay.database, relay.directory, relay.checkpoints, relay.deliveries, drain, started_ms=clock()
+        relay.database, relay.directory, relay.witnessing, relay.deliveries, drain, started_ms=clock()
     )
     add_RelayAdminServiceServicer_to_server(admin, operator)
     leaf = Leaf(given.secrets.transport, relay.exchange, clock)
@@ -314,6 +314,7 @@ async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain
         for log in Log:
             size, _ = await relay.checkpoints.refresh(log)
             await relay.witnessing.advance(log)
+            relay.counters.cosigned_size.labels(log.name.lower()).set(relay.witnessing.cosigned_size(log))
             relay.counters.log_size.labels(log.name.lower()).set(size)
         await info.write()
 

@@ -143,6 +143,7 @@ def status(
         ("state", "draining" if answer.draining else "running"),
         ("directory entries", f"{answer.directory_size:,}"),
         ("traffic entries", f"{answer.traffic_size:,}"),
+        ("cosigned", _cosigned(answer)),
         ("envelopes held", f"{answer.envelopes:,}"),
         ("joining", ", ".join(answer.joining) or "-"),
     ):
@@ -189,12 +190,24 @@ def _fields(answer: pb.GetRelayStatusResponse) -> dict[str, object]:
         "traffic_size": answer.traffic_size,
         "directory_checkpoint": answer.directory_checkpoint,
         "traffic_checkpoint": answer.traffic_checkpoint,
+        "witnessed": answer.witnessed,
+        "directory_cosigned_size": answer.directory_cosigned_size,
+        "traffic_cosigned_size": answer.traffic_cosigned_size,
+        "directory_cosigned": answer.directory_cosigned,
+        "traffic_cosigned": answer.traffic_cosigned,
         "envelopes": answer.envelopes,
         "mailboxes": [
             {"party": box.party, "waiting": box.waiting, "connections": box.connections} for box in answer.mailboxes
         ],
         "joining": list(answer.joining),
     }
+
+
+def _cosigned(answer: pb.GetRelayStatusResponse) -> str:
+    if not answer.witnessed:
+        return "by nobody: the council has named no witnesses"
+    sizes = f"{answer.directory_cosigned_size:,} directory and {answer.traffic_cosigned_size:,} traffic entries"
+    return f"{sizes} by a quorum of witnesses"
 
 
 def _configuration(exchange: str, address: str, join_address: str) -> str:

@@ -12,4 +12,7 @@ class Counters:
         self.delivered = metrics.counter("relay_delivered", "Deliveries sent, repeats included.")
         self.deleted = metrics.counter("relay_deleted", "Ciphertexts deleted: acknowledged by all, or expired.")
         self.log_size = metrics.gauge("relay_log_size", "Entries under the newest checkpoint.", ["log"])
+        self.cosigned_size = metrics.gauge(
+            "relay_cosigned_size", "Entries that a quorum of witnesses has cosigned.", ["log"]
+        )
         self.frames = metrics.seconds("relay_frame", "From a frame's arrival until its answers are durable.")

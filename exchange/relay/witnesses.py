@@ -75,6 +75,16 @@ class Witnessing:
         asked, cosigned = self._noted.get((log, Stage.ASKED)), self._noted.get((log, Stage.COSIGNED))
         return Shown(newest, asked.note if asked else newest, cosigned.note if cosigned else "")
 
+    @property
+    def witnessed(self) -> bool:
+        """Whether the council has named witnesses."""
+        return self._witnesses() is not None
+
+    def cosigned_size(self, log: Log) -> int:
+        """Return how many entries a quorum has cosigned."""
+        found = self._noted.get((log, Stage.COSIGNED))
+        return found.size if found else 0
+
     async def vouched(self, log: Log) -> None:
         """Return when the next checkpoint of a log reaches its quorum."""
         await self._vouched[log].wait()

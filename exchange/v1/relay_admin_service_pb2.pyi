@@ -81,6 +81,11 @@ class GetRelayStatusResponse(_message.Message):
     MAILBOXES_FIELD_NUMBER: _builtins.int
     JOINING_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    DIRECTORY_COSIGNED_FIELD_NUMBER: _builtins.int
+    TRAFFIC_COSIGNED_FIELD_NUMBER: _builtins.int
+    DIRECTORY_COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
+    TRAFFIC_COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
+    WITNESSED_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     started_ms: _builtins.int
@@ -97,6 +102,16 @@ class GetRelayStatusResponse(_message.Message):
     """Envelopes held."""
     draining: _builtins.bool
     """true while draining."""
+    directory_cosigned: _builtins.str
+    """Newest directory checkpoint that a quorum of witnesses has cosigned; empty when there is none."""
+    traffic_cosigned: _builtins.str
+    """Newest traffic checkpoint that a quorum of witnesses has cosigned; empty when there is none."""
+    directory_cosigned_size: _builtins.int
+    """Directory entries that a quorum of witnesses has cosigned."""
+    traffic_cosigned_size: _builtins.int
+    """Traffic entries that a quorum of witnesses has cosigned."""
+    witnessed: _builtins.bool
+    """The council has named witnesses."""
     @_builtins.property
     def mailboxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MailboxStatus]:
         """Partners admitted, with what waits for them."""
@@ -118,10 +133,15 @@ class GetRelayStatusResponse(_message.Message):
         mailboxes: _abc.Iterable[Global___MailboxStatus] | None = ...,
         joining: _abc.Iterable[_builtins.str] | None = ...,
         draining: _builtins.bool = ...,
+        directory_cosigned: _builtins.str = ...,
+        traffic_cosigned: _builtins.str = ...,
+        directory_cosigned_size: _builtins.int = ...,
+        traffic_cosigned_size: _builtins.int = ...,
+        witnessed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_checkpoint", b"directory_checkpoint", "directory_size", b"directory_size", "draining", b"draining", "envelopes", b"envelopes", "exchange", b"exchange", "joining", b"joining", "mailboxes", b"mailboxes", "started_ms", b"started_ms", "traffic_checkpoint", b"traffic_checkpoint", "traffic_size", b"traffic_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_checkpoint", b"directory_checkpoint", "directory_cosigned", b"directory_cosigned", "directory_cosigned_size", b"directory_cosigned_size", "directory_size", b"directory_size", "draining", b"draining", "envelopes", b"envelopes", "exchange", b"exchange", "joining", b"joining", "mailboxes", b"mailboxes", "started_ms", b"started_ms", "traffic_checkpoint", b"traffic_checkpoint", "traffic_cosigned", b"traffic_cosigned", "traffic_cosigned_size", b"traffic_cosigned_size", "traffic_size", b"traffic_size", "witnessed", b"witnessed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,13 +3,13 @@
 from sqlalchemy import Connection
 
 from exchange.directory.state import MEMBERS, Status
-from exchange.relay.checkpoints import Checkpoints
 from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.peers import Context
 from exchange.relay.sequencer import Log
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
+from exchange.relay.witnesses import Witnessing
 from exchange.runtime.database import Database
 from exchange.runtime.lifecycle import Drain
 from exchange.v1 import relay_admin_service_pb2 as pb
@@ -23,7 +23,7 @@ class RelayAdminService(RelayAdminServiceServicer):
         self,
         database: Database,
         directory: LiveDirectory,
-        checkpoints: Checkpoints,
+        witnessing: Witnessing,
         deliveries: Deliveries,
         draining: Drain,
         *,
@@ -32,7 +32,7 @@ class RelayAdminService(RelayAdminServiceServicer):
         """`started_ms` is when the process began."""
         self._database = database
         self._directory = directory
-        self._checkpoints = checkpoints
+        self._witnessing = witnessing
         self._deliveries = deliveries
         self._draining = draining
         self._started_ms = started_ms
@@ -49,6 +49,7 @@ class RelayAdminService(RelayAdminServiceServicer):
             return SqlLogs(connection).state(Log.TRAFFIC).size, mailboxes.held(), dict(mailboxes.counts())
 
         traffic_size, held, waiting = await self._database.read(read)
+        directory, traffic = (self._witnessing.shown(log) for log in (Log.DIRECTORY, Log.TRAFFIC))
         now, connected = self._directory.now, self._deliveries.connected()
         parties = now.directory.parties()
         return pb.GetRelayStatusResponse(
@@ -56,8 +57,13 @@ class RelayAdminService(RelayAdminServiceServicer):
             started_ms=self._started_ms,
             directory_size=now.size,
             traffic_size=traffic_size,
-            directory_checkpoint=self._checkpoints.newest(Log.DIRECTORY)[1],
-            traffic_checkpoint=self._checkpoints.newest(Log.TRAFFIC)[1],
+            directory_checkpoint=directory.newest,
+            traffic_checkpoint=traffic.newest,
+            directory_cosigned=directory.cosigned,
+            traffic_cosigned=traffic.cosigned,
+            directory_cosigned_size=self._witnessing.cosigned_size(Log.DIRECTORY),
+            traffic_cosigned_size=self._witnessing.cosigned_size(Log.TRAFFIC),
+            witnessed=self._witnessing.witnessed,
             envelopes=held,
             mailboxes=[
                 pb.MailboxStatus(
