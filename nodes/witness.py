@@ -8,7 +8,7 @@
 A crash after 3 costs nothing: the same checkpoint is cosigned again. What fails at 2 is refused, and kept as evidence.
 The directory is looked at whenever it has grown; both logs every few minutes, and cosigned again now and then although
 nothing grew, so that everybody sees that no newer checkpoint is kept back.
-docs/decisions/0014-witnesses-pull.md; what the council named is asked anew each time.
+docs/decisions/0016-witnesses-pull.md; what the council named is asked anew each time.
 """
 
 import asyncio
