@@ -140,7 +140,7 @@ class Device:
     def _open(self) -> Any:  # Any: as above
         errors = self._pkcs11.exceptions
         try:
-            return self._module.get_token(token_label=self._token).open(user_pin=self._pin, rw=True)
+            return self._logged_in()
         except errors.NoSuchToken as error:
             raise ConfigurationError(f"no device has the label {self._token!r}", hint="is it connected?") from error
         except (errors.PinIncorrect, errors.PinInvalid, errors.PinLenRange, errors.PinLocked) as error:
@@ -150,6 +150,14 @@ class Device:
             ) from error
         except errors.PKCS11Error as error:
             raise ConfigurationError(f"the device {self._token} cannot be opened: {type(error).__name__}") from error
+
+    def _logged_in(self) -> Any:  # Any: as above
+        token = self._module.get_token(token_label=self._token)
+        try:
+            return token.open(user_pin=self._pin, rw=True)
+        except self._pkcs11.exceptions.UserAlreadyLoggedIn:
+            # By another session of this process: the login is that of all of them.
+            return token.open(rw=True)
 
 
 def _library() -> ModuleType:

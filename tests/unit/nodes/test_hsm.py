@@ -58,6 +58,15 @@ def test_many_threads_sign_at_once(device: Device) -> None:
 
 
 @needs_device
+def test_a_second_session_signs_beside_the_first(device: Device) -> None:
+    assert MODULE is not None
+    made = device.make_key("statement")
+    beside = Device(MODULE, TOKEN, PIN)
+    for sign in (device.signer(made), beside.signer(made)):
+        assert len(sign(b"message")) == 64
+
+
+@needs_device
 def test_the_key_never_leaves_the_device(device: Device) -> None:
     made = device.make_key("statement")
     pkcs11 = importlib.import_module("pkcs11")
