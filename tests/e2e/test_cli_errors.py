@@ -376,7 +376,7 @@ def test_a_home_in_use_a_port_in_use_and_a_node_that_is_gone(exchange: SmallExch
     settings.write_text("\n".join(lines) + "\n")
     ran = concord("node", "serve", "--home", exchange.xv, *unlock)
     assert (ran.code, "the port is in use" in ran.err) == (CONFIGURATION, True), ran.err
-    settings.write_text(f'{text}\nrelay_adress = "x"\n')
+    settings.write_text(f'relay_adress = "x"\n{text}')
     ran = concord("node", "serve", "--home", exchange.xv, *unlock)
     assert (ran.code, "did you mean relay_address?" in ran.err) == (CONFIGURATION, True), ran.err
     settings.write_text(text)

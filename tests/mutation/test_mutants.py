@@ -18,10 +18,22 @@ FAILED = 1
 """pytest's own code for tests that failed; an error of the mutant itself has another."""
 
 
+def without(*plugins: str) -> list[str]:
+    """Return the options that leave these plugins out."""
+    return [word for plugin in plugins for word in ("-p", f"no:{plugin}")]
+
+
 def run(mutant: Mutant, output: Path) -> int:
     """Run a mutant's test and return pytest's code."""
     change = {"file": mutant.file, "before": mutant.before, "after": mutant.after}
-    quiet = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tests.support.mutate"]
+    quiet = [
+        "-q",
+        "-x",
+        "--no-header",
+        *without("cacheprovider", "xdist", "hypothesispytest"),
+        "-p",
+        "tests.support.mutate",
+    ]
     chosen = ["-k", mutant.only] if mutant.only else []
     return run_pytest(
         [*quiet, *chosen, *mutant.test.split()],

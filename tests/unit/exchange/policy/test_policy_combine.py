@@ -375,6 +375,13 @@ def test_a_wider_audience_is_named(release: Release, source: Release, field: str
     assert field in found_wider({}, release, Source(a_label(), source))
 
 
+def test_the_roster_is_open_only_where_every_known_source_opens_it() -> None:
+    is_open, hidden = Source(a_label(), a_release(XB, open_roster=True)), Source(a_label(), a_release(XB))
+    assert combine([is_open, is_open]).open_roster
+    for sources in ([is_open, hidden], [hidden, is_open]):
+        assert not combine(sources).open_roster
+
+
 def test_an_exclusion_need_not_be_repeated_where_nobody_else_is_reached() -> None:
     source = Source(a_label(), a_release(XB, XC, except_=(XD,), display_only=(XC,)))
     assert found_wider({}, a_release(XB), source) == {}
