@@ -278,7 +278,8 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
 def _witnesses(reply: pb.GetStatusResponse) -> str:
     if not reply.witnessed:
         return "none: the exchange is unwitnessed"
-    covered = f"a quorum vouched for {reply.quorum_size:,} entries at {output.when(reply.quorum_ms)}"
+    ago = output.age(reply.quorum_ms, now_ms())
+    covered = f"a quorum vouched for {reply.quorum_size:,} entries {ago} ago, at {output.when(reply.quorum_ms)}"
     return f"{covered}; too old, no report is sent" if reply.stale_since_ms else covered
 
 

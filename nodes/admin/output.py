@@ -114,6 +114,17 @@ def when(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def age(at_ms: int, now_ms: int) -> str:
+    """Return how long ago a moment was, in its two largest units; a clock that is behind makes it nothing."""
+    seconds = max(0, now_ms - at_ms) // 1000
+    days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
 def short(identifier: str) -> str:
     """Return the first 12 characters of an item or key id: enough to name it in a command."""
     return identifier[:12]

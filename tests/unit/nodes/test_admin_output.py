@@ -49,3 +49,11 @@ def test_an_error_is_followed_by_what_to_do(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("count, words", [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")])
 def test_sizes_are_readable(count: int, words: str) -> None:
     assert output.size(count) == words
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [(-5, "0 s"), (0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min"), (90_000, "1 d 1 h")],
+)
+def test_an_age_is_told_in_its_two_largest_units(seconds: int, words: str) -> None:
+    assert output.age(1_000_000, 1_000_000 + seconds * 1_000) == words
