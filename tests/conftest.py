@@ -18,6 +18,9 @@ from tests.support import postgres
 
 _numbers = count(1)
 
+COROUTINE_S = 180.0
+"""What waits longer than this waits for ever: it fails, and holds up nobody else."""
+
 # A property is about what holds, not about how long a loaded machine takes to think up an example.
 settings.register_profile("concord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("concord")
@@ -29,7 +32,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    asyncio.run(pyfuncitem.obj(**arguments))
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_S))
     return True
 
 
