@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import faulthandler
 import inspect
 from collections.abc import Iterator
 from itertools import count
@@ -21,6 +22,9 @@ _numbers = count(1)
 COROUTINE_S = 180.0
 """What waits longer than this waits for ever: it fails, and holds up nobody else."""
 
+CLEANUP_S = 60.0
+"""What cannot even be cancelled within this ends its process, with the stack of every thread."""
+
 # A property is about what holds, not about how long a loaded machine takes to think up an example.
 settings.register_profile("concord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("concord")
@@ -32,7 +36,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_S))
+    faulthandler.dump_traceback_later(COROUTINE_S + CLEANUP_S, exit=True)
+    try:
+        asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_S))
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     return True
 
 

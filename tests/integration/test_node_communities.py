@@ -5,6 +5,7 @@ from exchange.policy.communities.model import HeldEpoch, History, Visibility
 from exchange.policy.communities.route import publishable
 from exchange.runtime.clock import now_ms
 from nodes.app import Node
+from nodes.community_service import CommunityMethods
 from nodes.store.rows import Reach
 from tests.support.convening import change, convene, known, publish, terms
 from tests.support.node_world import (
@@ -216,6 +217,28 @@ async def test_an_expelled_member_is_no_member_at_once() -> None:
         await receipted(owner, item, "XV")
         row = await reach(owner, item, "XO")
         assert row is not None and row.state is Reach.DENIED
+        methods = CommunityMethods(owner.core, owner.groups.convening)
+
+        async def goes_on_without_it() -> bool:
+            epochs = owner.core.trust.now.communities[held.head.community_id]
+            (listed,) = (await methods.list_()).communities
+            return set(epochs[-1].members) == {"XA", "XV"} and not listed.warnings
+
+        await until(goes_on_without_it, "the owner's node has not taken it out")
+
+
+async def test_an_owner_is_told_which_member_is_suspended_and_may_take_it_out() -> None:
+    async with nodes("XA", "XV", "XO") as (world, running):
+        owner = running["XA"]
+        held = await convene(owner, ["XV", "XO"])
+        await world.suspend("XO")
+        await until(lambda: owner.core.trust.now.status(party_id("XO")) == "suspended", "no suspension")
+        methods = CommunityMethods(owner.core, owner.groups.convening)
+        (listed,) = (await methods.list_()).communities
+        assert list(listed.warnings) == ["XO is suspended and gets nothing: concord community remove takes it out"]
+        second = await change(owner, held, remove=["XO"])
+        assert set(second.members) == {"XA", "XV"}
+        assert list((await methods.list_()).communities[0].warnings) == []
 
 
 async def test_an_item_may_name_several_communities_and_partners() -> None:

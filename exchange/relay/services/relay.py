@@ -339,19 +339,20 @@ def _hashes(values: Iterable[bytes], most: int, what: str) -> list[bytes]:
 async def _until(requests: AsyncIterator[pb.SubmitRequest], stop: Drain) -> AsyncIterator[pb.SubmitRequest]:
     """Yield requests until they end or `stop` begins."""
     stopped = asyncio.create_task(stop.wait())
+    coming: asyncio.Future[pb.SubmitRequest | None] | None = None
     try:
         while True:
             coming = asyncio.ensure_future(anext(requests, None))
             await asyncio.wait({coming, stopped}, return_when="FIRST_COMPLETED")
-            if not coming.done():
-                coming.cancel()
-                return
-            request = coming.result()
+            request = coming.result() if coming.done() else None
             if request is None:
                 return
             yield request
     finally:
-        stopped.cancel()
+        # A call that is ended from outside leaves nobody who would read on.
+        for task in (stopped, coming):
+            if task is not None:
+                task.cancel()
 
 
 def _look(task: asyncio.Task[tuple[Answered, ...]]) -> None:
