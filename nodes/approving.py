@@ -20,7 +20,7 @@ from exchange.approvals.codec import decode_proof, encode_operator_cert, encode_
 from exchange.approvals.issue import make_operator_cert
 from exchange.approvals.model import APPROVALS, ApprovalProof, OperatorRole
 from exchange.approvals.verify import OPERATOR_CERT, verified_approvals
-from exchange.crypto.signed import Signed
+from exchange.crypto.signed import Signed, only
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import Conflict, NotAllowed, NotFound
 from exchange.names import PartyId
@@ -270,7 +270,7 @@ class Approving:
         own = core.keys.statement.public
         (verified,) = verified_approvals(
             [proof],
-            lambda key_id: own if key_id == own.key_id else None,
+            only(own),
             exchange=core.exchange,
             party=core.me,
             item_hash=item,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import verify_signed
+from exchange.crypto.signed import only, verify_signed
 from exchange.envelope.binding import envelope_hash
 from exchange.envelope.codec import decode_core, decode_header, decode_leaf
 from exchange.envelope.model import ENVELOPE_TYPE
@@ -101,7 +101,7 @@ def _signed(found: Contradiction, what: str, shown: ShownEnvelope) -> Check:
     try:
         verify_signed(
             shown.header,
-            lambda key_id: key if key_id == key.key_id else None,
+            only(key),
             expected_type=ENVELOPE_TYPE,
             context=found.exchange,
         )

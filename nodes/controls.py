@@ -6,12 +6,14 @@ it is for, for this party. Keys are those of the directory size and time of the 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
 
 from exchange.consent.model import ConsentGrant, ConsentRequest
 from exchange.consent.verify import CONSENT_GRANT, CONSENT_REQUEST, open_grant, open_request
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import Signed, VerifiedRoots, payload_type
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, payload_type
 from exchange.directory.fold import Directory
 from exchange.envelope.open import Opened
 from exchange.errors import VerificationFailed
@@ -42,6 +44,9 @@ from exchange.resend.verify import RESEND_ANSWER, RESEND_REQUEST, open_resend_an
 from exchange.stream_reset.model import StreamReset
 from exchange.stream_reset.verify import STREAM_RESET, open_stream_reset
 from nodes.kept_changes import HeardNotice
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 Control = (
     ReceiptBatch
@@ -95,14 +100,27 @@ def read_control(said: Said) -> Control:
     return _READERS[said.statement.payload_type](said)
 
 
-def _receipts(said: Said) -> ReceiptBatch:
-    return open_receipts(
-        said.statement,
-        said.key,
-        exchange=said.exchange,
-        from_party=said.sender,
-        to_party=said.me,
-        seen=said.seen,
+class _Open(Protocol[T_co]):
+    """Opens what one party signed for another."""
+
+    def __call__(
+        self,
+        signed: Signed,
+        lookup: KeyLookup,
+        *,
+        exchange: ExchangeName,
+        from_party: PartyId,
+        to_party: PartyId,
+        seen: VerifiedRoots | None,
+    ) -> T_co:
+        """Return what was signed."""
+        ...
+
+
+def _between(opens: _Open[T]) -> Callable[[Said], T]:
+    """Return the reader of what the sender said to this party alone."""
+    return lambda said: opens(
+        said.statement, said.key, exchange=said.exchange, from_party=said.sender, to_party=said.me, seen=said.seen
     )
 
 
@@ -110,30 +128,8 @@ def _retraction(said: Said) -> Retraction:
     return open_retraction(said.statement, said.key, exchange=said.exchange, originator=said.sender, seen=said.seen)
 
 
-def _stream_head(said: Said) -> StreamHead:
-    return open_stream_head(
-        said.statement,
-        said.key,
-        exchange=said.exchange,
-        from_party=said.sender,
-        to_party=said.me,
-        seen=said.seen,
-    )
-
-
 def _agreement_text(said: Said) -> AgreementText:
     return open_agreement_text(said.statement, said.key, exchange=said.exchange, seen=said.seen)
-
-
-def _membership(said: Said) -> HeldEpoch:
-    return open_membership(
-        said.statement,
-        said.key,
-        exchange=said.exchange,
-        from_party=said.sender,
-        to_party=said.me,
-        seen=said.seen,
-    )
 
 
 def _consent_request(said: Said) -> ConsentRequest:
@@ -148,38 +144,8 @@ def _reader_policy(said: Said) -> ReaderPolicy:
     return open_reader_policy(said.statement, said.key, exchange=said.exchange, party=said.sender, seen=said.seen)
 
 
-def _stream_reset(said: Said) -> StreamReset:
-    return open_stream_reset(
-        said.statement,
-        said.key,
-        exchange=said.exchange,
-        from_party=said.sender,
-        to_party=said.me,
-        seen=said.seen,
-    )
-
-
-def _resend_request(said: Said) -> ResendRequest:
-    return open_resend_request(
-        said.statement,
-        said.key,
-        exchange=said.exchange,
-        from_party=said.sender,
-        to_party=said.me,
-        seen=said.seen,
-    )
-
-
 def _resend_answer(said: Said) -> ResendAnswer:
-    return open_resend_answer(
-        said.statement,
-        said.key,
-        said.directory.relay_keys.promise,
-        exchange=said.exchange,
-        from_party=said.sender,
-        to_party=said.me,
-        seen=said.seen,
-    )
+    return _between(partial(open_resend_answer, promise_key=said.directory.relay_keys.promise))(said)
 
 
 def _notice(said: Said) -> HeardNotice:
@@ -196,29 +162,18 @@ def _notice(said: Said) -> HeardNotice:
     return HeardNotice(notice, encode_signed(delivery.notice), delivery.notice.payload)
 
 
-def _acknowledgement(said: Said) -> NoticeAcknowledgement:
-    return open_acknowledgement(
-        said.statement,
-        said.key,
-        exchange=said.exchange,
-        from_party=said.sender,
-        to_party=said.me,
-        seen=said.seen,
-    )
-
-
 _READERS: Mapping[str, Callable[[Said], Control]] = {
-    payload_type(RECEIPTS): _receipts,
+    payload_type(RECEIPTS): _between(open_receipts),
     payload_type(RETRACTION): _retraction,
-    payload_type(STREAM_HEAD): _stream_head,
+    payload_type(STREAM_HEAD): _between(open_stream_head),
     payload_type(AGREEMENT_TEXT): _agreement_text,
     payload_type(NOTICE_DELIVERY): _notice,
-    payload_type(NOTICE_ACKNOWLEDGEMENT): _acknowledgement,
-    payload_type(MEMBERSHIP): _membership,
+    payload_type(NOTICE_ACKNOWLEDGEMENT): _between(open_acknowledgement),
+    payload_type(MEMBERSHIP): _between(open_membership),
     payload_type(CONSENT_REQUEST): _consent_request,
     payload_type(CONSENT_GRANT): _consent_grant,
     payload_type(READER_POLICY): _reader_policy,
-    payload_type(STREAM_RESET): _stream_reset,
-    payload_type(RESEND_REQUEST): _resend_request,
+    payload_type(STREAM_RESET): _between(open_stream_reset),
+    payload_type(RESEND_REQUEST): _between(open_resend_request),
     payload_type(RESEND_ANSWER): _resend_answer,
 }

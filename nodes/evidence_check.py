@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from exchange.crypto.keys import PublicKey, fingerprint
-from exchange.crypto.signed import Signed, verified_signers, verify_signed
+from exchange.crypto.signed import Signed, only, verified_signers, verify_signed
 from exchange.envelope.codec import decode_core, decode_header
 from exchange.envelope.model import ENVELOPE_TYPE
 from exchange.errors import BadInput, VerificationFailed
@@ -87,9 +87,7 @@ def _label(evidence: Evidence) -> Iterator[Check]:
 
 
 def _verify(signed: Signed, key: PublicKey, kind: str, exchange: str) -> bytes:
-    return verify_signed(
-        signed, lambda key_id: key if key_id == key.key_id else None, expected_type=kind, context=exchange
-    )
+    return verify_signed(signed, only(key), expected_type=kind, context=exchange)
 
 
 def _release(evidence: Evidence) -> Iterator[Check]:

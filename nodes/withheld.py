@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import KeyLookup, Signed
+from exchange.crypto.signed import Signed, only
 from exchange.directory.fold import Directory
 from exchange.errors import BadInput, VerificationFailed
 from exchange.limits import KIB
@@ -142,24 +142,20 @@ def _opened(found: Withheld, relay_key: PublicKey) -> tuple[ResendRequest, Resen
     return (
         open_resend_request(
             found.request,
-            _only(found.request_key),
+            only(found.request_key),
             exchange=found.exchange,
             from_party=found.recipient,
             to_party=found.sender,
         ),
         open_resend_answer(
             found.answer,
-            _only(found.answer_key),
-            relay_key,
+            only(found.answer_key),
+            promise_key=relay_key,
             exchange=found.exchange,
             from_party=found.sender,
             to_party=found.recipient,
         ),
     )
-
-
-def _only(key: PublicKey) -> KeyLookup:
-    return lambda key_id: key if key_id == key.key_id else None
 
 
 def _line(found: Withheld, request: ResendRequest, answer: ResendAnswer) -> ResendLine:

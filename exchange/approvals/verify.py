@@ -12,12 +12,11 @@ and refuses an author's approval of the author's own report (docs/decisions/0009
 Pure: keys are arguments. Returns what holds, or raises.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from exchange.approvals.codec import decode_approval, decode_operator_cert
 from exchange.approvals.model import APPROVALS, Approval, ApprovalProof, Approved, OperatorCert, OperatorRole
-from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_signed
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, only, verify_signed
 from exchange.errors import TooLarge, VerificationFailed
 
 OPERATOR_CERT = "operator-cert"
@@ -75,7 +74,7 @@ def open_operator_cert(
 def open_approval(signed: Signed, cert: OperatorCert, *, item_hash: bytes) -> Approval:
     """Return the approval of this item that the certified operator signed; raises as `verified_approvals`."""
     # 4
-    payload = verify_signed(signed, _only(cert.key), expected_type=APPROVAL, context=cert.exchange)
+    payload = verify_signed(signed, only(cert.key), expected_type=APPROVAL, context=cert.exchange)
     approval = decode_approval(payload)
     same = (approval.exchange, approval.party) == (cert.exchange, cert.party)
     _expect(same, "the approval is of another party or exchange")
@@ -83,10 +82,6 @@ def open_approval(signed: Signed, cert: OperatorCert, *, item_hash: bytes) -> Ap
     # 5
     _expect(cert.not_before_ms <= approval.at_ms < cert.not_after_ms, "approved outside the certificate's dates")
     return approval
-
-
-def _only(key: PublicKey) -> Callable[[bytes], PublicKey | None]:
-    return lambda key_id: key if key_id == key.key_id else None
 
 
 def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence

@@ -79,6 +79,11 @@ class VerifiedRoots:
                 self._entries.popitem(last=False)
 
 
+def only(key: PublicKey) -> KeyLookup:
+    """Return a lookup that knows one key."""
+    return lambda key_id: key if key_id == key.key_id else None
+
+
 def payload_type(name: str) -> str:
     """Return the payload type of a statement's short name, such as `promise`; MalformedInput for no such name."""
     if not _NAME.fullmatch(name):

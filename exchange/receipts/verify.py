@@ -9,10 +9,10 @@ Pure. Every function returns the verified value or raises. Opening checks, in th
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_signed
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, only, verify_signed
 from exchange.errors import BadProof, VerificationFailed
 from exchange.merkle import leaf_hash, verify_inclusion
 from exchange.receipts.codec import (
@@ -52,9 +52,32 @@ NOTICE_ACKNOWLEDGEMENT = "notice-acknowledgement"
 _ENTRY_BYTES = 41
 _ENVELOPE_ENTRY = 1
 
-_Framed = TypeVar(
-    "_Framed", Promise, Refusal, DecisionRecord, ReceiptBatch, Retraction, StreamHead, NoticeAcknowledgement
-)
+
+class Framed(Protocol):
+    """What names its exchange."""
+
+    @property
+    def exchange(self) -> str:
+        """The exchange."""
+        ...
+
+
+class Between(Framed, Protocol):
+    """What one party signs for another."""
+
+    @property
+    def from_party(self) -> str:
+        """Who says it."""
+        ...
+
+    @property
+    def to_party(self) -> str:
+        """To whom."""
+        ...
+
+
+_Framed = TypeVar("_Framed", bound=Framed)
+_Between = TypeVar("_Between", bound=Between)
 
 
 def open_promise(signed: Signed, promise_key: PublicKey, exchange: str, seen: VerifiedRoots | None = None) -> Promise:
@@ -63,19 +86,19 @@ def open_promise(signed: Signed, promise_key: PublicKey, exchange: str, seen: Ve
     Raises:
         VerificationFailed, BadInput: it does not hold; see above.
     """
-    return _open(signed, _only(promise_key), PROMISE, decode_promise, exchange=exchange, seen=seen)
+    return _open(signed, only(promise_key), PROMISE, decode_promise, exchange=exchange, seen=seen)
 
 
 def open_refusal(signed: Signed, promise_key: PublicKey, exchange: str, seen: VerifiedRoots | None = None) -> Refusal:
     """Return the refusal that the relay signed with its promise key; raises as `open_promise`."""
-    return _open(signed, _only(promise_key), REFUSAL, decode_refusal, exchange=exchange, seen=seen)
+    return _open(signed, only(promise_key), REFUSAL, decode_refusal, exchange=exchange, seen=seen)
 
 
 def open_decisions(
     signed: Signed, promise_key: PublicKey, exchange: str, seen: VerifiedRoots | None = None
 ) -> DecisionRecord:
     """Return the decisions that the relay signed with its promise key; raises as `open_promise`."""
-    return _open(signed, _only(promise_key), DECISIONS, decode_decisions, exchange=exchange, seen=seen)
+    return _open(signed, only(promise_key), DECISIONS, decode_decisions, exchange=exchange, seen=seen)
 
 
 def open_receipts(
@@ -92,9 +115,9 @@ def open_receipts(
     `lookup` gives statement keys of `from_party` only, as of the directory size that the caller judges at.
     Raises as `open_promise`.
     """
-    batch = _open(signed, lookup, RECEIPTS, decode_receipts, exchange=exchange, seen=seen)
-    _expect(batch.from_party == from_party and batch.to_party == to_party, "the receipts are between other parties")
-    return batch
+    return open_between(
+        signed, lookup, RECEIPTS, decode_receipts, exchange=exchange, parties=(from_party, to_party), seen=seen
+    )
 
 
 def open_retraction(
@@ -119,9 +142,9 @@ def open_stream_head(
     seen: VerifiedRoots | None = None,
 ) -> StreamHead:
     """Return the stream head that `from_party` signed for `to_party`; `lookup` and errors as for `open_receipts`."""
-    head = _open(signed, lookup, STREAM_HEAD, decode_stream_head, exchange=exchange, seen=seen)
-    _expect(head.from_party == from_party and head.to_party == to_party, "the stream head is between other parties")
-    return head
+    return open_between(
+        signed, lookup, STREAM_HEAD, decode_stream_head, exchange=exchange, parties=(from_party, to_party), seen=seen
+    )
 
 
 def open_agreement_text(
@@ -156,9 +179,8 @@ def open_acknowledgement(
     seen: VerifiedRoots | None = None,
 ) -> NoticeAcknowledgement:
     """Return the acknowledgement that `from_party` signed for `to_party`; `lookup`, errors as for `open_receipts`."""
-    found = _open(signed, lookup, NOTICE_ACKNOWLEDGEMENT, decode_acknowledgement, exchange=exchange, seen=seen)
-    _expect(found.from_party == from_party and found.to_party == to_party, "the acknowledgement is between others")
-    return found
+    name, parties = NOTICE_ACKNOWLEDGEMENT, (from_party, to_party)
+    return open_between(signed, lookup, name, decode_acknowledgement, exchange=exchange, parties=parties, seen=seen)
 
 
 def check_promise_for(promise: Promise, envelope_hash: bytes) -> None:
@@ -202,6 +224,22 @@ def check_promise_in_log(promise: Promise, entry: bytes, path: Sequence[bytes], 
     verify_inclusion(leaf_hash(entry), promise.log_index, size, path, root)
 
 
+def open_between(
+    signed: Signed,
+    lookup: KeyLookup,
+    name: str,
+    decode: Callable[[bytes], _Between],
+    *,
+    exchange: str,
+    parties: tuple[str, str],
+    seen: VerifiedRoots | None,
+) -> _Between:
+    """Return a statement of this kind that the first of two parties signed for the second; raises as `open_promise`."""
+    found = _open(signed, lookup, name, decode, exchange=exchange, seen=seen)
+    _expect((found.from_party, found.to_party) == parties, f"the {name} statement is between other parties")
+    return found
+
+
 def _open(
     signed: Signed,
     lookup: KeyLookup,
@@ -218,10 +256,6 @@ def _open(
     # 3. the exchange
     _expect(value.exchange == exchange, "the statement is of another exchange")
     return value
-
-
-def _only(key: PublicKey) -> KeyLookup:
-    return lambda key_id: key if key_id == key.key_id else None
 
 
 def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence

@@ -1,9 +1,8 @@
 """From signed statements to requests for what never came, and to their answers. Pure; verified value or exception."""
 
 from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_signed
-from exchange.errors import VerificationFailed
-from exchange.receipts.verify import check_promise_for, open_promise
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots
+from exchange.receipts.verify import check_promise_for, open_between, open_promise
 from exchange.resend.codec import decode_resend_answer, decode_resend_request
 from exchange.resend.model import ResendAnswer, ResendRequest
 
@@ -26,19 +25,15 @@ def open_resend_request(
     Raises:
         VerificationFailed, BadInput: it does not hold, or is between other parties.
     """
-    request = decode_resend_request(
-        verify_signed(signed, lookup, expected_type=RESEND_REQUEST, context=exchange, seen=seen)
-    )
-    if (request.exchange, request.from_party, request.to_party) != (exchange, from_party, to_party):
-        raise VerificationFailed("the resend request is between other parties")
-    return request
+    name, parties = RESEND_REQUEST, (from_party, to_party)
+    return open_between(signed, lookup, name, decode_resend_request, exchange=exchange, parties=parties, seen=seen)
 
 
 def open_resend_answer(
     signed: Signed,
     lookup: KeyLookup,
-    promise_key: PublicKey,
     *,
+    promise_key: PublicKey,
     exchange: str,
     from_party: str,
     to_party: str,
@@ -50,11 +45,8 @@ def open_resend_answer(
         VerificationFailed, BadInput: it does not hold, or is between other parties; a promise in it does not hold, or
             is for another envelope than its line names.
     """
-    answer = decode_resend_answer(
-        verify_signed(signed, lookup, expected_type=RESEND_ANSWER, context=exchange, seen=seen)
-    )
-    if (answer.exchange, answer.from_party, answer.to_party) != (exchange, from_party, to_party):
-        raise VerificationFailed("the answer to a resend request is between other parties")
+    name, parties = RESEND_ANSWER, (from_party, to_party)
+    answer = open_between(signed, lookup, name, decode_resend_answer, exchange=exchange, parties=parties, seen=seen)
     for line in answer.lines:
         if line.promise is not None:
             check_promise_for(open_promise(line.promise, promise_key, exchange, seen), line.envelope_hash)

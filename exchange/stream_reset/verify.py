@@ -1,7 +1,7 @@
 """From a signed statement to a stream reset. Pure; returns the verified value or raises."""
 
-from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_signed
-from exchange.errors import VerificationFailed
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots
+from exchange.receipts.verify import open_between
 from exchange.stream_reset.codec import decode_stream_reset
 from exchange.stream_reset.model import StreamReset
 
@@ -23,8 +23,5 @@ def open_stream_reset(
     Raises:
         VerificationFailed, BadInput: it does not hold, or is between other parties or of another exchange.
     """
-    payload = verify_signed(signed, lookup, expected_type=STREAM_RESET, context=exchange, seen=seen)
-    reset = decode_stream_reset(payload)
-    if (reset.exchange, reset.from_party, reset.to_party) != (exchange, from_party, to_party):
-        raise VerificationFailed("the stream reset is between other parties, or of another exchange")
-    return reset
+    name, parties = STREAM_RESET, (from_party, to_party)
+    return open_between(signed, lookup, name, decode_stream_reset, exchange=exchange, parties=parties, seen=seen)

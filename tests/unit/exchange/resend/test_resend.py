@@ -32,7 +32,7 @@ def promised(envelope: bytes = ENVELOPE) -> Signed:
 def opened(answer: ResendAnswer) -> ResendAnswer:
     signed = sign(PARTNER, "resend-answer", encode_resend_answer(answer), context=EXCHANGE)
     return open_resend_answer(
-        signed, lambda _: PARTNER.public, RELAY.public, exchange=EXCHANGE, from_party="XA", to_party="XV"
+        signed, lambda _: PARTNER.public, promise_key=RELAY.public, exchange=EXCHANGE, from_party="XA", to_party="XV"
     )
 
 
