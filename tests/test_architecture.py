@@ -113,7 +113,7 @@ def may_see_generated(name: str) -> bool:
         or within(name, "exchange.relay.services")
         or within(name, "nodes.admin")
         or within(name, "nodes.demo")
-        or name in {"exchange.relay.cli", "exchange.relay.app", "nodes.app", "nodes.client"}
+        or name in {"exchange.relay.cli", "exchange.relay.app", "nodes.client"}
     )
 
 

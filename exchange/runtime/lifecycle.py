@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import grpc
     import grpc.aio
 
+RESTART_S = 5.0
+"""A part that failed is started again after this."""
+
 SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket on Linux."""
 
@@ -85,6 +88,18 @@ async def every(seconds: float, fn: Callable[[], Awaitable[object]], drain: Drai
         except Exception:  # noqa: BLE001 - the next round may work, and the service must not stop silently
             _log.exception("periodic work failed", work=_name(fn))
         await drain.wait(seconds)
+
+
+async def supervised(fn: Callable[[], Awaitable[None]]) -> None:
+    """Run `fn` until it returns; what it should never raise is logged, and it is started again."""
+    while True:
+        try:
+            await fn()
+        except Exception:  # noqa: BLE001 - a bug in one part must not stop the others in silence
+            _log.exception("part.failed", part=_name(fn))
+            await asyncio.sleep(RESTART_S)
+        else:
+            return
 
 
 class HomeLock:

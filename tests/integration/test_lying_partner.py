@@ -26,9 +26,9 @@ from exchange.relay.config import RelaySettings
 from exchange.runtime.clock import now_ms
 from exchange.runtime.interceptors import from_rpc_error
 from exchange.v1 import relay_service_pb2 as pb
-from nodes.app import Node
 from nodes.contradiction import Twice, check_contradiction, read_contradiction, write_contradiction
 from nodes.evidence_check import Check
+from nodes.parts import Node
 from nodes.shown import ShownEnvelope
 from nodes.store import receiving
 from nodes.store.witnesses import kept_evidence

@@ -31,9 +31,9 @@ from exchange.tlog.checkpoint import traffic_origin
 from exchange.tlog.entry import ENTRY_BYTES
 from exchange.tlog.signing import open_checkpoint
 from exchange.v1 import relay_service_pb2 as pb
-from nodes.app import Node
 from nodes.auditor import MERGE_MS
 from nodes.evidence_check import Result
+from nodes.parts import Node
 from nodes.relay_port import Log
 from nodes.store import reports, sending, trust
 from nodes.store.rows import Reach

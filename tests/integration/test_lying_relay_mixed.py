@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from exchange.v1 import relay_service_pb2 as pb
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.store.rows import Reach
 from tests.support.lying_relay import (
     HASTY,

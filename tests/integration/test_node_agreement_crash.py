@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from nodes.agreement_file import next_signature
-from nodes.app import Node
+from nodes.parts import Node
 from tests.integration.test_node_agreements import import_, signed_by, status_at
 from tests.integration.test_node_crash import Killed, kill_at
 from tests.support.directory_builders import party_keys

@@ -14,7 +14,7 @@ from exchange.runtime.clock import now_ms
 from nodes.agreement_file import AgreementFile, first_signature, next_signature
 from nodes.agreement_service import AgreementMethods
 from nodes.agreements import Agreements
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.simulation import Simulation
 from nodes.v1 import agreements_pb2 as pb
 from tests.support.directory_builders import EXCHANGE, composite, party_keys

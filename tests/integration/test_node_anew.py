@@ -7,8 +7,8 @@ import pytest
 
 from exchange.runtime.clock import now_ms
 from nodes.anew import STREAM_ENDED
-from nodes.app import Node
 from nodes.backup import back_up
+from nodes.parts import Node
 from nodes.store import anew, receiving
 from tests.integration.test_node_backup import on_disk, restored
 from tests.integration.test_node_crash import kill_at

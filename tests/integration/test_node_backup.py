@@ -10,10 +10,10 @@ import pytest
 from exchange.errors import Conflict, ExchangeError, MalformedInput, WrongPassphrase
 from exchange.runtime.clock import now_ms
 from exchange.runtime.secrets import write_private
-from nodes.app import Node
 from nodes.backup import back_up, check_files, restore
 from nodes.backup_file import Kept, Manifest, decode_manifest, encode_manifest
 from nodes.keystore import load_keys, next_stream, save_keys
+from nodes.parts import Node
 from nodes.store import reports
 from nodes.store.rows import Reach
 from tests.support.node_world import (

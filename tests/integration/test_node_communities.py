@@ -4,8 +4,8 @@ from exchange.names import party_id
 from exchange.policy.communities.model import HeldEpoch, History, Visibility
 from exchange.policy.communities.route import publishable
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.community_service import CommunityMethods
+from nodes.parts import Node
 from nodes.store.rows import Reach
 from tests.support.convening import change, convene, known, publish, terms
 from tests.support.node_world import (

@@ -9,7 +9,7 @@ import pytest
 
 from nodes.admin.exit_codes import NOT_FOUND, USAGE
 from nodes.admin.main import run
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.v1 import community_pb2 as pb
 from nodes.v1 import node_service_pb2 as node_pb
 from tests.integration.test_node_doors import ask, doors

@@ -6,7 +6,7 @@ import pytest
 
 from exchange.errors import ExchangeError
 from exchange.policy.communities.model import History
-from nodes.app import Node
+from nodes.parts import Node
 from tests.integration.test_node_crash import kill_at
 from tests.support.convening import change, convene, known, publish, roles, terms
 from tests.support.node_world import a_node_world, at, count_reports, open_alarms, ready, receipted, until

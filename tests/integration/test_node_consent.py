@@ -13,11 +13,11 @@ from exchange.limits import STATEMENT_BYTES
 from exchange.names import party_id
 from exchange.policy.communities.model import Visibility
 from exchange.policy.model import OnwardRule, Purpose, Tlp
-from nodes.app import Node
 from nodes.asking import Passed
 from nodes.caller import the_owner
 from nodes.consenting import Wish
 from nodes.outbox import push_digest
+from nodes.parts import Node
 from nodes.store import consent, reports
 from nodes.store.consent_rows import AnswerState, RequestState
 from nodes.store.rows import Direction, ItemState, Reach

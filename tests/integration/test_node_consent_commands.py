@@ -12,8 +12,8 @@ import pytest
 
 from nodes.admin.exit_codes import DENIED, NOT_FOUND, OK, USAGE
 from nodes.admin.main import run
-from nodes.app import Node
 from nodes.caller import the_owner
+from nodes.parts import Node
 from tests.support.consent_world import push_onward
 from tests.support.doors import open_socket
 from tests.support.node_world import nodes, reach, receipted, stored, until

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from exchange.errors import ExchangeError
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.store.consent_rows import RequestState
 from nodes.store.rows import Reach
 from tests.integration.test_node_crash import kill_at

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 
 from exchange.names import party_id
-from nodes.app import Node
 from nodes.author import Previous
 from nodes.caller import the_owner
 from nodes.outbox import Accepted, push_digest
+from nodes.parts import Node
 from nodes.store import reports
 from nodes.store.consent_rows import AnswerState, RequestState
 from nodes.store.rows import ItemState, Reach

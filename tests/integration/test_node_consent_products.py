@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from exchange.crypto.random import random_bytes
 from exchange.names import party_id
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.outbox import Accepted, push_digest
+from nodes.parts import Node
 from nodes.store.consent_rows import AnswerState, RequestState
 from nodes.store.rows import Reach
 from tests.support.consent_world import LABEL, answered, answers, arrived, ask, push_onward

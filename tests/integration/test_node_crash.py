@@ -22,10 +22,10 @@ import pytest
 from exchange.errors import ExchangeError, Unavailable
 from exchange.runtime.database import Database
 from exchange.runtime.secrets import write_private
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.keystore import save_keys
 from nodes.node_client import SOCKET, connect
+from nodes.parts import Node
 from nodes.store.rows import ItemState, Reach
 from nodes.v1 import agreements_pb2
 from nodes.v1 import node_service_pb2 as pb

@@ -5,10 +5,10 @@ import pytest
 from exchange.errors import BadLabel, NotFound, PolicyDenied
 from exchange.policy.decision import Reason
 from exchange.policy.model import OnwardRule
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.desk import Draft
 from nodes.outbox import Accepted
+from nodes.parts import Node
 from nodes.withdrawing import withdraw
 from tests.support.node_world import a_label, nodes, push, receipted, stored, until
 from tests.support.reports import a_report

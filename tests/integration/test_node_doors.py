@@ -27,12 +27,13 @@ from exchange.limits import REPORT_BYTES
 from exchange.runtime.clock import now_ms
 from exchange.runtime.lifecycle import Drain, HomeLock
 from exchange.runtime.secrets import write_private
-from nodes.app import Node, open_doors
 from nodes.client import SensorClient
 from nodes.client import push as push_once
 from nodes.doctor import diagnose
+from nodes.door_service import open_doors
 from nodes.keystore import save_keys
 from nodes.node_client import connect
+from nodes.parts import Node
 from nodes.sensor_service import _host
 from nodes.store.rows import Reach
 from nodes.v1 import node_service_pb2 as pb

@@ -2,7 +2,7 @@
 
 from exchange.directory.state import Status
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.store import receiving
 from tests.support.node_world import a_node_world, at, ready, stands
 

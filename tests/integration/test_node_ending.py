@@ -7,10 +7,10 @@ from exchange.policy.changes.model import NoticeAction
 from exchange.policy.terms import AgreementRef, HeldItems
 from exchange.runtime.clock import now_ms
 from exchange.v1 import relay_service_pb2 as pb
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.ending import Endings
 from nodes.overdue import Kind, overdue
+from nodes.parts import Node
 from nodes.store.rows import ItemState, Reach, Report
 from nodes.trust import extended
 from tests.support.agreement_changes import a_notice, change_bytes

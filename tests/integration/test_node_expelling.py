@@ -6,8 +6,8 @@ from exchange.directory.state import Status
 from exchange.errors import Conflict, NotFound
 from exchange.names import party_id
 from exchange.policy.terms import HeldItems
-from nodes.app import Node
 from nodes.expelling import Farewell
+from nodes.parts import Node
 from nodes.store.rows import Reach
 from tests.support.convening import convene, known
 from tests.support.node_world import (

@@ -10,11 +10,11 @@ import yaml
 from exchange.errors import BadInput, NotFound, PolicyDenied
 from exchange.policy.model import Actions, Purpose
 from exchange.policy.use import Obstacle, Use
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.exporting import export
 from nodes.handling_file import Handed, handling_file
 from nodes.holding_service import HoldingMethods
+from nodes.parts import Node
 from nodes.report_service import ReportMethods
 from nodes.store import holding as store
 from nodes.store.rows import Export, Reach

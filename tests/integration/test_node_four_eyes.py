@@ -21,13 +21,13 @@ from exchange.policy.model import Tlp
 from exchange.policy.terms import Term
 from exchange.runtime.clock import now_ms
 from nodes import approving, sealing
-from nodes.app import Node
 from nodes.approval_client import read_pending
 from nodes.approving import Pending
 from nodes.author import Previous
 from nodes.caller import Caller, the_owner
 from nodes.operators import Profile
 from nodes.outbox import Accepted, Author, push_digest
+from nodes.parts import Node
 from nodes.roles import Role
 from nodes.store import approvals, receiving, reports
 from nodes.store.approvals import ApprovalRow

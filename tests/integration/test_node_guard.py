@@ -9,7 +9,6 @@ from exchange.errors import NeedsConfirmation, PolicyDenied
 from exchange.names import party_id
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.caller import Caller, the_owner
 from nodes.config import ReleaseRules
 from nodes.consenting import Wish
@@ -17,6 +16,7 @@ from nodes.desk import Authoring, Draft
 from nodes.guard import Unusual
 from nodes.guarding import Guarding
 from nodes.outbox import Author, push_digest
+from nodes.parts import Node
 from nodes.roles import Role
 from nodes.sensors import Scope
 from nodes.store import approvals, reports

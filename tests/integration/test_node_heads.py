@@ -12,9 +12,9 @@ from exchange.runtime.clock import now_ms
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
 from exchange.tlog.signing import sign_checkpoint
 from nodes.admin.main import run
-from nodes.app import Node
 from nodes.evidence_check import Result
 from nodes.log_evidence import Fork, check_log_evidence, read_log_evidence, write_log_evidence
+from nodes.parts import Node
 from nodes.relay_port import Log
 from nodes.store import alarms
 from nodes.store import trust as trust_store

@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import Connection
 
 from exchange.errors import BadInput, Conflict, NotFound
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.keeping import keep, purge
 from nodes.overdue import Kind, overdue
+from nodes.parts import Node
 from nodes.store.rows import ItemState, Reach, Report
 from nodes.withdrawing import withdraw
 from tests.support.node_world import at, nodes, push, reach, reached, ready, receipted, stored, until

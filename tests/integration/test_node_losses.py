@@ -6,8 +6,8 @@ from exchange.envelope.binding import envelope_hash
 from exchange.envelope.codec import decode_delivery
 from exchange.envelope.model import EnvelopeKind
 from nodes import alarms
-from nodes.app import Node
 from nodes.evidence_check import Result
+from nodes.parts import Node
 from nodes.relay_port import Delivered
 from nodes.store import alarms as alarm_store
 from nodes.store import receiving, witnesses

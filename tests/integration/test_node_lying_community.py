@@ -14,9 +14,9 @@ from exchange.policy.communities.roster import make_roster, tree_of
 from exchange.policy.communities.route import publishable
 from exchange.runtime.clock import now_ms
 from nodes import sealing
-from nodes.app import Node
 from nodes.communities import newest_of
 from nodes.convening import _sign_all
+from nodes.parts import Node
 from nodes.receipts import add_control
 from nodes.relay_port import Delivered, Waiting
 from nodes.sealing import Ground, Job

@@ -22,9 +22,9 @@ from exchange.policy.decision import Decision
 from exchange.policy.model import Purpose, RelayLabel
 from exchange.runtime.clock import now_ms
 from nodes import sealing, sender
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.consenting import Wish
+from nodes.parts import Node
 from nodes.passing import grants_for
 from nodes.store import reports
 from nodes.store.consent_rows import AnswerState

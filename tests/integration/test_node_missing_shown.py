@@ -8,10 +8,10 @@ from prometheus_client import generate_latest
 from exchange.envelope.model import EnvelopeKind
 from exchange.runtime.metrics import Metrics
 from nodes.admin.plain import plain
-from nodes.app import Node
 from nodes.doctor import look_at_missing
 from nodes.figures_client import ask as ask_figures
 from nodes.node_client import connect
+from nodes.parts import Node
 from nodes.v1 import node_service_pb2 as pb
 from tests.support.doors import open_socket
 from tests.support.losses import EAGER, eager, lose, whole

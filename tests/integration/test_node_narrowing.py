@@ -12,10 +12,10 @@ from exchange.policy.terms import AgreementRef, HeldItems
 from exchange.receipts.model import RetractionAction
 from exchange.runtime.clock import now_ms
 from exchange.v1 import relay_service_pb2 as pb
-from nodes.app import Node
 from nodes.author import AuthoredReport, Previous
 from nodes.caller import the_owner
 from nodes.outbox import Accepted, push_digest
+from nodes.parts import Node
 from nodes.store import recalls
 from nodes.store.rows import ItemState, Reach, Recall
 from nodes.withdrawing import withdraw

@@ -19,7 +19,7 @@ from exchange.runtime.clock import now_ms
 from nodes import alarms
 from nodes.agreement_file import AgreementFile, first_signature, next_signature, signed_accession, signed_notice
 from nodes.agreement_service import AgreementMethods
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.relay_port import AgreementPart
 from nodes.simulation import Simulation
 from nodes.store import agreements as store

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from exchange.policy.codec import encode_release
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.node_client import connect
 from nodes.outbox import Accepted, push_digest
+from nodes.parts import Node
 from nodes.store.consent_rows import AnswerState
 from nodes.store.rows import Reach
 from nodes.v1 import node_service_pb2 as pb

@@ -8,9 +8,9 @@ import pytest
 from exchange.errors import Conflict, NotAuthenticated
 from exchange.policy.model import Tlp
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.login import answer
 from nodes.operators import Profile
+from nodes.parts import Node
 from nodes.roles import Role
 from nodes.store import approvals, reports
 from nodes.store.rows import ItemState, Reach

@@ -16,9 +16,9 @@ from exchange.runtime.database import Database
 from exchange.runtime.lifecycle import HomeLock
 from exchange.runtime.secrets import write_private
 from nodes import session
-from nodes.app import Node
 from nodes.keystore import save_keys
 from nodes.operators import Profile
+from nodes.parts import Node
 from nodes.recovery import add_offline
 from nodes.roles import ANYBODY, MAY, Role
 from nodes.store import operators as store

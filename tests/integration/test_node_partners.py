@@ -8,9 +8,9 @@ from exchange.crypto.keys import fingerprint
 from exchange.directory.state import Status
 from exchange.errors import NotFound, VerificationFailed
 from exchange.names import party_id
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.partner_service import PartnerMethods
+from nodes.parts import Node
 from nodes.store.partners import all_verified, put_verified
 from nodes.v1 import node_service_pb2 as pb
 from tests.support.node_world import a_node_world, at, stands

@@ -14,9 +14,9 @@ import pytest
 from exchange.errors import ExchangeError, NotFound
 from exchange.merkle import node_hash
 from nodes.admin.main import run
-from nodes.app import Node
 from nodes.evidence_check import Check, Result
 from nodes.log_proof import LoggedEnvelope, check_logged, read_logged, write_logged
+from nodes.parts import Node
 from nodes.proving import Exported
 from nodes.relay_port import Log
 from tests.integration.test_node_witness import quorum_of, witnessed

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.config import ReaderSettings
+from nodes.parts import Node
 from nodes.report_service import ReportMethods
 from nodes.v1 import node_service_pb2 as pb
 from tests.support.node_world import NodeWorld, a_label, a_node_world, at, ready, until

@@ -16,10 +16,10 @@ import pytest
 from exchange.errors import ExchangeError, NotFound
 from exchange.policy.readers import ReaderTerms
 from nodes import overdue, shelf
-from nodes.app import Node
 from nodes.config import ReaderSettings
 from nodes.node_client import connect
 from nodes.operators import Operators
+from nodes.parts import Node
 from nodes.roles import Role
 from nodes.store.rows import ItemState
 from nodes.v1 import agreements_pb2, consent_pb2, holding_pb2, operator_pb2

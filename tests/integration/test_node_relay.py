@@ -12,10 +12,10 @@ from exchange.errors import Conflict, NotAllowed
 from exchange.names import party_id
 from exchange.policy.decision import Reason
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.author import Previous
 from nodes.caller import the_owner
 from nodes.outbox import push_digest
+from nodes.parts import Node
 from nodes.relay_port import Delivered, DirectoryFrame, Waiting
 from nodes.sealing import NO_PREKEY
 from nodes.store import receiving, reports, sending

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.reminders import DAY_MS, Reminders
 from tests.support.node_world import nodes, open_alarms
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from exchange.envelope.model import EnvelopeKind, Lane
-from nodes.app import Node
 from nodes.opening import Bad, Good
+from nodes.parts import Node
 from nodes.relay_port import Waiting
 from nodes.store import missing
 from nodes.store.rows import ItemState, MissingState, Reach

@@ -6,7 +6,7 @@ import pytest
 
 from exchange.envelope.model import EnvelopeKind
 from nodes import alarms
-from nodes.app import Node
+from nodes.parts import Node
 from tests.integration.test_node_crash import kill_at
 from tests.support.losses import EAGER, eager, lose, whole
 from tests.support.node_world import at, count_reports, open_alarms, push, ready, receipted

@@ -15,7 +15,7 @@ from exchange.resend.codec import decode_resend_answer, encode_resend_request
 from exchange.resend.model import MissingNumbers, ResendAnswer, ResendOutcome, ResendRequest
 from exchange.resend.verify import RESEND_REQUEST
 from nodes import sealing
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.receipts import add_control
 from nodes.resending import RESENT_MOST
 from nodes.store import missing, sending

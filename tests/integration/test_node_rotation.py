@@ -11,7 +11,7 @@ from exchange.errors import BadInput, BadStatement, ExchangeError
 from exchange.limits import KEY_OVERLAP_MS
 from exchange.names import party_id
 from nodes import vault
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.rotating import served
 from tests.integration.test_node_crash import kill_at
 from tests.support.directory_builders import composite

@@ -2,7 +2,7 @@
 
 from exchange.directory.state import Status
 from nodes import alarms
-from nodes.app import Node
+from nodes.parts import Node
 from tests.support.losses import EAGER, eager
 from tests.support.node_world import open_alarms, push, receipted, stands, until
 

@@ -8,8 +8,8 @@ from exchange.errors import BadAgreement, BadInput
 from exchange.names import party_id
 from exchange.policy.agreement_text import draft_agreement_text
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.caller import the_owner
+from nodes.parts import Node
 from nodes.simulation import Simulation
 from tests.support.node_world import nodes, push, receipted, until
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.outbox import Accepted, Author, push_digest
+from nodes.parts import Node
 from nodes.relay_client import RelayClient
 from nodes.relay_port import DirectoryFrame
 from nodes.sealing import STALE

@@ -8,7 +8,7 @@ from exchange.receipts.codec import encode_retraction
 from exchange.receipts.model import Retraction, RetractionAction
 from exchange.receipts.verify import RETRACTION
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
+from nodes.parts import Node
 from nodes.receipts import add_control
 from nodes.relay_port import Delivered
 from nodes.store import reports

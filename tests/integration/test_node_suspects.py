@@ -5,8 +5,8 @@ import pytest
 from exchange.errors import Conflict
 from exchange.names import party_id
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.caller import the_owner
+from nodes.parts import Node
 from tests.support.node_world import nodes, open_alarms, push, receipted, until
 from tests.support.rotation import own_statement_key, revoke, rotate
 

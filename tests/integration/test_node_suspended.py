@@ -12,8 +12,8 @@ from exchange.names import party_id
 from exchange.receipts.codec import encode_stream_head
 from exchange.receipts.model import StreamHead, StreamTail
 from exchange.receipts.verify import STREAM_HEAD
-from nodes.app import Node
 from nodes.inbox import Effects
+from nodes.parts import Node
 from nodes.receipts import add_control
 from nodes.receiver import Receiver
 from nodes.relay_port import Delivered, DirectoryFrame

@@ -13,7 +13,6 @@ from exchange.policy.decision import Reason, Role
 from exchange.policy.model import Purpose
 from exchange.receipts.codec import decode_promise, encode_refusal
 from exchange.receipts.model import Refusal
-from nodes.app import Node
 from nodes.caller import the_owner
 from nodes.consenting import Wish
 from nodes.decisions import Stage
@@ -21,6 +20,7 @@ from nodes.evidence import Evidence, read_evidence, write_evidence
 from nodes.evidence_check import Result, check_evidence
 from nodes.keeping import purge
 from nodes.obligations import ASIDE_KEPT_MS
+from nodes.parts import Node
 from nodes.refusals import Verdict
 from nodes.relay_port import Answered, Outcome
 from nodes.store import decisions as store

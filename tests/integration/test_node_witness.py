@@ -14,9 +14,9 @@ from exchange.runtime.clock import now_ms
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
 from exchange.tlog.signing import open_checkpoint, sign_checkpoint
 from exchange.tlog.tiles import consistency_proof, tiles_of
-from nodes.app import Node
 from nodes.evidence_check import Result
 from nodes.log_evidence import check_log_evidence, read_log_evidence
+from nodes.parts import Node
 from nodes.relay_port import Log, Notes
 from nodes.store import trust as trust_store
 from nodes.store import witnesses as store

@@ -12,11 +12,11 @@ from exchange.names import party_id
 from exchange.policy.model import Category, OnwardRule, Purpose, Tlp
 from exchange.policy.terms import Term
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.asking import Asked, Wanted
 from nodes.caller import the_owner
 from nodes.onward import LANE
 from nodes.outbox import Accepted, push_digest
+from nodes.parts import Node
 from nodes.receipts import add_control
 from nodes.store import consent, reports
 from nodes.store.consent_rows import AnswerState, KeptGrant, KeptRequest, RequestState

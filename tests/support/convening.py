@@ -7,8 +7,8 @@ from exchange.crypto.random import random_bytes
 from exchange.directory.statements import AgreementStatus
 from exchange.names import party_id
 from exchange.policy.communities.model import CommunityTerms, HeldEpoch, MemberRole
-from nodes.app import Node
 from nodes.outbox import push_digest
+from nodes.parts import Node
 from tests.support.node_world import a_label, authored, until
 
 ACTIVE = AgreementStatus.ACTIVE

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from exchange.runtime.lifecycle import Drain, HomeLock
-from nodes.app import Node, open_doors
+from nodes.door_service import open_doors
+from nodes.parts import Node
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from functools import partial
 
 from exchange.envelope.codec import decode_core, decode_delivery, decode_header, encode_delivery
 from exchange.envelope.model import EnvelopeCore, Lane
-from nodes.app import Node
 from nodes.config import Timing
+from nodes.parts import Node
 from nodes.relay_port import Delivered, Waiting
 from nodes.store import missing, receiving
 from nodes.store.rows import HeardStream

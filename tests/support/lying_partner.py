@@ -54,8 +54,8 @@ from exchange.receipts.codec import encode_promise
 from exchange.receipts.model import Promise, Refusal
 from exchange.receipts.verify import PROMISE
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
 from nodes.author import Desk, author
+from nodes.parts import Node
 from nodes.relay_port import Delivered, Waiting
 from nodes.store import sending
 from tests.support.directory_builders import EXCHANGE, PartyKeys, ed25519

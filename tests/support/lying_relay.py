@@ -35,9 +35,9 @@ from exchange.tlog.signing import sign_checkpoint
 from exchange.tlog.tiles import consistency_proof, tiles_of
 from exchange.v1 import relay_service_pb2 as pb
 from nodes.admin.verify import _KINDS
-from nodes.app import Node
 from nodes.config import Timing
 from nodes.evidence_check import Result
+from nodes.parts import Node
 from nodes.relay_port import Delivered, Log, Waiting
 from nodes.store import receiving
 from nodes.store.witnesses import kept_evidence

@@ -24,12 +24,13 @@ from exchange.runtime.lifecycle import Drain
 from exchange.runtime.relay_info import write_relay_info
 from exchange.runtime.secrets import private_dir
 from exchange.v1 import relay_service_pb2 as pb
-from nodes.app import RELAY_INFO, Node, running
+from nodes.app import RELAY_INFO, running
 from nodes.author import AuthoredReport, Desk, author
 from nodes.communities import targets
 from nodes.config import NodeConfig, Timing
 from nodes.keystore import NodeKeys
 from nodes.outbox import Accepted, push_digest
+from nodes.parts import Node
 from nodes.store import alarms, reports
 from nodes.store.rows import Addressee, Reach, Report
 from tests.support.directory_builders import EXCHANGE, mldsa44, party_keys

@@ -10,7 +10,7 @@ from exchange.directory.state import KeyUse
 from exchange.directory.statements import RevocationReason
 from exchange.names import COUNCIL, PartyId
 from exchange.runtime.clock import now_ms
-from nodes.app import Node
+from nodes.parts import Node
 from tests.support.directory_builders import EXCHANGE, party_keys
 from tests.support.node_world import NodeWorld, until
 

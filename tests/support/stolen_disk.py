@@ -19,11 +19,12 @@ from exchange.envelope.model import Lane
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.clock import now_ms
 from exchange.runtime.secrets import write_private
-from nodes.app import Node, push_from_spool
 from nodes.backup import back_up
+from nodes.door_service import push_from_spool
 from nodes.keystore import save_keys
 from nodes.login import answer
 from nodes.operators import Profile
+from nodes.parts import Node
 from nodes.relay_port import Answered, Delivered
 from nodes.roles import Role
 from nodes.sensors import Scope

@@ -1,0 +1,130 @@
+"""A node's doors: people over the Unix socket, sensors over TLS, files through the spool."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import grpc.aio
+
+from exchange.limits import KIB, LABEL_BYTES, REPORT_BYTES
+from exchange.runtime.grpc_options import local_options, server_options
+from exchange.runtime.interceptors import ErrorInterceptor
+from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, supervised
+from exchange.runtime.metrics import Metrics
+from exchange.runtime.tls import server_credentials
+from nodes.agreement_service import AgreementMethods
+from nodes.approval_service import ApprovalMethods
+from nodes.community_service import CommunityMethods
+from nodes.consent_service import ConsentMethods
+from nodes.desk import Authoring
+from nodes.expulsion_service import ExpulsionMethods
+from nodes.gate import Gate
+from nodes.gauges import measure
+from nodes.guarding import Guarding
+from nodes.holding_service import HoldingMethods
+from nodes.key_service import KeyMethods
+from nodes.log_proof_service import LogProofMethods
+from nodes.node_client import SOCKET
+from nodes.node_service import NodeService, StatusMethods
+from nodes.operator_service import OperatorMethods
+from nodes.partner_service import PartnerMethods
+from nodes.parts import Node
+from nodes.report_service import ReportMethods
+from nodes.sensor_service import SensorMethods, SensorService, sensor_identity
+from nodes.sensors import Scope
+from nodes.simulation import Simulation
+from nodes.spool import Spool
+from nodes.statement_service import StatementMethods
+from nodes.v1.node_service_pb2_grpc import add_NodeServiceServicer_to_server, add_SensorServiceServicer_to_server
+from nodes.witness_service import WitnessMethods
+
+SENSOR_CONNECTIONS = 256
+SENSOR_CALLS = 64
+SENSOR_BYTES = REPORT_BYTES + LABEL_BYTES + 16 * KIB
+"""One push: a report, its label, and what frames them."""
+
+
+@asynccontextmanager
+async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[None]:
+    """Let people in over the Unix socket, sensors over TLS, and files through the spool, while the block runs."""
+    config, core = node.config, node.core
+    async with AsyncExitStack() as stack:
+        metrics = stack.enter_context(Metrics())
+        service = NodeService(
+            ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies),
+            PartnerMethods(core, node.reader_policies),
+            _status_of(node),
+            SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
+            node.auditor,
+            agreements=AgreementMethods(
+                core, node.agreements, node.publishing, node.notices, Simulation(core, node.agreements), node.shelf
+            ),
+            communities=CommunityMethods(core, node.groups.convening),
+            consent=ConsentMethods(
+                core, Guarding(core, node.asking, node.consenting, config.release), node.consenting, node.shelf
+            ),
+            keys=KeyMethods(core, node.relay),
+            expulsions=ExpulsionMethods(node.expelling, node.shelf),
+            holding=HoldingMethods(core, node.shelf, node.suspects, hurry=node.obligations.hurry),
+            operators=OperatorMethods(node.operators),
+            statements=StatementMethods(core, node.relay, node.rotation),
+            approvals=ApprovalMethods(core, node.approving, node.shelf),
+            witnesses=WitnessMethods(core, node.watch.proving),
+            proofs=LogProofMethods(node.watch.proving, node.shelf),
+        )
+        people = grpc.aio.server(
+            interceptors=[ErrorInterceptor(detailed=True), Gate(node.operators)], options=local_options()
+        )
+        add_NodeServiceServicer_to_server(service, people)
+        bind_socket(people, node.home / SOCKET, lock)
+        await people.start()
+        stack.push_async_callback(people.stop, config.timing.drain_s)
+        if config.sensor_address:
+            await _open_for_sensors(stack, node)
+        if config.spool:
+            spool = Spool(node.home / "spool", node.sensors, partial(push_from_spool, node.authoring))
+            await asyncio.to_thread(spool.prepare)
+            watch = asyncio.create_task(supervised(partial(_watch, spool, drain)))
+            stack.callback(watch.cancel)
+        measure(metrics, node)
+        metrics.serve(config.metrics_port or None)
+        yield
+
+
+def _status_of(node: Node) -> StatusMethods:
+    return StatusMethods(
+        node.core,
+        node.prekeys,
+        node.relay,
+        node.operators,
+        node.reminders,
+        freshness=node.watch.freshness,
+        home=node.home,
+        started_ms=node.started_ms,
+    )
+
+
+async def _open_for_sensors(stack: AsyncExitStack, node: Node) -> None:
+    config = node.config
+    # Strangers reach this port: what they may send is no more than a report, and only so many may speak at once.
+    options = [*server_options(connections=SENSOR_CONNECTIONS), ("grpc.max_receive_message_length", SENSOR_BYTES)]
+    sensors = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options, maximum_concurrent_rpcs=SENSOR_CALLS)
+    add_SensorServiceServicer_to_server(SensorService(node.sensors, node.authoring), sensors)
+    fetch = partial(sensor_identity, node.core, config.sensor_address)
+    bind_port(sensors, config.sensor_address, server_credentials(fetch, require_client=False))
+    await sensors.start()
+    stack.push_async_callback(sensors.stop, config.timing.drain_s)
+
+
+async def _watch(spool: Spool, drain: Drain) -> None:
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(spool.watch(stop))
+    await drain.wait()
+    stop.set()
+    await waiting
+
+
+async def push_from_spool(authoring: Authoring, scope: Scope, content: bytes, label: bytes) -> str:
+    """Push what the spool holds and return its item."""
+    return (await authoring.push_from(scope, content, label)).item.hex()
