@@ -36,7 +36,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    faulthandler.dump_traceback_later(COROUTINE_S + CLEANUP_S, exit=True)
+    # The descriptor, not sys.stderr: a test that reads what is printed has put something there that is no file.
+    faulthandler.dump_traceback_later(COROUTINE_S + CLEANUP_S, exit=True, file=2)
     try:
         asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_S))
     finally:
