@@ -67,5 +67,15 @@ def deliveries_per_second(*, recipients: int, size: int, seconds: float = 3.0) -
     return total
 
 
+def cpu_seconds_a_delivery(*, recipients: int, size: int, reports: int = 50) -> float:
+    """Return the CPU seconds of one delivery's share of the bare work; what else the machine does hardly moves it."""
+    work = one_report(recipients, size)
+    work()
+    start = time.process_time()
+    for _ in range(reports):
+        work()
+    return (time.process_time() - start) / (reports * recipients)
+
+
 if __name__ == "__main__":
     print(f"{deliveries_per_second(recipients=8, size=4096):,.0f} deliveries/s (pure crypto, 8 recipients, 4 KiB)")

@@ -4,13 +4,15 @@
 and the ratio of each burst to the pure-crypto ceiling of the same envelope, measured just before it.
 A delivery is complete when the recipient has verified, opened, decided and stored it durably; latency is from the call
 of the push to that moment, by one machine's clock.
+CPU time is counted until the sender has applied every receipt, for each role apart: on a machine that does other work
+too it tells what a change has brought, where deliveries a second do not.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from uuid import uuid4
 
 import orjson
 
-from benchmarks.ceiling import deliveries_per_second
+from benchmarks.ceiling import cpu_seconds_a_delivery, deliveries_per_second
+from benchmarks.cpu import seconds_by_name
 from benchmarks.table import Line, show
 from exchange.crypto.random import random_bytes
 from exchange.errors import Unavailable
@@ -36,6 +39,8 @@ from nodes.v1.node_service_pb2_grpc import NodeServiceStub
 WAIT_S = 300.0
 POLL_S = 0.1
 PUSHERS = 8
+SENDER, RELAY, RECIPIENTS, PUSHING = "the sender", "the relay", "the recipients", "who pushes"
+"""Whose CPU time is counted."""
 
 AGREEMENT = """\
 agreement: Benchmark
@@ -72,20 +77,50 @@ class Field:
     """The running exchange of one benchmark."""
 
     home: Home
+    processes: Processes
     recipients: Sequence[str]
     watched: Sequence[NodeServiceStub]
     """Open connections to the recipients' nodes."""
 
-    def received(self) -> int:
-        """Return how many reports all recipients have stored."""
-        return sum(node.GetStatus(pb.GetStatusRequest()).reports_received for node in self.watched)
+    def received(self) -> list[int]:
+        """Return how many reports each recipient has stored."""
+        return [_received(node) for node in self.watched]
 
-    def push(self, contents: Sequence[bytes]) -> None:
-        """Push reports at the sender, one after the other over one connection."""
+    def wait_for(self, counts: Sequence[int]) -> None:
+        """Return when every recipient has stored so many reports; only one is asked at a time: asking costs it CPU."""
+        left = list(zip(self.watched, counts, strict=True))
+
+        def nobody_left() -> bool:
+            while left and _received(left[-1][0]) >= left[-1][1]:
+                left.pop()
+            return not left
+
+        _until(nobody_left, "the burst")
+
+    def cpu(self) -> dict[str, float]:
+        """Return the CPU seconds that each role has used so far."""
+        roles = {COUNCIL: SENDER, "relay": RELAY, **dict.fromkeys(self.recipients, RECIPIENTS)}
+        used = seconds_by_name((roles[each.name], each.pid) for each in self.processes.started())
+        return {**used, PUSHING: time.process_time()}
+
+    def push(self, contents: Sequence[bytes]) -> str:
+        """Push reports at the sender, one after the other over one connection; return the item of the last."""
+        item = ""
         with connect(self.home.node(COUNCIL)) as node:
             confirmed = _unusual(node, contents[0]) if contents else []
             for content in contents:
-                node.PushReport(pb.PushReportRequest(report=_file(content), confirmed=confirmed))
+                item = node.PushReport(pb.PushReportRequest(report=_file(content), confirmed=confirmed)).item
+        return item
+
+    def wait_for_receipts(self, items: Sequence[str]) -> None:
+        """Return when the sender has the receipts of every recipient for these reports."""
+        with connect(self.home.node(COUNCIL)) as node:
+            expected = len(items) * len(self.recipients)
+            _until(lambda: len(_stored(node, [(item, 0.0) for item in items])) == expected, "the receipts")
+
+
+def _received(node: NodeServiceStub) -> int:
+    return node.GetStatus(pb.GetStatusRequest()).reports_received
 
 
 def _file(content: bytes) -> pb.ReportFile:
@@ -114,7 +149,9 @@ def field(recipients: int) -> Iterator[Field]:
             enrol.sign_agreement(home, text)
             _until(lambda: all(_in_force(home, name) for name in names), "the agreement")
             with ExitStack() as stack:
-                yield Field(home, names[1:], [stack.enter_context(connect(home.node(name))) for name in names[1:]])
+                yield Field(
+                    home, processes, names[1:], [stack.enter_context(connect(home.node(name))) for name in names[1:]]
+                )
         finally:
             processes.stop()
 
@@ -160,15 +197,29 @@ def a_report(size: int) -> bytes:
     return orjson.dumps({"type": "bundle", "id": f"bundle--{uuid4()}", "objects": [root]})
 
 
-def burst(made: Field, *, reports: int, size: int) -> float:
-    """Push everything at once; return deliveries a second until all are stored at all recipients."""
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What one burst came to."""
+
+    speed: float
+    """Deliveries a second until all are stored at all recipients."""
+    cpu: Mapping[str, float]
+    """CPU seconds of a delivery, by role, until the sender has the receipts."""
+
+
+def burst(made: Field, *, reports: int, size: int) -> Burst:
+    """Push everything at once."""
     contents = [a_report(size) for _ in range(reports)]
-    before, expected = made.received(), reports * len(made.recipients)
+    expected = [count + reports for count in made.received()]
+    deliveries = reports * len(made.recipients)
+    used = made.cpu()
     start = time.perf_counter()
     with ThreadPoolExecutor(PUSHERS) as pool:
-        list(pool.map(made.push, [contents[first::PUSHERS] for first in range(PUSHERS)]))
-    _until(lambda: made.received() - before >= expected, "the burst")
-    return expected / (time.perf_counter() - start)
+        last = list(pool.map(made.push, [contents[first::PUSHERS] for first in range(PUSHERS)]))
+    made.wait_for(expected)
+    speed = deliveries / (time.perf_counter() - start)
+    made.wait_for_receipts([item for item in last if item])
+    return Burst(speed, {role: (seconds - used[role]) / deliveries for role, seconds in made.cpu().items()})
 
 
 def latencies(made: Field, *, rate: float, seconds: float, size: int) -> list[float]:
@@ -213,22 +264,38 @@ class Run:
 
 def lines(run: Run) -> list[Line]:
     """Return the figures."""
-    ratios, speeds = [], []
+    ratios: list[float] = []
+    bursts: list[Burst] = []
     with field(run.recipients) as made:
         burst(made, reports=20, size=run.size)
         for _ in range(run.rounds):
             ceiling = deliveries_per_second(recipients=run.recipients, size=run.size, seconds=2.0)
-            speed = burst(made, reports=run.reports, size=run.size)
-            speeds.append(speed)
-            ratios.append(speed / ceiling)
+            bursts.append(burst(made, reports=run.reports, size=run.size))
+            ratios.append(bursts[-1].speed / ceiling)
         waits = sorted(latencies(made, rate=run.rate, seconds=run.seconds, size=run.size))
     p50, p99 = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
     of_ceiling = f"{statistics.median(ratios):.2f} of pure crypto ({min(ratios):.2f} to {max(ratios):.2f})"
-    reports = f"{run.recipients} recipients, {run.size:,} B"
+    speed = f"{statistics.median(each.speed for each in bursts):,.0f}"
     return [
-        Line(f"deliveries a second, {reports}", f"{statistics.median(speeds):,.0f}", beside=of_ceiling),
+        Line(f"deliveries a second, {run.recipients} recipients, {run.size:,} B", speed, beside=of_ceiling),
+        *_cpu_lines(run, bursts),
         Line(f"latency at {run.rate:.0f} reports a second, half within", f"{p50:.0f} ms"),
         Line(f"latency at {run.rate:.0f} reports a second, 99 % within", f"{p99:.0f} ms"),
+    ]
+
+
+def _cpu_lines(run: Run, bursts: Sequence[Burst]) -> list[Line]:
+    bare = cpu_seconds_a_delivery(recipients=run.recipients, size=run.size)
+    of_all = [sum(each.cpu.values()) - each.cpu[PUSHING] for each in bursts]
+    whole = statistics.median(of_all)
+    beside = f"pure crypto {bare * 1000:.2f} ms, {bare / whole:.2f} of it"
+    roles = (SENDER, RELAY, RECIPIENTS, PUSHING)
+    return [
+        Line("CPU time of a delivery, sender, relay and recipient", f"{whole * 1000:.2f} ms", beside=beside),
+        *(
+            Line(f"  of {role}", f"{statistics.median(each.cpu[role] for each in bursts) * 1000:.2f} ms")
+            for role in roles
+        ),
     ]
 
 
