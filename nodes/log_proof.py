@@ -1,22 +1,17 @@
 """A file that proves that an envelope was logged, with everything that anyone needs to check it without a node. Pure.
 
-C2SP tlog-proof (exchange/tlog/proof.py). Its extra data is JSON: exchange, envelope, the log's entry, the genesis, and
-the statement that named the witnesses, if the genesis did not. It holds hashes, keys and signatures, and nothing of any
-report. Whoever checks it knows the genesis hash; that no later statement named other witnesses is for a node to say.
+C2SP tlog-proof (exchange/tlog/proof.py). Its extra data is JSON: exchange, envelope, the log's entry, and what shows
+who the witnesses are from the genesis on (nodes/witness_anchor.py). It holds hashes, keys and signatures, and nothing
+of any report. Whoever checks it knows the genesis hash; that nothing later named other witnesses is for a node to say.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from exchange.crypto.codec import decode_signed
-from exchange.crypto.signed import verified_signers
-from exchange.directory.codec import decode_as
 from exchange.directory.fold import Directory
-from exchange.directory.statements import Genesis, Witnesses, WitnessSet
 from exchange.directory.witnesses import cosigners
 from exchange.errors import BadInput, BadProof, VerificationFailed
-from exchange.limits import STATEMENT_BYTES
 from exchange.merkle import HASH_BYTES, leaf_hash, verify_inclusion
 from exchange.names import ExchangeName, exchange_name
 from exchange.policy.strict_json import Plain, read_json, write_json
@@ -26,8 +21,9 @@ from exchange.tlog.entry import EntryKind, TrafficEntry, decode_entry
 from exchange.tlog.proof import EXTRA_BYTES, LogProof, read_proof, write_proof
 from exchange.tlog.signing import open_checkpoint
 from nodes.evidence_check import Check, Result
+from nodes.witness_anchor import FIELDS, Anchor, plain_anchor, read_anchor
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +34,7 @@ class LoggedEnvelope:
     envelope: bytes
     entry: bytes
     """41 bytes, as they stand in the traffic log."""
-    genesis: bytes
-    """First entry of the directory."""
-    witness_set: bytes
-    """Entry that named the witnesses; empty when the genesis did, or nobody."""
+    anchor: Anchor
     proof: LogProof
     """Its extra data is what stands above."""
 
@@ -53,8 +46,7 @@ def write_logged(logged: LoggedEnvelope) -> str:
         "exchange": logged.exchange,
         "envelope": logged.envelope.hex(),
         "entry": logged.entry.hex(),
-        "genesis": logged.genesis.hex(),
-        "witness_set": logged.witness_set.hex(),
+        **plain_anchor(logged.anchor),
     }
     return write_proof(LogProof(logged.proof.index, logged.proof.path, logged.proof.note, write_json(plain)))
 
@@ -67,7 +59,7 @@ def read_logged(text: str) -> LoggedEnvelope:
     """
     proof = read_proof(text)
     found = read_json(proof.extra, limit=EXTRA_BYTES, what="the extra data of the proof").fields(
-        "version", "exchange", "envelope", "entry", "genesis", "witness_set"
+        "version", "exchange", "envelope", "entry", *FIELDS
     )
     if found["version"].number() != VERSION:
         raise found["version"].wrong(f"this program reads version {VERSION}")
@@ -75,8 +67,7 @@ def read_logged(text: str) -> LoggedEnvelope:
         exchange=exchange_name(found["exchange"].text()),
         envelope=found["envelope"].data(HASH_BYTES),
         entry=found["entry"].data(),
-        genesis=found["genesis"].data(),
-        witness_set=found["witness_set"].data(),
+        anchor=read_anchor(found),
         proof=proof,
     )
 
@@ -90,9 +81,7 @@ def check_logged(logged: LoggedEnvelope) -> list[Check]:
 
 
 def _checks(logged: LoggedEnvelope) -> Iterator[Check]:
-    directory = Directory.found(logged.genesis, expected_hash=None)
-    if directory.exchange != logged.exchange:
-        raise BadProof(f"the genesis is of {directory.exchange}")
+    directory = logged.anchor.directory(logged.exchange)
     entry = decode_entry(logged.entry)
     if (entry.kind, entry.sha256) != (EntryKind.ENVELOPE, logged.envelope):
         raise BadProof("the entry logs something else than the envelope")
@@ -102,12 +91,9 @@ def _checks(logged: LoggedEnvelope) -> Iterator[Check]:
     leaf = leaf_hash(logged.entry)
     verify_inclusion(leaf, logged.proof.index, checkpoint.size, logged.proof.path, checkpoint.root)
     yield Check("inclusion", Result.HOLDS, _words(logged, entry))
-    yield _witnessed(logged, checkpoint, directory.genesis)
+    yield from _witnessed(logged, checkpoint, directory)
     genesis_hash = directory.genesis_hash.hex()
     yield Check("genesis", Result.NOT_CHECKED, f"compare its hash with the council: {genesis_hash}")
-    if logged.witness_set:
-        newer = "that no later statement named other witnesses: compare with a node, concord log witness"
-        yield Check("witness set", Result.NOT_CHECKED, newer)
 
 
 def _words(logged: LoggedEnvelope, entry: TrafficEntry) -> str:
@@ -115,42 +101,24 @@ def _words(logged: LoggedEnvelope, entry: TrafficEntry) -> str:
     return f"envelope {logged.envelope.hex()[:16]} is entry {logged.proof.index:,}; the relay says it came at {when}"
 
 
-def _witnessed(logged: LoggedEnvelope, checkpoint: Checkpoint, genesis: Genesis) -> Check:
+def _witnessed(logged: LoggedEnvelope, checkpoint: Checkpoint, directory: Directory) -> Iterator[Check]:
     try:
-        witnesses = named_in(logged.witness_set, genesis)
+        witnesses = logged.anchor.witnesses(directory)
     except VerificationFailed as error:
-        # Roots that came after those of the genesis may have signed it: what the file holds does not show that.
-        return Check("witnesses", Result.NOT_CHECKED, f"roots of the genesis did not name them: {error}")
+        yield Check("witnesses", Result.FAILS, str(error))
+        return
     if not witnesses.members:
-        return Check(
-            "witnesses", Result.NOT_CHECKED, "the file names none: when it was logged is the relay's word alone"
-        )
+        alone = "the file names none: when it was logged is the relay's word alone"
+        yield Check("witnesses", Result.NOT_CHECKED, alone)
+        return
     found = cosignatures(logged.proof.note, checkpoint, cosigners(logged.exchange, witnesses))
     times = sorted(each.at_s for each in found if each.at_s > 0)
     count = f"{len(times)} of {len(witnesses.members)} witnesses cosigned it; {witnesses.quorum} must"
     if len(times) < witnesses.quorum:
-        return Check("witnesses", Result.NOT_CHECKED, count)
-    # Enough of them, one after the other: the quorum stood when the last that it needs had signed.
-    at = datetime.fromtimestamp(times[witnesses.quorum - 1], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return Check("witnesses", Result.HOLDS, f"{count}: it was logged by {at}")
-
-
-def named_in(witness_set: bytes, genesis: Genesis) -> Witnesses:
-    """Return the witnesses that an entry names, which roots of the council must have signed; else the genesis's own.
-
-    Raises:
-        BadInput, VerificationFailed: it is no such entry, or too few roots signed it.
-    """
-    if not witness_set:
-        return genesis.witnesses
-    signed = decode_signed(witness_set, limit=STATEMENT_BYTES, what="the witness set")
-    roots = {member.root.key_id: member for member in genesis.council}
-    signers = verified_signers(
-        signed,
-        lambda key_id: roots[key_id].root if key_id in roots else None,
-        expected_type="witness-set",
-        context=genesis.common.exchange,
-    )
-    if len({roots[key_id].party for key_id in signers}) < genesis.threshold:
-        raise BadProof("too few council parties named the witnesses")
-    return decode_as(WitnessSet, signed.payload).witnesses
+        yield Check("witnesses", Result.NOT_CHECKED, count)
+    else:
+        # Enough of them, one after the other: the quorum stood when the last that it needs had signed.
+        at = datetime.fromtimestamp(times[witnesses.quorum - 1], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        yield Check("witnesses", Result.HOLDS, f"{count}: it was logged by {at}")
+    newer = "that no later statement named other witnesses: compare with a node, concord log witness"
+    yield Check("witness set", Result.NOT_CHECKED, newer)

@@ -15,13 +15,13 @@ from exchange.tlog.checkpoint import Checkpoint, traffic_origin, witness_name
 from exchange.tlog.cosignature import Cosigner
 from exchange.tlog.proof import LogProof, write_policy
 from exchange.tlog.signing import open_checkpoint
+from nodes.anchoring import anchor_of
 from nodes.auditor import PROMISE_BYTES, proven
 from nodes.core import Core
 from nodes.evidence_check import Result
 from nodes.log_proof import LoggedEnvelope, check_logged, write_logged
 from nodes.relay_port import Log, Relay
 from nodes.store import reports, sending
-from nodes.store import trust as store
 from nodes.store.rows import KeptPromise
 
 
@@ -61,13 +61,11 @@ class Proving:
         checkpoint, note, cosigned = await self._covering(promise.log_index)
         entry, path = await proven(self._relay.inclusion_proof(Log.TRAFFIC, promise.log_index, checkpoint.size))
         check_promise_in_log(promise, entry, path, size=checkpoint.size, root=checkpoint.root)
-        genesis, witness_set = await core.database.read(partial(_anchors, index=directory.witnesses_named_at))
         logged = LoggedEnvelope(
             exchange=core.exchange,
             envelope=promise.envelope_hash,
             entry=entry,
-            genesis=genesis,
-            witness_set=witness_set,
+            anchor=await core.database.read(partial(anchor_of, directory=directory)),
             proof=LogProof(promise.log_index, tuple(path), note),
         )
         failed = [each for each in check_logged(logged) if each.result is Result.FAILS]
@@ -101,9 +99,3 @@ def _promised(connection: Connection, *, item: bytes, partner: str) -> KeptPromi
         return sending.promise_of(connection, row.envelope) if row is not None and row.envelope else None
     own = sending.promises_of(connection, item)
     return own[0] if own else sending.promise_received(connection, item)
-
-
-def _anchors(connection: Connection, *, index: int) -> tuple[bytes, bytes]:
-    """Return the genesis, and the entry at `index` that named the witnesses; empty when that is the genesis."""
-    (genesis,) = store.directory_entries(connection, start=0, limit=1)
-    return genesis, store.directory_entries(connection, start=index, limit=1)[0] if index else b""

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 from exchange.crypto.logkeys import LogPublicKeys
 from exchange.errors import BadInput, BadProof
-from exchange.limits import KIB
+from exchange.limits import KIB, MIB
 from exchange.merkle import HASH_BYTES, PATH_MAX
 from exchange.tlog.cosignature import Cosigner
 from exchange.tlog.note import NOTE_BYTES, strict_base64, verifier_key
 
 HEADER = "c2sp.org/tlog-proof@v1"
-EXTRA_BYTES = 192 * KIB
-"""Of the decoded extra data: a genesis and a set of witnesses fit in."""
+EXTRA_BYTES = 2 * MIB
+"""Of the decoded extra data: a genesis, a council that changed its roots and a set of witnesses fit in."""
 
 PROOF_CHARS = EXTRA_BYTES * 4 // 3 + NOTE_BYTES + 16 * KIB
 _INDEX = re.compile(r"index (0|[1-9][0-9]{0,18})")

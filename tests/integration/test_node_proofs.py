@@ -19,7 +19,8 @@ from nodes.log_proof import LoggedEnvelope, check_logged, read_logged, write_log
 from nodes.parts import Node
 from nodes.proving import Exported
 from nodes.relay_port import Log
-from tests.integration.test_node_witness import quorum_of, witnessed
+from tests.integration.test_node_witness import quorum_of
+from tests.support.directory_builders import composite
 from tests.support.doors import open_socket
 from tests.support.node_world import nodes, push, receipted, until
 
@@ -28,15 +29,16 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "check-a-proof.md"
 
 @asynccontextmanager
 async def proven() -> AsyncIterator[tuple[Node, bytes]]:
-    """Run nodes of which a quorum has cosigned a traffic log that holds a report."""
-    async with witnessed("XA", "XV", quorum=2) as (_, running):
+    """Run nodes that a council with another root than the genesis names made witnesses, and that cosigned a report."""
+    async with nodes("XA", "XV") as (world, running):
         node = running["XA"]
+        await world.roll_over("XA")
+        await world.name_witnesses("XA", "XV", quorum=2, root=composite("XA/root/2"))
         sent = await push(node, "XV")
         await receipted(node, sent.item, "XV")
 
         async def covered() -> bool:
-            found = await quorum_of(node, Log.TRAFFIC)
-            if found is None:
+            if not node.watch.witness.named or await quorum_of(node, Log.TRAFFIC) is None:
                 return False
             made = await export(node, sent.item)
             return made is not None and made.cosigned
@@ -97,6 +99,7 @@ async def test_a_proof_holds_offline_and_by_the_code_of_the_guide(
         "genesis": Result.NOT_CHECKED,
         "witness set": Result.NOT_CHECKED,
     }
+    assert len(logged.anchor.seats) == 4, "how XA came to the root that named the witnesses"
     assert run(["verify", str(file)]) == 0
     checked = by_the_guide(file, policy)
     assert checked.returncode == 0, checked.stderr

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
-from exchange.crypto.signed import Signed
+from exchange.crypto.signed import Signed, add_signature
+from exchange.crypto.signing import CompositeKey
 from exchange.directory import issue
 from exchange.directory.ceremony import sign_statement
 from exchange.directory.state import Status
@@ -33,7 +34,7 @@ from nodes.outbox import Accepted, push_digest
 from nodes.parts import Node
 from nodes.store import alarms, reports
 from nodes.store.rows import Addressee, Reach, Report
-from tests.support.directory_builders import EXCHANGE, mldsa44, party_keys
+from tests.support.directory_builders import EXCHANGE, composite, mldsa44, party_keys
 from tests.support.relay_world import World, a_world
 from tests.support.reports import a_report
 
@@ -138,8 +139,21 @@ class NodeWorld:
         request = pb.PublishStatementRequest(statement=encode_signed(statement))
         await self.relay.partners[name].stub.PublishStatement(request, timeout=10)
 
-    async def name_witnesses(self, *names: str, quorum: int) -> None:
-        """Let the council name the nodes of these parties as witnesses; on return the relay knows."""
+    async def roll_over(self, name: str) -> None:
+        """Let the root NAME/root/2 follow a party's first one; on return the relay knows."""
+        old, new = composite(f"{name}/root"), composite(f"{name}/root/2")
+        drafted = issue.draft_rollover(
+            exchange=EXCHANGE,
+            issuer=name,
+            party=party_id(name),
+            old_root_key_id=old.public.key_id,
+            new_root=new.public,
+            now_ms=now_ms(),
+        )
+        await self.publish_as(name, add_signature(sign_statement(drafted, old), new, context=EXCHANGE))
+
+    async def name_witnesses(self, *names: str, quorum: int, root: CompositeKey | None = None) -> None:
+        """Let the council name the nodes of these parties as witnesses, by this root; on return the relay knows."""
         await self.relay.mirror()
         members = tuple(Witness(party_id(name), mldsa44(f"{name}/witness").public) for name in names)
         drafted = issue.draft_witness_set(
@@ -148,7 +162,7 @@ class NodeWorld:
             witnesses=Witnesses(members, quorum),
             now_ms=now_ms(),
         )
-        await self.publish(sign_statement(drafted, self.relay.exchange.council_key))
+        await self.publish(sign_statement(drafted, root or self.relay.exchange.council_key))
 
     async def publish(self, statement: Signed) -> None:
         """Publish a statement of the council, by XA."""
