@@ -286,15 +286,14 @@ class Approving:
         )
 
 
-def counted(connection: Connection, report: Report) -> list[ApprovalRow]:
+def counted(connection: Connection, report: Report, kept: Sequence[ApprovalRow]) -> Sequence[ApprovalRow]:
     """Return the approvals that count: of our own reports those by operators who are releasers by that key still.
 
     Approvals that came with a partner's report were verified when it came.
     """
-    rows = approvals.approvals_of(connection, report.item)
     if report.direction is Direction.RECEIVED:
-        return rows
-    return [row for row in rows if is_releaser(connection, row.name, row.key_id)]
+        return kept
+    return [row for row in kept if is_releaser(connection, row.name, row.key_id)]
 
 
 def proofs(rows: Sequence[ApprovalRow]) -> tuple[ApprovalProof, ...]:
@@ -322,7 +321,7 @@ def _read(connection: Connection, item: bytes, key: bytes | None) -> _Found | No
         report=report,
         opened=vault.open_report(key, item, report.record),
         author=approvals.author_of(connection, item),
-        approved=counted(connection, report),
+        approved=counted(connection, report, approvals.approvals_of(connection, item)),
         waiting=[row for row in rows if row.state is Reach.WAITING and row.kind == EnvelopeKind.REPORT],
     )
 

@@ -121,7 +121,9 @@ class Authoring:
 
     async def look(self, draft: Draft, *, caller: Caller) -> DryRun:
         """Return what a push of this draft would sign, who would get it, and what is unusual; nothing is stored."""
-        return await self._look(await self._checked(draft, caller, _digest(draft, caller)))
+        authored = await self._checked(draft, caller, _digest(draft, caller))
+        decisions = await self._outbox.rehearse(authored)
+        return DryRun(authored, decisions, await self._hints(authored, decisions))
 
     async def push(
         self,
@@ -144,13 +146,13 @@ class Authoring:
         digest = _digest(draft, caller, key)
         authored = await self._checked(draft, caller, digest)
         check_ceiling(caller, authored.label.tlp)
-        by = Author(caller.name)
+        by, looked = Author(caller.name), None
         if await self._outbox.pushed_before(digest) is None:
-            looked = await self._look(authored)
-            check_confirmed(looked.hints, confirmed)
-            accepted_ = [hint.accept for hint in looked.hints]
-            by = Author(caller.name, accepted_, frozenset(getting(looked.decisions)))
-        accepted = await self._outbox.accept(authored, digest, by=by, purge_left_out=purge_left_out)
+            looked = await self._outbox.look(authored)
+            hints = await self._hints(authored, looked.decisions)
+            check_confirmed(hints, confirmed)
+            by = Author(caller.name, [hint.accept for hint in hints], frozenset(getting(looked.decisions)))
+        accepted = await self._outbox.accept(authored, digest, by=by, purge_left_out=purge_left_out, looked=looked)
         return await self._same(authored, accepted)
 
     async def push_from(self, scope: Scope, content: bytes, label: bytes, *, key: str = "") -> Accepted:
@@ -165,12 +167,13 @@ class Authoring:
         try:
             authored = await self.check(Draft(content, label), caller=nobody(), sensor_label=scope.default_label)
             permit(scope, authored.label)
+            looked = None
             if await self._outbox.pushed_before(digest) is None:
-                reached = getting(await self._outbox.rehearse(authored))
-                permit_audience(scope, reached, self._rules.wide_audience)
+                looked = await self._outbox.look(authored)
+                permit_audience(scope, getting(looked.decisions), self._rules.wide_audience)
                 self._sensors.spend(scope)
             by = Author(f"sensor/{scope.name}")
-            accepted = await self._same(authored, await self._outbox.accept(authored, digest, by=by))
+            accepted = await self._same(authored, await self._outbox.accept(authored, digest, by=by, looked=looked))
         except ExchangeError as error:
             if not error.retryable:
                 await self._sensors.count(scope, accepted=False)
@@ -179,17 +182,16 @@ class Authoring:
             await self._sensors.count(scope, accepted=True)
         return accepted
 
-    async def _look(self, authored: AuthoredReport) -> DryRun:
-        decisions = await self._outbox.rehearse(authored)
+    async def _hints(self, authored: AuthoredReport, decisions: Sequence[tuple[PartyId, Decision]]) -> list[Hint]:
+        """Return what is unusual about a report that goes to whom these decisions let have it."""
         history = await self._core.database.read(partial(history_of, kind=authored.kind))
-        hints = look(
+        return look(
             authored.label,
             authored.release,
             sorted(getting(decisions)),
             history,
             wide_audience=self._rules.wide_audience,
         )
-        return DryRun(authored, decisions, hints)
 
     async def _same(self, authored: AuthoredReport, accepted: Accepted) -> Accepted:
         """Return `accepted`, unless it repeats a push of something else: that would lose this report silently."""

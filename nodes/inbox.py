@@ -35,7 +35,7 @@ from exchange.receipts.model import (
 )
 from exchange.resend.model import ResendAnswer, ResendRequest
 from exchange.stream_reset.model import StreamReset
-from nodes import alarms, anew, consenting, gaps, heads, notices, passing, receipts, resending, streams, vault
+from nodes import alarms, anew, consenting, gaps, heads, notices, passing, receipted, resending, streams, vault
 from nodes.contradiction import Twice
 from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
@@ -393,7 +393,7 @@ def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms:
     match good.control:
         case ReceiptBatch() as batch:
             effects.waiting |= any(line.reason == Reason.COMMUNITY_UNKNOWN for line in batch.lines)
-            effects.alarms += receipts.apply(
+            effects.alarms += receipted.apply(
                 connection, batch, statement=encode_signed(good.opened.statement), now_ms=now_ms
             )
         case Retraction() as retraction:

@@ -5,11 +5,13 @@
 3. decide for every partner; a partner that must only wait stays in the audience (nodes/waiting.py)
 4. sign with the statement key, together with whatever else waits to be signed
 5. the report's own key, durable in keys.db; then report, audience and story in one transaction
+Both together with whatever else was pushed meanwhile (nodes/gathering.py).
 Nothing is sealed or sent here: nodes/sender.py does that.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 
@@ -34,6 +36,7 @@ from nodes.author import AuthoredReport
 from nodes.communities import epochs_addressed
 from nodes.core import Core
 from nodes.decisions import Stage, by_sender, seal_decisions
+from nodes.gathering import Gathering
 from nodes.narrowing import Narrowed, left_out, prepare
 from nodes.narrowing import apply as narrow
 from nodes.onward import look_again
@@ -42,7 +45,11 @@ from nodes.store import approvals, communities, readers, reports
 from nodes.store.decisions import add_decisions
 from nodes.store.provenance import Provenance, add_provenances
 from nodes.store.rows import Addressee, DecisionRow, Direction, Event, ItemState, Reach, Report
+from nodes.trust import Snapshot
 from nodes.waiting import after_denial, failures, told
+
+PUSHES_MOST = 64
+"""Pushes that are signed and stored together."""
 
 _KEY_LABEL = b"concord/v1/node/push\x00"
 _CONTENT_LABEL = b"concord/v1/node/push-content\x00"
@@ -80,11 +87,12 @@ def push_digest(key: str, content: bytes, label: bytes, *, who: str = "") -> byt
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What was asked for every partner, and the directory size as of which."""
+class Looked:
+    """What a push would come to for every other partner, and what that rests on."""
 
+    decisions: Sequence[tuple[PartyId, Decision]]
     question: Question
-    directory_size: int
+    snapshot: Snapshot = field(repr=False)
 
 
 class Outbox:
@@ -95,6 +103,7 @@ class Outbox:
         self._core = core
         self._wake = wake
         self._on_change = on_change
+        self._storing = Gathering(self._store_all, most=PUSHES_MOST)
 
     def wake(self) -> None:
         """Tell the sender that there is work."""
@@ -105,22 +114,36 @@ class Outbox:
         self._wake()
         self._on_change()
 
-    async def rehearse(self, authored: AuthoredReport) -> list[tuple[PartyId, Decision]]:
+    async def look(self, authored: AuthoredReport) -> Looked:
         """Return the decision for every other partner, by id, as a push now would come to it; nothing is stored."""
-        core = self._core
         # A report that is not signed has no grants of its own, only those for what it derives from.
-        held = partial(grants_for, me=core.me, item=b"", label=authored.label, now_ms=core.clock())
-        consents, _ = await core.database.read(held)
-        return self._decide(authored, consents)[1]
+        return self._decide(authored, await self._consents(authored, b""))
 
-    def _decide(
-        self, authored: AuthoredReport, consents: tuple[Consent, ...]
-    ) -> tuple[_Asked, list[tuple[PartyId, Decision]]]:
+    async def rehearse(self, authored: AuthoredReport) -> Sequence[tuple[PartyId, Decision]]:
+        """Return the decisions of `look`."""
+        return (await self.look(authored)).decisions
+
+    async def _consents(self, authored: AuthoredReport, item: bytes) -> tuple[Consent, ...]:
+        core = self._core
+        if not consent_needed(authored.label, core.me):
+            return ()
+        held = partial(grants_for, me=core.me, item=item, label=authored.label, now_ms=core.clock())
+        consents, _ = await core.database.read(held)
+        return consents
+
+    def _decide(self, authored: AuthoredReport, consents: tuple[Consent, ...]) -> Looked:
         core, snapshot = self._core, self._core.trust.now
         rules, now_ms = snapshot.rules_at(snapshot.size), core.clock()
         item = Item.to_send(authored.label, authored.release, authored_ms=now_ms, consents=consents)
         decisions = who_gets(item, sender=core.me, rules=rules, now_ms=now_ms)
-        return _Asked(Question(Role.SENDER, core.me, core.me, now_ms, item, rules), snapshot.size), decisions
+        return Looked(decisions, Question(Role.SENDER, core.me, core.me, now_ms, item, rules), snapshot)
+
+    async def _decided(self, authored: AuthoredReport, item: bytes, looked: Looked | None) -> Looked:
+        """Return the decisions that count: those of a moment ago, unless the rules changed or grants are for it."""
+        consents = await self._consents(authored, item)
+        if looked is not None and not consents and looked.snapshot is self._core.trust.now:
+            return looked
+        return self._decide(authored, consents)
 
     def _named(self, authored: AuthoredReport) -> Mapping[bytes, int]:
         """Return the communities that a report names, each with the epoch whose members it is addressed to now."""
@@ -142,12 +165,19 @@ class Outbox:
         return await self._core.database.read(lambda connection: reports.pushed_before(connection, digest))
 
     async def accept(
-        self, authored: AuthoredReport, digest: bytes, *, by: Author | None = None, purge_left_out: bool = False
+        self,
+        authored: AuthoredReport,
+        digest: bytes,
+        *,
+        by: Author | None = None,
+        purge_left_out: bool = False,
+        looked: Looked | None = None,
     ) -> Accepted:
         """Return once the signed report is durable in the outbox; a repeat with the same digest changes nothing.
 
         `by` is kept with it: nobody approves what he wrote. Whom a correction leaves out is asked to withdraw what it
-        holds, or to destroy it (nodes/narrowing.py).
+        holds, or to destroy it (nodes/narrowing.py). `looked` is what `look` gave a moment ago, when no push with this
+        digest was known: neither is then found out again.
 
         Raises:
             Conflict: it replaces a version that is not the newest of its thread, or not this node's.
@@ -155,7 +185,7 @@ class Outbox:
         """
         core, by = self._core, by or Author()
         # 1
-        before = await self.pushed_before(digest)
+        before = await self.pushed_before(digest) if looked is None else None
         if before is not None:
             return Accepted(before, await self.rehearse(authored), repeated=True)
         # 2
@@ -164,37 +194,27 @@ class Outbox:
         payload = encode_report(self._statement(authored, authored_ms))
         item = item_hash(payload)
         # 3
-        held = partial(grants_for, me=core.me, item=item, label=authored.label, now_ms=now_ms)
-        consents, _ = await core.database.read(held)
-        (asked, decisions), named = self._decide(authored, consents), self._named(authored)
-        _looked_at(decisions, by)
-        # 4
-        signed = await core.signer.sign(REPORT_TYPE, payload)
-        # 5
-        key = (await core.keybox.new_keys([item]))[item]
-        report = self._sealed(authored, item, key, signed, authored_ms=authored_ms, now_ms=now_ms)
-        decided = seal_decisions(key, item, by_sender(Stage.PUSHED, asked.question, asked.directory_size, decisions))
-        audience = [each for party, decision in decisions if (each := addressee(report, authored, party, decision))]
+        asked, named = await self._decided(authored, item, looked), self._named(authored)
+        _looked_at(asked.decisions, by)
         narrowed = None
         if authored.supersedes:
-            narrowed = await prepare(core, authored.thread_id, getting(decisions), purge=purge_left_out)
-        rule = vault.seal_readers(core.keys.master, item, authored.label.readers)
-        new = _New(
-            digest,
-            report,
-            audience,
-            decided,
-            narrowed,
-            authored.supersedes,
-            named,
-            rule,
-            by,
-            signed.signatures[0].key_id,
-        )
-        if not await core.database.write(partial(_store, new=new)):
-            return await self._late_repeat(digest, decisions)
+            narrowed = await prepare(core, authored.thread_id, getting(asked.decisions), purge=purge_left_out)
+        # 4, 5
+        draft = _Draft(authored, digest, by, payload, item, asked, named, narrowed, authored_ms, now_ms)
+        if not await self._storing.ask(draft):
+            return await self._late_repeat(digest, asked.decisions)
         (self.changed if authored.supersedes else self._wake)()
-        return Accepted(item, decisions, repeated=False)
+        return Accepted(item, asked.decisions, repeated=False)
+
+    async def _store_all(self, drafts: Sequence["_Draft"]) -> Sequence[bool]:
+        """Sign and store what was pushed meanwhile; say of each whether it was the first with its digest."""
+        core = self._core
+        # 4
+        signed = await asyncio.gather(*(core.signer.sign(REPORT_TYPE, draft.payload) for draft in drafts))
+        # 5
+        keys = await core.keybox.new_keys([draft.item for draft in drafts])
+        new = [self._new(draft, keys[draft.item], each) for draft, each in zip(drafts, signed, strict=True)]
+        return await core.database.write(partial(_store, pushed=new))
 
     async def _late_repeat(self, digest: bytes, decisions: Sequence[tuple[PartyId, Decision]]) -> Accepted:
         """Answer a push whose twin was stored a moment before it; its own key is swept at the next start."""
@@ -231,12 +251,28 @@ class Outbox:
             salt=random_bytes(ID_BYTES),
         )
 
-    def _sealed(
-        self, authored: AuthoredReport, item: bytes, key: bytes, signed: Signed, *, authored_ms: int, now_ms: int
-    ) -> Report:
-        core, release = self._core, encode_release(authored.release)
+    def _new(self, draft: "_Draft", key: bytes, signed: Signed) -> "_New":
+        core, authored, asked = self._core, draft.authored, draft.asked
+        report = self._sealed(draft, key, signed)
+        return _New(
+            digest=draft.digest,
+            report=report,
+            audience=[each for who, it in asked.decisions if (each := addressee(report, authored, who, it))],
+            decided=seal_decisions(
+                key, draft.item, by_sender(Stage.PUSHED, asked.question, asked.snapshot.size, asked.decisions)
+            ),
+            narrowed=draft.narrowed,
+            supersedes=authored.supersedes,
+            named=draft.named,
+            readers=vault.seal_readers(core.keys.master, draft.item, authored.label.readers),
+            by=draft.by,
+            signer=signed.signatures[0].key_id,
+        )
+
+    def _sealed(self, draft: "_Draft", key: bytes, signed: Signed) -> Report:
+        core, authored, item = self._core, draft.authored, draft.item
         title, record = vault.seal_report(
-            key, item, title=authored.title, signed=encode_signed(signed), release=release
+            key, item, title=authored.title, signed=encode_signed(signed), release=encode_release(authored.release)
         )
         return Report(
             item=item,
@@ -247,8 +283,8 @@ class Outbox:
             kind=authored.kind,
             tlp=int(authored.label.tlp),
             lane=int(authored.lane),
-            authored_ms=authored_ms,
-            stored_ms=now_ms,
+            authored_ms=draft.authored_ms,
+            stored_ms=draft.now_ms,
             state=ItemState.CURRENT,
             stix_digest=vault.stix_digest(core.keys.master, authored.stix_id),
             title=title,
@@ -294,6 +330,22 @@ def _looked_at(decisions: Iterable[tuple[PartyId, Decision]], by: Author) -> Non
 
 
 @dataclass(frozen=True, slots=True)
+class _Draft:
+    """A push that is to be signed and stored."""
+
+    authored: AuthoredReport
+    digest: bytes
+    by: Author
+    payload: bytes
+    item: bytes
+    asked: Looked
+    named: Mapping[bytes, int]
+    narrowed: Narrowed | None
+    authored_ms: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class _New:
     """What one push stores."""
 
@@ -311,35 +363,43 @@ class _New:
     """Id of the key that signed it."""
 
 
-def _store(connection: Connection, new: _New) -> bool:
-    """Store a new report; False when another push with this digest was stored first, and nothing is then."""
-    if reports.pushed_before(connection, new.digest) is not None:
-        return False
-    report, audience, by = new.report, new.audience, new.by
-    if new.narrowed is not None:
-        narrow(connection, new.narrowed, report.thread, report.originator, report.stored_ms)
-    reports.add_report(connection, report)
-    reports.settle_thread(connection, report.thread, report.originator)
-    if new.supersedes:
-        look_again(connection, new.supersedes)
-    reports.add_addressees(connection, audience)
-    communities.add_item(connection, report.item, new.named)
-    add_decisions(connection, [new.decided])
-    reports.remember_push(connection, new.digest, report.item, report.stored_ms)
-    readers.put_rules(connection, {report.item: new.readers})
-    add_provenances(connection, [Provenance(report.item, new.signer, b"", report.stored_ms)])
-    approvals.set_author(connection, report.item, by.name)
-    confirmed = f"{by.name} confirmed {', '.join(by.confirmed)}"
-    denied = [each for each in audience if each.state is Reach.DENIED]
-    signed = f"for {len(audience) - len(denied)} recipients"
-    waiting = [each for each in audience if each.state is Reach.WAITING and each.why]
-    reports.add_events(
-        connection,
-        [
-            Event(report.item, report.stored_ms, "signed", detail=f"by {by.name}, {signed}" if by.name else signed),
-            *([Event(report.item, report.stored_ms, "confirmed", detail=confirmed)] if by.confirmed else []),
-            *(Event(report.item, report.stored_ms, "denied", each.recipient, each.why) for each in denied),
-            *(Event(report.item, report.stored_ms, "waiting", each.recipient, told(each.why)) for each in waiting),
-        ],
-    )
-    return True
+def _store(connection: Connection, pushed: Sequence[_New]) -> list[bool]:
+    """Store new reports; say of each whether it was stored: nothing is when a push with its digest was before it."""
+    known = reports.pushes_known(connection, [each.digest for each in pushed])
+    firsts = {each.digest: each for each in reversed(pushed) if each.digest not in known}
+    stored = [firsts.get(each.digest) is each for each in pushed]
+    new = [each for each, first in zip(pushed, stored, strict=True) if first]
+    corrections = [each for each in new if each.supersedes]
+    for each in corrections:
+        if each.narrowed is not None:
+            narrow(connection, each.narrowed, each.report.thread, each.report.originator, each.report.stored_ms)
+    reports.add_reports(connection, [each.report for each in new])
+    for each in corrections:
+        # Of a report that is new as such no other version can be here.
+        reports.settle_thread(connection, each.report.thread, each.report.originator)
+        look_again(connection, each.supersedes)
+    reports.add_audiences(connection, [each.audience for each in new])
+    for each in new:
+        communities.add_item(connection, each.report.item, each.named)
+    add_decisions(connection, [each.decided for each in new])
+    reports.remember_pushes(connection, [(each.digest, each.report.item, each.report.stored_ms) for each in new])
+    readers.put_rules(connection, {each.report.item: each.readers for each in new})
+    add_provenances(connection, [Provenance(each.report.item, each.signer, b"", each.report.stored_ms) for each in new])
+    approvals.set_authors(connection, {each.report.item: each.by.name for each in new})
+    reports.add_events(connection, [event for each in new for event in _story(each)])
+    return stored
+
+
+def _story(new: _New) -> Iterator[Event]:
+    """Yield the first lines of a report's story."""
+    item, at_ms, by = new.report.item, new.report.stored_ms, new.by
+    denied = [each for each in new.audience if each.state is Reach.DENIED]
+    signed = f"for {len(new.audience) - len(denied)} recipients"
+    yield Event(item, at_ms, "signed", detail=f"by {by.name}, {signed}" if by.name else signed)
+    if by.confirmed:
+        yield Event(item, at_ms, "confirmed", detail=f"{by.name} confirmed {', '.join(by.confirmed)}")
+    for each in denied:
+        yield Event(item, at_ms, "denied", each.recipient, each.why)
+    for each in new.audience:
+        if each.state is Reach.WAITING and each.why:
+            yield Event(item, at_ms, "waiting", each.recipient, told(each.why))

@@ -1,19 +1,15 @@
 """The part of NodeService that is about reports: check, who-gets, push, list, show, trace, retract."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from exchange.envelope.model import Lane
 from exchange.errors import BadInput
 from exchange.names import PartyId
-from exchange.policy.agreement_text import parse_agreement_text
-from exchange.policy.codec import decode_agreement
 from exchange.policy.decision import Decision
 from exchange.policy.explain import duties, sentence
 from exchange.policy.label_yaml import label_to_mapping, label_to_yaml
 from exchange.policy.model import Tlp
-from exchange.receipts.codec import decode_agreement_text
 from exchange.receipts.model import RetractionAction
-from exchange.runtime.database import Database
 from nodes.caller import Caller
 from nodes.communities import name_of
 from nodes.core import Core
@@ -22,8 +18,8 @@ from nodes.outbox import Outbox
 from nodes.reader_policies import ReaderPolicies, warnings
 from nodes.revision import CHANGES_MOST, Version, revision
 from nodes.shelf import Listed, Shelf, Shown, Story
-from nodes.store import agreements as store
 from nodes.store.rows import Direction
+from nodes.titles import Titles
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.approval_pb2 import Hint
 from nodes.v1.revision_pb2 import FieldChange, Revision
@@ -44,6 +40,7 @@ class ReportMethods:
         self._outbox = outbox
         self._shelf = shelf
         self._policies = policies
+        self._titles = Titles(core.database)
 
     async def check(self, request: pb.CheckReportRequest, *, caller: Caller) -> pb.CheckReportResponse:
         """Check a report and its label without storing anything; what is wrong with them is an error, as in a push."""
@@ -132,10 +129,10 @@ class ReportMethods:
         return made
 
     async def _decisions(self, decisions: Sequence[tuple[PartyId, Decision]]) -> list[pb.PartnerDecision]:
-        titles = await titles_of(self._core.database)
+        titles = await self._titles.all()
         return [self._decision(party, decision, titles) for party, decision in decisions]
 
-    def _decision(self, party: PartyId, decision: Decision, titles: dict[bytes, str]) -> pb.PartnerDecision:
+    def _decision(self, party: PartyId, decision: Decision, titles: Mapping[bytes, str]) -> pb.PartnerDecision:
         snapshot = self._core.trust.now
         record = snapshot.directory.party(party)
         basis = decision.basis
@@ -159,16 +156,6 @@ class ReportMethods:
             waiting=waiting,
             community=name_of(decision.via, snapshot.communities),
         )
-
-
-async def titles_of(database: Database) -> dict[bytes, str]:
-    """Return the titles of this party's agreements whose text is known here, by id."""
-    titles = {}
-    for kept in await database.read(store.agreements):
-        if kept.text:
-            agreement = decode_agreement(decode_agreement_text(kept.text).agreement.payload)
-            titles[kept.agreement_id] = parse_agreement_text(agreement.text).title
-    return titles
 
 
 def summary(listed: Listed) -> pb.ReportSummary:

@@ -23,7 +23,7 @@ from exchange.limits import BATCH_STATEMENTS, ENVELOPE_LIFE_MS, RECIPIENTS
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.binding import relay_label
 from exchange.policy.consent import Consent
-from exchange.policy.decide import decide
+from exchange.policy.decide import decide_for
 from exchange.policy.decision import Decision, Item, Role, Rules
 from exchange.policy.model import Label, OnExpiry, RelayLabel, Release
 from exchange.policy.question import Question
@@ -145,12 +145,13 @@ def seal_round(jobs: Sequence[Job], ground: Ground, numbers: Mapping[tuple[str, 
 def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
     chosen = []
     counted: list[tuple[PartyId, Decision]] = []
+    decisions = {} if job.kind is EnvelopeKind.CONTROL else _decide(job, ground)
     for row in job.due:
         party = PartyId(row.recipient)
         if job.kind is EnvelopeKind.CONTROL:
             decision, held = None, _held_control(job, row, ground)
         else:
-            decision = _decide(job, party, ground)
+            decision = decisions[party]
             held = _held_by_age(job, row, ground) if decision.permit else after_denial(row, decision, job.label)
         if held is not None:
             if row.state is Reach.AGAIN:
@@ -205,10 +206,10 @@ def _item(job: Job) -> Item:
     )
 
 
-def _decide(job: Job, party: PartyId, ground: Ground) -> Decision:
-    return decide(
-        _item(job), sender=ground.me, recipient=party, rules=ground.rules, now_ms=ground.now_ms, role=Role.SENDER
-    )
+def _decide(job: Job, ground: Ground) -> dict[PartyId, Decision]:
+    """Return the decision for each recipient of a report that is due."""
+    due = [PartyId(row.recipient) for row in job.due]
+    return dict(decide_for(_item(job), due, sender=ground.me, rules=ground.rules, now_ms=ground.now_ms))
 
 
 def _held_control(job: Job, row: Addressee, ground: Ground) -> Addressee | None:

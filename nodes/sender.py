@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 from sqlalchemy import Connection
 
@@ -30,8 +31,9 @@ from nodes.passing import REPLACED, grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.sealing import NO_PREKEY, Ground, Job, Round, seal_round
 from nodes.store import approvals, reports, sending
+from nodes.store.approvals import ApprovalRow
 from nodes.store.decisions import add_decisions
-from nodes.store.rows import Addressee, Direction, ItemState, Outgoing, Reach
+from nodes.store.rows import Addressee, Control, Direction, ItemState, Outgoing, Reach, Report
 from nodes.trust import Snapshot
 
 AHEAD = 64
@@ -299,10 +301,11 @@ def _read_jobs(
     me: PartyId,
     now_ms: int,
 ) -> _Due:
+    found = _Found.of(connection, [group[0] for group in groups])
     jobs, broken = [], []
     for group in groups:
         try:
-            job = _job(connection, group, keys, me=me, now_ms=now_ms)
+            job = _job(connection, group, keys, found, me=me, now_ms=now_ms)
         except (BadInput, VerificationFailed) as error:
             # One damaged record must not hold up the others.
             job = _Over(Reach.REFUSED, f"it cannot be opened here: {error}")
@@ -313,17 +316,43 @@ def _read_jobs(
     return _Due(jobs, sending.last_numbers(connection, stream), broken)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is stored of the items of one round, by item."""
+
+    controls: Mapping[bytes, Control]
+    reports: Mapping[bytes, Report]
+    approvals: Mapping[bytes, Sequence[ApprovalRow]]
+
+    @classmethod
+    def of(cls, connection: Connection, firsts: Sequence[Addressee]) -> Self:
+        """Read it; `firsts` is one row of each item."""
+        controls = [row.item for row in firsts if row.kind == EnvelopeKind.CONTROL]
+        items = [row.item for row in firsts if row.kind == EnvelopeKind.REPORT]
+        return cls(
+            sending.controls_of(connection, controls) if controls else {},
+            reports.reports_of(connection, items) if items else {},
+            approvals.approvals_of_items(connection, items) if items else {},
+        )
+
+
 def _job(
-    connection: Connection, group: Sequence[Addressee], keys: Mapping[bytes, bytes], *, me: PartyId, now_ms: int
+    connection: Connection,
+    group: Sequence[Addressee],
+    keys: Mapping[bytes, bytes],
+    found: _Found,
+    *,
+    me: PartyId,
+    now_ms: int,
 ) -> Job | _Over:
     first = group[0]
     if first.kind == EnvelopeKind.CONTROL:
-        control = sending.control_of(connection, first.item)
+        control = found.controls.get(first.item)
         if control is None:
             return GONE
         signed = decode_signed(control.statement, limit=STATEMENT_BYTES_MOST, what="a stored control statement")
         return Job(first.item, EnvelopeKind.CONTROL, Lane(first.lane), signed, group)
-    report = reports.report_of(connection, first.item)
+    report = found.reports.get(first.item)
     if report is None or report.state is ItemState.PURGED or first.item not in keys:
         return GONE
     if report.direction is Direction.RECEIVED and report.state is ItemState.REPLACED:
@@ -332,7 +361,8 @@ def _job(
     opened = vault.open_report(keys[first.item], first.item, report.record)
     consents, grants = grants_for(connection, me=me, item=first.item, label=opened.label, now_ms=now_ms)
     passed_on = release_to([PartyId(row.recipient) for row in group])
-    approved = counted(connection, report)
+    kept = found.approvals.get(first.item, ())
+    approved = counted(connection, report, kept)
     return Job(
         item=first.item,
         kind=EnvelopeKind.REPORT,
@@ -350,7 +380,7 @@ def _job(
         withdrawn=report.state is ItemState.WITHDRAWN,
         authored_ms=report.authored_ms,
         approvals=proofs(approved),
-        approvals_kept=approvals.marks_of(connection, [first.item])[first.item],
+        approvals_kept=approvals.marks(kept),
         approved=tuple((row.name, row.stored_ms) for row in approved) if report.direction is Direction.SENT else (),
     )
 

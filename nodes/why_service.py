@@ -1,6 +1,7 @@
 """The part of NodeService that explains decisions."""
 
 import re
+from collections.abc import Mapping
 from functools import partial
 
 from exchange.errors import NotFound
@@ -12,9 +13,9 @@ from nodes.caller import Caller
 from nodes.core import Core
 from nodes.decisions import Stage, in_short
 from nodes.evidence import write_evidence
-from nodes.report_service import titles_of
 from nodes.shelf import Shelf
 from nodes.store import decisions as store
+from nodes.titles import Titles
 from nodes.v1 import holding_pb2 as pb
 from nodes.why import RelayRefused, Told, Why, evidence_of, why
 
@@ -30,6 +31,7 @@ class WhyMethods:
         """Call these use cases."""
         self._core = core
         self._shelf = shelf
+        self._titles = Titles(core.database)
 
     async def why(self, request: pb.WhyReportRequest, *, caller: Caller) -> pb.WhyReportResponse:
         """Explain."""
@@ -41,7 +43,7 @@ class WhyMethods:
             if denied is None:
                 raise
             found = denied
-        titles = await titles_of(self._core.database)
+        titles = await self._titles.all()
         made = [_told(each, titles) for each in found.told]
         if found.now is not None and _differs(found):
             made.append(_decision(NOW, found.now, titles, at_ms=self._core.clock(), size=self._core.trust.now.size))
@@ -72,13 +74,13 @@ def _differs(found: Why) -> bool:
     return not last or found.now is None or in_short(found.now).reasons != last[0].answer.reasons
 
 
-def _told(told: Told, titles: dict[bytes, str]) -> pb.WhyDecision:
+def _told(told: Told, titles: Mapping[bytes, str]) -> pb.WhyDecision:
     made = _decision(told.stage, told.decision, titles, at_ms=told.question.now_ms, size=told.directory_size)
     made.role, made.same = told.question.role.value, told.same
     return made
 
 
-def _decision(stage: str, decision: Decision, titles: dict[bytes, str], *, at_ms: int, size: int) -> pb.WhyDecision:
+def _decision(stage: str, decision: Decision, titles: Mapping[bytes, str], *, at_ms: int, size: int) -> pb.WhyDecision:
     basis = decision.basis
     return pb.WhyDecision(
         stage=stage,

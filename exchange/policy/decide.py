@@ -22,7 +22,7 @@ Total: it raises for no input of the right types.
 Specification: docs/spec/policy.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
@@ -84,6 +84,7 @@ __all__ = [
     "Standing",
     "Step",
     "decide",
+    "decide_for",
     "decide_slots",
     "who_gets",
 ]
@@ -107,8 +108,16 @@ def decide(item: Item, *, sender: PartyId, recipient: PartyId, rules: Rules, now
 
 def who_gets(item: Item, *, sender: PartyId, rules: Rules, now_ms: int) -> list[tuple[PartyId, Decision]]:
     """Return the sender's decision for every other partner, by id."""
+    partners = [party for party in sorted(rules.standings) if party != sender]
+    return decide_for(item, partners, sender=sender, rules=rules, now_ms=now_ms)
+
+
+def decide_for(
+    item: Item, recipients: Iterable[PartyId], *, sender: PartyId, rules: Rules, now_ms: int
+) -> list[tuple[PartyId, Decision]]:
+    """Return the sender's decision for each of these recipients, in their order; the same as decide() one by one."""
     case = _Case(item, sender, rules, now_ms, Role.SENDER)
-    return [(party, case.decide(party, None)) for party in sorted(rules.standings) if party != sender]
+    return [(party, case.decide(party, item.slot)) for party in recipients]
 
 
 def decide_slots(

@@ -31,6 +31,13 @@ def agreements(connection: Connection) -> list[KeptAgreement]:
     return [KeptAgreement(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
 
 
+def with_text(connection: Connection) -> list[tuple[bytes, bytes]]:
+    """Return id and commitment of every agreement whose text is known here, by id and version."""
+    wanted = select(_agreement.agreement_id, _agreement.commitment).where(_agreement.text != b"")
+    found = connection.execute(wanted.order_by(_agreement.agreement_id, _agreement.version))
+    return [(row.agreement_id, row.commitment) for row in found]
+
+
 def agreement_of(connection: Connection, commitment: bytes) -> KeptAgreement | None:
     """Return one agreement by its commitment."""
     found = connection.execute(select(tables.agreement).where(_agreement.commitment == commitment)).one_or_none()

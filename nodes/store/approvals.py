@@ -1,6 +1,6 @@
 """Who wrote a report and who approved it, on an open transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import Connection, delete, func, select
@@ -26,9 +26,9 @@ class ApprovalRow:
     proof: bytes = field(repr=False)
 
 
-def set_author(connection: Connection, item: bytes, name: str) -> None:
-    """Remember who pushed a report; the first one stays."""
-    insert_or_keep(connection, authorship, [{"item": item, "name": name}])
+def set_authors(connection: Connection, authors: Mapping[bytes, str]) -> None:
+    """Remember who pushed each of these reports; the first one stays."""
+    insert_or_keep(connection, authorship, [{"item": item, "name": name} for item, name in authors.items()])
 
 
 def author_of(connection: Connection, item: bytes) -> str:
@@ -54,6 +54,16 @@ def approvals_of(connection: Connection, item: bytes) -> list[ApprovalRow]:
     return [ApprovalRow(**each._mapping) for each in connection.execute(wanted)]  # noqa: SLF001
 
 
+def approvals_of_items(connection: Connection, items: Sequence[bytes]) -> dict[bytes, list[ApprovalRow]]:
+    """Return the approvals of each of these items, oldest first; an item that has none is left out."""
+    row = approval.c
+    wanted = select(approval).where(row.item.in_(list(items))).order_by(row.stored_ms, row.operator)
+    found: dict[bytes, list[ApprovalRow]] = {}
+    for each in connection.execute(wanted):
+        found.setdefault(each.item, []).append(ApprovalRow(**each._mapping))  # noqa: SLF001
+    return found
+
+
 def count_approvals(connection: Connection, items: Sequence[bytes]) -> dict[bytes, int]:
     """Return how many approvals are kept of those of these items that have any."""
     row = approval.c
@@ -61,13 +71,15 @@ def count_approvals(connection: Connection, items: Sequence[bytes]) -> dict[byte
     return {each[0]: each[1] for each in connection.execute(wanted)}
 
 
+def marks(rows: Iterable[ApprovalRow]) -> frozenset[tuple[bytes, int]]:
+    """Return who has approved an item and when: it differs whenever an approval came or was given anew."""
+    return frozenset((row.operator, row.stored_ms) for row in rows)
+
+
 def marks_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, frozenset[tuple[bytes, int]]]:
-    """Return who has approved each of these items and when: it differs whenever an approval came or was given anew."""
-    row = approval.c
-    marks: dict[bytes, set[tuple[bytes, int]]] = {item: set() for item in items}
-    for each in connection.execute(select(row.item, row.operator, row.stored_ms).where(row.item.in_(list(items)))):
-        marks[each.item].add((each.operator, each.stored_ms))
-    return {item: frozenset(found) for item, found in marks.items()}
+    """Return the marks of each of these items."""
+    found = approvals_of_items(connection, items)
+    return {item: marks(found.get(item, ())) for item in items}
 
 
 def items_on_hold(connection: Connection, *, limit: int, after: bytes = b"") -> list[bytes]:

@@ -57,6 +57,12 @@ def report_of(connection: Connection, item: bytes) -> Report | None:
     return None if found is None else _to_report(found)
 
 
+def reports_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Report]:
+    """Return those of these versions that are here, by item."""
+    found = connection.execute(select(tables.report).where(_report.item.in_(list(items))))
+    return {row.item: _to_report(row) for row in found}
+
+
 def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     """Return those of these items that are here, purged ones too."""
     return set(connection.execute(select(_report.item).where(_report.item.in_(list(items)))).scalars())
@@ -185,6 +191,14 @@ def add_addressees(connection: Connection, addressees: Sequence[Addressee]) -> N
         connection.execute(insert(tables.audience), [_from_addressee(each, number) for each in addressees])
 
 
+def add_audiences(connection: Connection, audiences: Sequence[Sequence[Addressee]]) -> None:
+    """Store where each of several items stands with its recipients; they get numbers in their order."""
+    number = next_number(connection, _audience.number)
+    rows = [_from_addressee(each, number + place) for place, group in enumerate(audiences) for each in group]
+    if rows:
+        connection.execute(insert(tables.audience), rows)
+
+
 def addressees_of(connection: Connection, item: bytes) -> list[Addressee]:
     """Return where an item stands with each recipient, by id."""
     wanted = select(tables.audience).where(_audience.item == item).order_by(_audience.recipient)
@@ -222,6 +236,12 @@ def rows_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes,
     """Return where these items stand, by (item, recipient)."""
     wanted = select(tables.audience).where(_audience.item.in_(list(items)))
     return {(row.item, row.recipient): _to_addressee(row) for row in connection.execute(wanted)}
+
+
+def rows_with(connection: Connection, items: Sequence[bytes], recipient: str) -> dict[bytes, Addressee]:
+    """Return where these items stand with one recipient, by item."""
+    wanted = select(tables.audience).where(_audience.item.in_(list(items)), _audience.recipient == recipient)
+    return {row.item: _to_addressee(row) for row in connection.execute(wanted)}
 
 
 def to_seal(connection: Connection, now_ms: int, *, items: int, rows: int = 1024) -> list[list[Addressee]]:
@@ -413,6 +433,13 @@ def pushed_before(connection: Connection, key: bytes) -> bytes | None:
     return connection.execute(wanted).scalar_one_or_none()
 
 
-def remember_push(connection: Connection, key: bytes, item: bytes, at_ms: int) -> None:
-    """Tie a key digest to an item."""
-    insert_or_keep(connection, tables.idempotency, [{"key": key, "item": item, "at_ms": at_ms}])
+def pushes_known(connection: Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """Return those of these key digests under which a push was stored."""
+    wanted = select(tables.idempotency.c.key).where(tables.idempotency.c.key.in_(list(keys)))
+    return set(connection.execute(wanted).scalars())
+
+
+def remember_pushes(connection: Connection, pushes: Sequence[tuple[bytes, bytes, int]]) -> None:
+    """Tie key digests to items: (digest, item, time)."""
+    rows = [{"key": key, "item": item, "at_ms": at_ms} for key, item, at_ms in pushes]
+    insert_or_keep(connection, tables.idempotency, rows)

@@ -57,6 +57,12 @@ def control_of(connection: Connection, item: bytes) -> Control | None:
     return None if found is None else Control(**dict(found._mapping))  # noqa: SLF001
 
 
+def controls_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Control]:
+    """Return those of these control statements that still wait for a recipient, by item."""
+    found = connection.execute(select(tables.control).where(tables.control.c.item.in_(list(items))))
+    return {row.item: Control(**dict(row._mapping)) for row in found}  # noqa: SLF001
+
+
 def drop_control(connection: Connection, item: bytes, recipients: Iterable[str]) -> None:
     """Forget recipients of a control statement that are served, and the statement with the last of them."""
     row = tables.audience.c
@@ -359,10 +365,11 @@ def add_receipts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
     insert_or_keep(connection, tables.receipt, rows)
 
 
-def item_sent(connection: Connection, envelope: bytes, recipient: str) -> bytes | None:
-    """Return the item of an envelope that was sealed here for a recipient; None when it was not."""
-    wanted = select(_slot.item).where(_slot.envelope == envelope, _slot.recipient == recipient)
-    return connection.execute(wanted).scalar_one_or_none()
+def items_sent(connection: Connection, envelopes: Sequence[bytes], recipient: str) -> dict[bytes, bytes]:
+    """Return the items of those of these envelopes that were sealed here for a recipient, by envelope."""
+    wanted = select(_slot.envelope, _slot.item)
+    found = connection.execute(wanted.where(_slot.envelope.in_(list(envelopes)), _slot.recipient == recipient))
+    return {row.envelope: row.item for row in found}
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 def test_the_first_author_of_a_report_stays_and_of_others_nobody_is_known(database: Database) -> None:
     for who in ("clara", "rana"):
-        database.write_now(lambda c, who=who: approvals.set_author(c, name("item", 1), who))  # type: ignore[misc]
+        database.write_now(lambda c, who=who: approvals.set_authors(c, {name("item", 1): who}))  # type: ignore[misc]
     assert database.read_now(lambda c: approvals.author_of(c, name("item", 1))) == "clara"
     assert database.read_now(lambda c: approvals.author_of(c, name("item", 2))) == ""
 

@@ -256,7 +256,7 @@ def test_a_second_retraction_counts_only_when_it_asks_for_more_and_a_strangers_s
 
 def test_the_first_push_with_a_key_is_remembered(database: Database) -> None:
     for item in (b"a", b"b"):
-        database.write_now(lambda c, item=item: reports.remember_push(c, name("key"), item, NOW))  # type: ignore[misc]
+        database.write_now(lambda c, item=item: reports.remember_pushes(c, [(name("key"), item, NOW)]))  # type: ignore[misc]
     assert database.read_now(lambda c: reports.pushed_before(c, name("key"))) == b"a"
     assert database.read_now(lambda c: reports.pushed_before(c, name("key", 2))) is None
 
@@ -329,8 +329,10 @@ def test_an_answered_envelope_loses_its_bytes_and_keeps_its_numbers(database: Da
     database.write_now(lambda c: sending.answered(c, [name("envelope", 1)], SlotState.PROMISED))
     assert database.read_now(lambda c: sending.unanswered(c, after=0, limit=9)) == []
     assert database.read_now(lambda c: sending.slots_of(c, name("envelope", 1))) == (TakenSlot("XV", 3, 1, 1),)
-    assert database.read_now(lambda c: sending.item_sent(c, name("envelope", 1), "XV")) == name("item", 1)
-    assert database.read_now(lambda c: sending.item_sent(c, name("envelope", 1), "XO")) is None
+    assert database.read_now(lambda c: sending.items_sent(c, [name("envelope", 1)], "XV")) == {
+        name("envelope", 1): name("item", 1)
+    }
+    assert database.read_now(lambda c: sending.items_sent(c, [name("envelope", 1)], "XO")) == {}
 
 
 def test_a_control_statement_goes_with_its_last_recipient(database: Database) -> None:

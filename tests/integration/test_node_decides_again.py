@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from exchange.names import PartyId
-from exchange.policy.decide import decide, who_gets
+from exchange.policy.decide import decide_for, who_gets
 from exchange.policy.decision import Decision
 from exchange.relay import submit
 from nodes import outbox, sealing
@@ -32,8 +32,11 @@ async def test_a_sender_and_a_relay_that_widen_together_reach_nobody(monkeypatch
     def lax(*args: Any, **named: Any) -> list[tuple[PartyId, Decision]]:
         return [(party, permits(decision)) for party, decision in who_gets(*args, **named)]
 
+    def lax_for(*args: Any, **named: Any) -> list[tuple[PartyId, Decision]]:
+        return [(party, permits(decision)) for party, decision in decide_for(*args, **named)]
+
     monkeypatch.setattr(outbox, "who_gets", lax)
-    monkeypatch.setattr(sealing, "decide", lambda *args, **named: permits(decide(*args, **named)))
+    monkeypatch.setattr(sealing, "decide_for", lax_for)
     monkeypatch.setattr(submit, "_deny_report", lambda *_: None)
     async with nodes("XA", "XV") as (_, run):
         xa, xv = run["XA"], run["XV"]

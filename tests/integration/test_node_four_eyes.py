@@ -16,7 +16,6 @@ from exchange.crypto.codec import encode_signed
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed
 from exchange.errors import Conflict, ExchangeError, NotAllowed, NotFound, PolicyDenied, VerificationFailed
-from exchange.names import party_id
 from exchange.policy.model import Tlp
 from exchange.policy.terms import Term
 from exchange.runtime.clock import now_ms
@@ -291,10 +290,10 @@ async def test_a_recipient_refuses_what_came_without_the_approvals_that_label_or
         node = running["XA"]
         permit = sealing._decide
 
-        def lax(job: sealing.Job, party: str, ground: sealing.Ground) -> object:
+        def lax(job: sealing.Job, ground: sealing.Ground) -> object:
             """XA's node counts what it does not have."""
             sixteen = (job.approvals * 16 or (None,) * 16)[:16]
-            return permit(replace(job, approvals=sixteen), party_id(party), ground)  # type: ignore[arg-type]
+            return permit(replace(job, approvals=sixteen), ground)  # type: ignore[arg-type]
 
         monkeypatch.setattr(sealing, "_decide", lax)
         sent = await push(node, "XV")

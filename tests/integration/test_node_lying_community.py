@@ -46,12 +46,12 @@ def lie_in_sealing(monkeypatch: Any, **changes: Any) -> None:
     """Let the nodes of this process permit what they should deny, with these parts of a decision changed."""
     honest = sealing._decide
 
-    def lying(job: Job, party: Any, ground: Ground) -> Any:
-        decision = honest(job, party, ground)
-        if decision.basis is None:
-            basis = next(iter(ground.rules.agreements.values())).ref
-            decision = decision._replace(basis=basis)
-        return decision._replace(permit=True, **changes)
+    def lying(job: Job, ground: Ground) -> Any:
+        basis = next(iter(ground.rules.agreements.values())).ref
+        return {
+            party: decision._replace(permit=True, basis=decision.basis or basis)._replace(**changes)
+            for party, decision in honest(job, ground).items()
+        }
 
     monkeypatch.setattr(sealing, "_decide", lying)
 
@@ -172,7 +172,7 @@ async def test_a_membership_counts_before_the_reports_of_the_same_frame() -> Non
 
 
 async def test_a_report_that_overtook_its_membership_is_sent_again(monkeypatch: Any) -> None:
-    monkeypatch.setattr("nodes.receipts.STRANGER_WAIT_MS", 50)
+    monkeypatch.setattr("nodes.receipted.STRANGER_WAIT_MS", 50)
     async with nodes("XA", "XV") as (_, running):
         owner, member = running["XA"], running["XV"]
         late: list[Waiting] = []

@@ -17,7 +17,7 @@ from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.names import PartyId, party_id
 from exchange.policy.binding import relay_label
 from exchange.policy.consent import Consent
-from exchange.policy.decide import decide
+from exchange.policy.decide import decide_for
 from exchange.policy.decision import Decision
 from exchange.policy.model import Purpose, RelayLabel
 from exchange.runtime.clock import now_ms
@@ -54,11 +54,13 @@ async def why(holder: Node, item: bytes, partner: str) -> str:
     return row.why
 
 
-def lax(*arguments: Any, **named: Any) -> Decision:
+def lax(*arguments: Any, **named: Any) -> list[tuple[PartyId, Decision]]:
     """Decide as a node does that permits everything it is asked for."""
-    decision = decide(*arguments, **named)
     grants = tuple(consent.grant for consent in arguments[0].consents)
-    return decision._replace(permit=True, findings=(), grants=grants)
+    return [
+        (party, decision._replace(permit=True, findings=(), grants=grants))
+        for party, decision in decide_for(*arguments, **named)
+    ]
 
 
 async def test_its_own_node_passes_nothing_on_without_consent() -> None:
@@ -72,7 +74,7 @@ async def test_its_own_node_passes_nothing_on_without_consent() -> None:
 
 
 async def test_the_relay_refuses_what_names_no_grant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealing, "decide", lax)
+    monkeypatch.setattr(sealing, "decide_for", lax)
     async with nodes("XA", "XV", "XT") as (_, running):
         sent = await push_onward(running["XA"], "XV")
         await receipted(running["XA"], sent.item, "XV")
@@ -88,7 +90,7 @@ async def test_the_recipient_refuses_a_header_that_hides_that_consent_is_needed(
     def hiding(*arguments: Any, **named: Any) -> RelayLabel:
         return replace(relay_label(*arguments, **named), flags=0)
 
-    monkeypatch.setattr(sealing, "decide", lax)
+    monkeypatch.setattr(sealing, "decide_for", lax)
     monkeypatch.setattr(sealing, "relay_label", hiding)
     async with nodes("XA", "XV", "XT") as (_, running):
         sent = await push_onward(running["XA"], "XV")
@@ -147,7 +149,7 @@ async def test_the_recipient_refuses_a_grant_for_somebody_else(monkeypatch: pyte
         await arrived(running["XA"], asked.hash)
         await running["XA"].consenting.grant(asked.hash, caller=the_owner())
         await receipted(running["XV"], sent.item, "XT")
-        monkeypatch.setattr(sealing, "decide", lax)
+        monkeypatch.setattr(sealing, "decide_for", lax)
         await pass_on(running["XV"], sent.item, "XN")
         await reached(running["XV"], sent.item, "XN", Reach.REFUSED)
         assert (await why(running["XV"], sent.item, "XN")).startswith("refused there: AUDIENCE_NOT_PROVEN, step 9")
@@ -169,7 +171,7 @@ async def test_a_grant_that_has_ended_is_not_used(monkeypatch: pytest.MonkeyPatc
         await holder.asking.pass_on(asked.hash, caller=the_owner())
         await reached(holder, sent.item, "XT", Reach.DENIED)
         monkeypatch.setattr(sender, "grants_for", partial(_late, before_ms=end_ms - 1))
-        monkeypatch.setattr(sealing, "decide", lax)
+        monkeypatch.setattr(sealing, "decide_for", lax)
         await holder.asking.pass_on(asked.hash, caller=the_owner())
         await reached(holder, sent.item, "XT", Reach.REFUSED)
         assert (await why(holder, sent.item, "XT")).startswith("refused there: CONSENT_EXPIRED, step 9")

@@ -153,6 +153,19 @@ async def test_pushing_the_same_again_returns_the_same_item_and_sends_nothing() 
         assert await count_reports(running["XV"]) == 1
 
 
+async def test_reports_that_are_pushed_at_the_same_time_are_signed_together_and_each_arrives() -> None:
+    async with nodes("XA", "XV") as (_, running):
+        sender, recipient = running["XA"], running["XV"]
+        accepted = await asyncio.gather(*(push(sender, "XV", key=f"key {number % 5}") for number in range(10)))
+        items = {each.item for each in accepted}
+        assert len(items) == 5 == sum(not each.repeated for each in accepted)
+        for item in items:
+            await receipted(sender, item, "XV")
+        found = [await sender.shelf.opened(item) for item in items]
+        assert len({each.signed.signatures[0].sig for each in found if each is not None}) < 5
+        assert await count_reports(recipient) == 5
+
+
 async def test_what_comes_twice_is_stored_once_and_receipted_again() -> None:
     async with nodes("XA", "XV") as (_, running):
         receiver = running["XV"].receiver

@@ -8,8 +8,8 @@ import pytest
 
 from exchange.crypto.random import random_bytes
 from exchange.envelope.model import Lane
-from exchange.names import ID_BYTES
-from exchange.policy.decide import decide
+from exchange.names import ID_BYTES, PartyId
+from exchange.policy.decide import decide_for
 from exchange.policy.decision import Decision, Item
 from exchange.resend.codec import decode_resend_answer, encode_resend_request
 from exchange.resend.model import MissingNumbers, ResendAnswer, ResendOutcome, ResendRequest
@@ -113,10 +113,10 @@ async def test_who_may_not_have_it_any_more_gets_nothing_and_still_has_to_confir
         before = await reach(sender, sent.item, "XV")
         assert before is not None
 
-        def denied(item: Item, **more: Any) -> Decision:
-            return decide(replace(item, retracted=True), **more)
+        def denied(item: Item, recipients: Any, **more: Any) -> list[tuple[PartyId, Decision]]:
+            return decide_for(replace(item, retracted=True), recipients, **more)
 
-        monkeypatch.setattr(sealing, "decide", denied)
+        monkeypatch.setattr(sealing, "decide_for", denied)
         await ask_for(recipient, "XA", await number_of(sender, sent.item, "XV"))
 
         async def told() -> bool:

@@ -32,6 +32,7 @@ from exchange.policy.decide import (
     Standing,
     Step,
     decide,
+    decide_for,
     decide_slots,
     who_gets,
 )
@@ -212,6 +213,19 @@ def test_equal_inputs_decide_equally(world: tuple[Label, Release, Rules]) -> Non
     assert who_gets(Item.to_send(label, release), sender=XA, rules=rules, now_ms=NOW) == who_gets(
         item, sender=XA, rules=again, now_ms=NOW
     )
+
+
+@settings(max_examples=50)
+@given(WORLDS)
+def test_recipients_that_are_decided_on_together_are_decided_on_as_alone(world: tuple[Label, Release, Rules]) -> None:
+    label, release, rules = world
+    item = Item.to_send(label, release)
+    recipients = [PartyId("ZZ"), *sorted(rules.standings, reverse=True)]
+    together = decide_for(item, recipients, sender=XA, rules=rules, now_ms=NOW)
+    assert together == [
+        (party, decide(item, sender=XA, recipient=party, rules=rules, now_ms=NOW, role=Role.SENDER))
+        for party in recipients
+    ]
 
 
 @settings(max_examples=50)
