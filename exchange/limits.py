@@ -21,6 +21,18 @@ SUBMISSION_BYTES = 2 * MIB
 DELIVERY_BYTES = SUBMISSION_BYTES + 16 * KIB
 """A submission to one recipient, its inclusion proof and the relay's promise."""
 
+ATTACHMENTS = 64
+"""Of one report."""
+
+ATTACHMENT_BYTES = 2 * GIB
+"""Plain content of one attachment."""
+
+ATTACHMENTS_BYTES = 4 * GIB
+"""Plain content of all attachments of one report."""
+
+BLOB_FRAME_BYTES = 16 * (16 * KIB + 16)
+"""Most ciphertext of an attachment in one message on the wire: sixteen sealed chunks."""
+
 CONTROL_BODY_BYTES = 64 * KIB
 """Padded body of a control envelope; its ciphertext is 136 bytes longer."""
 

@@ -14,9 +14,11 @@ from typing import TypeVar
 from exchange.approvals.codec import proof_from_proto, proof_to_proto
 from exchange.approvals.model import APPROVALS
 from exchange.crypto.codec import signed_from_proto, signed_to_proto
+from exchange.envelope.attachments import check_attachments, file_name, media_type
 from exchange.envelope.model import (
     REPORT_KINDS,
     REPORT_MEDIA_TYPE,
+    Attachment,
     BlobKey,
     BlobRef,
     Body,
@@ -32,7 +34,16 @@ from exchange.envelope.model import (
     SubmittedLeaf,
 )
 from exchange.errors import MalformedInput, TooLarge
-from exchange.limits import DELIVERY_BYTES, KIB, LABEL_BYTES, RECIPIENTS, RELEASE_BYTES, REPORT_BYTES, SUBMISSION_BYTES
+from exchange.limits import (
+    ATTACHMENTS,
+    DELIVERY_BYTES,
+    KIB,
+    LABEL_BYTES,
+    RECIPIENTS,
+    RELEASE_BYTES,
+    REPORT_BYTES,
+    SUBMISSION_BYTES,
+)
 from exchange.names import HASH_BYTES, ID_BYTES, exchange_name, party_id
 from exchange.policy.agreement import AgreementRef
 from exchange.policy.model import Category, Purpose, RelayFlag, RelayLabel, Tlp
@@ -42,16 +53,12 @@ from exchange.wire import serialise, strict_parse
 CORE_BYTES = 16 * KIB
 HEADER_BYTES = CORE_BYTES + KIB
 LEAF_BYTES = KIB
-STATEMENT_PAYLOAD_BYTES = REPORT_BYTES + LABEL_BYTES + KIB
-"""Of a report: content, label and the small fields."""
+STATEMENT_PAYLOAD_BYTES = REPORT_BYTES + LABEL_BYTES + 33 * KIB
+"""Of a report: content, label, its list of attachments and the small fields."""
 
 GRANTS = 64
 """Consent grants of one envelope."""
 
-BLOBS = 64
-"""Attachments of one envelope."""
-
-NAME_LENGTH = 255
 POLICY_LENGTH = 64
 VIA_LENGTH = 128
 SEED_BYTES = 32
@@ -92,7 +99,7 @@ def decode_core(data: bytes) -> EnvelopeCore:
     """Return the core; its suite may still be one that nobody speaks."""
     message = strict_parse(pb.EnvelopeCore, data, limit=CORE_BYTES, what="an envelope core")
     _count(len(message.grants), GRANTS, "grants")
-    _count(len(message.blobs), BLOBS, "attachments")
+    _count(len(message.blobs), ATTACHMENTS, "attachments")
     grants = tuple(_exact(grant, HASH_BYTES, "a grant's hash") for grant in message.grants)
     _distinct(grants, "grants")
     blobs = tuple(_blob_ref_from_proto(blob) for blob in message.blobs)
@@ -331,7 +338,7 @@ def decode_body(data: bytes) -> Body:
     """Return a body; its statement, grants and approvals are not verified."""
     message = strict_parse(pb.Body, data, limit=SUBMISSION_BYTES, what="a body")
     _count(len(message.grants), GRANTS, "grants")
-    _count(len(message.blobs), BLOBS, "attachments")
+    _count(len(message.blobs), ATTACHMENTS, "attachments")
     _count(len(message.approvals), APPROVALS, "approvals")
     if len(message.release) > RELEASE_BYTES:
         raise TooLarge(f"a release has {len(message.release)} bytes; the limit is {RELEASE_BYTES}")
@@ -350,8 +357,8 @@ def _blob_key_from_proto(message: pb.BlobKey) -> BlobKey:
         key=_exact(message.key, KEY_BYTES, "an attachment's key"),
         size=_number(message.size, 0, "an attachment's size"),
         plain_sha256=_exact(message.plain_sha256, HASH_BYTES, "an attachment's plain hash"),
-        name=_file_name(message.name),
-        media_type=_text(message.media_type, NAME_LENGTH, "an attachment's media type"),
+        name=file_name(message.name),
+        media_type=media_type(message.media_type),
     )
 
 
@@ -369,6 +376,10 @@ def encode_report(report: ReportStatement) -> bytes:
             supersedes=report.supersedes,
             authored_ms=report.authored_ms,
             salt=report.salt,
+            attachments=[
+                pb.Attachment(name=each.name, media_type=each.media_type, size=each.size, sha256=each.sha256)
+                for each in report.attachments
+            ],
         )
     )
 
@@ -395,7 +406,23 @@ def decode_report(data: bytes) -> ReportStatement:
         supersedes=_exact(message.supersedes, HASH_BYTES, "supersedes") if message.supersedes else b"",
         authored_ms=_number(message.authored_ms, 1, "authored_ms"),
         salt=_exact(message.salt, ID_BYTES, "a report's salt"),
+        attachments=_attachments(message),
     )
+
+
+def _attachments(message: pb.ReportStatement) -> tuple[Attachment, ...]:
+    _count(len(message.attachments), ATTACHMENTS, "attachments")
+    found = tuple(
+        Attachment(
+            name=file_name(each.name),
+            media_type=media_type(each.media_type),
+            size=_number(each.size, 0, "an attachment's size"),
+            sha256=_exact(each.sha256, HASH_BYTES, "an attachment's hash"),
+        )
+        for each in message.attachments
+    )
+    check_attachments(found)
+    return found
 
 
 # -- shapes ------------------------------------------------------------------------------------------------------------
@@ -429,13 +456,6 @@ def _text(value: str, most: int, what: str) -> str:
     if not 1 <= len(value) <= most or not value.isprintable():
         raise MalformedInput(f"{what} has 1 to {most} printable characters")
     return value
-
-
-def _file_name(value: str) -> str:
-    # A name to suggest, never a path: whoever saves it under this name stays in the folder that was chosen.
-    if value in {".", ".."} or "/" in value or "\\" in value:
-        raise MalformedInput("an attachment's name is not a file name")
-    return _text(value, NAME_LENGTH, "an attachment's name")
 
 
 def _ascending(numbers: Sequence[int], what: str) -> None:

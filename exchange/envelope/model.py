@@ -208,6 +208,16 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of a report as its originator signed it: wherever it travels, and sealed however often, it is this one."""
+
+    name: str = field(repr=False)
+    media_type: str
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ReportStatement:
     """A report as its originator signed it; `label` holds Label bytes, `content` the originator's exact bytes."""
 
@@ -221,3 +231,4 @@ class ReportStatement:
     supersedes: bytes
     authored_ms: int
     salt: bytes = field(repr=False)
+    attachments: tuple[Attachment, ...] = ()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from exchange.crypto.chunked import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES
 from exchange.crypto.signed import payload_type
+from exchange.envelope.blob import BLOB_BYTES, BLOBS_BYTES, blob_size
 from exchange.envelope.model import (
     CONTROL_LABEL,
     CONTROL_TYPES,
@@ -26,6 +27,9 @@ from exchange.limits import CONTROL_BODY_BYTES, ENVELOPE_LIFE_MS, SLOTS
 
 CONTROL_CIPHERTEXT_BYTES = CONTROL_BODY_BYTES + HEADER_BYTES + TAG_BYTES * (CONTROL_BODY_BYTES // CHUNK_BYTES + 1)
 """What a padded body of CONTROL_BODY_BYTES is encrypted to."""
+
+BLOB_LEAST = blob_size(0)
+"""The smallest blob of an attachment."""
 
 _ALLOWED_TYPES = {
     EnvelopeKind.REPORT: frozenset({payload_type(REPORT_TYPE)}),
@@ -60,8 +64,16 @@ def check_kind(core: EnvelopeCore) -> None:
             raise MalformedInput("the label of a report has at least one category and one purpose")
         if not core.created_ms < label.expires_ms <= core.expires_ms:
             raise MalformedInput("the label of a report expires after its creation and not after its envelope")
+        _check_blobs(core)
     elif label != CONTROL_LABEL or core.grants or core.blobs:
         raise MalformedInput("a control envelope has the fixed label, no grants and no attachments")
+
+
+def _check_blobs(core: EnvelopeCore) -> None:
+    if any(not BLOB_LEAST <= blob.size <= BLOB_BYTES for blob in core.blobs):
+        raise TooLarge(f"the blob of an attachment has {BLOB_LEAST} to {BLOB_BYTES} bytes")
+    if sum(blob.size for blob in core.blobs) > BLOBS_BYTES:
+        raise TooLarge(f"the attachments have more than {BLOBS_BYTES} bytes together")
 
 
 def check_times(core: EnvelopeCore) -> None:
@@ -91,5 +103,7 @@ def check_body(core: EnvelopeCore, body: Body) -> None:
         raise MalformedInput(f"a {core.kind.name} envelope does not carry {body.statement.payload_type[:120]!r}")
     if tuple(key.blob_id for key in body.blobs) != tuple(blob.blob_id for blob in core.blobs):
         raise MalformedInput("the attachment keys are not those of the attachments in the header")
+    if any(blob.size != blob_size(key.size) for key, blob in zip(body.blobs, core.blobs, strict=True)):
+        raise MalformedInput("an attachment's blob has another size than its file gives")
     if core.kind is EnvelopeKind.CONTROL and (body.release or body.approvals):
         raise MalformedInput("a control envelope carries no release and no approvals")

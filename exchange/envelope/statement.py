@@ -7,7 +7,8 @@ d. The originator is among those that the label names. Unless the outer sender i
    envelope carries consent grants, which are judged in step 9.
 e. The relay label in the header is the one that the full label gives, its hash included.
 f. A release that comes along is the one whose hash the label names, and says that its roster is open.
-g. Every approval that comes along holds, for exactly this statement, by an operator whom its originator certified.
+g. The report names exactly the attachments whose keys came along, in their order.
+h. Every approval that comes along holds, for exactly this statement, by an operator whom its originator certified.
 
 Pure. Whoever holds the statement later needs none of the envelope to verify it again.
 """
@@ -22,6 +23,7 @@ from exchange.crypto.keys import KeyAlgorithm, PublicKey
 from exchange.crypto.signed import KeyLookup, VerifiedRoots, verify_signed
 from exchange.envelope import rules
 from exchange.envelope.binding import item_hash
+from exchange.envelope.blob import attachments_of
 from exchange.envelope.codec import decode_report
 from exchange.envelope.model import REPORT_TYPE, Body, EnvelopeCore, EnvelopeKind, ReportStatement
 from exchange.errors import MalformedInput, VerificationFailed
@@ -47,7 +49,7 @@ class Inner:
 def open_statement(
     core: EnvelopeCore, body: Body, statement_key: StatementKeys, *, seen: VerifiedRoots | None
 ) -> Inner:
-    """Return what the statement says when a to g hold.
+    """Return what the statement says when a to h hold.
 
     Raises:
         BadInput, VerificationFailed: one of them does not.
@@ -65,6 +67,8 @@ def open_statement(
     _check_originator(core, report, label)
     check_relay_label(label, report.label, core.label, sender=core.sender)
     _check_release(label, body.release)
+    if report.attachments != attachments_of(body.blobs):
+        raise VerificationFailed("the attachments are not those that the originator signed for")
     approvals = verified_approvals(
         body.approvals,
         _keys_of(report.originator, statement_key),

@@ -598,6 +598,40 @@ class Body(_message.Message):
 Global___Body: _TypeAlias = Body  # noqa: Y015
 
 @_typing.final
+class Attachment(_message.Message):
+    """A file of a report, as its originator signed it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """File name to suggest: NFC, no path, no control or format characters."""
+    media_type: _builtins.str
+    """IANA media type, as declared."""
+    size: _builtins.int
+    """True size in bytes."""
+    sha256: _builtins.bytes
+    """SHA-256 of the plain file."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        media_type: _builtins.str = ...,
+        size: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_type", b"media_type", "name", b"name", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
+
+@_typing.final
 class ReportStatement(_message.Message):
     """A report as its originator signed it. Payload type `report`."""
 
@@ -613,6 +647,7 @@ class ReportStatement(_message.Message):
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     AUTHORED_MS_FIELD_NUMBER: _builtins.int
     SALT_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     originator: _builtins.str
@@ -633,6 +668,10 @@ class ReportStatement(_message.Message):
     """Originator's clock, milliseconds since 1970. The highest in a thread wins."""
     salt: _builtins.bytes
     """16 random bytes."""
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attachment]:
+        """Its files, 64 at most, no name twice. The body carries the key of each, in this order."""
+
     def __init__(
         self,
         *,
@@ -646,10 +685,11 @@ class ReportStatement(_message.Message):
         supersedes: _builtins.bytes = ...,
         authored_ms: _builtins.int = ...,
         salt: _builtins.bytes = ...,
+        attachments: _abc.Iterable[Global___Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authored_ms", b"authored_ms", "content", b"content", "exchange", b"exchange", "kind", b"kind", "label", b"label", "media_type", b"media_type", "originator", b"originator", "salt", b"salt", "supersedes", b"supersedes", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "authored_ms", b"authored_ms", "content", b"content", "exchange", b"exchange", "kind", b"kind", "label", b"label", "media_type", b"media_type", "originator", b"originator", "salt", b"salt", "supersedes", b"supersedes", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,6 +15,7 @@ from exchange.directory import ceremony, issue
 from exchange.directory.codec import join_request_to_proto
 from exchange.directory.prekeys import day_of
 from exchange.directory.statements import JoinRequest
+from exchange.envelope.blob import blob_size
 from exchange.envelope.codec import (
     decode_delivery,
     decode_header,
@@ -395,7 +396,7 @@ async def test_attachments_are_refused_as_long_as_none_are_carried() -> None:
         basis = await world.agree("XA", "XV")
         sender = world.partners["XA"]
         prepared = a_prepared(sender.keys, ["XV"], basis, head_of(world.exchange))
-        core = replace(prepared.core, blobs=(BlobRef(b"b" * 16, b"h" * 32, 9),))
+        core = replace(prepared.core, blobs=(BlobRef(b"b" * 16, b"h" * 32, blob_size(9)),))
         header = encode_header(replace(decode_header(prepared.header_bytes), core=encode_core(core)))
         (sealed,) = seal_all([replace(prepared, core=core, header_bytes=header)], sender.keys.envelope)
         (outcome,) = await sender.submit(sealed.submission_bytes)

@@ -9,6 +9,7 @@ import pytest
 from exchange.crypto.codec import encode_signed
 from exchange.envelope import codec
 from exchange.envelope.binding import body_context, slot_tree, wrap_info
+from exchange.envelope.blob import attachments_of
 from exchange.envelope.codec import (
     decode_body,
     decode_core,
@@ -68,7 +69,7 @@ def test_every_message_reads_back_as_it_was_written() -> None:
     key = BlobKey(blob.blob_id, seed("key"), 100, seed("plain"), "map.pdf", "application/pdf")
     body = Body(a_statement(a_report()), grants=(a_promise(seed("x")),), blobs=(key,), release=RELEASE_BYTES)
     assert decode_body(encode_body(body)) == body
-    report = a_report(supersedes=seed("before"))
+    report = a_report(supersedes=seed("before"), attachments=attachments_of([key]))
     assert decode_report(encode_report(report)) == report
 
 

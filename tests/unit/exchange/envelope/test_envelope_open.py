@@ -17,6 +17,7 @@ from exchange.crypto.signed import add_signature, sign
 from exchange.crypto.signing import MLDSA65_SIGNATURE_BYTES
 from exchange.crypto.xwing import unwrap, wrap
 from exchange.envelope import binding
+from exchange.envelope.blob import BLOB_BYTES, attachments_of, blob_size
 from exchange.envelope.codec import (
     decode_body,
     decode_core,
@@ -507,13 +508,53 @@ def test_step_8_refuses_the_release_of_a_hidden_roster_whoever_sends_it_along(pa
 
 
 def test_step_8_refuses_attachment_keys_that_are_not_of_the_headers_attachments(parts: Parts) -> None:
-    report = a_report()
-    refs = tuple(BlobRef(seed(name)[:16], seed(name), 100) for name in ("a", "b"))
-    keys = tuple(BlobKey(ref.blob_id, seed("key"), 90, seed("plain"), "a.txt", "text/plain") for ref in refs)
+    refs = tuple(BlobRef(seed(name)[:16], seed(name), blob_size(90)) for name in ("a", "b"))
+    keys = tuple(
+        BlobKey(ref.blob_id, seed("key"), 90, seed("plain"), f"{name}.txt", "text/plain")
+        for ref, name in zip(refs, "ab", strict=True)
+    )
+    report = a_report(attachments=attachments_of(keys))
     core = core_for(parts, report, blobs=refs)
     for given in ((), keys[:1], keys[::-1]):
         assert refused(sealed_as(core, Body(a_statement(report), blobs=given))).step == 8
     assert open_envelope(sealed_as(core, Body(a_statement(report), blobs=keys)), context=open_checks())
+
+
+def test_step_8_refuses_attachments_that_the_originator_did_not_sign_for(parts: Parts) -> None:
+    ref = BlobRef(seed("a")[:16], seed("a"), blob_size(90))
+    key = BlobKey(ref.blob_id, seed("key"), 90, seed("plain"), "a.txt", "text/plain")
+    signed = attachments_of([key])
+    lies = [
+        (),
+        (replace(signed[0], name="b.txt"),),
+        (replace(signed[0], media_type="text/html"),),
+        (replace(signed[0], size=91),),
+        (replace(signed[0], sha256=seed("another")),),
+        (*signed, replace(signed[0], name="b.txt")),
+    ]
+    for attachments in lies:
+        report = a_report(attachments=attachments)
+        core = core_for(parts, report, blobs=(ref,))
+        assert refused(sealed_as(core, Body(a_statement(report), blobs=(key,)))).step == 8
+    bare = a_report(attachments=signed)
+    assert refused(sealed_as(core_for(parts, bare), Body(a_statement(bare)))).step == 8
+
+
+def test_step_8_refuses_a_statement_that_names_an_attachment_twice(parts: Parts) -> None:
+    refs = tuple(BlobRef(seed(name)[:16], seed(name), blob_size(90)) for name in ("a", "b"))
+    keys = tuple(
+        BlobKey(ref.blob_id, seed("key"), 90, seed("plain"), name, "text/plain")
+        for ref, name in zip(refs, ("plan.txt", "PLAN.txt"), strict=True)
+    )
+    report = a_report(attachments=attachments_of(keys))
+    core = core_for(parts, report, blobs=refs)
+    assert refused(sealed_as(core, Body(a_statement(report), blobs=keys))).step == 8
+
+
+def test_step_3_refuses_a_blob_that_no_attachment_gives(parts: Parts) -> None:
+    for size in (BLOB_BYTES + 1, blob_size(0) - 1):
+        core = core_for(parts, a_report(), blobs=(BlobRef(seed("a")[:16], seed("a"), size),))
+        assert refused(sealed_as(core, Body(a_statement(a_report())))).step == 3
 
 
 def test_approvals_of_exactly_this_report_come_along_and_are_counted(parts: Parts) -> None:
@@ -542,10 +583,10 @@ def test_step_8_refuses_an_approval_that_does_not_hold_whatever_the_others_say(p
     assert refused(sealed_as(core_for(parts, report), many)).step == 7
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b", "a\nb", "x" * 256])
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b", "a\nb", "x" * 256, "gpj.\u202eexe", "e\u0301"])
 def test_an_attachments_name_is_never_a_path(parts: Parts, name: str) -> None:
     report = a_report()
-    ref = BlobRef(seed("a")[:16], seed("a"), 100)
+    ref = BlobRef(seed("a")[:16], seed("a"), blob_size(90))
     key = BlobKey(ref.blob_id, seed("key"), 90, seed("plain"), name, "text/plain")
     core = core_for(parts, report, blobs=(ref,))
     assert refused(sealed_as(core, Body(a_statement(report), blobs=(key,)))).step == 7

@@ -1,5 +1,6 @@
 """Sealing: what goes in comes out at every recipient, and nothing is sealed that others would refuse."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from exchange.crypto.signed import VerifiedRoots, sign
 from exchange.crypto.signing import Ed25519Key
 from exchange.envelope.binding import item_hash
+from exchange.envelope.blob import BLOB_BYTES, attachments_of, blob_size
 from exchange.envelope.codec import decode_submission, encode_report
 from exchange.envelope.model import BlobKey, BlobRef, Body, EnvelopeKind, Lane
 from exchange.envelope.open import open_envelope
@@ -43,7 +45,7 @@ from tests.support.envelope_builders import (
     verified,
 )
 
-ATTACHMENT = BlobRef(b"b" * 16, b"h" * 32, 70_000)
+ATTACHMENT = BlobRef(b"b" * 16, b"h" * 32, blob_size(65_000))
 LARGE_GRANT = sign(statement_key(XV), "consent-grant", bytes(SUBMISSION_BYTES - 10_000), context=EXCHANGE)
 ATTACHMENT_KEY = BlobKey(b"b" * 16, b"k" * 32, 65_000, b"p" * 32, "photo.jpg", "image/jpeg")
 
@@ -162,7 +164,7 @@ def test_the_largest_control_body_is_64_kib_padded() -> None:
 
 
 def test_attachments_release_community_and_display_only_travel_with_the_report() -> None:
-    report = an_open_report()
+    report = replace(an_open_report(), attachments=attachments_of([ATTACHMENT_KEY]))
     body = Body(a_statement(report), blobs=(ATTACHMENT_KEY,), release=OPEN_RELEASE_BYTES)
     sealed = a_sealed(
         body=body,
@@ -193,6 +195,21 @@ def test_attachments_release_community_and_display_only_travel_with_the_report()
         {"kind": EnvelopeKind.CONTROL},
         {"body": Body(sign(statement_key(XA), "retraction", b"a retraction", context=EXCHANGE))},
         {"blobs": [ATTACHMENT]},  # without its key
+        {  # of another size than its file gives
+            "blobs": [replace(ATTACHMENT, size=70_000)],
+            "body": Body(a_statement(a_report()), blobs=(ATTACHMENT_KEY,)),
+        },
+        {  # larger than any
+            "blobs": [replace(ATTACHMENT, size=BLOB_BYTES + 1)],
+            "body": Body(a_statement(a_report()), blobs=(replace(ATTACHMENT_KEY, size=2 << 30),)),
+        },
+        {  # too large together
+            "blobs": [replace(ATTACHMENT, blob_id=bytes([n]) * 16, size=BLOB_BYTES) for n in range(3)],
+            "body": Body(
+                a_statement(a_report()),
+                blobs=tuple(replace(ATTACHMENT_KEY, blob_id=bytes([n]) * 16, size=2 << 30) for n in range(3)),
+            ),
+        },
         {"body": Body(a_statement(a_report()), grants=(LARGE_GRANT,))},
         {"body": Body(a_statement(a_report()), blobs=(ATTACHMENT_KEY,))},  # without its reference
     ],
@@ -226,7 +243,7 @@ def test_a_control_envelope_carries_nothing_of_a_report(changes: dict[str, Any])
 
 
 def test_keys_and_contents_are_in_no_repr() -> None:
-    body = Body(a_statement(a_report()), blobs=(ATTACHMENT_KEY,))
+    body = Body(a_statement(a_report(attachments=attachments_of([ATTACHMENT_KEY]))), blobs=(ATTACHMENT_KEY,))
     prepared = prepare(**fields(body=body, blobs=[ATTACHMENT]), sender_key=envelope_key(XA).public.key_id)
     sealed = seal_all([prepared], envelope_key(XA))[0]
     opened = open_envelope(deliver(verified(sealed)), context=open_checks())
