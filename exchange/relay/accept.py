@@ -4,6 +4,7 @@ Runs in the writer's transaction (PROTOCOL.md 5). Everything that the answers sa
 the same envelope gets the same promise bytes for ever. A frame that was judged under a directory that has grown since
 is not recorded at all: it is judged again.
 All answers of a frame stand under one signature (PROTOCOL.md 1).
+Whether the attachments that an envelope names are here is looked at in this transaction too: none can go in between.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from exchange.names import ID_BYTES, ExchangeName, PartyId
 from exchange.receipts.codec import encode_decisions, encode_promise, encode_refusal
 from exchange.receipts.model import DecisionRecord, Promise, Refusal, RelayDecision
 from exchange.receipts.verify import PROMISE, REFUSAL
+from exchange.relay.blobs import BlobStore
 from exchange.relay.mailbox import Accepted, Answered, MailboxStore
 from exchange.relay.quota import HeldQuota, Rate
 from exchange.relay.sequencer import Log, LogStore, Sequencer
@@ -31,6 +33,11 @@ ID_REUSED = "ENVELOPE_ID_REUSED"
 
 TOO_MUCH_HELD = "TOO_MUCH_HELD"
 """Reason for an envelope for which its sender has no room here until its recipients have taken what waits."""
+
+ATTACHMENT_MISSING = "ATTACHMENT_MISSING"
+"""Reason for an envelope of which an attachment is not here, not wholly, or with another hash or size."""
+
+STEP_ATTACHMENTS = 13
 
 SLOT_BYTES = 1_800
 """What a slot takes in the store, about: leaf, proof and wrapped key."""
@@ -91,15 +98,18 @@ class Recorder:
         self._key = promise_key
         self._sequencer = sequencer
 
-    def record(self, logs: LogStore, mailboxes: MailboxStore, frame: Frame, now_ms: int) -> Recorded | None:
+    def record(
+        self, logs: LogStore, mailboxes: MailboxStore, frame: Frame, now_ms: int, *, blobs: BlobStore | None = None
+    ) -> Recorded | None:
         """Return the answers, or None when the directory has grown since the frame was judged.
 
-        `now_ms` becomes the time of receipt.
+        `now_ms` becomes the time of receipt. Without a store of `blobs` no attachment is here.
         """
         if logs.state(Log.DIRECTORY).size != frame.directory_size:
             return None
         known = mailboxes.answered(frame.sender, [_hash_of(judged) for judged in frame.judged])
-        drafts = self._within(_drafts(mailboxes, frame, known, now_ms), frame.sender)
+        drafts = [_with_blobs(draft, blobs) for draft in _drafts(mailboxes, frame, known, now_ms)]
+        drafts = self._within(drafts, frame.sender)
         numbers = self._append(logs, drafts, frame.directory_size, now_ms)
         payloads = [
             self._payload(draft, number, frame.directory_size, now_ms)
@@ -112,6 +122,7 @@ class Recorder:
             answers |= dict.fromkeys(draft.places, answered)
             if isinstance(draft.judged, Permitted):
                 new.append(_accepted(draft.judged, number, answered))
+                _claim(draft.judged.verified, blobs)
             elif draft.judged.final:
                 mailboxes.refuse(frame.sender, draft.judged.hash, answer, now_ms)
         mailboxes.deposit(new)
@@ -232,6 +243,23 @@ def _drafts(mailboxes: MailboxStore, frame: Frame, known: Mapping[bytes, Answere
         if isinstance(answer, Permitted) or answer.final:
             by_hash[hash_] = draft
     return drafts
+
+
+def _with_blobs(draft: _Draft, blobs: BlobStore | None) -> _Draft:
+    """Return a draft, refused for good when it names an attachment that is not here as it says."""
+    if isinstance(draft.judged, Refused) or not draft.judged.verified.core.blobs:
+        return draft
+    verified = draft.judged.verified
+    if blobs is not None and blobs.are_complete(verified.core.sender, verified.core.blobs):
+        return draft
+    refused = Refused(verified.envelope_hash, ATTACHMENT_MISSING, STEP_ATTACHMENTS, final=True)
+    return _Draft(refused, b"", draft.places)
+
+
+def _claim(verified: Verified, blobs: BlobStore | None) -> None:
+    core = verified.core
+    if blobs is not None and core.blobs:
+        blobs.claim(core.sender, core.blobs, [leaf.leaf.recipient for leaf in verified.leaves], core.expires_ms)
 
 
 def _decisions(judged: Judged) -> bytes:

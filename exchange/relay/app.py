@@ -20,6 +20,8 @@ from exchange.limits import JOIN_BYTES, KIB
 from exchange.names import ExchangeName, PartyId, exchange_name
 from exchange.relay.accept import Recorder
 from exchange.relay.agreements import Agreements
+from exchange.relay.blob_retention import BlobRetention
+from exchange.relay.blobs import Blobs
 from exchange.relay.cache import SealedCache
 from exchange.relay.checkpoints import Checkpoints
 from exchange.relay.communities import Communities
@@ -37,8 +39,10 @@ from exchange.relay.quota import DAY_S, Calls, HeldQuota, Rate, StatementQuota
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.services.admin import RelayAdminService
+from exchange.relay.services.blobs import BlobService
 from exchange.relay.services.join import JoinService
 from exchange.relay.services.relay import RelayService, UseCases
+from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.relay.tls import Leaf, PartnerAuthorities, identify_by, newcomers_identity, partners_identity
 from exchange.relay.witnesses import Witnessing
@@ -54,6 +58,7 @@ from exchange.runtime.relay_info import RelayInfo, write_relay_info
 from exchange.runtime.secrets import private_dir, write_private
 from exchange.runtime.tls import server_credentials
 from exchange.v1 import join_service_pb2, relay_service_pb2
+from exchange.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from exchange.v1.join_service_pb2_grpc import add_JoinServiceServicer_to_server
 from exchange.v1.relay_admin_service_pb2_grpc import add_RelayAdminServiceServicer_to_server
 from exchange.v1.relay_service_pb2_grpc import add_RelayServiceServicer_to_server
@@ -99,6 +104,8 @@ class _Relay:
     communities: Communities
     agreements: Agreements
     retention: Retention
+    blobs: Blobs
+    blob_retention: BlobRetention
     held: HeldQuota
     counters: Counters
 
@@ -184,6 +191,14 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
         retention=Retention(
             database, sequencer, clock, counters.deleted, held=held, directory=lambda: directory.now.directory
         ),
+        blobs=Blobs(database, SqlBlobs, clock, most_bytes=limits.attachment_bytes, most_open=limits.attachments_open),
+        blob_retention=BlobRetention(
+            database,
+            SqlBlobs,
+            clock,
+            directory=lambda: directory.now.directory,
+            orphans_ms=int(limits.orphans_s * 1000),
+        ),
         held=held,
         counters=counters,
     )
@@ -253,6 +268,7 @@ def _partners_server(relay: _Relay, given: _Given, authorities: PartnerAuthoriti
     )
     server = _server(server_options(connections=limits.connections), detailed=False)
     add_RelayServiceServicer_to_server(RelayService(peers, use, drain, relay.counters), server)
+    add_BlobServiceServicer_to_server(BlobService(peers, relay.blobs, drain), server)
     return server
 
 
@@ -321,6 +337,7 @@ async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain
     tasks = [
         asyncio.create_task(every(CHECKPOINT_S, sign, drain)),
         asyncio.create_task(every(SWEEP_S, relay.retention.sweep, drain)),
+        asyncio.create_task(every(SWEEP_S, relay.blob_retention.sweep, drain)),
     ]
 
     async def finish() -> None:

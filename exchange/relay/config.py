@@ -19,6 +19,13 @@ class LimitSettings(Section):
     held_bytes: int = Field(
         default=8 * GIB, ge=MIB, description="Ciphertext of one partner that may wait here; control an eighth more."
     )
+    attachment_bytes: int = Field(
+        default=64 * GIB, ge=MIB, description="Attachments of one partner that may wait here, those announced included."
+    )
+    attachments_open: int = Field(default=32, ge=1, description="Uploads of one partner that may be unfinished.")
+    orphans_s: float = Field(
+        default=172_800, gt=0, description="An attachment that no envelope has named goes so long after its last bytes."
+    )
     statements_per_day: int = Field(
         default=500, ge=1, description="Directory statements by a partner's node keys, and as many by its root."
     )

@@ -22,6 +22,7 @@ from exchange.relay.directory import LiveDirectory
 from exchange.relay.mailbox import Answered, Bells
 from exchange.relay.prekeys import PrekeyIds
 from exchange.relay.quota import HeldQuota, Rate
+from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.relay.submit import Judge
@@ -107,7 +108,8 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def _record(self, frame: Frame, connection: Connection) -> Recorded | None:
-        return self._recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, self._clock())
+        logs, mailboxes, blobs = SqlLogs(connection), SqlMailboxes(connection), SqlBlobs(connection)
+        return self._recorder.record(logs, mailboxes, frame, self._clock(), blobs=blobs)
 
     def _announce(self, frame: Frame, recorded: Recorded) -> None:
         self._cache.put(sealed for each in recorded.new for sealed in each.sealed())

@@ -2,7 +2,7 @@
 
  1-11  exchange/envelope/verify.py: size, parse, sender, key, signature, clock, body, leaves, prekeys, root
  12    decide: every slot is permitted by the agreement that it cites, or is control traffic between members
- 13    attachments: none are carried yet, so an envelope that names any is refused
+ 13    attachments: all that it names are here; looked at when it is recorded (exchange/relay/accept.py)
 
 Admission is all or nothing. A refusal is signed and final once the header's signature holds: the sender decides and
 seals again, and voids the numbers of the refused envelope in its next stream head. It names a clause only of an
@@ -32,11 +32,9 @@ NOT_DELIVERABLE = "NOT_DELIVERABLE"
 """The one reason for every recipient of whom the sender may know no more."""
 
 BAD_ENVELOPE = "BAD_ENVELOPE"
-ATTACHMENTS_NOT_CARRIED = "ATTACHMENTS_NOT_CARRIED"
 
 STEP_SIGNATURE = 6
 STEP_DECIDE = 12
-STEP_ATTACHMENTS = 13
 
 _RECIPIENT_REASONS = frozenset(
     {
@@ -89,9 +87,6 @@ def _judge(submission: bytes, checks: RelayChecks, snapshot: Snapshot) -> Judged
     denied = _deny(verified, snapshot, checks.now_ms)
     if denied is not None:
         return denied
-    # 13
-    if verified.core.blobs:
-        return Refused(verified.envelope_hash, ATTACHMENTS_NOT_CARRIED, STEP_ATTACHMENTS, final=True)
     decisions = (
         RelayDecision(leaf.index, leaf.leaf.basis.commitment if leaf.leaf.basis else b"") for leaf in verified.leaves
     )

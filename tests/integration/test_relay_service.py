@@ -15,7 +15,6 @@ from exchange.directory import ceremony, issue
 from exchange.directory.codec import join_request_to_proto
 from exchange.directory.prekeys import day_of
 from exchange.directory.statements import JoinRequest
-from exchange.envelope.blob import blob_size
 from exchange.envelope.codec import (
     decode_delivery,
     decode_header,
@@ -24,7 +23,7 @@ from exchange.envelope.codec import (
     encode_header,
     encode_submission,
 )
-from exchange.envelope.model import BlobRef, Lane
+from exchange.envelope.model import Lane
 from exchange.envelope.open import OpenChecks, PromiseFacts, open_envelope
 from exchange.envelope.seal import seal_all
 from exchange.errors import BadStatement, Conflict, ExchangeError, NotAllowed, NotAuthenticated, Unavailable
@@ -389,18 +388,6 @@ async def test_a_damaged_submission_is_refused_with_its_step_and_the_rest_of_its
         assert steps == [2, 4, 8]
         assert outcomes[4] == outcomes[3], "the same header: its refusal is final"
         promise_of(outcomes[1])
-
-
-async def test_attachments_are_refused_as_long_as_none_are_carried() -> None:
-    async with a_world("XA", "XV") as world:
-        basis = await world.agree("XA", "XV")
-        sender = world.partners["XA"]
-        prepared = a_prepared(sender.keys, ["XV"], basis, head_of(world.exchange))
-        core = replace(prepared.core, blobs=(BlobRef(b"b" * 16, b"h" * 32, blob_size(9)),))
-        header = encode_header(replace(decode_header(prepared.header_bytes), core=encode_core(core)))
-        (sealed,) = seal_all([replace(prepared, core=core, header_bytes=header)], sender.keys.envelope)
-        (outcome,) = await sender.submit(sealed.submission_bytes)
-        assert (refusal_of(outcome).reason, refusal_of(outcome).step) == ("ATTACHMENTS_NOT_CARRIED", 13)
 
 
 async def test_an_agreement_judges_as_of_the_directory_in_the_promise() -> None:

@@ -20,7 +20,16 @@ from exchange.crypto.signed import Signed, add_signature, payload_type, sign
 from exchange.directory import ceremony, prekeys
 from exchange.directory.codec import join_request_to_proto
 from exchange.directory.prekeys import day_of
-from exchange.envelope.model import CONTROL_LABEL, REPORT_TYPE, Body, EnvelopeKind, Head, Lane
+from exchange.envelope.model import (
+    CONTROL_LABEL,
+    REPORT_TYPE,
+    BlobKey,
+    BlobRef,
+    Body,
+    EnvelopeKind,
+    Head,
+    Lane,
+)
 from exchange.envelope.seal import Prepared, Recipient, Sealed, prepare, seal_all
 from exchange.names import PartyId, party_id
 from exchange.policy.agreement import AgreementRef, EnforcementView, Term, commitment
@@ -38,6 +47,7 @@ from exchange.runtime.lifecycle import Drain
 from exchange.runtime.secrets import private_dir
 from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
 from exchange.v1 import join_service_pb2, relay_service_pb2
+from exchange.v1.blob_service_pb2_grpc import BlobServiceStub
 from exchange.v1.join_service_pb2_grpc import JoinServiceStub
 from exchange.v1.relay_service_pb2_grpc import RelayServiceStub
 from tests.support.directory_builders import (
@@ -56,6 +66,7 @@ from tests.support.directory_builders import (
 import grpc.aio  # isort: skip - after exchange.runtime has set its environment
 
 if TYPE_CHECKING:
+    from exchange.v1.blob_service_pb2_grpc import BlobServiceAsyncStub
     from exchange.v1.relay_service_pb2_grpc import RelayServiceAsyncStub
 
 T = TypeVar("T")
@@ -108,6 +119,11 @@ class Partner:
     def party(self) -> PartyId:
         """Its id."""
         return self.keys.party
+
+    @property
+    def blobs(self) -> "BlobServiceAsyncStub":
+        """Attachments over the same channel."""
+        return BlobServiceStub(self.channel)
 
     async def submit(self, *submissions: bytes) -> list[relay_service_pb2.Outcome]:
         """Submit one frame and return its outcomes."""
@@ -316,6 +332,7 @@ def a_prepared(
     content: bytes = b"a report",
     at_ms: int | None = None,
     via: str = "",
+    blobs: Sequence[tuple[BlobRef, BlobKey]] = (),
     **label: object,
 ) -> Prepared:
     """Return an envelope to be signed: a report, or control traffic when there is no basis."""
@@ -342,7 +359,8 @@ def a_prepared(
         kind=EnvelopeKind.CONTROL if control else EnvelopeKind.REPORT,
         label=CONTROL_LABEL if control else RelayLabel(**(fields | label)),  # type: ignore[arg-type]  # as above
         directory=head,
-        body=Body(sign(sender.statement, name, content, context=EXCHANGE)),
+        body=Body(sign(sender.statement, name, content, context=EXCHANGE), blobs=tuple(key for _, key in blobs)),
+        blobs=[ref for ref, _ in blobs],
         recipients=recipients_of(names, basis, seq=seq, at_ms=at_ms, via=via),
     )
 

@@ -215,3 +215,40 @@ view as the founders signed it.
 
 join_request = Table("join_request", metadata, _party("party", key=True), _data("request"), _number("at_ms"))
 """The request under which each party joined."""
+
+# -- attachments -------------------------------------------------------------------------------------------------------
+
+blob = Table(
+    "blob",
+    metadata,
+    _party("sender", key=True),
+    _data("blob_id", key=True),
+    _data("sha256"),
+    _number("size"),
+    _number("held"),
+    _small("state"),
+    _number("touched_ms"),
+    _number("expires_ms"),
+    Index("ix_blob_state", "state"),
+)
+"""Sealed files by who uploaded them: how much is here, and until when (0 while no envelope names it)."""
+
+blob_part = Table(
+    "blob_part",
+    metadata,
+    _party("sender", key=True),
+    _data("blob_id", key=True),
+    _number("start", key=True),
+    _data("data"),
+)
+"""Their bytes, about a MiB a row, by the offset of the first."""
+
+blob_reader = Table(
+    "blob_reader",
+    metadata,
+    _party("sender", key=True),
+    _data("blob_id", key=True),
+    _party("reader", key=True),
+    Index("ix_blob_reader_reader", "reader"),
+)
+"""Recipients of envelopes that name a blob, until they have it."""
