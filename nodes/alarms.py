@@ -55,6 +55,9 @@ SUSPECT = "suspect"
 FRESHNESS = "freshness"
 """No quorum of witnesses has vouched for the directory for too long."""
 
+WITNESS = "witness"
+"""Witnesses have vouched for two histories of one log."""
+
 DIRECTORY_ENTRY = "directory-entry"
 """The relay admitted an entry that does not hold where it stands."""
 

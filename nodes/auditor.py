@@ -22,7 +22,7 @@ from exchange.crypto.signed import Signed
 from exchange.directory.state import Frontier
 from exchange.errors import BadInput, BadProof, ExchangeError, RateLimited, Unavailable, VerificationFailed
 from exchange.limits import KIB
-from exchange.merkle import HASH_BYTES, leaf_hash, verify_consistency, verify_inclusion
+from exchange.merkle import HASH_BYTES, leaf_hash, verify_inclusion
 from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise, open_refusal
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
 from exchange.tlog.entry import EntryKind, directory_head_hash
@@ -228,28 +228,15 @@ class Auditor:
         checkpoint = open_checkpoint(note, origin, key)
         kept = await core.database.read(partial(store.checkpoint_of, log=Log.TRAFFIC))
         if kept is not None:
-            before = open_checkpoint(kept[1], origin, key)
-            try:
-                await self._check_continues(before, checkpoint)
-            except VerificationFailed as error:
-                await self._forks.contradicts(Log.TRAFFIC, kept[1], note, why=f"the traffic log forks: {error}")
-                raise
+            await self._forks.continues(Log.TRAFFIC, kept[1], note, why="the traffic log forks")
+            if checkpoint.size < kept[0]:
+                error = BadProof(f"the log has shrunk from {kept[0]} to {checkpoint.size} entries")
+                await self._forks.contradicts(Log.TRAFFIC, kept[1], note, why=str(error))
+                raise error
         if kept is None or checkpoint.size > kept[0]:
             keep = partial(store.set_checkpoint, log=Log.TRAFFIC, size=checkpoint.size, note=note, seen_ms=core.clock())
             await core.database.write(keep)
         return checkpoint, note
-
-    async def _check_continues(self, before: Checkpoint, after: Checkpoint) -> None:
-        if after.size < before.size:
-            raise BadProof(f"the log has shrunk from {before.size} to {after.size} entries")
-        if before.size == 0:
-            return
-        if after.size == before.size:
-            if after.root != before.root:
-                raise BadProof(f"two root hashes for size {after.size}")
-            return
-        path = await proven(self._relay.consistency_proof(Log.TRAFFIC, before.size, after.size))
-        verify_consistency(before.size, after.size, before.root, after.root, path)
 
     async def _check_promises(
         self, promises: Sequence[KeptPromise], checkpoint: Checkpoint, note: str

@@ -32,6 +32,8 @@ class Result(StrEnum):
     FAILS = "fails"
     WRONG = "relay was wrong"
     """The file holds, and proves it: the relay refused what the rules permit, or its logs are not what it signed."""
+    LIED = "witness was wrong"
+    """The file holds, and proves it: a witness has vouched for two histories with its own key."""
     NOT_CHECKED = "not checked"
 
 

@@ -1,24 +1,31 @@
 """Keep what the relay signed and cannot have meant: an evidence file in the store, and an alarm.
 
 Of the directory this node can prove what its own replay says at any size. Of the traffic log it has checkpoints alone:
-for two of different sizes it reads the entries, and where they give the root of the larger one, what the smaller one
-should have been is proven too.
+for two of different sizes it asks the relay for a proof, and where none holds it reads the entries; where they give the
+root of the larger one, what the smaller one should have been is proven too. A relay that gives neither has proven
+nothing, and neither has this node: both notes are kept and named, at once when it refuses, after `directory_most_s`
+when it is never able to answer. The same is tried again whenever the two are compared again.
+Witnesses that have vouched for both sides are named, by all notes that are at hand.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import combinations
 
 from sqlalchemy import Connection
 
-from exchange.errors import ExchangeError, VerificationFailed
-from exchange.merkle import leaf_hash, root_of
+from exchange.directory.witnesses import cosigned_by
+from exchange.errors import BadProof, ExchangeError, VerificationFailed
+from exchange.merkle import leaf_hash, root_of, verify_consistency
+from exchange.names import PartyId
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
 from exchange.tlog.signing import open_checkpoint
 from exchange.tlog.tiles import consistency_proof, tiles_of
 from nodes import alarms
+from nodes.anchoring import anchor_of
 from nodes.core import Core
-from nodes.log_evidence import Fork, LogEvidence, Unkept, contradiction, write_log_evidence
+from nodes.log_evidence import Fork, LogEvidence, Unkept, contradiction, vouched_for_both, write_log_evidence
 from nodes.relay_port import Log, Relay
 from nodes.store import trust as store
 from nodes.store import witnesses
@@ -31,6 +38,16 @@ READ_MOST = 1_000_000
 """Entries of the traffic log that are read to prove a fork: 41 MB, and some seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Two notes that cannot both be true, and what is shown of that."""
+
+    fork: Fork
+    proven: bool
+    liars: tuple[PartyId, ...]
+    """Witnesses that have cosigned both."""
+
+
 class Forks:
     """Evidence of one node against the relay. For one event loop."""
 
@@ -38,35 +55,147 @@ class Forks:
         """Keep it in the node's store; entries of the traffic log are read from `relay`."""
         self._core = core
         self._relay = relay
+        self._asked: dict[Checkpoint, int] = {}
+        """Since when the relay owes the proof that this is continued."""
+
+    async def continues(self, log: Log, one: str, other: str, *, why: str) -> None:
+        """Return when the relay proves that the larger of two notes, which it signed, continues the smaller.
+
+        Raises:
+            BadProof: it does not; both are kept as evidence, and an alarm is open.
+            Unavailable, RateLimited: it gives no proof now. Where that takes too long, an alarm names both notes.
+        """
+        (first, smaller), (second, larger) = sorted(
+            ((self._opened(log, note), note) for note in (one, other)), key=lambda each: each[0].size
+        )
+        try:
+            if first.size == second.size:
+                if first.root != second.root:
+                    raise BadProof(f"two root hashes for size {first.size}")
+            elif first.size:
+                path = await self._relay.consistency_proof(log, first.size, second.size)
+                verify_consistency(first.size, second.size, first.root, second.root, path)
+        except VerificationFailed as error:
+            await self.contradicts(log, smaller, larger, why=f"{why}: {error}")
+            raise
+        except ExchangeError as error:
+            if error.retryable:
+                await self._unanswered(log, (smaller, first), (larger, second), error)
+                raise
+            refused = f"the relay refuses to prove that {first.size:,} and {second.size:,} entries are one log"
+            await self.contradicts(log, smaller, larger, why=f"{why}: {refused}")
+            raise BadProof(f"the relay gives no proof: {error}") from error
+        if self._asked.pop(first, None) is not None:
+            await self._core.alarms.close(KINDS[log], f"unproven {first.size}")
 
     async def contradicts(self, log: Log, one: str, other: str, *, why: str) -> Fork:
         """Keep two notes of one log, each signed by the relay, that cannot both be true; raise the alarm."""
-        core = self._core
-        origin = directory_origin(core.exchange) if log is Log.DIRECTORY else traffic_origin(core.exchange)
-        keys = core.trust.now.directory.relay_keys
-        ordered = sorted((one, other), key=lambda note: open_checkpoint(note, origin, keys.log).size)
-        first, second = (open_checkpoint(note, origin, keys.log) for note in ordered)
-        root, path = await self._proof(log, first.size, second)
-        fork = Fork(log.name.lower(), ordered[0], ordered[1], root, path)
-        try:
-            proven = contradiction(fork, core.exchange, keys)
-        except VerificationFailed:
-            proven = False
-        what = f"{why} ({first.size:,} and {second.size:,} entries{'' if proven else '; not proven yet'})"
-        await self._keep("fork", fork, what)
-        await core.alarms.raise_(KINDS[log], f"fork {second.size}", f"{what}: concord log evidence")
-        return fork
+        found = await self._found(log, one, other)
+        await self._ring(log, found, await self._keep_fork(log, found, why))
+        more = await self._with_more_liars(log, found)
+        if more is not None:
+            await self._ring(log, more, await self._keep_fork(log, more, why))
+        return found.fork
 
     async def unkept(self, claim: Unkept, what: str) -> None:
         """Keep a promise that the log does not keep; the caller raises the alarm."""
-        await self._keep("promise", claim, what)
+        await self._keep("promise", claim, what, sha256(claim.promise.payload.hex().encode() + b"\n\npromise").digest())
 
-    async def _keep(self, kind: str, claim: Fork | Unkept, what: str) -> None:
+    async def _unanswered(
+        self, log: Log, smaller: tuple[str, Checkpoint], larger: tuple[str, Checkpoint], error: ExchangeError
+    ) -> None:
+        core, (note, first), (_, second) = self._core, smaller, larger
+        since_ms = self._asked.setdefault(first, core.clock())
+        if core.clock() - since_ms <= core.timing.directory_most_s * 1000:
+            return
+        what = (
+            f"the relay does not prove that its {log.name.lower()} log of {second.size:,} entries continues the one of"
+            f" {first.size:,} that it signed before: {error}"
+        )
+        await self._keep_fork(log, await self._found(log, note, larger[0]), what)
+        await core.alarms.raise_(KINDS[log], f"unproven {first.size}", f"{what}: concord log evidence")
+
+    # -- what is shown -------------------------------------------------------------------------------------------------
+
+    async def _found(self, log: Log, one: str, other: str) -> Found:
         core = self._core
-        genesis = (await core.database.read(partial(store.directory_entries, start=0, limit=1)))[0]
+        keys = core.trust.now.directory.relay_keys
+        (first, smaller), (second, larger) = sorted(
+            ((self._opened(log, note), note) for note in (one, other)), key=lambda each: each[0].size
+        )
+        root, path = await self._proof(log, first.size, second)
+        fork = Fork(log.name.lower(), smaller, larger, root, path)
+        try:
+            proven = contradiction(fork, core.exchange, keys)
+        except VerificationFailed:
+            proven, fork = False, Fork(fork.log, smaller, larger, b"", ())
+        named = core.trust.now.directory.named_witnesses
+        liars = vouched_for_both(fork, named, core.exchange, keys) if proven else ()
+        return Found(fork, proven, liars)
+
+    async def _with_more_liars(self, log: Log, found: Found) -> Found | None:
+        """Return the proven pair of notes at hand that most witnesses cosigned; None if no more than the one found."""
+        core = self._core
+        named = core.trust.now.directory.named_witnesses
+        notes = [found.fork.first, found.fork.second, *await self._at_hand(log)]
+        signers = [cosigned_by(note, self._opened(log, note), named, core.exchange) for note in notes]
+        best = found
+        for one, other in combinations(range(len(notes)), 2):
+            if len(signers[one] & signers[other]) > len(best.liars):
+                candidate = await self._found(log, notes[one], notes[other])
+                best = candidate if len(candidate.liars) > len(best.liars) else best
+        return best if best is not found else None
+
+    async def _at_hand(self, log: Log) -> list[str]:
+        """Return notes with cosignatures: what a quorum vouched for here, and what the relay shows now."""
+        quorum = await self._core.database.read(partial(witnesses.quorum_of, log=log))
+        own = await self._core.database.read(partial(witnesses.cosigned_head, log=log))
+        notes = [each.note for each in (quorum, own) if each is not None]
+        try:
+            shown = await self._relay.notes(log)
+            notes += [shown.cosigned, shown.asked]
+        except ExchangeError:
+            pass  # whoever contradicts itself need not answer
+        return [note for note in dict.fromkeys(notes) if note and self._is_signed(log, note)]
+
+    def _is_signed(self, log: Log, note: str) -> bool:
+        try:
+            self._opened(log, note)
+        except VerificationFailed:
+            return False
+        return True
+
+    def _opened(self, log: Log, note: str) -> Checkpoint:
+        core = self._core
+        origin = directory_origin(core.exchange) if log is Log.DIRECTORY else traffic_origin(core.exchange)
+        return open_checkpoint(note, origin, core.trust.now.directory.relay_keys.log)
+
+    # -- keeping -------------------------------------------------------------------------------------------------------
+
+    async def _keep_fork(self, log: Log, found: Found, why: str) -> str:
+        """Keep a file, one for each smaller note and what is shown of it; return what it says."""
+        fork, liars = found.fork, ", ".join(found.liars)
+        first, second = (self._opened(log, note) for note in (fork.first, fork.second))
+        what = f"{why} ({first.size:,} and {second.size:,} entries{'' if found.proven else '; not proven yet'})"
+        what += f"; {liars} cosigned both" if liars else ""
+        claim = (fork.first.partition("\n\n")[0], str(found.proven), liars)
+        await self._keep("fork", fork, what, sha256("\n\n".join(claim).encode()).digest())
+        return what
+
+    async def _ring(self, log: Log, found: Found, what: str) -> None:
+        size = self._opened(log, found.fork.first).size
+        await self._core.alarms.raise_(KINDS[log], f"fork {size}", f"{what}: concord log evidence")
+        if found.liars:
+            liars = ", ".join(found.liars)
+            text = f"{liars} cosigned two histories of the {log.name.lower()} log: concord log evidence"
+            await self._core.alarms.raise_(alarms.WITNESS, f"{log.name.lower()}/{liars}", text)
+
+    async def _keep(self, kind: str, claim: Fork | Unkept, what: str, hash_: bytes) -> None:
+        core = self._core
+        anchor = await core.database.read(partial(anchor_of, directory=core.trust.now.directory))
         now_ms = core.clock()
-        text = write_log_evidence(LogEvidence(core.exchange, core.me, now_ms, genesis, claim))
-        kept = KeptEvidence(_claim_hash(claim), now_ms, kind, what, text)
+        text = write_log_evidence(LogEvidence(core.exchange, core.me, now_ms, anchor, claim))
+        kept = KeptEvidence(hash_, now_ms, kind, what, text)
         await core.database.write(partial(witnesses.keep_evidence, evidence=kept))
 
     async def _proof(self, log: Log, size: int, second: Checkpoint) -> tuple[bytes, tuple[bytes, ...]]:
@@ -102,10 +231,3 @@ def _leaves(connection: Connection, *, size: int) -> list[bytes]:
     ):
         leaves += map(leaf_hash, more)
     return leaves
-
-
-def _claim_hash(claim: Fork | Unkept) -> bytes:
-    parts: Sequence[str] = (
-        (claim.first, claim.second) if isinstance(claim, Fork) else (claim.promise.payload.hex(), "promise")
-    )
-    return sha256("\n\n".join(parts).encode()).digest()

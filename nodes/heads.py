@@ -12,14 +12,12 @@ from functools import partial
 from sqlalchemy import Connection
 
 from exchange.errors import BadProof, ExchangeError, VerificationFailed
-from exchange.merkle import verify_consistency
 from exchange.receipts.model import StreamHead
 from exchange.runtime.logs import get_logger
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, read_checkpoint, traffic_origin
 from exchange.tlog.note import read_note
 from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
-from nodes.auditor import proven
 from nodes.core import Core
 from nodes.forks import KINDS, Forks
 from nodes.relay_port import Log, Relay
@@ -67,11 +65,7 @@ class Heads:
         ours, note = await self._newest()
         if theirs.size > ours.size:
             return False
-        try:
-            await self._continued(theirs, ours)
-        except VerificationFailed:
-            await self._forks.contradicts(log, note, head.note, why=why)
-            raise
+        await self._forks.continues(log, head.note, note, why=why)
         await core.alarms.close(KINDS[log], _subject(head))
         return True
 
@@ -93,14 +87,6 @@ class Heads:
         note = await self._relay.checkpoint(Log.TRAFFIC)
         keys = core.trust.now.directory.relay_keys.log
         return open_checkpoint(note, traffic_origin(core.exchange), keys), note
-
-    async def _continued(self, theirs: Checkpoint, ours: Checkpoint) -> None:
-        if theirs.size == ours.size:
-            if theirs.root != ours.root:
-                raise BadProof(f"two root hashes for size {ours.size}")
-        elif theirs.size > 0:
-            path = await proven(self._relay.consistency_proof(Log.TRAFFIC, theirs.size, ours.size))
-            verify_consistency(theirs.size, ours.size, theirs.root, ours.root, path)
 
     async def _withheld(self, head: HeardHead) -> None:
         log = Log(head.log)

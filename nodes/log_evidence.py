@@ -1,21 +1,25 @@
 """A file that shows what the relay signed about its logs and cannot have meant: two histories, or a promise not kept.
 
-Armoured JSON with the genesis in it, so that it convinces whoever knows the genesis hash, without any node. It holds
-hashes and signatures only: who is given it learns nothing of any report. Pure.
+Armoured JSON with the genesis and what leads from there to the witnesses (nodes/witness_anchor.py), so that it
+convinces whoever knows the genesis hash, without any node. It holds hashes and signatures only: who is given it learns
+nothing of any report. Pure.
 
 Two checkpoints contradict each other when they state different roots for one size; or when the larger one's tree is
 proven to have had another root at the smaller one's size. Where the relay refuses every proof there is none: then the
-file says what was seen, and that it proves nothing yet.
+file says what was seen, and that it proves nothing yet. A witness whose cosignature holds below both of two that
+contradict each other has vouched for two histories: that is proof against this witness, whoever else lied.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.signed import Signed
 from exchange.directory.fold import Directory
-from exchange.directory.statements import RelayKeys
+from exchange.directory.statements import RelayKeys, Witnesses
+from exchange.directory.witnesses import cosigned_by
 from exchange.errors import BadInput, BadProof, VerificationFailed
-from exchange.limits import KIB
+from exchange.limits import KIB, MIB
 from exchange.merkle import HASH_BYTES, PATH_MAX, leaf_hash, verify_consistency, verify_inclusion
 from exchange.names import ExchangeName, PartyId, exchange_name, party_id
 from exchange.policy.strict_json import Entry, Plain, read_json, write_json
@@ -27,10 +31,11 @@ from exchange.tlog.entry import ENTRY_BYTES
 from exchange.tlog.note import NOTE_BYTES
 from exchange.tlog.signing import open_checkpoint
 from nodes.evidence_check import Check, Result
+from nodes.witness_anchor import FIELDS, Anchor, plain_anchor, read_anchor
 
 KIND = "LOG EVIDENCE"
-VERSION = 1
-EVIDENCE_BYTES = 512 * KIB
+VERSION = 2
+EVIDENCE_BYTES = 2 * MIB
 PROMISE_BYTES = 8 * KIB
 
 
@@ -69,8 +74,7 @@ class LogEvidence:
     exchange: ExchangeName
     made_by: PartyId
     made_ms: int
-    genesis: bytes
-    """First entry of the directory."""
+    anchor: Anchor
     claim: Fork | Unkept
 
 
@@ -98,7 +102,7 @@ def write_log_evidence(evidence: LogEvidence) -> str:
         "exchange": evidence.exchange,
         "made_by": evidence.made_by,
         "made_ms": evidence.made_ms,
-        "genesis": evidence.genesis.hex(),
+        **plain_anchor(evidence.anchor),
         "fork": fork,
         "unkept": unkept,
     }
@@ -113,7 +117,7 @@ def read_log_evidence(text: str) -> LogEvidence:
     """
     _, data = read_armour(text, {KIND})
     found = read_json(data, limit=EVIDENCE_BYTES, what="log evidence").fields(
-        "version", "exchange", "made_by", "made_ms", "genesis", "fork", "unkept"
+        "version", "exchange", "made_by", "made_ms", *FIELDS, "fork", "unkept"
     )
     if found["version"].number() != VERSION:
         raise found["version"].wrong(f"this program reads version {VERSION}")
@@ -125,7 +129,7 @@ def read_log_evidence(text: str) -> LogEvidence:
         exchange=exchange_name(found["exchange"].text()),
         made_by=party_id(found["made_by"].text()),
         made_ms=found["made_ms"].number(),
-        genesis=found["genesis"].data(),
+        anchor=read_anchor(found),
         claim=claim,
     )
 
@@ -133,16 +137,14 @@ def read_log_evidence(text: str) -> LogEvidence:
 def check_log_evidence(evidence: LogEvidence) -> list[Check]:
     """Return every check, in order; never raises on what the file says."""
     try:
-        directory = Directory.found(evidence.genesis, expected_hash=None)
-        if directory.exchange != evidence.exchange:
-            raise BadProof(f"the genesis is of {directory.exchange}")
+        directory = evidence.anchor.directory(evidence.exchange)
     except (BadInput, VerificationFailed) as error:
         return [Check("genesis", Result.FAILS, str(error))]
     anchor = Check("genesis", Result.NOT_CHECKED, f"compare its hash with the council: {directory.genesis_hash.hex()}")
     try:
         keys = directory.relay_keys
         if isinstance(evidence.claim, Fork):
-            return [*_fork(evidence.claim, evidence.exchange, keys), anchor]
+            return [*_fork(evidence.claim, evidence, directory), anchor]
         return [*_unkept(evidence.claim, evidence.exchange, keys), anchor]
     except (BadInput, VerificationFailed) as error:
         return [Check("evidence", Result.FAILS, str(error)), anchor]
@@ -174,7 +176,22 @@ def _opened(fork: Fork, exchange: str, keys: RelayKeys) -> tuple[Checkpoint, Che
     return open_checkpoint(fork.first, origin, keys.log), open_checkpoint(fork.second, origin, keys.log)
 
 
-def _fork(fork: Fork, exchange: str, keys: RelayKeys) -> list[Check]:
+def vouched_for_both(fork: Fork, witnesses: Witnesses, exchange: ExchangeName, keys: RelayKeys) -> tuple[PartyId, ...]:
+    """Return the witnesses whose cosignatures hold below both notes; proof against each where these contradict.
+
+    Raises:
+        BadProof: a note is not signed by the relay.
+    """
+    checkpoints = _opened(fork, exchange, keys)
+    first, second = (
+        cosigned_by(note, checkpoint, witnesses, exchange)
+        for note, checkpoint in zip((fork.first, fork.second), checkpoints, strict=True)
+    )
+    return tuple(sorted(first & second))
+
+
+def _fork(fork: Fork, evidence: LogEvidence, directory: Directory) -> list[Check]:
+    exchange, keys = evidence.exchange, directory.relay_keys
     first, second = _opened(fork, exchange, keys)
     signed = Check(
         "checkpoints",
@@ -182,9 +199,21 @@ def _fork(fork: Fork, exchange: str, keys: RelayKeys) -> list[Check]:
         f"the relay signed the {fork.log} log of {first.size:,} entries, root {first.root.hex()[:16]}, and of"
         f" {second.size:,} entries, root {second.root.hex()[:16]}",
     )
-    if contradiction(fork, exchange, keys):
-        return [signed, Check("history", Result.WRONG, f"the two have different first {first.size:,} entries")]
-    return [signed, Check("history", Result.NOT_CHECKED, "the relay gave no proof that one continues the other")]
+    if not contradiction(fork, exchange, keys):
+        return [signed, Check("history", Result.NOT_CHECKED, "the relay gave no proof that one continues the other")]
+    history = Check("history", Result.WRONG, f"the two have different first {first.size:,} entries")
+    return [signed, history, *_witnesses(fork, evidence, directory)]
+
+
+def _witnesses(fork: Fork, evidence: LogEvidence, directory: Directory) -> Iterator[Check]:
+    try:
+        named = evidence.anchor.witnesses(directory)
+    except VerificationFailed as error:
+        yield Check("witnesses", Result.FAILS, str(error))
+        return
+    keys = {member.party: member.key.key_id.hex()[:16] for member in named.members}
+    for party in vouched_for_both(fork, named, evidence.exchange, directory.relay_keys):
+        yield Check(f"witness {party}", Result.LIED, f"its key {keys[party]} cosigned both")
 
 
 def _unkept(claim: Unkept, exchange: ExchangeName, keys: RelayKeys) -> list[Check]:

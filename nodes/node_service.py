@@ -522,7 +522,7 @@ class NodeService(NodeServiceServicer):
         self, request: witness_pb2.ListLogEvidenceRequest, context: Context
     ) -> witness_pb2.ListLogEvidenceResponse:
         """List evidence against the relay."""
-        return await self._witnesses.evidence()
+        return await self._witnesses.evidence(request)
 
     async def ExportProof(
         self, request: log_proof_pb2.ExportProofRequest, context: Context

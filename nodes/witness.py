@@ -15,13 +15,11 @@ import asyncio
 from functools import partial
 
 from exchange.errors import BadProof, Conflict, ExchangeError, VerificationFailed
-from exchange.merkle import verify_consistency
 from exchange.runtime.logs import get_logger
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin, witness_name
 from exchange.tlog.cosignature import Cosigner, cosign, cosignatures
 from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
-from nodes.auditor import proven
 from nodes.core import Core
 from nodes.forks import Forks
 from nodes.relay_port import Log, Relay
@@ -130,12 +128,15 @@ class Witness:
     async def _prove(self, log: Log, asked: Checkpoint, note: str, last: CosignedHead | None) -> None:
         if log is Log.DIRECTORY:
             await self._prove_directory(asked, note)
-        before = await self._before(log, last)
-        for size, root, known in before:
+        for size, root, known in await self._before(log, last):
+            why = f"the {log.name.lower()} log forks"
+            if log is Log.TRAFFIC:
+                await self._forks.continues(log, known, note, why=why)
+                continue
             try:
-                await self._continues(log, (size, root), asked)
+                self._in_own_replay((size, root), asked)
             except VerificationFailed as error:
-                await self._forks.contradicts(log, known, note, why=f"the {log.name.lower()} log forks: {error}")
+                await self._forks.contradicts(log, known, note, why=f"{why}: {error}")
                 raise
 
     async def _before(self, log: Log, last: CosignedHead | None) -> list[tuple[int, bytes, str]]:
@@ -160,18 +161,10 @@ class Witness:
         if asked.size < snapshot.size:
             raise Conflict(f"{asked.size} entries are asked for, and {snapshot.size} were shown already")
 
-    async def _continues(self, log: Log, before: tuple[int, bytes], asked: Checkpoint) -> None:
-        """Check that the smaller of the two is the beginning of the larger one."""
+    def _in_own_replay(self, before: tuple[int, bytes], asked: Checkpoint) -> None:
+        """Check that what was cosigned of the directory is the beginning of what is asked for now."""
         size, root = before
-        (old, old_root), (new, new_root) = sorted([(size, root), (asked.size, asked.root)], key=lambda each: each[0])
-        if old == new:
-            if old_root != new_root:
-                raise BadProof(f"two root hashes for size {old}")
-        elif log is Log.DIRECTORY:
-            if size > asked.size:
-                raise BadProof(f"it has shrunk from {size} to {asked.size} entries")
-            if self._core.trust.now.roots[size] != root:
-                raise BadProof(f"another root hash for size {size} than was cosigned")
-        elif old > 0:
-            path = await proven(self._relay.consistency_proof(log, old, new))
-            verify_consistency(old, new, old_root, new_root, path)
+        if size > asked.size:
+            raise BadProof(f"it has shrunk from {size} to {asked.size} entries")
+        if self._core.trust.now.roots[size] != root:
+            raise BadProof(f"another root hash for size {size} than was cosigned")

@@ -16,7 +16,6 @@ from nodes.store import witnesses as store
 from nodes.v1 import witness_pb2 as pb
 
 EVIDENCE_LISTED = 50
-"""Files are some 30 KB each."""
 
 
 class WitnessMethods:
@@ -51,13 +50,17 @@ class WitnessMethods:
             ],
         )
 
-    async def evidence(self) -> pb.ListLogEvidenceResponse:
-        """Return the evidence against the relay."""
+    async def evidence(self, request: pb.ListLogEvidenceRequest) -> pb.ListLogEvidenceResponse:
+        """Return the evidence against the relay, with one file at most: some have 300 KB."""
         kept = await self._core.database.read(partial(store.kept_evidence, limit=EVIDENCE_LISTED))
         return pb.ListLogEvidenceResponse(
             evidence=[
                 pb.LogEvidence(
-                    hash=each.hash.hex(), found_ms=each.found_ms, kind=each.kind, what=each.what, file=each.file
+                    hash=each.hash.hex(),
+                    found_ms=each.found_ms,
+                    kind=each.kind,
+                    what=each.what,
+                    file=each.file if each.hash.hex() == request.file_of else "",
                 )
                 for each in kept
             ]

@@ -203,6 +203,11 @@ class Directory:
         return self._state.witnesses_at(at_size)
 
     @property
+    def named_witnesses(self) -> Witnesses:
+        """The witnesses as they were named last, whoever is a member now; without members while nobody was."""
+        return self._state.named_witnesses(self.size)
+
+    @property
     def witnesses_named_at(self) -> int:
         """Index of the entry that named the witnesses in force; 0 is the genesis."""
         return self._state.witnesses[-1][0]

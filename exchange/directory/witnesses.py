@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from exchange.crypto.keys import KeyAlgorithm
 from exchange.directory.statements import Witnesses
-from exchange.errors import MalformedInput, TooLarge
+from exchange.errors import BadProof, MalformedInput, TooLarge
 from exchange.limits import CLOCK_AHEAD_MS, WITNESSES
-from exchange.names import ExchangeName
+from exchange.names import ExchangeName, PartyId
 from exchange.tlog.checkpoint import Checkpoint, witness_name
 from exchange.tlog.cosignature import Cosignature, Cosigner, cosignatures
 
@@ -69,6 +69,21 @@ def vouched(note: str, checkpoint: Checkpoint, witnesses: Witnesses, exchange: E
     found = cosignatures(note, checkpoint, cosigners(exchange, witnesses))
     counting = tuple(each for each in found if 0 < each.at_s <= latest_s)
     return Vouched(checkpoint, counting, _quorum_ms(counting, witnesses.quorum, now_ms))
+
+
+def cosigned_by(note: str, checkpoint: Checkpoint, witnesses: Witnesses, exchange: ExchangeName) -> frozenset[PartyId]:
+    """Return whose cosignatures below a note hold; what else stands there, such as a line that does not, says nothing.
+
+    For evidence: who could spoil a file by one more line would not be held to the others.
+    """
+    found = set()
+    for member, cosigner in zip(witnesses.members, cosigners(exchange, witnesses), strict=True):
+        try:
+            if cosignatures(note, checkpoint, (cosigner,)):
+                found.add(member.party)
+        except BadProof:
+            continue
+    return frozenset(found)
 
 
 def _quorum_ms(found: Sequence[Cosignature], quorum: int, now_ms: int) -> int:

@@ -74,8 +74,11 @@ def evidence(
         check_free_file(out)
     with connect(home) as node:
         found = list(node.ListLogEvidence(ListLogEvidenceRequest()).evidence)
-    if out is not None:
         chosen = next((each for each in found if each.hash.startswith(hash_.lower())), None)
+        if out is not None and chosen is not None:
+            with_file = node.ListLogEvidence(ListLogEvidenceRequest(file_of=chosen.hash)).evidence
+            chosen = next((each for each in with_file if each.file), None)
+    if out is not None:
         if chosen is None:
             raise NotFound("there is no such evidence", hint="concord log evidence")
         write_file(out, chosen.file, secret=False)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from exchange.errors import Conflict
 from nodes.store import rule_tables as tables
@@ -127,8 +127,10 @@ def has_evidence(connection: Connection, hash_: bytes) -> bool:
 
 
 def kept_evidence(connection: Connection, *, limit: int) -> list[KeptEvidence]:
-    """Return evidence files, newest first."""
+    """Return evidence files, newest first; of those of one moment the one that shows more."""
     rows = connection.execute(
-        select(tables.log_evidence).order_by(_evidence.found_ms.desc(), _evidence.hash).limit(limit)
+        select(tables.log_evidence)
+        .order_by(_evidence.found_ms.desc(), func.length(_evidence.file).desc(), _evidence.hash)
+        .limit(limit)
     )
     return [KeptEvidence(**dict(row._mapping)) for row in rows]  # noqa: SLF001

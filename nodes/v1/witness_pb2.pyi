@@ -151,16 +151,21 @@ Global___GetWitnessResponse: _TypeAlias = GetWitnessResponse  # noqa: Y015
 
 @_typing.final
 class ListLogEvidenceRequest(_message.Message):
-    """No parameters."""
+    """List the evidence, with the file of one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    FILE_OF_FIELD_NUMBER: _builtins.int
+    file_of: _builtins.str
+    """Hash of the one whose file is wanted, hexadecimal; all others come without theirs."""
     def __init__(
         self,
+        *,
+        file_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_of", b"file_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -186,7 +191,7 @@ class LogEvidence(_message.Message):
     what: _builtins.str
     """For people."""
     file: _builtins.str
-    """The file that `concord verify` reads; it holds hashes and signatures only."""
+    """The file that `concord verify` reads; it holds hashes and signatures only. Empty where it was not asked for."""
     def __init__(
         self,
         *,

@@ -139,7 +139,7 @@ async def _play(relay: ManyHistories, steps: list[tuple[int, int, bool, bool, in
         clock = [NOON]
         database = Database(sqlite_url(path))
         with database:
-            await database.write(lambda c: trust_store.add_entries(c, 0, [an_exchange_with(PAIR).entries[0]]))
+            await database.write(lambda c: trust_store.add_entries(c, 0, an_exchange_with(PAIR).entries))
             core = a_core(database, executor, clock)
             for branch, size, lose, restart, wait_ms in steps:
                 relay.branch, relay.size, relay.lose = BRANCHES[branch], min(size, len(BRANCHES[branch])), lose
