@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from exchange.consent.verify import open_consents
-from exchange.crypto.signed import Signed, VerifiedRoots
+from exchange.consent.verify import open_consents, report_signers
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots
 from exchange.crypto.xwing import XWingKey
 from exchange.envelope.binding import envelope_hash
 from exchange.envelope.codec import decode_core, decode_delivery, decode_header
 from exchange.envelope.model import EnvelopeKind
 from exchange.envelope.open import OpenChecks, Opened, PromiseFacts, open_envelope
+from exchange.envelope.statement import Signing
 from exchange.errors import BadEnvelope, BadInput, ExchangeError, VerificationFailed
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.consent import Consent
@@ -195,7 +196,23 @@ def _checks(ground: Ground, kept: dict[str, Promise]) -> OpenChecks:
         verify_promise=verify_promise,
         envelope_key=directory.envelope_key,
         statement_key=directory.statement_key,
+        report_keys=partial(_report_keys, ground=ground),
         xwing_key=ground.prekey,
+        seen=ground.seen,
+    )
+
+
+def _report_keys(signing: Signing, facts: PromiseFacts, *, ground: Ground) -> KeyLookup:
+    """Return which keys may have signed a report: docs/spec/envelope.md, "Keys that have ended"."""
+    directory = ground.snapshot.directory
+    return report_signers(
+        signing.originator,
+        signing.item,
+        signing.grants,
+        holder=signing.sender,
+        in_force=partial(directory.statement_key, at_size=facts.directory_size, at_ms=facts.received_ms),
+        once_stood=partial(directory.statement_key_once, at_size=facts.directory_size),
+        exchange=ground.exchange,
         seen=ground.seen,
     )
 

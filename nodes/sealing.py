@@ -126,6 +126,7 @@ class _Draft:
 
 def seal_round(jobs: Sequence[Job], ground: Ground, numbers: Mapping[tuple[str, int], int]) -> Round:
     """Return the round; `numbers` holds the last number used, by recipient and lane."""
+    jobs = [_in_force(job, ground) for job in jobs]
     made = Round(approvals={job.item: job.approvals_kept for job in jobs if job.kind is EnvelopeKind.REPORT})
     last = dict(numbers)
     drafts: list[_Draft] = []
@@ -287,6 +288,18 @@ def _statement(job: Job, ground: Ground) -> Signed:
     return _standing(job.statement, ground) if job.own else job.statement
 
 
+def _in_force(job: Job, ground: Ground) -> Job:
+    """Leave out what others have signed with keys that have ended since: its recipients would refuse all of it.
+
+    Another's report may go all the same: the grants that are left vouch for it (docs/spec/envelope.md, "Keys that have
+    ended").
+    """
+    grants = {hash_: signed for hash_, signed in job.grants.items() if _stands(signed, ground)}
+    consents = tuple(each for each in job.consents if each.grant in grants)
+    approvals = job.approvals if job.own else tuple(each for each in job.approvals if _stands(each.cert, ground))
+    return replace(job, grants=grants, consents=consents, approvals=approvals)
+
+
 def _approvals(job: Job, ground: Ground) -> tuple[ApprovalProof, ...]:
     if not job.own:
         return job.approvals
@@ -298,10 +311,18 @@ def _standing(signed: Signed, ground: Ground) -> Signed:
 
     It stays the same item, which is the hash of its payload.
     """
-    directory, key_id = ground.snapshot.directory, signed.signatures[0].key_id
-    if directory.statement_key(ground.me, key_id, at_size=directory.size, at_ms=ground.now_ms) is not None:
+    if _stands(signed, ground):
         return signed
     return sign(ground.statement_key, signed.payload_type, signed.payload, context=ground.exchange)
+
+
+def _stands(signed: Signed, ground: Ground) -> bool:
+    """Say whether the key that signed a statement is in force now, of whichever party it is."""
+    directory, key_id = ground.snapshot.directory, signed.signatures[0].key_id
+    record = directory.key_record(key_id)
+    if record is None:
+        return False
+    return directory.statement_key(record.party, key_id, at_size=directory.size, at_ms=ground.now_ms) is not None
 
 
 def _grants(job: Job, chosen: Sequence[_Chosen]) -> tuple[Signed, ...]:

@@ -5,6 +5,7 @@ Pure. Every function returns the verified value or raises. Opening checks, in th
 2. the payload: canonical, within its limits (BadInput);
 3. that it names this exchange, and the parties that the caller expects (VerificationFailed).
 `check_onward` needs neither the first envelope nor an agreement: the originator's statement and the grants are enough.
+Whose key may have signed a report that is passed on: `report_signers`; docs/spec/envelope.md, "Keys that have ended".
 """
 
 from collections.abc import Callable, Sequence
@@ -104,6 +105,37 @@ def consent_of(grant: ConsentGrant, grant_sha256: bytes) -> Consent:
     )
 
 
+def report_signers(
+    originator: PartyId,
+    item: bytes,
+    grants: Sequence[Signed],
+    *,
+    holder: PartyId,
+    in_force: StatementKeys,
+    once_stood: StatementKeys,
+    exchange: str,
+    seen: VerifiedRoots | None = None,
+) -> KeyLookup:
+    """Return which of an originator's keys may have signed an item that `holder` sends.
+
+    Those in force; and those that have ended, where a grant to the holder, under a key in force, names this very item:
+    so its originator says today that the item is its own, and a thief of an ended key has nobody who says it.
+    The lookup raises as `open_request` when a key has ended and a grant does not hold.
+    """
+    standing, ended = _composite(originator, in_force), _composite(originator, once_stood)
+
+    def lookup(key_id: bytes) -> PublicKey | None:
+        if (key := standing(key_id)) is not None:
+            return key
+        if (key := ended(key_id)) is None:
+            return None
+        vouching = open_consents(grants, in_force, exchange=exchange, seen=seen)
+        vouched = any((each.originator, each.holder, each.item) == (originator, holder, item) for each in vouching)
+        return key if vouched else None
+
+    return lookup
+
+
 def check_onward(
     statement: Signed,
     grants: Sequence[Signed],
@@ -113,10 +145,12 @@ def check_onward(
     recipient: PartyId,
     at_ms: int,
     statement_key: StatementKeys,
+    once_stood: StatementKeys,
 ) -> Passed:
     """Return the proof that `holder` may pass a report on to `recipient` at `at_ms`.
 
     The agreement between the two is not looked at: it may still deny, and it may narrow purposes and hops.
+    `once_stood` also gives keys that have ended and were never called stolen.
 
     Raises:
         VerificationFailed, BadInput: the report or a grant does not hold.
@@ -124,12 +158,20 @@ def check_onward(
     """
     # Who must have signed stands in the payload, so that is read first; nothing of it is used if the signature fails.
     report = decode_report(statement.payload)
-    lookup = _composite(report.originator, statement_key)
+    item = item_hash(statement.payload)
+    lookup = report_signers(
+        report.originator,
+        item,
+        grants,
+        holder=holder,
+        in_force=statement_key,
+        once_stood=once_stood,
+        exchange=exchange,
+    )
     verify_signed(statement, lookup, expected_type=REPORT_TYPE, context=exchange)
     label = decode_label(report.label)
     _expect(report.exchange == exchange, "the report is of another exchange")
     _expect(report.originator in label.originators, "the label does not name who signed the report")
-    item = item_hash(statement.payload)
     if not consent_needed(label, holder):
         return Passed(report, label, item, label.purposes, ())
     consents = open_consents(grants, statement_key, exchange=exchange)

@@ -254,6 +254,20 @@ class Directory:
         """
         return self._public(party, key_id, KeyUse.STATEMENT, at_size, at_ms)
 
+    def statement_key_once(self, party: PartyId, key_id: bytes, *, at_size: int) -> PublicKey | None:
+        """Return a member's statement key that once counted, by the first `at_size` entries, also when it has ended.
+
+        Time, and what followed or ended it, do not matter, but that nobody has called it, or a key above it, stolen: in
+        any entry so far, because what it is asked for lies after its end. Only where somebody whose key is in force
+        vouches for what it signed (docs/spec/envelope.md, "Keys that have ended").
+        """
+        if at_size > self.size or self._state.status_at(party, at_size) not in MEMBERS:
+            return None
+        record = self._state.keys.get(key_id)
+        if record is None or (record.party, record.use) != (party, KeyUse.STATEMENT):
+            return None
+        return record.public if self._state.counted_once(record, at_size) else None
+
     def envelope_key(
         self, party: PartyId, key_id: bytes, *, at_size: int, at_ms: int | None = None
     ) -> PublicKey | None:

@@ -292,6 +292,18 @@ class State:
             record = self.keys[record.certified_by]
         return False
 
+    def counted_once(self, record: KeyRecord, at_size: int) -> bool:
+        """Say whether a key and every key above it stood at one time while their party was a member, none stolen."""
+        admitted_at = self.parties[record.party].admitted_at
+        while admitted_at is not None and record.since_index < at_size:
+            fell_before = record.until_index is not None and record.until_index <= admitted_at
+            if fell_before or record.revoked_for is RevocationReason.COMPROMISED:
+                return False
+            if not record.certified_by:
+                return True
+            record = self.keys[record.certified_by]
+        return False
+
     def key(self, party: PartyId, key_id: bytes, use: KeyUse, at_size: int) -> KeyRecord | None:
         """Return a party's key for one use if it stands, whatever the standing of its party."""
         record = self.keys.get(key_id)

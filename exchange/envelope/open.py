@@ -23,7 +23,7 @@ from exchange.approvals.model import Approved
 from exchange.crypto.chunked import decrypt
 from exchange.crypto.keys import KeyAlgorithm, PublicKey
 from exchange.crypto.padme import unframe
-from exchange.crypto.signed import Signed, VerifiedRoots, verify_signed
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_signed
 from exchange.crypto.xwing import WRAP_BYTES, XWingKey, unwrap
 from exchange.envelope import binding, rules
 from exchange.envelope.codec import decode_body, decode_core, decode_delivery, decode_header, decode_leaf
@@ -37,7 +37,7 @@ from exchange.envelope.model import (
     SealedHeader,
 )
 from exchange.envelope.rules import step
-from exchange.envelope.statement import open_statement
+from exchange.envelope.statement import Signing, open_statement
 from exchange.errors import BadEnvelope, BadProof, MalformedInput
 from exchange.limits import SLOTS
 from exchange.merkle import leaf_hash, root_from_path
@@ -71,6 +71,8 @@ class OpenChecks:
     """Verifies a promise with the relay's promise key and that it names this envelope hash; raises if it does not."""
     envelope_key: KeyAt
     statement_key: KeyAt
+    report_keys: Callable[[Signing, PromiseFacts], KeyLookup]
+    """Gives which keys may have signed a report; of what is passed on that depends on the grants that came along."""
     xwing_key: Callable[[bytes], XWingKey | None] = field(repr=False)
     """Gives the prekey of a key id, if this node holds it still."""
     seen: VerifiedRoots | None = None
@@ -143,6 +145,7 @@ def open_envelope(data: bytes, *, context: OpenChecks) -> Opened:
             lambda party, key_id: context.statement_key(
                 party, key_id, at_size=promised.directory_size, at_ms=promised.received_ms
             ),
+            report_keys=lambda signing: context.report_keys(signing, promised),
             seen=context.seen,
         )
     return Opened(

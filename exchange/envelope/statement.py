@@ -2,13 +2,15 @@
 
 a. The statement is of a type that the envelope's kind carries; attachment keys and grants are those of the header.
 b. A control statement: one signature, by a statement key of the outer sender.
-c. A report parses strictly, names this exchange, and carries one signature, by a statement key of its originator.
+c. A report parses strictly, names this exchange, and carries one signature, by a statement key of its originator: one
+   in force, or, of what is passed on, one that has ended, when a grant vouches for the item (`report_keys` says which).
 d. The originator is among those that the label names. Unless the outer sender is the only one that it names, the
    envelope carries consent grants, which are judged in step 9.
 e. The relay label in the header is the one that the full label gives, its hash included.
 f. A release that comes along is the one whose hash the label names, and says that its roster is open.
 g. The report names exactly the attachments whose keys came along, in their order.
-h. Every approval that comes along holds, for exactly this statement, by an operator whom its originator certified.
+h. Every approval that comes along holds, for exactly this statement, by an operator whom its originator certified with
+   a key in force: no grant vouches for approvals.
 
 Pure. Whoever holds the statement later needs none of the envelope to verify it again.
 """
@@ -20,7 +22,7 @@ from hashlib import sha256
 from exchange.approvals.model import Approved
 from exchange.approvals.verify import verified_approvals
 from exchange.crypto.keys import KeyAlgorithm, PublicKey
-from exchange.crypto.signed import KeyLookup, VerifiedRoots, verify_signed
+from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verify_signed
 from exchange.envelope import rules
 from exchange.envelope.binding import item_hash
 from exchange.envelope.blob import attachments_of
@@ -37,6 +39,22 @@ StatementKeys = Callable[[PartyId, bytes], PublicKey | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """Who is said to have signed a report, and what came along that may vouch for it."""
+
+    originator: PartyId
+    item: bytes
+    sender: PartyId
+    """Of the envelope."""
+    grants: tuple[Signed, ...]
+    """Not verified."""
+
+
+ReportKeys = Callable[[Signing], KeyLookup]
+"""Gives the statement keys that may have signed a report; the lookup may raise when a grant does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inner:
     """A statement that holds; everything is empty for a control statement."""
 
@@ -47,7 +65,12 @@ class Inner:
 
 
 def open_statement(
-    core: EnvelopeCore, body: Body, statement_key: StatementKeys, *, seen: VerifiedRoots | None
+    core: EnvelopeCore,
+    body: Body,
+    statement_key: StatementKeys,
+    *,
+    report_keys: ReportKeys,
+    seen: VerifiedRoots | None,
 ) -> Inner:
     """Return what the statement says when a to h hold.
 
@@ -62,7 +85,7 @@ def open_statement(
         lookup = _keys_of(core.sender, statement_key)
         verify_signed(signed, lookup, expected_type=signed.payload_type, context=core.exchange, seen=seen)
         return Inner()
-    report = _open_report(core, body, statement_key, seen)
+    report = _open_report(core, body, report_keys, seen)
     label = decode_label(report.label)
     _check_originator(core, report, label)
     check_relay_label(label, report.label, core.label, sender=core.sender)
@@ -81,11 +104,11 @@ def open_statement(
 
 
 def _open_report(
-    core: EnvelopeCore, body: Body, statement_key: StatementKeys, seen: VerifiedRoots | None
+    core: EnvelopeCore, body: Body, report_keys: ReportKeys, seen: VerifiedRoots | None
 ) -> ReportStatement:
     # Who must have signed stands in the payload, so that is read first; nothing of it is used if the signature fails.
     report = decode_report(body.statement.payload)
-    lookup = _keys_of(report.originator, statement_key)
+    lookup = report_keys(Signing(report.originator, item_hash(body.statement.payload), core.sender, body.grants))
     verify_signed(body.statement, lookup, expected_type=REPORT_TYPE, context=core.exchange, seen=seen)
     if report.exchange != core.exchange:
         raise VerificationFailed(f"the report was made for the exchange {report.exchange}")

@@ -144,6 +144,11 @@ def open_as(world: World, name: str, delivery: bytes) -> bytes:
         facts,
         directory.envelope_key,
         directory.statement_key,
+        lambda signing, facts: (
+            lambda key_id: directory.statement_key(
+                signing.originator, key_id, at_size=facts.directory_size, at_ms=facts.received_ms
+            )
+        ),
         lambda key_id: next(
             (
                 key

@@ -197,7 +197,13 @@ def opens_with(report: ReportStatement, release: bytes) -> bool:
     core = replace(decode_core(PARTS.header.core), label=relay_label_of(report))
     keys = partial(open_checks().statement_key, at_size=DIRECTORY_SIZE, at_ms=NOW)
     try:
-        open_statement(core, Body(a_statement(report), release=release), keys, seen=None)
+        open_statement(
+            core,
+            Body(a_statement(report), release=release),
+            keys,
+            report_keys=lambda signing: partial(keys, signing.originator),
+            seen=None,
+        )
     except VerificationFailed:
         return False
     return True

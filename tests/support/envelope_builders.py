@@ -6,14 +6,15 @@ party never builds.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
+from exchange.consent.verify import report_signers
 from exchange.crypto.chunked import encrypt
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import Signed, sign
+from exchange.crypto.signed import KeyLookup, Signed, sign
 from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.crypto.xwing import XWingKey, wrap
 from exchange.envelope import binding
@@ -46,6 +47,7 @@ from exchange.envelope.model import (
 )
 from exchange.envelope.open import OpenChecks, PromiseFacts
 from exchange.envelope.seal import Recipient, Sealed, seal
+from exchange.envelope.statement import Signing
 from exchange.envelope.verify import RelayChecks, Verified, verify_submission
 from exchange.errors import VerificationFailed
 from exchange.limits import SLOTS
@@ -233,7 +235,12 @@ def verify_promise(signed: Signed, envelope_hash: bytes) -> PromiseFacts:
     return PromiseFacts(promise.directory_size, promise.received_ms)
 
 
-def open_checks(me: str = XV, **changes: Any) -> OpenChecks:
+def nothing_ended(_party: PartyId, _key_id: bytes, /, *, at_size: int) -> PublicKey | None:
+    """No key has ended."""
+    return None
+
+
+def open_checks(me: str = XV, *, once_stood: Any = nothing_ended, **changes: Any) -> OpenChecks:
     def envelope(party: PartyId, key_id: bytes, /, *, at_size: int, at_ms: int) -> PublicKey | None:
         key = envelope_key(party).public
         return key if key.key_id == key_id and at_size >= DIRECTORY_SIZE and at_ms >= NOW else None
@@ -245,7 +252,20 @@ def open_checks(me: str = XV, **changes: Any) -> OpenChecks:
     def mine(key_id: bytes) -> XWingKey | None:
         return prekey(me) if key_id == prekey(me).public.key_id else None
 
-    checks = OpenChecks(EXCHANGE, PartyId(me), verify_promise, envelope, statement, mine)
+    in_force = changes.get("statement_key", statement)
+
+    def signers(signing: Signing, facts: PromiseFacts) -> KeyLookup:
+        return report_signers(
+            signing.originator,
+            signing.item,
+            signing.grants,
+            holder=signing.sender,
+            in_force=partial(in_force, at_size=facts.directory_size, at_ms=facts.received_ms),
+            once_stood=partial(once_stood, at_size=facts.directory_size),
+            exchange=EXCHANGE,
+        )
+
+    checks = OpenChecks(EXCHANGE, PartyId(me), verify_promise, envelope, statement, signers, mine)
     return replace(checks, **changes)
 
 

@@ -69,6 +69,7 @@ def check(
         recipient=recipient,
         at_ms=at_ms,
         statement_key=keys,
+        once_stood=keys,
     )
 
 
@@ -84,6 +85,7 @@ def test_a_third_party_checks_an_onward_step_from_bytes_and_keys_alone() -> None
         recipient=XO,
         at_ms=LATER,
         statement_key=lambda party, key_id: directory.get(key_id) if party == XA else None,
+        once_stood=lambda _party, _key_id: None,
     )
     assert passed.item_hash == ITEM
     assert passed.report.content == a_report().content

@@ -99,6 +99,62 @@ def test_what_was_judged_before_a_rotation_does_not_change_by_it() -> None:
     assert valid(exchange.directory, old, LATER + KEY_OVERLAP_MS, size)
 
 
+def revoked(key_id: bytes, reason: RevocationReason, root: CompositeKey | None = None) -> Signed:
+    return issue.make_revocation(
+        exchange=EXCHANGE,
+        issuer="XV",
+        party=XV,
+        key_id=key_id,
+        reason=reason,
+        compromised_since_ms=LATER if reason is RevocationReason.COMPROMISED else 0,
+        now_ms=LATER,
+        key=root or party_keys("XV").root,
+    )
+
+
+def once(directory: Directory, key: PublicKey, size: int | None = None) -> bool:
+    at_size = directory.size if size is None else size
+    return directory.statement_key_once(XV, key.key_id, at_size=at_size) is not None
+
+
+def test_a_key_that_another_followed_or_that_was_lost_stood_once() -> None:
+    exchange = an_exchange(("XA", "XV"))
+    directory, old = exchange.directory, party_keys("XV").statement.public
+    before = directory.size
+    exchange.add(a_cert("next"))
+    new = composite("XV/next").public
+    assert not valid(directory, old, LATER + KEY_OVERLAP_MS) and once(directory, old) and once(directory, new)
+    assert not once(directory, new, before) and not once(directory, old, directory.size + 1)
+    exchange.add(revoked(old.key_id, RevocationReason.LOST))
+    assert not valid(directory, old, LATER) and once(directory, old)
+    envelope = party_keys("XV").envelope.public
+    assert not once(directory, envelope) and directory.statement_key_once(party_id("XA"), old.key_id, at_size=1) is None
+
+
+@pytest.mark.parametrize("what", ["the key", "its root"])
+def test_a_key_that_was_stolen_never_counts_again_and_neither_does_what_a_stolen_root_certified(what: str) -> None:
+    exchange = an_exchange(("XA", "XV"))
+    directory, keys = exchange.directory, party_keys("XV")
+    exchange.add(a_rollover())
+    size, old = directory.size, keys.statement.public
+    assert once(directory, old)
+    key_id = old.key_id if what == "the key" else keys.root.public.key_id
+    exchange.add(revoked(key_id, RevocationReason.COMPROMISED, composite("XV/root/2")))
+    # Also as of sizes before: what is learnt of a key that has ended holds for all that rests on its past.
+    assert not once(directory, old) and not once(directory, old, size)
+    assert directory.statement_key(XV, old.key_id, at_size=size) == old
+
+
+def test_a_key_of_an_attempt_to_join_that_came_to_nothing_never_stood() -> None:
+    exchange = an_exchange(("XA", "XV"))
+    joining = party_id("XT")
+    exchange.join("XT", admit=False)
+    lost = party_keys("XT").statement.public
+    assert exchange.directory.statement_key_once(joining, lost.key_id, at_size=exchange.directory.size) is None
+    exchange.admit("XT")
+    assert exchange.directory.statement_key_once(joining, lost.key_id, at_size=exchange.directory.size) == lost
+
+
 def test_the_root_certifies_without_knowing_what_its_node_published_meanwhile() -> None:
     exchange = an_exchange(("XA", "XV"), prekeys_from=18_955)
     cert = a_cert("next")

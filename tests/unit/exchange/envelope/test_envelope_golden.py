@@ -110,5 +110,10 @@ def recipient_of(golden: dict[str, Any]) -> OpenChecks:
         verify_promise,
         envelope_key=only(envelope),
         statement_key=only(statement),
+        report_keys=lambda signing, facts: (
+            lambda key_id: only(statement)(
+                signing.originator, key_id, at_size=facts.directory_size, at_ms=facts.received_ms
+            )
+        ),
         xwing_key=lambda key_id: prekey if key_id == prekey.public.key_id else None,
     )
