@@ -1,26 +1,30 @@
 """Back a node up while it runs, and make a home of a backup; docs/guides/lost-disk-or-root.md.
 
 back_up:
-1. an unchanging view of node.db, then of keys.db without its prekeys, is copied into the home, and the other files
-2. all of it is sealed under the node's own passphrase into a file with a dot name
-3. that file is restored to a temporary place and looked through; only then it gets its name
+1. an unchanging view of the store, then of keys.db without its prekeys, is copied into the home, and the other files.
+   The store becomes a node.db, also when it is elsewhere (store_url)
+2. where the node has operators, two of them have permitted it (nodes/permits.py)
+3. all of it is sealed under the node's own passphrase into a file with a dot name
+4. that file is restored to a temporary place and looked through; only then it gets its name
 Keys of reports are durable before the row that needs them, so the later view of keys.db has every key of the earlier
-view of node.db. Prekeys are left out: a destroyed day must stay destroyed.
+view of the store. Prekeys are left out: a destroyed day must stay destroyed.
 
 restore: everything is made ready beside the new home, which then appears at once:
-1. the files, verified
+1. the files, verified; where the node had operators, two of them have permitted it for this very file
 2. a stream of numbers of its own: later numbers of the old one may be with partners already. What was sealed and not
    answered goes again under new numbers; a recipient that has the item knows it by its hash
 3. no session, and another witness key: a witness must not forget what it has cosigned
+4. where the store is to be elsewhere, its rows go there, all at once; that database must be empty
 The node then asks for what it misses (nodes/resending.py), and tells its partners (nodes/anew.py).
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from exchange.crypto.signing import Mldsa44Key
@@ -29,17 +33,23 @@ from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
 from exchange.runtime.migrate import examine, refuse_damaged, upgrade
 from exchange.runtime.secrets import private_dir
-from exchange.runtime.snapshot import copy_tables, copy_whole
+from exchange.runtime.snapshot import copy_rows, copy_tables, copy_whole
 from nodes import config, keystore
-from nodes.backup_file import Manifest, describe, permitted, read_backup, write_backup
+from nodes.backup_file import Manifest, Watched, describe, permitted, read_backup, write_backup
 from nodes.keybox import FILE as KEYS_DB
 from nodes.keystore import load_keys, next_stream, save_keys
+from nodes.operators import Operator, known
+from nodes.permits import Act, Permit, node_subject, two_of
 from nodes.store import MIGRATIONS, anew
+from nodes.store.columns import metadata
 from nodes.store.keys import count_prekeys, node_keys, report_keys
+from nodes.store.operators import AuditLine, add_audit
 from nodes.store.tables import keys_metadata, node_key, report_key
 
 NODE_DB = "node.db"
 RELAY_INFO = "exchange/relay.info"
+RESTORED = "node.restore"
+"""Action in the audit, for each operator who permitted it."""
 SAMPLE = 100
 """Report keys that are opened when a backup is verified."""
 
@@ -59,33 +69,38 @@ class Restored:
 
     manifest: Manifest
     stream: int
+    permitted: tuple[str, ...]
+    """Operators who permitted it; nobody where there were none."""
 
 
 # -- backing up --------------------------------------------------------------------------------------------------------
 
 
-def back_up(home: Path, out: Path, passphrase: bytes, *, now_ms: int) -> BackedUp:
+def back_up(home: Path, out: Path, passphrase: bytes, *, now_ms: int, permits: Sequence[Permit] = ()) -> BackedUp:
     """Write a verified backup of a node, running or not, to a new file.
 
     Raises:
         Conflict: there is a file of this name.
-        ConfigurationError: no node is here, its store is elsewhere, or something in it is damaged.
+        NotAllowed, BadSignature: the node has operators, and not two of them permit it.
+        ConfigurationError: no node is here, its store is of another version, or something in it is damaged.
         WrongPassphrase: not the node's passphrase.
         StorageFull: there is no room for it.
     """
     if out.exists():
         raise Conflict(f"{out} exists already", hint="a backup is never overwritten; choose another name")
     settings = config.load(home)
-    if settings.store_url:
-        raise ConfigurationError(
-            "the store is not in the home: store_url is set",
-            hint="back the database up with its own tools, see the guide",
-        )
     load_keys(home, passphrase)
     part = out.with_name(f".{out.name}.part")
     with _temporary(home, "backup") as folder:
+        # 1
         names = _gather(home, folder, settings)
-        manifest = describe(folder, names, party=settings.party, exchange=settings.exchange, made_ms=now_ms)
+        # 2
+        subject = node_subject(settings.exchange, settings.party)
+        people = two_of(permits, _operators(folder, now_ms), act=Act.BACKUP, subject=subject, now_ms=now_ms)
+        manifest = describe(
+            folder, names, party=settings.party, exchange=settings.exchange, made_ms=now_ms, permitted=people
+        )
+        # 3, 4
         try:
             handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "wb") as file:
@@ -104,7 +119,10 @@ def back_up(home: Path, out: Path, passphrase: bytes, *, now_ms: int) -> BackedU
 
 def _gather(home: Path, folder: Path, settings: config.NodeConfig) -> list[str]:
     """Copy what belongs into a backup; return the names."""
-    copy_whole(home / NODE_DB, folder / NODE_DB)
+    if settings.store_url:
+        _gather_store(settings.store_url, folder / NODE_DB)
+    else:
+        copy_whole(home / NODE_DB, folder / NODE_DB)
     copy_tables(home / KEYS_DB, folder / KEYS_DB, (report_key.name, node_key.name))
     private_dir(folder / "exchange")
     beside = [settings.label_defaults] if settings.label_defaults and permitted(settings.label_defaults) else []
@@ -112,6 +130,21 @@ def _gather(home: Path, folder: Path, settings: config.NodeConfig) -> list[str]:
     for name in names:
         shutil.copyfile(home / name, folder / name)
     return [*names, NODE_DB, KEYS_DB]
+
+
+def _gather_store(url: str, path: Path) -> None:
+    if not examine(url, MIGRATIONS):
+        raise ConfigurationError(
+            "the store is of an older version of the program", hint="start the node once, which brings it up to date"
+        )
+    upgrade(sqlite_url(path), MIGRATIONS)
+    copy_rows(url, sqlite_url(path), metadata.sorted_tables)
+
+
+def _operators(folder: Path, at_ms: int) -> list[Operator]:
+    """Return every operator that the node of these files ever had, as they stand at a time."""
+    with Database(sqlite_url(folder / NODE_DB)) as database:
+        return database.read_now(partial(known, now_ms=at_ms))
 
 
 def _verify(part: Path, home: Path, passphrase: bytes) -> int:
@@ -148,12 +181,21 @@ def check_files(folder: Path, passphrase: bytes) -> int:
 # -- restoring ---------------------------------------------------------------------------------------------------------
 
 
-def restore(backup: Path, home: Path, passphrase: bytes, *, now_ms: int) -> Restored:
-    """Make a home of a backup; it appears whole or not at all.
+def restore(
+    backup: Path,
+    home: Path,
+    passphrase: bytes,
+    *,
+    now_ms: int,
+    permits: Sequence[Permit] = (),
+    store_url: str | None = None,
+) -> Restored:
+    """Make a home of a backup; it appears whole or not at all. `store_url` takes the place of what node.toml says.
 
     Raises:
-        Conflict: the home holds something already.
+        Conflict: the home, or the database that is to be the store, holds something already.
         WrongPassphrase: not the passphrase that the node had when it was backed up.
+        NotAllowed, BadSignature: the node had operators, and not two of them permit it for this file.
         MalformedInput, VerificationFailed, ConfigurationError: no backup, or a damaged one.
     """
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
@@ -163,25 +205,51 @@ def restore(backup: Path, home: Path, passphrase: bytes, *, now_ms: int) -> Rest
     if ready.exists():
         shutil.rmtree(ready)
     private_dir(ready)
-    with backup.open("rb") as file:
-        # 1
-        manifest = read_backup(file, ready, passphrase)
-    check_files(ready, passphrase)
-    # 2 and 3
-    stream = _begin_anew(ready, passphrase, now_ms)
-    if home.exists():
-        home.rmdir()
-    ready.rename(home)
+    try:
+        made = _make_ready(ready, backup, passphrase, now_ms=now_ms, permits=permits, store_url=store_url)
+        if home.exists():
+            home.rmdir()
+        ready.rename(home)
+    except BaseException:
+        # What was not permitted must not stay there to be used all the same.
+        shutil.rmtree(ready, ignore_errors=True)
+        raise
     _sync(home.parent)
-    return Restored(manifest, stream)
+    return made
 
 
-def _begin_anew(folder: Path, passphrase: bytes, now_ms: int) -> int:
+def _make_ready(
+    ready: Path, backup: Path, passphrase: bytes, *, now_ms: int, permits: Sequence[Permit], store_url: str | None
+) -> Restored:
+    # 1
+    with backup.open("rb") as file:
+        source = Watched(file)
+        manifest = read_backup(source, ready, passphrase)
+    check_files(ready, passphrase)
+    upgrade(sqlite_url(ready / NODE_DB), MIGRATIONS)
+    operators = _operators(ready, manifest.made_ms)
+    subject = source.digest().hex()
+    people = two_of(permits, operators, act=Act.RESTORE, subject=subject, now_ms=now_ms)
+    # 2 and 3
+    if store_url is not None:
+        config.change_store(ready, store_url)
+    lines = [AuditLine(now_ms, name, RESTORED, subject) for name in people]
+    stream = _begin_anew(ready, passphrase, now_ms, lines)
+    # 4
+    elsewhere = config.load(ready).store_url
+    if elsewhere:
+        upgrade(elsewhere, MIGRATIONS)
+        copy_rows(sqlite_url(ready / NODE_DB), elsewhere, metadata.sorted_tables)
+        (ready / NODE_DB).unlink()
+    return Restored(manifest, stream, people)
+
+
+def _begin_anew(folder: Path, passphrase: bytes, now_ms: int, lines: Sequence[AuditLine]) -> int:
     settings, keys = config.load(folder), load_keys(folder, passphrase)
-    url = sqlite_url(folder / NODE_DB)
-    upgrade(url, MIGRATIONS)
-    with Database(url) as database:
+    with Database(sqlite_url(folder / NODE_DB)) as database:
         database.write_now(anew.begin)
+        for line in lines:
+            database.write_now(partial(add_audit, line=line))
     stream = next_stream(keys.stream, now_ms)
     fresh = replace(keys, stream=stream, witness=Mldsa44Key.generate())
     save_keys(folder, fresh, passphrase, memory_kib=settings.keystore_memory_kib)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BufferedIOBase
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
@@ -40,6 +41,14 @@ _BESIDE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}\.yaml")
 """Label defaults, which node.toml names."""
 
 
+class Source(Protocol):
+    """What a backup is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, fewer at the end."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One file in a backup."""
@@ -57,6 +66,8 @@ class Manifest:
     exchange: str
     made_ms: int
     files: tuple[Kept, ...]
+    permitted: tuple[str, ...] = ()
+    """Operators of the node who permitted it; nobody where there are none."""
 
 
 def permitted(name: str) -> bool:
@@ -67,10 +78,12 @@ def permitted(name: str) -> bool:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def describe(folder: Path, names: Sequence[str], *, party: str, exchange: str, made_ms: int) -> Manifest:
+def describe(
+    folder: Path, names: Sequence[str], *, party: str, exchange: str, made_ms: int, permitted: Sequence[str] = ()
+) -> Manifest:
     """Return the manifest of these files of a folder."""
-    files = tuple(Kept(name, (folder / name).stat().st_size, _digest(folder / name)) for name in names)
-    return Manifest(party, exchange, made_ms, files)
+    files = tuple(Kept(name, (folder / name).stat().st_size, digest_of(folder / name)) for name in names)
+    return Manifest(party, exchange, made_ms, files, tuple(permitted))
 
 
 def write_backup(out: BufferedIOBase, folder: Path, manifest: Manifest, passphrase: bytes, *, memory_kib: int) -> None:
@@ -115,6 +128,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
             "party": manifest.party,
             "exchange": manifest.exchange,
             "made_ms": manifest.made_ms,
+            "permitted": list(manifest.permitted),
             "files": [{"name": each.name, "size": each.size, "sha256": each.sha256.hex()} for each in manifest.files],
         }
     )
@@ -123,7 +137,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read_backup(source: BufferedIOBase, into: Path, passphrase: bytes) -> Manifest:
+def read_backup(source: Source, into: Path, passphrase: bytes) -> Manifest:
     """Write the files of a backup into a folder that is ours and empty, and return the manifest.
 
     Raises:
@@ -161,7 +175,8 @@ def decode_manifest(data: bytes) -> Manifest:
             Kept(str(each["name"]), int(each["size"]), hash_bytes(bytes.fromhex(each["sha256"]), "a file's hash"))
             for each in fields["files"]
         )
-        manifest = Manifest(str(fields["party"]), str(fields["exchange"]), int(fields["made_ms"]), files)
+        people = tuple(str(name) for name in fields.get("permitted", ()))
+        manifest = Manifest(str(fields["party"]), str(fields["exchange"]), int(fields["made_ms"]), files, people)
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedInput("the manifest of the backup is damaged") from error
     names = [each.name for each in files]
@@ -170,7 +185,7 @@ def decode_manifest(data: bytes) -> Manifest:
     return manifest
 
 
-def _opened(source: BufferedIOBase, key: bytes, bound: bytes) -> Iterator[bytes]:
+def _opened(source: Source, key: bytes, bound: bytes) -> Iterator[bytes]:
     """Yield the pieces; the last one must say that it is."""
     number, here = 0, _take_piece(source)
     if here is None:
@@ -181,7 +196,7 @@ def _opened(source: BufferedIOBase, key: bytes, bound: bytes) -> Iterator[bytes]
         here, number = after, number + 1
 
 
-def _take_piece(source: BufferedIOBase) -> bytes | None:
+def _take_piece(source: Source) -> bytes | None:
     prefix = source.read(4)
     if not prefix:
         return None
@@ -190,18 +205,37 @@ def _take_piece(source: BufferedIOBase) -> bytes | None:
     return _take(source, int.from_bytes(prefix, "big"))
 
 
-def _length(source: BufferedIOBase, most: int) -> int:
+def _length(source: Source, most: int) -> int:
     length = int.from_bytes(_take(source, 4), "big")
     if not 1 <= length <= most:
         raise MalformedInput("the backup is damaged")
     return length
 
 
-def _take(source: BufferedIOBase, size: int) -> bytes:
+def _take(source: Source, size: int) -> bytes:
     data = source.read(size)
     if len(data) != size:
         raise MalformedInput("the backup is cut off")
     return data
+
+
+class Watched:
+    """A file that is read once from its beginning, and the SHA-256 of what was read."""
+
+    def __init__(self, source: BufferedIOBase) -> None:
+        """Nothing is read yet."""
+        self._source = source
+        self._digest = sha256()
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, fewer at the end."""
+        data = self._source.read(size)
+        self._digest.update(data)
+        return data
+
+    def digest(self) -> bytes:
+        """Return the hash of what was read so far: of the whole file, once a backup was read to its end."""
+        return self._digest.digest()
 
 
 class _Plain:
@@ -240,7 +274,8 @@ def _restore(stream: _Plain, kept: Kept, path: Path) -> None:
         raise VerificationFailed(f"{kept.name} in the backup is damaged")
 
 
-def _digest(path: Path) -> bytes:
+def digest_of(path: Path) -> bytes:
+    """Return the SHA-256 of a file, also of one that does not fit into memory."""
     digest = sha256()
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):

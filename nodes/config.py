@@ -3,6 +3,8 @@
 `node init` writes the first one. Every setting is described here and listed in docs/operations/configuration.md.
 """
 
+import json
+import re
 from pathlib import Path
 
 from pydantic import Field, field_validator
@@ -13,9 +15,12 @@ from exchange.policy.model import APPROVALS_MAX, Tlp
 from exchange.policy.readers import ReaderTerms
 from exchange.reader_policy.model import MAX_AGE_DAYS, check_terms
 from exchange.runtime.config import Section, Settings, load_config
+from exchange.runtime.secrets import write_private
 
 FILE = "node.toml"
 ENV_PREFIX = "CONCORD_NODE_"
+
+_STORE_URL = re.compile(r"\s*store_url\s*=")
 
 
 class Timing(Section):
@@ -202,3 +207,17 @@ class NodeConfig(Settings):
 def load(home: Path) -> NodeConfig:
     """Return the configuration of the node in `home`; raises ConfigurationError when it cannot be used."""
     return load_config(NodeConfig, home / FILE, env_prefix=ENV_PREFIX)
+
+
+def change_store(home: Path, url: str) -> None:
+    """Let the node in `home` keep its reports at another place from its next start on; empty for node.db in the home.
+
+    Only the line of `store_url` changes. Raises ConfigurationError when the node cannot be configured so.
+    """
+    path = home / FILE
+    lines = path.read_text().splitlines(keepends=True)
+    tables = next((at for at, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    kept = [line for at, line in enumerate(lines) if at >= tables or not _STORE_URL.match(line)]
+    # A string of JSON is one of TOML, and before every table is the top level.
+    write_private(path, "".join([f"store_url = {json.dumps(url)}\n", *kept]).encode())
+    load(home)

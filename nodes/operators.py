@@ -123,8 +123,7 @@ class Operators:
 
     async def list(self) -> Sequence[Operator]:
         """Return every operator by name, revoked ones too."""
-        now_ms = self._clock()
-        return [_operator(row, now_ms) for row in await self._database.read(store.all_operators)]
+        return await self._database.read(partial(known, now_ms=self._clock()))
 
     async def active(self, name: str) -> Operator | None:
         """Return the operator of this name; None when there is none, or not any more."""
@@ -241,6 +240,11 @@ def admit(connection: Connection, profile: Profile, *, by: str, terms: ReaderTer
     told = f"{', '.join(sorted(profile.roles))}; key {operator_fingerprint(profile.key)}"
     store.add_audit(connection, AuditLine(now_ms, by, ADD, profile.name, told))
     return _operator(row, now_ms)
+
+
+def known(connection: Connection, now_ms: int) -> list[Operator]:
+    """Return every operator by name, revoked ones too, as they stand at a time."""
+    return [_operator(row, now_ms) for row in store.all_operators(connection)]
 
 
 def is_releaser(connection: Connection, name: str, key_id: bytes) -> bool:

@@ -1,18 +1,24 @@
-"""Copy an embedded database that is in use: one unchanging view of it, whole or in part, into a new file.
+"""Copy a database that is in use: one unchanging view of it, whole or in part.
 
-Both write the copy anew, row by row, so nothing of a deleted row comes along in a free page.
+An embedded one into a new file, or the rows of tables from a store of either kind into an empty one of either kind. All
+write the copy anew, row by row, so nothing of a deleted row comes along in a free page.
 """
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from exchange.errors import ConfigurationError
-from exchange.runtime.engine import our_errors
+import sqlalchemy as sa
+
+from exchange.errors import ConfigurationError, Conflict
+from exchange.runtime.engine import Use, make_engine, our_errors
 
 BUSY_S = 30.0
+
+ROWS_AT_ONCE = 16
+"""Rows that are in memory together; the largest hold a submission, 2 MiB."""
 
 
 def copy_whole(source: Path, target: Path) -> None:
@@ -38,6 +44,36 @@ def copy_tables(source: Path, target: Path, tables: Collection[str]) -> None:
             connection.execute(f'INSERT INTO main."{name}" SELECT * FROM source."{name}"')  # noqa: S608 - our own names
         connection.execute("COMMIT")
         connection.execute("DETACH source")
+
+
+def copy_rows(source: str, target: str, tables: Sequence[sa.Table]) -> int:
+    """Copy all rows of these tables from one store to another of the same version, by URL; return how many.
+
+    The source is seen as it is at one moment and may be in use; in the target all rows appear together or none does.
+
+    Raises:
+        Conflict: the target holds rows already.
+        StorageFull, Unavailable, ConfigurationError: one of them cannot be used now.
+    """
+    reading, writing = make_engine(source, Use.READ), make_engine(target, Use.WRITE)
+    try:
+        with our_errors(), reading.connect() as old, old.begin(), writing.connect() as new, new.begin():
+            for table in tables:
+                if new.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() is not None:
+                    raise Conflict(f"the database holds something already: {table.name}", hint="name an empty one")
+            return sum(_copy_table(old, new, table) for table in tables)
+    finally:
+        reading.dispose()
+        writing.dispose()
+
+
+def _copy_table(old: sa.Connection, new: sa.Connection, table: sa.Table) -> int:
+    count = 0
+    found = old.execute(sa.select(table), execution_options={"yield_per": ROWS_AT_ONCE})
+    for rows in found.mappings().partitions():
+        new.execute(sa.insert(table), [dict(row) for row in rows])
+        count += len(rows)
+    return count
 
 
 def _definitions(connection: sqlite3.Connection, tables: Collection[str]) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """`concord node`: make a node, let it join, run it, and see how it is."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,9 @@ from nodes.statement_file import read_statement
 from nodes.v1 import missing_pb2
 from nodes.v1 import node_service_pb2 as pb
 
+if TYPE_CHECKING:
+    from nodes.permits import Permit
+
 app = typer.Typer(help="Make a node, let it join, run it, and see how it is.", no_args_is_help=True)
 
 FILE_BYTES = 256 * 1024
@@ -31,6 +35,10 @@ OF_REPORTS = frozenset(
 )
 """Figures of a node's status for those who see the node as a whole."""
 
+Permits = Annotated[
+    list[Path] | None,
+    typer.Option("--permit", help="What one of the two operators has signed whom a node with operators takes."),
+]
 Invitation = Annotated[Path, typer.Option("--invitation", help="Invitation file from the council.")]
 
 
@@ -185,20 +193,23 @@ def serve(
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the backup.")],
     home: NodeHome = DEFAULT_HOME,
+    permit: Permits = None,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
 ) -> None:
     """Back up a node, running or not, and verify the backup by restoring it to a temporary place.
 
     The file opens with the node's passphrase of today. Prekeys are not in it. It holds the node's keys: keep it as you
-    keep the home.
+    keep the home. A node with operators takes the permits of two of them (concord operator permit-backup).
 
     Example: concord node backup xv-friday.backup --home xv
+    Example: concord node backup xv-friday.backup --home xv --permit rana.permit --permit sami.permit
     """
     from nodes.backup import back_up  # noqa: PLC0415 - loads the database, which the other commands do without
 
+    permits = _permits(permit)
     passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
-    made = back_up(home, file, passphrase, now_ms=now_ms())
+    made = back_up(home, file, passphrase, now_ms=now_ms(), permits=permits)
     output.data(str(file))
     output.say(f"{output.size(made.size)}, keys of {made.reports:,} reports; verified by restoring it")
 
@@ -207,22 +218,42 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Backup of a node.")],
     home: Annotated[Path, typer.Option("--home", help="Home to make; it must be new.")],
+    permit: Permits = None,
+    store_url: Annotated[
+        str | None,
+        typer.Option("--store-url", help="Empty database for its reports, '' for node.db; as backed up when left out."),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
 ) -> None:
     """Make a node's home of a backup. The node that was backed up must never run again.
 
-    The restored node begins a new stream of numbers, tells its partners, and asks for what came since the backup.
+    The restored node begins a new stream of numbers, tells its partners, and asks for what came since the backup. A
+    node that had operators takes the permits of two of them (concord operator permit-restore).
 
     Example: concord node restore xv-friday.backup --home xv
+    Example: concord node restore xv-friday.backup --home xv --store-url postgresql+psycopg:///xv2
     """
     from nodes.backup import restore as make  # noqa: PLC0415
 
+    permits = _permits(permit)
     passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
-    made = make(file, home, passphrase, now_ms=now_ms())
+    made = make(file, home, passphrase, now_ms=now_ms(), permits=permits, store_url=store_url)
     output.data(str(home))
+    if made.permitted:
+        output.say(f"permitted by {' and '.join(made.permitted)}")
     output.say(f"{made.manifest.party} in {made.manifest.exchange}, as of {output.when(made.manifest.made_ms)} UTC")
     output.say(f"start it: concord node serve --home {home}; the old home must never run again: destroy it")
+
+
+def _permits(paths: Sequence[Path] | None) -> "list[Permit]":
+    from nodes.permits import read_permit  # noqa: PLC0415 - loads the database, as above
+
+    found = []
+    for path in paths or ():
+        with naming(path):
+            found.append(read_permit(read_text(path)))
+    return found
 
 
 @app.command()

@@ -1,14 +1,14 @@
 """`concord operator`: people at this node's socket, each with a key of their own, roles and clearances."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exchange.errors import BadInput
+from exchange.errors import BadInput, NotFound
 from exchange.policy.model import Tlp
 from exchange.runtime.clock import now_ms
-from exchange.runtime.secrets import read_passphrase
+from exchange.runtime.secrets import read_passphrase, write_private
 from nodes import operator_home, session
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile
@@ -17,6 +17,9 @@ from nodes.operator_home import operator_fingerprint
 from nodes.reportfile import naming, read_bounded
 from nodes.roles import Role, compatible, role
 from nodes.v1 import operator_pb2 as pb
+
+if TYPE_CHECKING:
+    from nodes.permits import Act
 
 app = typer.Typer(help="People at this node's socket: who they are, and what each may do.", no_args_is_help=True)
 
@@ -36,6 +39,8 @@ Clearances = Annotated[
     list[str] | None, typer.Option("--clearance", help="SCALE:LEVEL, as node.toml names them; one a scale.")
 ]
 Attributes = Annotated[list[str] | None, typer.Option("--attribute", help="As node.toml names it; repeat it for more.")]
+PermitFile = Annotated[Path, typer.Option("--out", help="Where to write the permit.")]
+PermitDays = Annotated[int, typer.Option("--days", min=1, max=92, help="Days for which it counts.")]
 Days = Annotated[int, typer.Option("--days", min=1, max=1095, help="Days until it ends.")]
 
 
@@ -218,6 +223,68 @@ def logout(own: OperatorHome = DEFAULT_OPERATOR_HOME, home: NodeHome = DEFAULT_H
         # Also when the node is away: who leaves this machine must not leave the token on it.
         session.forget_session(own, home)
     output.say("logged out")
+
+
+@app.command("permit-backup")
+def permit_backup(
+    out: PermitFile,
+    own: OperatorHome = DEFAULT_OPERATOR_HOME,
+    home: NodeHome = DEFAULT_HOME,
+    days: PermitDays = 1,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Permit backups of a node for some days, as one of the two operators that it takes. The node may be stopped.
+
+    Example: concord operator permit-backup --out rana.permit --days 30
+    """
+    from nodes import config, permits  # noqa: PLC0415 - load what the other commands do without
+
+    settings = config.load(home)
+    subject = permits.node_subject(settings.exchange, settings.party)
+    _permit(permits.Act.BACKUP, subject, out, own, days, passphrase_file, passphrase_fd)
+
+
+@app.command("permit-restore")
+def permit_restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Backup that may be restored.")],
+    out: PermitFile,
+    own: OperatorHome = DEFAULT_OPERATOR_HOME,
+    days: PermitDays = 1,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Permit that a node is made of this very backup, as one of the two operators that it takes.
+
+    Example: concord operator permit-restore xv-friday.backup --out rana.permit
+    """
+    from nodes import permits  # noqa: PLC0415
+    from nodes.backup_file import digest_of  # noqa: PLC0415
+
+    if not file.is_file():
+        raise NotFound(f"no file {file}", hint="check the name of the backup")
+    subject = digest_of(file).hex()
+    _permit(permits.Act.RESTORE, subject, out, own, days, passphrase_file, passphrase_fd)
+
+
+def _permit(
+    act: "Act",
+    subject: str,
+    out: Path,
+    own: Path,
+    days: int,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+) -> None:
+    from nodes.permits import write_permit  # noqa: PLC0415
+
+    passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of your key: ")
+    key = operator_home.open_operator(own, passphrase)
+    write_private(out, write_permit(act, subject, key, now_ms=now_ms(), days=days).encode())
+    output.data(str(out))
+    output.say(
+        f"to {act.verb} {subject}, until {output.when(now_ms() + days * DAY_MS)} UTC; it takes another operator's too"
+    )
 
 
 @app.command()

@@ -6,14 +6,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from exchange.errors import Conflict, ExchangeError, MalformedInput, WrongPassphrase
+from exchange.errors import Conflict, ExchangeError, MalformedInput, NotAllowed, WrongPassphrase
+from exchange.policy.model import Tlp
 from exchange.runtime.clock import now_ms
 from exchange.runtime.secrets import write_private
-from nodes.backup import back_up, check_files, restore
-from nodes.backup_file import Kept, Manifest, decode_manifest, encode_manifest
+from nodes.backup import RESTORED, back_up, check_files, restore
+from nodes.backup_file import Kept, Manifest, decode_manifest, digest_of, encode_manifest
+from nodes.config import change_store, load
 from nodes.keystore import load_keys, next_stream, save_keys
+from nodes.operators import Profile
 from nodes.parts import Node
+from nodes.permits import Act, Permit, node_subject, read_permit, write_permit
+from nodes.roles import Role
 from nodes.store import reports
 from nodes.store.rows import Reach
 from tests.support.node_world import (
@@ -29,6 +35,7 @@ from tests.support.node_world import (
     stored,
     until,
 )
+from tests.support.operators import DAY_MS, key_of
 from tests.support.processes import LEAST_MEMORY_KIB, PASSPHRASE
 
 
@@ -161,6 +168,120 @@ async def test_a_damaged_backup_makes_no_home(how: str) -> None:
         backup.unlink()
         back_up(place.home, backup, PASSPHRASE, now_ms=now_ms())
         restore(backup, home, PASSPHRASE, now_ms=now_ms())
+
+
+async def admitted(node: Node, *names: str) -> None:
+    """Admit administrators; their keys are those of their names."""
+    for name in names:
+        profile = Profile(name, key_of(name).public, frozenset({Role.ADMINISTRATOR}), Tlp.RED, now_ms() + DAY_MS)
+        await node.operators.add(profile, by="owner")
+
+
+def permits(act: Act, subject: str, *names: str) -> list[Permit]:
+    return [read_permit(write_permit(act, subject, key_of(name), now_ms=now_ms(), days=1)) for name in names]
+
+
+async def test_a_node_with_operators_is_backed_up_and_restored_by_two_of_them() -> None:
+    async with a_node_world("XA") as world:
+        place = world.places["XA"]
+        on_disk(place)
+        backup, home = world.root / "xa.backup", world.root / "xa-restored"
+        subject = node_subject(place.config.exchange, "XA")
+        async with at(place) as node:
+            await ready(node, [], agree=False)
+            await admitted(node, "root", "sami")
+            for few in ((), ("root",)):
+                with pytest.raises(NotAllowed, match="takes two"):
+                    back_up(place.home, backup, PASSPHRASE, now_ms=now_ms(), permits=permits(Act.BACKUP, subject, *few))
+                assert not backup.exists() and not (world.root / ".xa.backup.part").exists()
+            both = permits(Act.BACKUP, subject, "root", "sami")
+            made = back_up(place.home, backup, PASSPHRASE, now_ms=now_ms(), permits=both)
+            assert made.manifest.permitted == ("root", "sami")
+        digest = digest_of(backup).hex()
+        for wrong in (
+            [],
+            permits(Act.RESTORE, digest, "root"),
+            permits(Act.RESTORE, bytes(32).hex(), "root", "sami"),
+            both,
+        ):
+            with pytest.raises(NotAllowed):
+                restore(backup, home, PASSPHRASE, now_ms=now_ms(), permits=wrong)
+            # Nor does what was unsealed to look for the operators stay there to be used.
+            assert not home.exists() and not (world.root / ".xa-restored.restoring").exists()
+        made_of = restore(
+            backup, home, PASSPHRASE, now_ms=now_ms(), permits=permits(Act.RESTORE, digest, "root", "sami")
+        )
+        assert made_of.permitted == ("root", "sami")
+        async with at(replace(place, home=home, keys=load_keys(home, PASSPHRASE))) as node:
+            lines = await node.operators.audit(limit=9)
+            assert {(line.operator, line.subject) for line in lines if line.action == RESTORED} == {
+                ("root", digest),
+                ("sami", digest),
+            }
+
+
+async def test_operators_whose_time_is_over_meanwhile_still_permit_to_restore_what_was_backed_up_in_it() -> None:
+    async with a_node_world("XA") as world:
+        place = world.places["XA"]
+        on_disk(place)
+        backup = world.root / "xa.backup"
+        subject = node_subject(place.config.exchange, "XA")
+        async with at(place) as node:
+            await admitted(node, "root", "sami")
+            both = permits(Act.BACKUP, subject, "root", "sami")
+            back_up(place.home, backup, PASSPHRASE, now_ms=now_ms(), permits=both)
+        late_ms = now_ms() + 400 * DAY_MS
+        digest = digest_of(backup).hex()
+        given = [
+            read_permit(write_permit(Act.RESTORE, digest, key_of(name), now_ms=late_ms, days=1))
+            for name in ("root", "sami")
+        ]
+        restore(backup, world.root / "later", PASSPHRASE, now_ms=late_ms, permits=given)
+
+
+@pytest.mark.parametrize("back", ["", "another database"])
+async def test_a_node_on_postgresql_is_backed_up_and_restored_into_either_kind(
+    postgres_server: str, postgres_url: str, back: str
+) -> None:
+    async with a_node_world("XV") as world:
+        place = await world.place("XA")
+        place.config = place.config.model_copy(update={"store_url": postgres_url})
+        on_disk(place)
+        change_store(place.home, postgres_url)
+        await world.relay.agree("XA", "XV")
+        backup = world.root / "xa.backup"
+        async with at(world.places["XV"]) as partner:
+            async with at(place) as node:
+                await ready(node, ["XV"])
+                await ready(partner, ["XA"])
+                came, gone = await push(partner, "XA"), await push(node, "XV")
+                await receipted(partner, came.item, "XA")
+                await receipted(node, gone.item, "XV")
+                assert back_up(place.home, backup, PASSPHRASE, now_ms=now_ms()).reports == 2
+            home = world.root / "xa-restored"
+            with pytest.raises(Conflict, match="holds something already"):
+                restore(backup, home, PASSPHRASE, now_ms=now_ms())
+            assert not home.exists()
+            url = another_database(postgres_server) if back else ""
+            restore(backup, home, PASSPHRASE, now_ms=now_ms(), store_url=url)
+            assert (home / "node.db").exists() is (not back)
+            assert load(home).store_url == url
+            config = place.config.model_copy(update={"store_url": url})
+            async with at(replace(place, home=home, config=config, keys=load_keys(home, PASSPHRASE))) as node:
+                await ready(node, ["XV"])
+                assert await count_reports(node) == 2
+                again = await push(node, "XV", key="again")
+                await receipted(node, again.item, "XV")
+
+
+def another_database(server: str) -> str:
+    """Return the URL of a new, empty database."""
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("DROP DATABASE IF EXISTS restored")
+        connection.exec_driver_sql("CREATE DATABASE restored")
+    engine.dispose()
+    return sa.make_url(server).set(database="restored").render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize("name", ["../node.keys", "/etc/passwd", "spool/x.json", "node.db-wal", "..yaml"])
