@@ -19,6 +19,7 @@ from exchange.runtime.grpc_options import channel_options
 from exchange.runtime.interceptors import from_rpc_error
 from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1 import sensor_ca_pb2
 from nodes.v1.node_service_pb2_grpc import SensorServiceStub
 
 PUSH_S = 30.0
@@ -38,7 +39,7 @@ class SensorClient:
     """One sensor's connection to its node; as a context manager it closes at the end."""
 
     def __init__(self, address: str, *, ca: bytes, token: str, timeout_s: float = PUSH_S) -> None:
-        """`ca` is the PEM certificate and `token` the text that `concord sensor add` gave."""
+        """`ca` are the PEM certificates and `token` the text that `concord sensor add` gave."""
         # With a name of its own each certificate of the node fits, whatever address it is reached by.
         self._channel = grpc.secure_channel(address, channel_credentials(ca), options=channel_options(NEUTRAL_NAME))
         self._stub = SensorServiceStub(self._channel)
@@ -62,6 +63,20 @@ class SensorClient:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
         return Pushed(response.item, response.repeated_push)
+
+    def follow_ca(self) -> bytes:
+        """Return the CAs (PEM) to pin from now on: those of today and those that will take their place.
+
+        Ask once a day and keep what comes where `ca` is read from: a node shows a new CA only after 30 days. Raises as
+        `push`.
+        """
+        try:
+            response = self._stub.FollowCa(
+                sensor_ca_pb2.FollowCaRequest(), timeout=self._timeout_s, metadata=self._metadata
+            )
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        return response.ca_certificates.encode()
 
     def close(self) -> None:
         """Close the connection."""

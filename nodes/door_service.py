@@ -110,7 +110,7 @@ async def _open_for_sensors(stack: AsyncExitStack, node: Node) -> None:
     # Strangers reach this port: what they may send is no more than a report, and only so many may speak at once.
     options = [*server_options(connections=SENSOR_CONNECTIONS), ("grpc.max_receive_message_length", SENSOR_BYTES)]
     sensors = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options, maximum_concurrent_rpcs=SENSOR_CALLS)
-    add_SensorServiceServicer_to_server(SensorService(node.sensors, node.authoring), sensors)
+    add_SensorServiceServicer_to_server(SensorService(node.core, node.sensors, node.authoring), sensors)
     fetch = partial(sensor_identity, node.core, config.sensor_address)
     bind_port(sensors, config.sensor_address, server_credentials(fetch, require_client=False))
     await sensors.start()

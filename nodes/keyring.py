@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from exchange.crypto.signing import CompositeKey, Ed25519Key
-from exchange.crypto.x509 import ca_key_hash
+from exchange.crypto.x509 import ca_key_hash, validity
 from exchange.directory.fold import Directory
+from exchange.limits import KEY_OVERLAP_MS
 from exchange.names import PartyId
 from nodes.keystore import NodeKeys
 
@@ -38,6 +39,11 @@ class Authority:
     """Signed bytes; empty for the CA of node.keys, which came with the request to join."""
 
 
+def follows_ms(authority: Authority) -> int:
+    """Return when a CA takes the place of the one before at the sensors' door."""
+    return authority.made_ms + KEY_OVERLAP_MS
+
+
 class Keyring:
     """Every key of one node. For one event loop; `keys_of` gives values for any thread."""
 
@@ -50,7 +56,7 @@ class Keyring:
 
     @property
     def first(self) -> NodeKeys:
-        """The keys of node.keys. Sensors pin its CA, so that stays what they meet."""
+        """The keys of node.keys."""
         return self._first
 
     @property
@@ -89,6 +95,24 @@ class Keyring:
             transport_key=authority.key,
         )
 
+    def at_sensors(self, directory: Directory, at_ms: int) -> Sequence[Authority]:
+        """Return the CAs that sensors are to pin: the one whose leaf their door shows, then those that will follow it.
+
+        The door changes only after a CA has been among these for the overlap, so that every sensor that asks in this
+        time knows it before it meets it; at once when the one before has fallen, because its key may be in other hands.
+        """
+        standing = self._standing(directory)
+        shown = [
+            each
+            for each in self._authorities
+            if ca_key_hash(each.certificate) in standing and at_ms < validity(each.certificate)[1]
+        ] or self._authorities[:1]
+        door = [each for each in shown[1:] if follows_ms(each) <= at_ms][-1:] or shown[:1]
+        return [*door, *(each for each in self._authorities if each.number > door[0].number)]
+
+    def _standing(self, directory: Directory) -> set[bytes]:
+        return {ca_key_hash(ca) for ca, party in directory.transport_cas().items() if party == self._me}
+
     def _in_use(self, directory: Directory, at_ms: int) -> SigningKeys:
         """Return the newest that stand; else the newest that ever stood, which is refused in words that say why."""
         newest_first = self._signing[::-1]
@@ -107,7 +131,7 @@ class Keyring:
 
     def _candidates(self, directory: Directory) -> list[Authority]:
         """Return the newest CA that the directory shows, or the first one; then newer ones that it may not show yet."""
-        standing = {ca_key_hash(ca) for ca, party in directory.transport_cas().items() if party == self._me}
+        standing = self._standing(directory)
         shown = [each for each in self._authorities if ca_key_hash(each.certificate) in standing]
         best = shown[-1] if shown else self._authorities[0]
         return [best, *(each for each in self._authorities if each.number > best.number)]

@@ -45,6 +45,7 @@ from nodes.v1 import (
     log_proof_pb2,
     missing_pb2,
     operator_pb2,
+    sensor_ca_pb2,
     statement_pb2,
     suspect_pb2,
     witness_pb2,
@@ -355,6 +356,12 @@ class NodeService(NodeServiceServicer):
     async def ListSensors(self, request: pb.ListSensorsRequest, context: Context) -> pb.ListSensorsResponse:
         """List sensors."""
         return await self._sensors.list_()
+
+    async def GetSensorCa(
+        self, request: sensor_ca_pb2.GetSensorCaRequest, context: Context
+    ) -> sensor_ca_pb2.GetSensorCaResponse:
+        """CAs that sensors are to pin."""
+        return self._sensors.ca()
 
     async def RevokeSensor(self, request: pb.RevokeSensorRequest, context: Context) -> pb.RevokeSensorResponse:
         """Refuse a sensor from now on."""

@@ -104,6 +104,7 @@ MAY: dict[str, frozenset[Role]] = {
     "AddSensor": ADMINISTRATORS,
     "ListSensors": WATCHERS,
     "RevokeSensor": ADMINISTRATORS | OFFICERS,
+    "GetSensorCa": WATCHERS,
     # operators
     "Logout": ALL,
     "AddOperator": ADMINISTRATORS,

@@ -1,10 +1,13 @@
-# ruff: noqa: N802 - names and arguments of the methods are the proto's
+# ruff: noqa: N802, ARG002 - names and arguments of the methods are the proto's
 """Sensors at the node's edge: SensorService over TLS with a token, and what an operator asks about sensors.
 
 A push needs a token that is known, and a report within its scope (nodes/sensors.py). A sensor is told that its report
-is durable, not who gets it; errors carry only their reason.
+is durable, not who gets it; errors carry only their reason. The door shows a leaf of the CA that sensors pin, and
+changes to the next CA only after they could follow for the overlap (nodes/keyring.py).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -16,8 +19,10 @@ from exchange.runtime.tls import NEUTRAL_NAME, Identity
 from nodes.bearer import bearer_token
 from nodes.core import Core
 from nodes.desk import Authoring
+from nodes.keyring import Authority, follows_ms
 from nodes.sensors import Scope, Sensor, Sensors, permit
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1 import sensor_ca_pb2
 from nodes.v1.node_service_pb2_grpc import SensorServiceServicer
 
 LEAF_HOURS = 24
@@ -29,8 +34,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class SensorService(SensorServiceServicer):
     """The sensors' door."""
 
-    def __init__(self, sensors: Sensors, authoring: Authoring) -> None:
+    def __init__(self, core: Core, sensors: Sensors, authoring: Authoring) -> None:
         """Call these use cases."""
+        self._core = core
         self._sensors = sensors
         self._authoring = authoring
 
@@ -42,15 +48,23 @@ class SensorService(SensorServiceServicer):
         )
         return pb.PushResponse(item=accepted.item.hex(), repeated_push=accepted.repeated)
 
+    async def FollowCa(
+        self, request: sensor_ca_pb2.FollowCaRequest, context: Context
+    ) -> sensor_ca_pb2.FollowCaResponse:
+        """Tell a sensor which CAs to pin from now on, and note that it knows them."""
+        scope = await self._sensors.admit(bearer_token(context))
+        found = pinned(self._core)
+        await self._sensors.note_ca(scope)
+        return sensor_ca_pb2.FollowCaResponse(ca_certificates=found.pem, changes_ms=found.changes_ms)
+
 
 def sensor_identity(core: Core, address: str) -> Identity:
-    """Return leaf and key for the sensors' port, of this node's own CA; a new leaf for every handshake that asks."""
-    host = _host(address)
+    """Return leaf and key for the sensors' port, of the CA that sensors pin; a new leaf for every handshake."""
+    host, authority = _host(address), _at_sensors(core)[0]
     is_ip = host.replace(".", "").isdigit() or ":" in host
     chain, key = issue_leaf(
-        # Sensors pin this CA: it stays when the one towards the relay changes.
-        core.keyring.first.transport_ca,
-        core.keyring.first.transport_key,
+        authority.certificate,
+        authority.key,
         uri=party_uri(core.exchange, core.me),
         dns_names=[NEUTRAL_NAME] if is_ip else [NEUTRAL_NAME, host],
         ip_addresses=[host] if is_ip else [],
@@ -60,6 +74,28 @@ def sensor_identity(core: Core, address: str) -> Identity:
         server=True,
     )
     return chain, key, b""
+
+
+def _at_sensors(core: Core) -> Sequence[Authority]:
+    return core.keyring.at_sensors(core.trust.now.directory, core.clock())
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What sensors are to pin."""
+
+    pem: str
+    newest_ms: int
+    """When the newest of these was made: a sensor that was given them since knows all."""
+    changes_ms: int
+    """When the door changes to the next one; 0 when there is none."""
+
+
+def pinned(core: Core) -> Pinned:
+    """Return what sensors are to pin from now on."""
+    held = _at_sensors(core)
+    pem = "".join(pem_of(each.certificate).decode() for each in held)
+    return Pinned(pem, held[-1].made_ms, follows_ms(held[1]) if len(held) > 1 else 0)
 
 
 def _host(address: str) -> str:
@@ -85,13 +121,17 @@ class SensorMethods:
         if scope.default_label:
             permit(scope, self._authoring.label(scope.default_label))
         token = await self._sensors.add(scope)
-        return pb.AddSensorResponse(
-            token=token, address=self._address, ca_certificate=pem_of(self._core.keyring.first.transport_ca).decode()
-        )
+        return pb.AddSensorResponse(token=token, address=self._address, ca_certificate=pinned(self._core).pem)
+
+    def ca(self) -> sensor_ca_pb2.GetSensorCaResponse:
+        """Return what sensors are to pin, for those that cannot ask."""
+        found = pinned(self._core)
+        return sensor_ca_pb2.GetSensorCaResponse(ca_certificates=found.pem, changes_ms=found.changes_ms)
 
     async def list_(self) -> pb.ListSensorsResponse:
         """List sensors, by name."""
-        return pb.ListSensorsResponse(sensors=[_sensor(each) for each in await self._sensors.list()])
+        newest_ms = pinned(self._core).newest_ms
+        return pb.ListSensorsResponse(sensors=[_sensor(each, newest_ms) for each in await self._sensors.list()])
 
     async def revoke(self, request: pb.RevokeSensorRequest) -> pb.RevokeSensorResponse:
         """Refuse a sensor from now on."""
@@ -116,7 +156,7 @@ def _scope(message: pb.SensorScope) -> Scope:
     )
 
 
-def _sensor(sensor: Sensor) -> pb.Sensor:
+def _sensor(sensor: Sensor, newest_ms: int) -> pb.Sensor:
     scope = sensor.scope
     return pb.Sensor(
         scope=pb.SensorScope(
@@ -132,4 +172,5 @@ def _sensor(sensor: Sensor) -> pb.Sensor:
         pushed=sensor.pushed,
         refused=sensor.refused,
         last_ms=sensor.last_ms,
+        ca_known=sensor.ca_ms >= newest_ms,
     )

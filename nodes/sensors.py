@@ -28,6 +28,7 @@ from nodes.store.sensors import (
     revoke_sensor,
     sensor_by_digest,
     sensor_by_name,
+    set_ca_ms,
 )
 
 HOUR_S = 3600.0
@@ -61,6 +62,8 @@ class Sensor:
     pushed: int
     refused: int
     last_ms: int
+    ca_ms: int
+    """When it was last given the CAs that it is to pin."""
 
 
 class Sensors:
@@ -80,14 +83,15 @@ class Sensors:
         """
         _check(scope)
         secret = token()
-        row = SensorRow(scope.name, token_digest(secret), _encode(scope), scope.until_ms, now_ms(), 0, 0, 0, 0)
+        at_ms = now_ms()
+        row = SensorRow(scope.name, token_digest(secret), _encode(scope), scope.until_ms, at_ms, 0, 0, 0, 0, at_ms)
         await self._database.write(lambda connection: _put(connection, row))
         return secret
 
     async def list(self) -> Sequence[Sensor]:
         """Return every sensor by name."""
         rows = await self._database.read(all_sensors)
-        return [Sensor(_decode(row), _status(row), row.pushed, row.refused, row.last_ms) for row in rows]
+        return [Sensor(_decode(row), _status(row), row.pushed, row.refused, row.last_ms, row.ca_ms) for row in rows]
 
     async def revoke(self, name: str) -> None:
         """Refuse a sensor from now on; raise NotFound when there is none of this name."""
@@ -106,6 +110,10 @@ class Sensors:
         """Return the scope of an active sensor by name; None when there is none."""
         row = await self._database.read(lambda connection: sensor_by_name(connection, name))
         return _decode(row) if row is not None and _status(row) == "active" else None
+
+    async def note_ca(self, scope: Scope) -> None:
+        """Note that a sensor was given the CAs that it is to pin from now on."""
+        await self._database.write(lambda connection: set_ca_ms(connection, scope.name, now_ms()))
 
     async def count(self, scope: Scope, *, accepted: bool) -> None:
         """Count one push for the operator."""

@@ -14,6 +14,7 @@ from nodes.admin.plain import plain
 from nodes.node_client import connect
 from nodes.reportfile import read_bounded
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1 import sensor_ca_pb2
 
 app = typer.Typer(help="Machines that push reports to this node by themselves.", no_args_is_help=True)
 
@@ -32,7 +33,7 @@ def add(
     ] = 0,
     days: Annotated[int, typer.Option(min=1, max=90, help="Days until the token ends.")] = 90,
     default_label: Annotated[Path | None, typer.Option(help="Label for reports that bring none.")] = None,
-    ca_out: Annotated[Path | None, typer.Option("--ca", help="Write the CA that the sensor must pin here.")] = None,
+    ca_out: Annotated[Path | None, typer.Option("--ca", help="Write the CAs that the sensor must pin here.")] = None,
     home: NodeHome = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
@@ -93,6 +94,7 @@ def list_sensors(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
             f"{s.refused:,}",
             output.when(s.last_ms),
             output.when(s.scope.until_ms),
+            "knows it" if s.ca_known else "OLD: give it the new one",
         )
         for s in sensors
     ]
@@ -107,8 +109,35 @@ def list_sensors(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         "refused",
         "last",
         "until",
+        "next CA",
     )
     output.table(columns, rows, empty="no sensors")
+
+
+@app.command()
+def ca(
+    out: Annotated[Path | None, typer.Option("--out", help="Write them here, for a sensor that cannot ask.")] = None,
+    home: NodeHome = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Show the CAs that sensors are to pin, and when the node changes to the next one.
+
+    Example: concord sensor ca --out sensor-ca.pem
+    """
+    with connect(home) as node:
+        reply = node.GetSensorCa(sensor_ca_pb2.GetSensorCaRequest())
+    if out is not None:
+        out.write_text(reply.ca_certificates)
+    if as_json:
+        output.as_json(plain(reply))
+    elif out is not None:
+        output.data(str(out))
+    else:
+        output.data(reply.ca_certificates.rstrip())
+    when = (
+        f"the next one is shown from {output.when(reply.changes_ms)} UTC on" if reply.changes_ms else "no other follows"
+    )
+    output.say(when)
 
 
 @app.command()

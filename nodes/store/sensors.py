@@ -20,6 +20,8 @@ class SensorRow:
     pushed: int
     refused: int
     last_ms: int
+    ca_ms: int
+    """When it was last given the CAs that it is to pin."""
 
 
 def put_sensor(connection: sa.Connection, row: SensorRow) -> None:
@@ -36,6 +38,7 @@ def put_sensor(connection: sa.Connection, row: SensorRow) -> None:
             pushed=row.pushed,
             refused=row.refused,
             last_ms=row.last_ms,
+            ca_ms=row.ca_ms,
         )
     )
 
@@ -52,7 +55,8 @@ def sensor_by_digest(connection: sa.Connection, digest: bytes) -> SensorRow | No
 
 def all_sensors(connection: sa.Connection) -> list[SensorRow]:
     """Return every sensor by name, revoked ones too."""
-    return [SensorRow(*row) for row in connection.execute(_SELECT.order_by(sensor.c.name))]
+    rows = connection.execute(sa.select(sensor).order_by(sensor.c.name))
+    return [SensorRow(**row._mapping) for row in rows]  # noqa: SLF001 - the documented way
 
 
 def revoke_sensor(connection: sa.Connection, name: str, now_ms: int) -> bool:
@@ -71,19 +75,11 @@ def count_push(connection: sa.Connection, name: str, *, accepted: bool, now_ms: 
     )
 
 
-_SELECT = sa.select(
-    sensor.c.name,
-    sensor.c.token_digest,
-    sensor.c.scope,
-    sensor.c.until_ms,
-    sensor.c.added_ms,
-    sensor.c.revoked_ms,
-    sensor.c.pushed,
-    sensor.c.refused,
-    sensor.c.last_ms,
-)
+def set_ca_ms(connection: sa.Connection, name: str, now_ms: int) -> None:
+    """Note when it was given the CAs that it is to pin."""
+    connection.execute(sa.update(sensor).where(sensor.c.name == name).values(ca_ms=now_ms))
 
 
 def _one(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> SensorRow | None:
-    row = connection.execute(_SELECT.where(condition)).first()
-    return None if row is None else SensorRow(*row)
+    row = connection.execute(sa.select(sensor).where(condition)).first()
+    return None if row is None else SensorRow(**row._mapping)  # noqa: SLF001

@@ -395,6 +395,7 @@ sensor = Table(
     number("pushed"),
     number("refused"),
     number("last_ms"),
+    number("ca_ms"),
     UniqueConstraint("token_digest"),
 )
 """Machines that may push, with digests of their tokens; `scope` is JSON (nodes/sensors.py)."""

@@ -1300,7 +1300,7 @@ class AddSensorResponse(_message.Message):
     address: _builtins.str
     """Where to push: host:port."""
     ca_certificate: _builtins.str
-    """PEM of the CA that the sensor must pin."""
+    """PEM of the CAs that the sensor must pin: the one that the door shows, and those that will take its place."""
     def __init__(
         self,
         *,
@@ -1344,6 +1344,7 @@ class Sensor(_message.Message):
     PUSHED_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     LAST_MS_FIELD_NUMBER: _builtins.int
+    CA_KNOWN_FIELD_NUMBER: _builtins.int
     status: _builtins.str
     """active, expired or revoked."""
     pushed: _builtins.int
@@ -1352,6 +1353,8 @@ class Sensor(_message.Message):
     """Reports refused."""
     last_ms: _builtins.int
     """Last push; 0 means never."""
+    ca_known: _builtins.bool
+    """It was given every CA that the door is going to show."""
     @_builtins.property
     def scope(self) -> Global___SensorScope:
         """Its scope."""
@@ -1364,10 +1367,11 @@ class Sensor(_message.Message):
         pushed: _builtins.int = ...,
         refused: _builtins.int = ...,
         last_ms: _builtins.int = ...,
+        ca_known: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_ms", b"last_ms", "pushed", b"pushed", "refused", b"refused", "scope", b"scope", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_known", b"ca_known", "last_ms", b"last_ms", "pushed", b"pushed", "refused", b"refused", "scope", b"scope", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,6 +12,7 @@ from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import log_proof_pb2 as nodes_dot_v1_dot_log__proof__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
+from nodes.v1 import sensor_ca_pb2 as nodes_dot_v1_dot_sensor__ca__pb2
 from nodes.v1 import statement_pb2 as nodes_dot_v1_dot_statement__pb2
 from nodes.v1 import suspect_pb2 as nodes_dot_v1_dot_suspect__pb2
 from nodes.v1 import witness_pb2 as nodes_dot_v1_dot_witness__pb2
@@ -165,6 +166,11 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/RevokeSensor',
                 request_serializer=nodes_dot_v1_dot_node__service__pb2.RevokeSensorRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_node__service__pb2.RevokeSensorResponse.FromString,
+                _registered_method=True)
+        self.GetSensorCa = channel.unary_unary(
+                '/nodes.v1.NodeService/GetSensorCa',
+                request_serializer=nodes_dot_v1_dot_sensor__ca__pb2.GetSensorCaRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_sensor__ca__pb2.GetSensorCaResponse.FromString,
                 _registered_method=True)
         self.ListKeys = channel.unary_unary(
                 '/nodes.v1.NodeService/ListKeys',
@@ -501,6 +507,13 @@ class NodeServiceServicer:
 
     def RevokeSensor(self, request, context):
         """Refuse a sensor from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSensorCa(self, request, context):
+        """CAs that sensors are to pin, for sensors that cannot ask by themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -873,6 +886,11 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.RevokeSensor,
                     request_deserializer=nodes_dot_v1_dot_node__service__pb2.RevokeSensorRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_node__service__pb2.RevokeSensorResponse.SerializeToString,
+            ),
+            'GetSensorCa': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSensorCa,
+                    request_deserializer=nodes_dot_v1_dot_sensor__ca__pb2.GetSensorCaRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_sensor__ca__pb2.GetSensorCaResponse.SerializeToString,
             ),
             'ListKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListKeys,
@@ -1689,6 +1707,33 @@ class NodeService:
             '/nodes.v1.NodeService/RevokeSensor',
             nodes_dot_v1_dot_node__service__pb2.RevokeSensorRequest.SerializeToString,
             nodes_dot_v1_dot_node__service__pb2.RevokeSensorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSensorCa(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/GetSensorCa',
+            nodes_dot_v1_dot_sensor__ca__pb2.GetSensorCaRequest.SerializeToString,
+            nodes_dot_v1_dot_sensor__ca__pb2.GetSensorCaResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2606,6 +2651,11 @@ class SensorServiceStub:
                 request_serializer=nodes_dot_v1_dot_node__service__pb2.PushRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_node__service__pb2.PushResponse.FromString,
                 _registered_method=True)
+        self.FollowCa = channel.unary_unary(
+                '/nodes.v1.SensorService/FollowCa',
+                request_serializer=nodes_dot_v1_dot_sensor__ca__pb2.FollowCaRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_sensor__ca__pb2.FollowCaResponse.FromString,
+                _registered_method=True)
 
 
 class SensorServiceServicer:
@@ -2619,6 +2669,13 @@ class SensorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FollowCa(self, request, context):
+        """CAs that this sensor is to pin from now on: a CA that takes the place of another is known to it before it is shown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SensorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -2626,6 +2683,11 @@ def add_SensorServiceServicer_to_server(servicer, server):
                     servicer.Push,
                     request_deserializer=nodes_dot_v1_dot_node__service__pb2.PushRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_node__service__pb2.PushResponse.SerializeToString,
+            ),
+            'FollowCa': grpc.unary_unary_rpc_method_handler(
+                    servicer.FollowCa,
+                    request_deserializer=nodes_dot_v1_dot_sensor__ca__pb2.FollowCaRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_sensor__ca__pb2.FollowCaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2656,6 +2718,33 @@ class SensorService:
             '/nodes.v1.SensorService/Push',
             nodes_dot_v1_dot_node__service__pb2.PushRequest.SerializeToString,
             nodes_dot_v1_dot_node__service__pb2.PushResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowCa(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.SensorService/FollowCa',
+            nodes_dot_v1_dot_sensor__ca__pb2.FollowCaRequest.SerializeToString,
+            nodes_dot_v1_dot_sensor__ca__pb2.FollowCaResponse.FromString,
             options,
             channel_credentials,
             insecure,

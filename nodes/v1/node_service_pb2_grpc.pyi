@@ -14,6 +14,7 @@ from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import log_proof_pb2 as _log_proof_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
+from nodes.v1 import sensor_ca_pb2 as _sensor_ca_pb2
 from nodes.v1 import statement_pb2 as _statement_pb2
 from nodes.v1 import suspect_pb2 as _suspect_pb2
 from nodes.v1 import witness_pb2 as _witness_pb2
@@ -94,6 +95,8 @@ class NodeServiceStub:
     """Sensors and their scopes."""
     RevokeSensor: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.RevokeSensorRequest, _node_service_pb2.RevokeSensorResponse]
     """Refuse a sensor from now on."""
+    GetSensorCa: _grpc.UnaryUnaryMultiCallable[_sensor_ca_pb2.GetSensorCaRequest, _sensor_ca_pb2.GetSensorCaResponse]
+    """CAs that sensors are to pin, for sensors that cannot ask by themselves."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ListKeysRequest, _node_service_pb2.ListKeysResponse]
     """Keys of this node, or of a partner, and their validity; never a secret."""
     VerifyLog: _grpc.UnaryStreamMultiCallable[_node_service_pb2.VerifyLogRequest, _node_service_pb2.VerifyLogResponse]
@@ -237,6 +240,8 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Sensors and their scopes."""
     RevokeSensor: _aio.UnaryUnaryMultiCallable[_node_service_pb2.RevokeSensorRequest, _node_service_pb2.RevokeSensorResponse]  # type: ignore[assignment]
     """Refuse a sensor from now on."""
+    GetSensorCa: _aio.UnaryUnaryMultiCallable[_sensor_ca_pb2.GetSensorCaRequest, _sensor_ca_pb2.GetSensorCaResponse]  # type: ignore[assignment]
+    """CAs that sensors are to pin, for sensors that cannot ask by themselves."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ListKeysRequest, _node_service_pb2.ListKeysResponse]  # type: ignore[assignment]
     """Keys of this node, or of a partner, and their validity; never a secret."""
     VerifyLog: _aio.UnaryStreamMultiCallable[_node_service_pb2.VerifyLogRequest, _node_service_pb2.VerifyLogResponse]  # type: ignore[assignment]
@@ -521,6 +526,14 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_service_pb2.RevokeSensorResponse, _abc.Awaitable[_node_service_pb2.RevokeSensorResponse]]:
         """Refuse a sensor from now on."""
+
+    @_abc_1.abstractmethod
+    def GetSensorCa(
+        self,
+        request: _sensor_ca_pb2.GetSensorCaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sensor_ca_pb2.GetSensorCaResponse, _abc.Awaitable[_sensor_ca_pb2.GetSensorCaResponse]]:
+        """CAs that sensors are to pin, for sensors that cannot ask by themselves."""
 
     @_abc_1.abstractmethod
     def ListKeys(
@@ -818,6 +831,8 @@ class SensorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SensorServiceAsyncStub: ...
     Push: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.PushRequest, _node_service_pb2.PushResponse]
     """Push one report within the sensor's scope; returns when it is durable."""
+    FollowCa: _grpc.UnaryUnaryMultiCallable[_sensor_ca_pb2.FollowCaRequest, _sensor_ca_pb2.FollowCaResponse]
+    """CAs that this sensor is to pin from now on: a CA that takes the place of another is known to it before it is shown."""
 
 @_typing.type_check_only
 class SensorServiceAsyncStub(SensorServiceStub):
@@ -826,6 +841,8 @@ class SensorServiceAsyncStub(SensorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Push: _aio.UnaryUnaryMultiCallable[_node_service_pb2.PushRequest, _node_service_pb2.PushResponse]  # type: ignore[assignment]
     """Push one report within the sensor's scope; returns when it is durable."""
+    FollowCa: _aio.UnaryUnaryMultiCallable[_sensor_ca_pb2.FollowCaRequest, _sensor_ca_pb2.FollowCaResponse]  # type: ignore[assignment]
+    """CAs that this sensor is to pin from now on: a CA that takes the place of another is known to it before it is shown."""
 
 class SensorServiceServicer(metaclass=_abc_1.ABCMeta):
     """What a sensor may do, over TLS with its token (metadata `authorization: Bearer TOKEN`)."""
@@ -837,5 +854,13 @@ class SensorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_service_pb2.PushResponse, _abc.Awaitable[_node_service_pb2.PushResponse]]:
         """Push one report within the sensor's scope; returns when it is durable."""
+
+    @_abc_1.abstractmethod
+    def FollowCa(
+        self,
+        request: _sensor_ca_pb2.FollowCaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sensor_ca_pb2.FollowCaResponse, _abc.Awaitable[_sensor_ca_pb2.FollowCaResponse]]:
+        """CAs that this sensor is to pin from now on: a CA that takes the place of another is known to it before it is shown."""
 
 def add_SensorServiceServicer_to_server(servicer: SensorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

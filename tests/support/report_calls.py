@@ -55,6 +55,7 @@ WITHOUT_REPORT = {
     "ListAgreements",
     "ImportAgreement",
     "AddSensor",
+    "GetSensorCa",
     "ListSensors",
     "RevokeSensor",
     "ListKeys",
