@@ -53,7 +53,7 @@ SUSPECT = "suspect"
 """A key may have been in other hands, and reports that came under it since have not been looked at."""
 
 FRESHNESS = "freshness"
-"""No quorum of witnesses has vouched for the directory for too long."""
+"""No quorum of witnesses has vouched for the directory, or for what stands in the traffic log, for too long."""
 
 WITNESS = "witness"
 """Witnesses have vouched for two histories of one log."""

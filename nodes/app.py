@@ -331,6 +331,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         asyncio.create_task(every(timing.obligations_s, node.suspects.look, drain)),
         asyncio.create_task(every(timing.audit_s, node.auditor.look_after, drain)),
         asyncio.create_task(every(timing.obligations_s, node.watch.freshness.look, drain)),
+        asyncio.create_task(every(timing.obligations_s, node.watch.covered.look, drain)),
         asyncio.create_task(every(timing.obligations_s, node.watch.heads.compare, drain)),
     ]
 

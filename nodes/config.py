@@ -66,7 +66,10 @@ class Timing(Section):
         default=1_800.0, gt=0, description="A witness cosigns again what has not grown after this."
     )
     stale_warn_s: float = Field(
-        default=7_200.0, gt=0, le=86_400, description="A quorum time of the directory older than this is an alarm."
+        default=7_200.0,
+        gt=0,
+        le=86_400,
+        description="A quorum time of the directory, or traffic without cosignatures, older than this is an alarm.",
     )
     stale_stop_s: float = Field(
         default=86_400.0, gt=0, le=86_400, description="With one older than this no report is sealed."

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from nodes.core import Core
+from nodes.covered import Covered
 from nodes.forks import Forks
 from nodes.freshness import Freshness
 from nodes.heads import Heads
@@ -19,6 +20,8 @@ class Watch:
     """Keeps what contradicts itself."""
     freshness: Freshness
     """How old what a quorum vouches for is."""
+    covered: Covered
+    """Whether a quorum vouches for the traffic log."""
     heads: Heads
     """Compares with partners."""
     witness: Witness
@@ -33,6 +36,7 @@ def watch_logs(core: Core, relay: Relay) -> Watch:
     return Watch(
         forks=forks,
         freshness=Freshness(core, forks),
+        covered=Covered(core, relay, forks),
         heads=Heads(core, relay, forks),
         witness=Witness(core, relay, forks),
         proving=Proving(core, relay),
