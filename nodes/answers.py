@@ -16,6 +16,7 @@ from exchange.limits import KIB
 from exchange.policy.decision import WAITS, Reason
 from exchange.receipts.model import DecisionRecord, Promise, Refusal
 from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for, open_promise, open_refusal
+from nodes.receipted import STEP_PREKEY
 from nodes.refusals import encode_refused, kept_of
 from nodes.relay_port import Outcome
 from nodes.resending import NOT_KEPT
@@ -239,10 +240,13 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
 
 
 def _sent_before(connection: Connection, changed: Sequence[Addressee]) -> list[Addressee]:
-    """Return these rows, those that wait and were sent before as such: they may hold the report all the same."""
+    """Return these rows, those that wait and were sent before as such: they may hold the report all the same.
+
+    Not who could not open what it was sent: that one has nothing, and waits as for the first time.
+    """
     if not any(row.state is Reach.WAITING for row in changed):
         return list(changed)
-    before = missing.promised_to(connection, changed[0].item)
+    before = missing.promised_to(connection, changed[0].item, but_step=STEP_PREKEY)
     return [
         replace(row, state=Reach.AGAIN, envelope=before[row.recipient])
         if row.state is Reach.WAITING and row.recipient in before

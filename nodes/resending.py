@@ -21,7 +21,7 @@ from exchange.envelope.binding import item_hash
 from exchange.envelope.codec import decode_core, decode_header
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import Conflict
-from exchange.limits import KIB, MIB
+from exchange.limits import ENVELOPE_LIFE_MS, KIB, MIB
 from exchange.names import ID_BYTES, PartyId
 from exchange.receipts.verify import STREAM_HEAD
 from exchange.resend.codec import encode_resend_answer, encode_resend_request
@@ -48,6 +48,9 @@ ASK_MOST_MS = 24 * 60 * 60 * 1000
 
 CONTROL_KEPT_BYTES = 256 * MIB
 """Control statements that are kept for being asked for again; beyond it the oldest go earlier."""
+
+SETTLED_KEPT_MS = ENVELOPE_LIFE_MS + 5 * ASK_MOST_MS
+"""What became of a number is remembered for longer than its envelope can come late."""
 
 NOT_KEPT = frozenset(payload_type(name) for name in (STREAM_HEAD, RESEND_REQUEST, RESEND_ANSWER))
 """Control statements that never go again: a newer one says more."""
@@ -157,15 +160,18 @@ class Resending:
 
     async def look_after(self) -> None:
         """Forget what nobody may ask for any more."""
-        before_ms = self._core.clock() - int(self._core.timing.control_kept_s * 1000)
-        await self._core.database.write(partial(_forget, before_ms=before_ms))
+        now_ms = self._core.clock()
+        before_ms = now_ms - int(self._core.timing.control_kept_s * 1000)
+        forget = partial(_forget, before_ms=before_ms, settled_before_ms=now_ms - SETTLED_KEPT_MS)
+        await self._core.database.write(forget)
 
     def _admitted(self, party: str) -> bool:
         return self._core.trust.now.status(PartyId(party)) is Status.ADMITTED
 
 
-def _forget(connection: Connection, before_ms: int) -> None:
+def _forget(connection: Connection, before_ms: int, settled_before_ms: int) -> None:
     missing.drop_kept_control(connection, before_ms, most_bytes=CONTROL_KEPT_BYTES)
+    missing.forget_settled(connection, settled_before_ms)
     missing.sweep_statements(connection)
 
 

@@ -74,6 +74,8 @@ class Job:
     """Marks of all that were kept when this was read: a round that one overtook is made again."""
     approved: Sequence[tuple[str, int]] = ()
     """Which of this node's operators have approved it, and when."""
+    refused: frozenset[str] = frozenset()
+    """Of those that get it once more, who has refused what it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
             held = _held_by_age(job, row, ground) if decision.permit else after_denial(row, decision, job.label)
         if held is not None:
             if row.state is Reach.AGAIN:
-                held = _as_it_stood(row, held)
+                held = _as_it_stood(row, held, refused=party in job.refused)
             made.changed.append(held)
             if decision is not None and held.state is Reach.DENIED:
                 counted.append((party, decision))
@@ -182,10 +184,16 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
     return chosen
 
 
-def _as_it_stood(row: Addressee, held: Addressee) -> Addressee:
-    """Return the row of a recipient that asked for an item once more and may not have it now: nothing has changed."""
-    stood = Reach.RECEIPTED if row.receipted_ms else Reach.PROMISED
-    return replace(row, state=stood, why=f"asked for again, and not sent: {told(held.why)}", due_ms=0)
+def _as_it_stood(row: Addressee, held: Addressee, *, refused: bool) -> Addressee:
+    """Return the row of a recipient that was to get an item once more and is denied it now: nothing has changed.
+
+    It has confirmed it, or has refused it by its signed word, or the relay has promised to deliver it. What only waits
+    goes on waiting.
+    """
+    if held.state is not Reach.DENIED:
+        return held
+    stood = Reach.RECEIPTED if row.receipted_ms else Reach.REFUSED if refused else Reach.PROMISED
+    return replace(row, state=stood, why=f"asked for again, and not sent: {told(held.why)}", due_ms=0, on_change=False)
 
 
 def _written(job: Job, counted: Sequence[tuple[PartyId, Decision]], ground: Ground) -> DecisionRow:

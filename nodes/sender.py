@@ -30,7 +30,7 @@ from nodes.core import Core
 from nodes.passing import REPLACED, grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.sealing import NO_PREKEY, Ground, Job, Round, seal_round
-from nodes.store import approvals, reports, sending
+from nodes.store import approvals, missing, reports, sending
 from nodes.store.approvals import ApprovalRow
 from nodes.store.decisions import add_decisions
 from nodes.store.rows import Addressee, Control, Direction, ItemState, Outgoing, Reach, Report
@@ -363,6 +363,7 @@ def _job(
     passed_on = release_to([PartyId(row.recipient) for row in group])
     kept = found.approvals.get(first.item, ())
     approved = counted(connection, report, kept)
+    again = [(row.recipient, row.envelope) for row in group if row.state is Reach.AGAIN]
     return Job(
         item=first.item,
         kind=EnvelopeKind.REPORT,
@@ -382,6 +383,7 @@ def _job(
         approvals=proofs(approved),
         approvals_kept=approvals.marks(kept),
         approved=tuple((row.name, row.stored_ms) for row in approved) if report.direction is Direction.SENT else (),
+        refused=frozenset(missing.refused_by(connection, again)) if again else frozenset(),
     )
 
 

@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, or_, select, union, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, or_, select, tuple_, union, update
 
 from exchange.envelope.model import Lane
+from exchange.receipts.model import ReceiptStatus
 from nodes.store import tables
 from nodes.store.rows import AskedAgain, Control, HeardStream, Missing, MissingState, SlotState
 from nodes.store.rule_tables import asked_again, missing, resend_statement, sent_control
@@ -27,6 +28,7 @@ _inbox = tables.inbox.c
 _slot = tables.slot.c
 _head = tables.stream_head.c
 _control = sent_control.c
+_receipt = tables.receipt.c
 
 # -- numbers that did not come -----------------------------------------------------------------------------------------
 
@@ -231,6 +233,27 @@ def _end(connection: Connection, which: ColumnElement[bool]) -> list[Gap]:
     return ended
 
 
+def forget_settled(connection: Connection, before_ms: int) -> int:
+    """Forget numbers of which it was known before a time what became of them; return how many.
+
+    Only where the running hash that was compared holds them: then nothing asks for them any more. What was given up
+    stays, because the head over it can never be compared.
+    """
+    held = (
+        select(_head.stream)
+        .where(
+            _head.sender == _missing.sender,
+            _head.stream == _missing.stream,
+            _head.lane == _missing.lane,
+            _head.checked_seq >= _missing.seq,
+        )
+        .exists()
+    )
+    over = _missing.state.not_in([MissingState.MISSING, MissingState.ENDED])
+    old = and_(_missing.since_ms < before_ms, _missing.answered_ms < before_ms)
+    return connection.execute(delete(missing).where(over, old, held)).rowcount
+
+
 def behind(connection: Connection) -> list[tuple[str, int, int]]:
     """Return sender, stream and lane of streams of which not all that is missing is written down yet."""
     wanted = select(_head.sender, _head.stream, _head.lane).where(_head.known_seq < _head.top_seq)
@@ -350,11 +373,34 @@ def times_promised(connection: Connection, item: bytes, recipient: str) -> int:
     return int(connection.execute(wanted).scalar_one())
 
 
-def promised_to(connection: Connection, item: bytes) -> dict[str, bytes]:
-    """Return every recipient for which the relay has promised to deliver an item, with the newest such envelope."""
-    wanted = select(_slot.recipient, _slot.envelope).where(_slot.item == item, _slot.state == SlotState.PROMISED)
+def promised_to(connection: Connection, item: bytes, *, but_step: int) -> dict[str, bytes]:
+    """Return every recipient for which the relay has promised to deliver an item, with the newest such envelope.
+
+    Envelopes that the recipient refused at a step of its checks (`but_step`), at which it cannot have opened them, are
+    left out.
+    """
+    unopened = (
+        select(_receipt.status)
+        .where(
+            _receipt.envelope == _slot.envelope,
+            _receipt.recipient == _slot.recipient,
+            _receipt.status == int(ReceiptStatus.REFUSED),
+            _receipt.step == but_step,
+        )
+        .exists()
+    )
+    promised = and_(_slot.item == item, _slot.state == SlotState.PROMISED)
+    wanted = select(_slot.recipient, _slot.envelope).where(promised, ~unopened)
     ordered = wanted.order_by(_slot.stream, _slot.seq)
     return {row.recipient: row.envelope for row in connection.execute(ordered)}
+
+
+def refused_by(connection: Connection, sent: Iterable[tuple[str, bytes]]) -> set[str]:
+    """Return which of these recipients have refused the envelope that they were sent, by their signed receipts."""
+    wanted = select(_receipt.recipient).where(
+        tuple_(_receipt.recipient, _receipt.envelope).in_(list(sent)), _receipt.status == int(ReceiptStatus.REFUSED)
+    )
+    return set(connection.execute(wanted).scalars())
 
 
 def count_answered(connection: Connection) -> int:

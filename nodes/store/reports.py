@@ -312,7 +312,8 @@ def make_due(connection: Connection, recipients: Sequence[str], now_ms: int) -> 
 
 def decide_again(connection: Connection, item: bytes | None = None) -> None:
     """Let what waits for the directory or for approvals be tried at once; of one item only, if one is given."""
-    rows = update(tables.audience).where(_audience.state == Reach.WAITING, _audience.on_change)
+    waits = _audience.state.in_([Reach.WAITING, Reach.AGAIN])
+    rows = update(tables.audience).where(waits, _audience.on_change)
     if item is not None:
         rows = rows.where(_audience.item == item)
     connection.execute(rows.values(due_ms=0))

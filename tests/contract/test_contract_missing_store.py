@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from exchange.envelope.model import EnvelopeKind, Lane
+from exchange.receipts.model import ReceiptStatus
 from exchange.receipts.streams import STREAM_START
 from exchange.resend.model import RESEND_NUMBERS, ResendOutcome
 from exchange.runtime.database import Database
@@ -125,6 +126,30 @@ def test_a_number_that_was_turned_away_is_no_gap(database: Database) -> None:
     assert database.read_now(lambda c: missing.settled_numbers(c, heard)) == {2: name(2)}
 
 
+def test_what_became_of_a_number_is_forgotten_when_the_compared_hash_holds_it_and_nothing_can_come_any_more(
+    database: Database,
+) -> None:
+    def row(seq: int, state: MissingState, answered_ms: int = NOW) -> Missing:
+        return Missing("XA", 1, ROUTINE, seq, state, NOW, answered_ms=answered_ms)
+
+    settled = (MissingState.RESENT, MissingState.GONE, MissingState.VOID, MissingState.TURNED_AWAY)
+    rows = [row(seq, state) for seq, state in enumerate(settled, start=1)]
+    rows += [row(5, MissingState.MISSING), row(6, MissingState.ENDED), row(7, MissingState.GONE, answered_ms=NOW + 9)]
+    rows += [row(9, MissingState.GONE), replace(row(1, MissingState.GONE), lane=FLASH)]
+    heard = a_stream(top_seq=9, known_seq=9, head_seq=9, checked_seq=8)
+    database.write_now(lambda c: missing.put(c, rows))
+    database.write_now(lambda c: receiving.set_heard(c, heard))
+    assert database.write_now(lambda c: missing.forget_settled(c, NOW)) == 0
+    assert database.write_now(lambda c: missing.forget_settled(c, NOW + 1)) == len(settled)
+    left = [seq for seq in range(1, 10) if database.read_now(partial(row_at, seq=seq)) is not None]
+    assert left == [5, 6, 7, 9]
+    assert database.read_now(lambda c: missing.row_of(c, "XA", 1, FLASH, 1)) is not None
+
+
+def row_at(connection: Connection, seq: int) -> Missing | None:
+    return missing.row_of(connection, "XA", 1, ROUTINE, seq)
+
+
 def test_a_gap_is_asked_for_once_it_has_shown_for_a_while_and_no_queue_can_hold_it(database: Database) -> None:
     database.write_now(lambda c: receiving.add_came(c, [came(2)]))
     extend(database, a_stream(top_seq=3))
@@ -231,6 +256,33 @@ def test_each_number_is_answered_by_what_was_sealed_under_it(database: Database)
     ]
     to_another = database.read_now(lambda c: decide_all(c, "XO", rows))
     assert {each.line.outcome for each in to_another} == {ResendOutcome.VOID}
+
+
+def test_who_was_sent_an_item_before_may_hold_it_unless_it_could_not_open_that(database: Database) -> None:
+    """XV could not open the first envelope and has the second; XO could open neither; XT refused what it opened."""
+    kind, item, prekey_step = int(EnvelopeKind.REPORT), name(90), 4
+    parties = ("XO", "XT", "XV")
+
+    def an_envelope(seq: int) -> Outgoing:
+        slots = tuple(TakenSlot(party, place, 1, seq) for place, party in enumerate(parties))
+        return Outgoing(name(seq), item, kind, ROUTINE, NOW, b"", b"", slots)
+
+    def refused(seq: int, party: str, step: int) -> dict[str, object]:
+        said = {"status": int(ReceiptStatus.REFUSED), "item": item, "at_ms": NOW, "reason": "BAD", "batch": name(91)}
+        return {"envelope": name(seq), "recipient": party, "step": step, **said}
+
+    def store(connection: Connection) -> None:
+        sending.add_sealed(connection, [an_envelope(1), an_envelope(2)], NOW)
+        sending.answered(connection, [name(1), name(2)], SlotState.PROMISED)
+        rows = [refused(1, "XV", prekey_step), refused(2, "XT", 9)]
+        rows += [refused(seq, "XO", prekey_step) for seq in (1, 2)]
+        sending.add_receipts(connection, rows)
+
+    database.write_now(store)
+    found = database.read_now(partial(missing.promised_to, item=item, but_step=prekey_step))
+    assert found == {"XV": name(2), "XT": name(2)}
+    sent = [(party, name(2)) for party in parties]
+    assert database.read_now(partial(missing.refused_by, sent=sent)) == {"XO", "XT"}
 
 
 # -- control statements ------------------------------------------------------------------------------------------------

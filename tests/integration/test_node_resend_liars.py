@@ -1,5 +1,6 @@
 """Whoever asks for numbers that it does not miss, or may not have any more, learns nothing and costs little."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,13 +16,15 @@ from exchange.resend.codec import decode_resend_answer, encode_resend_request
 from exchange.resend.model import MissingNumbers, ResendAnswer, ResendOutcome, ResendRequest
 from exchange.resend.verify import RESEND_REQUEST
 from nodes import sealing
+from nodes.opening import Bad, Good
 from nodes.parts import Node
 from nodes.receipts import add_control
+from nodes.relay_port import Waiting
 from nodes.resending import RESENT_MOST
-from nodes.store import missing, sending
+from nodes.store import missing, reports, sending
 from nodes.store.rows import ItemState, Reach
 from tests.support.losses import EAGER, eager
-from tests.support.node_world import count_reports, push, reach, receipted, stored, until
+from tests.support.node_world import count_reports, push, reach, reached, receipted, stored, until
 
 ROUTINE = int(Lane.ROUTINE)
 DAY_MS = 24 * 60 * 60 * 1000
@@ -139,3 +142,60 @@ async def test_what_nobody_has_receipted_is_kept_for_longer_than_a_partner_may_a
         report = await stored(sender, sent.item)
         assert report is not None and report.state is ItemState.CURRENT and report.record
         assert await sender.core.keybox.keys([sent.item])
+
+
+async def test_who_refused_it_and_may_not_have_it_now_is_shown_as_having_refused_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with eager("XA", "XV", timing=EAGER) as (_, running):
+        sender, recipient = running["XA"], running["XV"]
+        judge = recipient.receiver._judge
+
+        async def turn_away(waiting: Sequence[Waiting]) -> list[Good | Bad]:
+            return [_turned_away(each) for each in await judge(waiting)]
+
+        monkeypatch.setattr(recipient.receiver, "_judge", turn_away)
+        sent = await push(sender, "XV")
+        await reached(sender, sent.item, "XV", Reach.REFUSED)
+        monkeypatch.setattr(
+            sealing,
+            "decide_for",
+            lambda item, recipients, **more: decide_for(replace(item, retracted=True), recipients, **more),
+        )
+        await ask_for(recipient, "XA", await number_of(sender, sent.item, "XV"))
+
+        async def told() -> bool:
+            row = await reach(sender, sent.item, "XV")
+            return row is not None and "asked for again, and not sent" in row.why
+
+        await until(told, "it was not decided on again")
+        row = await reach(sender, sent.item, "XV")
+        assert row is not None and row.state is Reach.REFUSED
+        assert await sender.core.database.read(reports.count_unreceipted) == 0
+
+
+def _turned_away(each: Good | Bad) -> Good | Bad:
+    if not isinstance(each, Good) or each.control is not None:
+        return each
+    opened = each.opened
+    return Bad(each.waiting, 9, "POLICY_DENIED", "a test", "XA", opened.envelope_hash, opened.item_hash, opened=opened)
+
+
+async def test_what_is_asked_for_again_and_must_wait_goes_when_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with eager("XA", "XV", timing=EAGER) as (_, running):
+        sender, recipient = running["XA"], running["XV"]
+        sent = await push(sender, "XV")
+        await receipted(sender, sent.item, "XV")
+        number = await number_of(sender, sent.item, "XV")
+        with monkeypatch.context() as stale:
+            stale.setattr(sender.sender, "_stale_since", lambda: 1)
+            await ask_for(recipient, "XA", number)
+            await reached(sender, sent.item, "XV", Reach.AGAIN)
+
+            async def waits() -> bool:
+                row = await reach(sender, sent.item, "XV")
+                return row is not None and row.state is Reach.AGAIN and row.on_change
+
+            await until(waits, "it does not wait")
+        sender.sender.wake()
+        await until(lambda: _moved(sender, sent.item, number), "it did not go again")
