@@ -160,7 +160,9 @@ class NodeConfig(Settings):
         pattern="^([0-9a-f]{64})?$",
         description="SHA-256 of the genesis payload; from exchange/relay.info if empty.",
     )
-    relay_address: str = Field(description="HOST:PORT of the relay.")
+    relay_address: str = Field(
+        description="HOST:PORT of the relay, or several with commas: the next one is tried when one does not answer."
+    )
     relay_name: str = Field(
         default="",
         description="Name that the relay's certificate is asked for; the neutral one of all relays when empty.",

@@ -1,12 +1,14 @@
 """The relay over gRPC: mutual TLS 1.3, own short-lived leaf, the relay's CA of the genesis and no other.
 
 The one place that speaks relay_service.proto. Errors are ours; nothing that comes back is verified here. Streams end
-with Unavailable when the relay goes; the callers open them anew.
+with Unavailable when the relay goes; the callers open them anew. A relay may have several addresses: processes on one
+database, any of which serves. When one of them is not available, the next call goes to the next.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import grpc
@@ -19,6 +21,7 @@ from exchange.errors import ExchangeError, MalformedInput, NotAuthenticated, Una
 from exchange.names import ExchangeName, PartyId
 from exchange.runtime.grpc_options import channel_options
 from exchange.runtime.interceptors import from_rpc_error, was_answered
+from exchange.runtime.relay_info import check_addresses
 from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
 from exchange.v1 import envelope_pb2
 from exchange.v1 import relay_service_pb2 as pb
@@ -66,11 +69,15 @@ class RelayClient:
         keys: KeysInUse,
         clock: Callable[[], int],
     ) -> None:
-        """`relay_ca` is the relay's transport CA (DER); `server_name` is empty for the neutral name of all relays.
+        """`address` may be several, with commas between them; partners begin at different ones.
+
+        `relay_ca` is the relay's transport CA (DER); `server_name` is empty for the neutral name of all relays.
 
         `keys` gives the keys in use: when the transport CA changes, later calls go over a new channel.
         """
-        self._address = address
+        self._addresses = check_addresses(address)
+        # Of its own party, so that it begins at the same one after a restart.
+        self._at = int.from_bytes(sha256(party.encode()).digest()[:4]) % len(self._addresses)
         self._server_name = server_name or NEUTRAL_NAME
         self._root_pem = pem_of(relay_ca)
         self._exchange = exchange
@@ -83,6 +90,11 @@ class RelayClient:
         self._leaf: bytes | None = None
         self._authority = b""
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def address(self) -> str:
+        """Where the next channel goes."""
+        return self._addresses[self._at]
 
     @property
     def leaf_until_ms(self) -> int:
@@ -214,23 +226,27 @@ class RelayClient:
 
     async def _stream(self, call: _Streaming[T]) -> AsyncIterator[T]:
         """Yield what a call yields, with our errors; a stream that the relay ends in good order ends here too."""
+        channel = self._channel
         try:
             async for response in call:
                 yield response
         except grpc.RpcError as error:
-            raise self._failed(error) from error
+            raise self._failed(error, channel) from error
         finally:
             with suppress(Exception):
                 call.cancel()
 
     async def _call(self, call: Awaitable[T]) -> T:
+        channel = self._channel
         try:
             return await call
         except grpc.RpcError as error:
-            raise self._failed(error) from error
+            raise self._failed(error, channel) from error
 
-    def _failed(self, error: grpc.RpcError) -> ExchangeError:
+    def _failed(self, error: grpc.RpcError, channel: grpc.aio.Channel | None) -> ExchangeError:
         found = from_rpc_error(error)
+        if isinstance(found, Unavailable):
+            self._move_on(channel)
         # A CA that the relay does not know fails the handshake, which looks like a relay that is away.
         if isinstance(found, NotAuthenticated) or not was_answered(error):
             self._keys.not_let_in()
@@ -248,6 +264,19 @@ class RelayClient:
             raise Unavailable("there is no channel to the relay")
         return RelayServiceStub(self._channel)
 
+    def _move_on(self, failed: grpc.aio.Channel | None) -> None:
+        """Let the next call go to the next address, unless another call has seen to that already."""
+        if len(self._addresses) > 1 and failed is not None and failed is self._channel:
+            self._at = (self._at + 1) % len(self._addresses)
+            self._channel = None
+            self._close_later(failed)
+
+    def _close_later(self, channel: grpc.aio.Channel) -> None:
+        """Close a channel once its streams have ended: what still works may go on."""
+        task = asyncio.create_task(channel.close(OLD_CHANNEL_S))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
     def _renew(self, keys: NodeKeys, now_ms: int) -> None:
         old = self._channel
         chain, key = issue_leaf(
@@ -262,16 +291,14 @@ class RelayClient:
             server=False,
         )
         self._channel = grpc.aio.secure_channel(
-            self._address,
+            self.address,
             channel_credentials(self._root_pem, chain, key),
             options=channel_options(self._server_name),
         )
         self._issued_ms, self._until_ms, self._leaf = now_ms, validity(chain)[1], chain
         self._authority = keys.transport_ca
         if old is not None:
-            task = asyncio.create_task(old.close(OLD_CHANNEL_S))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._close_later(old)
 
 
 def _waiting(message: pb.Waiting) -> Waiting:

@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
 # Before any test imports grpc: it reads its environment when it is loaded.
@@ -46,23 +45,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server that runs for the whole session."""
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server that runs for the whole session."""
     if postgres.wheel_is_missing():
         pytest.skip(f"the wheel {postgres.WHEEL} is not installed")
-    with postgres.running_server() as url:
-        yield url
+    with postgres.running_server() as server:
+        yield server
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> str:
+def postgres_url(postgres_server: postgres.Server) -> str:
     """The URL of a new, empty PostgreSQL database."""
-    name = f"test_{next(_numbers)}"
-    engine = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+    return postgres_server.new_database(f"test_{next(_numbers)}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

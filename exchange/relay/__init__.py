@@ -15,6 +15,8 @@ mailbox        what waits for whom; waking those who listen
 deliver        one partner's delivery stream
 enrol          joining, statements, prekeys, agreements
 directory      the replayed directory and the views, as the relay judges by them
+together       what several processes on one database tell each other
+continuity     stops a relay whose store has lost entries
 retention      deletes what everybody has, and what has expired
 store/         tables, migrations, SQL
 =============  ====================================================================

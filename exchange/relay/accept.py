@@ -24,7 +24,7 @@ from exchange.receipts.verify import PROMISE, REFUSAL
 from exchange.relay.blobs import BlobStore
 from exchange.relay.mailbox import Accepted, Answered, MailboxStore
 from exchange.relay.quota import HeldQuota, Rate
-from exchange.relay.sequencer import Log, LogStore, Sequencer
+from exchange.relay.sequencer import Log, LogState, LogStore, Sequencer
 from exchange.relay.slots import Slot, encode_slots
 from exchange.tlog.entry import EntryKind, TrafficEntry, directory_head_hash, encode_entry
 
@@ -83,6 +83,8 @@ class Recorded:
 
     answers: tuple[Answered, ...]
     new: tuple[Accepted, ...]
+    head: LogState | None = None
+    """The traffic log with them; None when nothing was logged."""
 
 
 class Recorder:
@@ -109,7 +111,7 @@ class Recorder:
             return None
         known = mailboxes.answered(frame.sender, [_hash_of(judged) for judged in frame.judged])
         drafts = [_with_blobs(draft, blobs) for draft in _drafts(mailboxes, frame, known, now_ms)]
-        drafts = self._within(drafts, frame.sender)
+        drafts = self._within(drafts, frame.sender, mailboxes)
         numbers = self._append(logs, drafts, frame.directory_size, now_ms)
         payloads = [
             self._payload(draft, number, frame.directory_size, now_ms)
@@ -132,18 +134,19 @@ class Recorder:
                 for place, judged in enumerate(frame.judged)
             ),
             tuple(new),
+            self._sequencer.head(Log.TRAFFIC) if new else None,
         )
 
-    def _within(self, drafts: Sequence["_Draft"], sender: PartyId) -> list["_Draft"]:
+    def _within(self, drafts: Sequence["_Draft"], sender: PartyId, mailboxes: MailboxStore) -> list["_Draft"]:
         """Return the drafts with those refused, not for good, that the sender has no room for; the others still go.
 
         What would be refused for good is refused as such while the relay has room to remember it.
         """
         fitting: list[_Draft] = []
-        taken = 0
+        taken = mailboxes.held_bytes_of(sender)
         for draft in drafts:
             size = _size(draft.judged)
-            if size and size > self._held.room(sender, control=_is_control(draft.judged)) - taken:
+            if size and size > self._held.room(taken, control=_is_control(draft.judged)):
                 detail = f"{sender} has no room left for {size} bytes"
                 refused = Refused(_hash_of(draft.judged), TOO_MUCH_HELD, 0, detail=detail)
                 fitting.append(_Draft(refused, b"", draft.places))

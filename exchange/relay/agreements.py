@@ -95,15 +95,25 @@ class Agreements:
         number = await self._database.read(lambda connection: SqlRegistry(connection).view_number(shown))
         if number is not None:
             return number
+        await self._directory.catch_up()
         check_view(signed, view, self._directory.now, self._clock())
         self._quota.demand(caller, root=True)
 
         def make(snapshot: Snapshot) -> list[bytes]:
+            if shown in snapshot.agreements.courses:
+                raise Conflict("the view came twice at once")
             return self._entries(snapshot, {shown: course.status, **_replaced(snapshot, course, founding=True)})
 
-        index, *_ = await self._directory.append_made(
-            make, also=lambda connection, indexes: SqlRegistry(connection).put_view(shown, indexes[0], data)
-        )
+        try:
+            index, *_ = await self._directory.append_made(
+                make, also=lambda connection, indexes: SqlRegistry(connection).put_view(shown, indexes[0], data)
+            )
+        except Conflict:
+            # As in `change`.
+            number = await self._database.read(lambda connection: SqlRegistry(connection).view_number(shown))
+            if number is None:
+                raise
+            return number
         self._log.info("agreement in force", parties=view.parties, version=view.version, index=index)
         return index
 
@@ -118,6 +128,7 @@ class Agreements:
             Conflict: it is not later than what the caller said last, changes nothing, or a newer version is in force.
         """
         signed = decode_signed(data, limit=CHANGE_BYTES, what="a statement on an agreement")
+        await self._directory.catch_up()
         snapshot = self._directory.now
         change = open_change(signed, _roots_of(snapshot, self._clock()), exchange=snapshot.directory.exchange)
         if change.party != caller:

@@ -1,13 +1,15 @@
 """Build the relay and run it: the one place that makes its objects.
 
 Start: lock the home, bring the store to this version, replay the directory, compare both logs with the checkpoints
-that were handed out, listen. Stop: take nothing new, finish frames, end streams, sign the last checkpoint, close.
+that were handed out, hear what other processes on the same database tell, listen. A store that has lost entries ends
+the relay (continuity.py). Stop: take nothing new, finish frames, end streams, sign the last checkpoint, close.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -26,6 +28,7 @@ from exchange.relay.cache import SealedCache
 from exchange.relay.checkpoints import Checkpoints
 from exchange.relay.communities import Communities
 from exchange.relay.config import RelaySettings
+from exchange.relay.continuity import HINT, Continuity
 from exchange.relay.counters import Counters
 from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
@@ -45,18 +48,20 @@ from exchange.relay.services.relay import RelayService, UseCases
 from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.relay.tls import Leaf, PartnerAuthorities, identify_by, newcomers_identity, partners_identity
+from exchange.relay.together import Together
 from exchange.relay.witnesses import Witnessing
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.grpc_options import local_options, server_options
 from exchange.runtime.interceptors import ErrorInterceptor
-from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every
+from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every, supervised
 from exchange.runtime.logs import get_logger
 from exchange.runtime.metrics import Metrics
 from exchange.runtime.migrate import upgrade
 from exchange.runtime.relay_info import RelayInfo, write_relay_info
 from exchange.runtime.secrets import private_dir, write_private
 from exchange.runtime.tls import server_credentials
+from exchange.runtime.wake import Wake
 from exchange.v1 import join_service_pb2, relay_service_pb2
 from exchange.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from exchange.v1.join_service_pb2_grpc import add_JoinServiceServicer_to_server
@@ -106,7 +111,9 @@ class _Relay:
     retention: Retention
     blobs: Blobs
     blob_retention: BlobRetention
-    held: HeldQuota
+    continuity: Continuity
+    bells: Bells
+    together: Together
     counters: Counters
 
 
@@ -141,10 +148,9 @@ async def running(
         metrics = stack.enter_context(Metrics())
         database = stack.enter_context(Database(url))
         given = _Given(home, settings, secrets, clock)
-        relay = _build(given, database, Counters(metrics))
+        relay = _build(given, database, Wake(url), Counters(metrics))
         await relay.directory.load(genesis)
         _check_founded(relay, given)
-        relay.held.load(await database.read(lambda connection: SqlMailboxes(connection).held_bytes()))
         await relay.checkpoints.load()
         await relay.witnessing.load()
         stack.push_async_callback(relay.checkpoints.refresh, Log.TRAFFIC)
@@ -157,15 +163,22 @@ async def running(
         stack.callback(relay.deliveries.end_all)
         stack.callback(drain.begin)
         yield listening
+        if relay.continuity.broken:
+            raise ConfigurationError(relay.continuity.broken, hint=HINT)
 
 
-def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
+def _build(given: _Given, database: Database, wake: Wake, counters: Counters) -> _Relay:
     home, settings, secrets, clock = given.home, given.settings, given.secrets, given.clock
     exchange = exchange_name(settings.exchange)
-    sequencer, bells, cache = Sequencer(), Bells(), SealedCache(settings.cache_bytes)
-    held, statements = HeldQuota(settings.limits.held_bytes), StatementQuota(settings.limits.statements_per_day)
-    directory = LiveDirectory(database, sequencer, clock)
-    limits, checkpoints = settings.limits, Checkpoints(database, exchange, secrets.log)
+    continuity = Continuity()
+    sequencer, bells, cache = Sequencer(continuity.check_size), Bells(), SealedCache(settings.cache_bytes)
+    limits, statements = settings.limits, StatementQuota(settings.limits.statements_per_day)
+    held, refusals = HeldQuota(limits.held_bytes), Rate(limits.refusals_per_day, window_s=DAY_S)
+    together = Together(wake)
+    directory = LiveDirectory(database, sequencer, clock, tell=together.tell_directory)
+    checkpoints = Checkpoints(
+        database, exchange, secrets.log, continuity=continuity, folder=private_dir(home.handed_out)
+    )
     return _Relay(
         exchange=exchange,
         database=database,
@@ -175,22 +188,28 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
         intake=Intake(
             database,
             directory,
-            Recorder(exchange, secrets.promise, sequencer, held, Rate(limits.refusals_per_day, window_s=DAY_S)),
+            Recorder(exchange, secrets.promise, sequencer, held, refusals),
             bells,
             cache,
-            held=held,
             reports=Rate(limits.reports_per_minute),
             control=Rate(limits.control_per_minute),
             counters=counters,
             clock=clock,
+            tell=together.tell_mail,
+            continuity=continuity,
         ),
-        deliveries=Deliveries(database, SqlMailboxes, bells, cache, window_most=limits.window_bytes),
+        deliveries=Deliveries(
+            database,
+            SqlMailboxes,
+            bells,
+            cache,
+            window_most=limits.window_bytes,
+            tell=None if together.alone else together.tell_stream,
+        ),
         enrolment=Enrolment(database, directory, private_dir(home.requests), clock, statements),
         agreements=Agreements(database, directory, secrets.promise, clock, statements),
         communities=Communities(directory, secrets.promise, clock, statements),
-        retention=Retention(
-            database, sequencer, clock, counters.deleted, held=held, directory=lambda: directory.now.directory
-        ),
+        retention=Retention(database, sequencer, clock, counters.deleted, directory=lambda: directory.now.directory),
         blobs=Blobs(database, SqlBlobs, clock, most_bytes=limits.attachment_bytes, most_open=limits.attachments_open),
         blob_retention=BlobRetention(
             database,
@@ -199,7 +218,9 @@ def _build(given: _Given, database: Database, counters: Counters) -> _Relay:
             directory=lambda: directory.now.directory,
             orphans_ms=int(limits.orphans_s * 1000),
         ),
-        held=held,
+        continuity=continuity,
+        together=together,
+        bells=bells,
         counters=counters,
     )
 
@@ -326,14 +347,26 @@ class _Info:
 
 
 async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain: Drain) -> None:
+    async def follow() -> None:
+        await relay.directory.catch_up()
+        await relay.checkpoints.refresh(Log.DIRECTORY)
+
     async def sign() -> None:
+        try:
+            await follow()
+            await relay.checkpoints.refresh(Log.TRAFFIC)
+        finally:
+            if relay.continuity.broken and not drain.begun:
+                get_logger(__name__).error("ALARM: the store has lost entries", why=relay.continuity.broken)
+                drain.begin()
         for log in Log:
-            size, _ = await relay.checkpoints.refresh(log)
             await relay.witnessing.advance(log)
             relay.counters.cosigned_size.labels(log.name.lower()).set(relay.witnessing.cosigned_size(log))
-            relay.counters.log_size.labels(log.name.lower()).set(size)
+            relay.counters.log_size.labels(log.name.lower()).set(relay.checkpoints.newest(log)[0])
         await info.write()
+        await relay.enrolment.write_requests()
 
+    hearing = asyncio.create_task(supervised(partial(relay.together.hear, relay.bells, relay.deliveries, follow)))
     tasks = [
         asyncio.create_task(every(CHECKPOINT_S, sign, drain)),
         asyncio.create_task(every(SWEEP_S, relay.retention.sweep, drain)),
@@ -341,7 +374,9 @@ async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain
     ]
 
     async def finish() -> None:
+        hearing.cancel()
         await asyncio.gather(*tasks)
+        await asyncio.gather(hearing, return_exceptions=True)
 
     stack.push_async_callback(finish)
 

@@ -55,6 +55,7 @@ class Communities:
             Conflict: the epoch does not follow the last one, or the community has ended.
         """
         signed = decode_signed(data, limit=NOTICE_BYTES, what="a community's notice")
+        await self._directory.catch_up()
         snapshot = self._directory.now
         directory, size = snapshot.directory, snapshot.size
         notice = open_notice(

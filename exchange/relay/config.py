@@ -46,7 +46,9 @@ class RelaySettings(Settings):
     exchange: str = Field(description="The exchange's name, origin of its logs.")
     address: str = Field(default="127.0.0.1:7001", description="Host and port where partners connect.")
     join_address: str = Field(default="127.0.0.1:7002", description="Host and port where newcomers connect.")
-    public_address: str = Field(default="", description="Address that partners are told, when it is another one.")
+    public_address: str = Field(
+        default="", description="Address that partners are told, when it is another; several with commas."
+    )
     public_join_address: str = Field(default="", description="Address that newcomers are told, when it is another.")
     database: str = Field(default="", description="Database URL; empty for relay.db in the home (SQLite).")
     log_json: bool = Field(default=False, description="Log one JSON object a line.")

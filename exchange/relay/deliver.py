@@ -1,7 +1,8 @@
 """One partner's delivery stream: what waits, flash first, from the rows that are not acknowledged.
 
-A partner has one stream; a newer one ends the older. A stream begins with every row that is still in the mailbox and
-goes on as envelopes arrive. Bytes under way and not acknowledged stay within the window that the node asked for.
+A partner has one stream; a newer one ends the older, also one of another process on the same database. A stream begins
+with every row that is still in the mailbox and goes on as envelopes arrive. Bytes under way and not acknowledged stay
+within the window that the node asked for.
 An acknowledgement frees rows up to a position that this stream has sent, and nothing else: what it held back stays.
 After a crash, on either side, rows are sent again; the node knows them by their envelope hash.
 """
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 
 from sqlalchemy import Connection
 
@@ -56,8 +58,14 @@ class Deliveries:
         *,
         window_most: int,
         heartbeat_s: float = HEARTBEAT_S,
+        tell: Callable[[Connection, PartyId, str], None] | None = None,
     ) -> None:
-        """`window_most` bounds the window that a node may ask for."""
+        """`window_most` bounds the window that a node may ask for.
+
+        `tell` tells all processes, with the commit, that a party has a new stream, which the word names.
+        """
+        self._tell = tell
+        self._opened = count(1)
         self._database = database
         self._mailboxes = mailboxes
         self._bells = bells
@@ -81,10 +89,13 @@ class Deliveries:
             heartbeat_s=self._heartbeat_s,
             control_only=control_only,
             bell=self._bells.listen(party),
+            name=str(next(self._opened)),
         )
         self._streams[party] = stream
         writer = asyncio.create_task(stream.write_acknowledgements())
         try:
+            if (tell := self._tell) is not None:
+                await self._database.write(lambda connection: tell(connection, party, stream.name))
             yield stream
         finally:
             stream.end(None)
@@ -92,6 +103,20 @@ class Deliveries:
                 del self._streams[party]
                 self._bells.forget(party, stream.bell)
             await asyncio.shield(writer)
+
+    def opened(self, party: PartyId, name: str, *, mine: bool) -> None:
+        """Hear that a stream was opened, in the order in which all processes hear it: the last one stays."""
+        stream = self._streams.get(party)
+        if stream is None:
+            return
+        if mine:
+            stream.told = stream.told or stream.name == name
+        elif stream.told:
+            stream.end(Conflict("a newer delivery stream of this partner took over"))
+
+    def ring_all(self) -> None:
+        """Let every stream look for what waits: words of other processes may have been missed."""
+        self._bells.ring(list(self._streams))
 
     def end_all(self) -> None:
         """End every stream: the relay stops. Acknowledgements that came are written."""
@@ -117,10 +142,14 @@ class Stream:
         heartbeat_s: float,
         control_only: bool,
         bell: asyncio.Event,
+        name: str = "",
     ) -> None:
         """Begin with all that waits for `party`; `bell` is set by whoever has something for it."""
         self.party = party
         self.bell = bell
+        self.name = name
+        self.told = False
+        """Whether all processes have heard of it."""
         self._database = database
         self._mailboxes = mailboxes
         self._cache = cache

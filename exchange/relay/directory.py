@@ -3,12 +3,13 @@
 `now` is one unchanging snapshot; a change replaces it. So whoever judges takes it once, from any thread, and everything
 that it says belongs to one directory size. Entries are appended one call at a time: checked against the newest state,
 made durable, and only then applied here. What is in memory never runs ahead of the store; whatever the store has more,
-after a failure whose outcome stayed open, is read from there before the next append.
+by another process or after a failure whose outcome stayed open, is read from there before the next append.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 from exchange.crypto.codec import decode_signed
 from exchange.directory.fold import Applied, Directory
 from exchange.directory.state import Status
-from exchange.errors import ConfigurationError, InternalError
+from exchange.errors import ConfigurationError, InternalError, Unavailable
 from exchange.limits import STATEMENT_BYTES
 from exchange.names import PartyId
 from exchange.policy.agreement import AgreementRef, AgreementStatus
@@ -32,6 +33,9 @@ from exchange.runtime.logs import get_logger
 
 LOAD_ENTRIES = 1_000
 """Read at once when the directory is replayed."""
+
+ATTEMPTS = 8
+"""Times that a statement is made for its place because another process appends meanwhile."""
 
 Also = Callable[[Connection, Sequence[int]], None]
 """What else is stored in the transaction that appends; it gets the statements' indexes."""
@@ -62,8 +66,16 @@ class Snapshot:
 class LiveDirectory:
     """Holds the newest snapshot and appends to the directory log. For one event loop."""
 
-    def __init__(self, database: Database, sequencer: Sequencer, clock: Callable[[], int]) -> None:
-        """Read and append by `database`."""
+    def __init__(
+        self,
+        database: Database,
+        sequencer: Sequencer,
+        clock: Callable[[], int],
+        *,
+        tell: Callable[[Connection], None] = lambda _: None,
+    ) -> None:
+        """Read and append by `database`; `tell` tells other processes, with the commit, that the log has grown."""
+        self._tell = tell
         self._database = database
         self._sequencer = sequencer
         self._clock = clock
@@ -93,13 +105,18 @@ class LiveDirectory:
         directory = Directory.found(genesis_entry, expected_hash=None)
         stored = await self._entries(0, 1)
         if not stored:
-            await self._database.write(
-                lambda connection: self._sequencer.append(SqlLogs(connection), Log.DIRECTORY, [genesis_entry])
-            )
-        elif stored[0] != genesis_entry:
+            await self._database.write(partial(self._found, genesis_entry))
+            stored = await self._entries(0, 1)
+        if stored[0] != genesis_entry:
             raise ConfigurationError("the store was founded with another genesis", hint="put back genesis.signed")
         self._snapshot = _snapshot(directory, AgreementState(), {})
         await self.catch_up()
+
+    def _found(self, genesis_entry: bytes, connection: Connection) -> None:
+        logs = SqlLogs(connection)
+        # Another process may found it at the same moment.
+        if logs.state(Log.DIRECTORY).size == 0:
+            self._sequencer.append(logs, Log.DIRECTORY, [genesis_entry])
 
     async def catch_up(self) -> None:
         """Take in what the store has and this does not."""
@@ -123,24 +140,27 @@ class LiveDirectory:
         Raises:
             BadStatement: one of them would be ignored by everybody.
         """
-        # A caller that goes away must not leave the log longer than what is applied here.
-        return await asyncio.shield(asyncio.ensure_future(self._append(entries, also)))
+        return await self.append_made(lambda _: entries, also=also)
 
     async def append_made(self, make: Callable[[Snapshot], Sequence[bytes]], *, also: Also | None = None) -> list[int]:
-        """Append statements that are made for their place: `make` gets the state that they follow; as `append`."""
-        return await asyncio.shield(asyncio.ensure_future(self._append_made(make, also)))
+        """Append statements that are made for their place: `make` gets the state that they follow; as `append`.
 
-    async def _append_made(self, make: Callable[[Snapshot], Sequence[bytes]], also: Also | None) -> list[int]:
+        Made again when another process has appended meanwhile.
+        """
+        # A caller that goes away must not leave the log longer than what is applied here.
+        return await asyncio.shield(asyncio.ensure_future(self._append(make, also)))
+
+    async def _append(self, make: Callable[[Snapshot], Sequence[bytes]], also: Also | None) -> list[int]:
         async with self._lock:
-            await self._catch_up()
-            return await self._append_locked(make(self.now), also)
+            for _ in range(ATTEMPTS):
+                await self._catch_up()
+                indexes = await self._append_here(make(self.now), also)
+                if indexes is not None:
+                    return indexes
+        raise Unavailable("the directory changes faster than a statement is made for its place")
 
-    async def _append(self, entries: Sequence[bytes], also: Also | None) -> list[int]:
-        async with self._lock:
-            await self._catch_up()
-            return await self._append_locked(entries, also)
-
-    async def _append_locked(self, entries: Sequence[bytes], also: Also | None) -> list[int]:
+    async def _append_here(self, entries: Sequence[bytes], also: Also | None) -> list[int] | None:
+        """Append behind the snapshot; None when the log has grown beyond it."""
         directory = self.now.directory
         standing = [directory.index_of(_payload_hash(entry)) for entry in entries]
         new = [entry for entry, index in zip(entries, standing, strict=True) if index is None]
@@ -148,16 +168,19 @@ class LiveDirectory:
         after = iter(range(directory.size, directory.size + len(new)))
         indexes = [next(after) if index is None else index for index in standing]
 
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> bool:
             logs = SqlLogs(connection)
             if logs.state(Log.DIRECTORY).size != directory.size:
-                raise InternalError("another process appends to the directory log")
+                return False
             if new:
                 self._sequencer.append(logs, Log.DIRECTORY, new)
+                self._tell(connection)
             if also is not None:
                 also(connection, indexes)
+            return True
 
-        await self._database.write(write)
+        if not await self._database.write(write):
+            return None
         await self._catch_up()
         return indexes
 

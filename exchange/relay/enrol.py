@@ -7,6 +7,7 @@ Agreements are in agreements.py. Repeating any call is safe.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sqlalchemy import Connection
 
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.signed import Signed
-from exchange.directory.ceremony import JoinClaims, check_join_request
+from exchange.directory.ceremony import check_join_request
 from exchange.directory.codec import decode, decode_as, encode_join_request, statement_name
 from exchange.directory.prekeys import open_bundle
 from exchange.directory.state import MEMBERS, Reason, Status
@@ -70,6 +71,7 @@ class Enrolment:
             BadStatement: it does not hold, or the invitation is spent by another request.
         """
         data, now_ms = encode_join_request(request), self._clock()
+        await self._directory.catch_up()
         try:
             claims = check_join_request(request, self._directory.now.directory, now_ms)
             if claims.entries:
@@ -81,8 +83,16 @@ class Enrolment:
         except BadStatement as error:
             self._alarm_if_spent(error)
             raise
-        self._write_request(claims, request)
+        self._write_request(claims.party, data)
         return self._directory.now.status(claims.party) in (Status.ADMITTED, Status.SUSPENDED)
+
+    async def write_requests(self) -> None:
+        """Write the file of each party that asks to join, also of those that asked another process."""
+        for record in self._directory.now.directory.parties():
+            if record.status is Status.JOINING and not self._request_path(record.party).exists():
+                asked = await self._database.read(partial(_request_of, party=record.party))
+                if asked is not None:
+                    self._write_request(record.party, asked)
 
     async def admit(self, admission: bytes) -> int:
         """Log the council's admission of a party that has asked to join, and return its index."""
@@ -101,6 +111,7 @@ class Enrolment:
         """
         certified, entered = decode_as(NodeCert, cert.payload), decode_as(TransportKey, transport.payload)
         party = PartyId(certified.common.issuer)
+        await self._directory.catch_up()
         if entered.common.issuer != party:
             raise BadStatement("certificate and transport key are not of one party")
         if self._directory.now.status(party) not in MEMBERS:
@@ -125,6 +136,7 @@ class Enrolment:
             raise NotAllowed(f"a {name} statement is not published this way")
         if statement.common.issuer not in (caller, COUNCIL):
             raise NotAllowed(f"{caller} publishes a statement of {statement.common.issuer}")
+        await self._directory.catch_up()
         if statement.common.issuer != COUNCIL and not self._stands(signed):
             self._quota.demand(caller, root=name not in _BY_NODE)
         (index,) = await self._directory.append([entry])
@@ -144,6 +156,7 @@ class Enrolment:
             raise BadStatement("this does not name a bundle of prekeys")
         if statement.common.issuer != caller:
             raise NotAllowed(f"{caller} publishes prekeys of {statement.common.issuer}")
+        await self._directory.catch_up()
         trial = self._directory.now.directory.fork()
         if not self._stands(signed):
             self._quota.demand(caller, root=False)
@@ -177,11 +190,18 @@ class Enrolment:
             # Somebody else holds the one-time key: the council must know before it admits anybody under it.
             self._log.error("ALARM: a second request came under a spent invitation", detail=str(error))
 
-    def _write_request(self, claims: JoinClaims, request: JoinRequest) -> None:
-        path = self._requests / f"{claims.party}.join"
-        text = write_armour(JOIN_REQUEST, encode_join_request(request)).encode()
+    def _request_path(self, party: PartyId) -> Path:
+        return self._requests / f"{party}.join"
+
+    def _write_request(self, party: PartyId, request: bytes) -> None:
+        path = self._request_path(party)
+        text = write_armour(JOIN_REQUEST, request).encode()
         if not path.exists() or path.read_bytes() != text:
             write_private(path, text)
+
+
+def _request_of(connection: Connection, party: PartyId) -> bytes | None:
+    return SqlRegistry(connection).join(party)
 
 
 def _read(entry: bytes) -> tuple[Signed, Statement]:

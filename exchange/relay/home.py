@@ -7,6 +7,7 @@
     relay.info        public: what the council puts into invitations; written at every start
     relay.db          the store, unless another database is configured
     run/admin.sock    where `concord relay status` asks
+    handed-out/       the newest checkpoint of each log that was handed out: the store must continue it
     requests/         who asks to join: one file for the council each
 
 The council's keys never lie here.
@@ -76,6 +77,11 @@ class RelayHome:
     def admin_socket(self) -> Path:
         """Where the operator asks."""
         return self.root / "run" / "admin.sock"
+
+    @property
+    def handed_out(self) -> Path:
+        """The newest checkpoint of each log that this relay handed out."""
+        return self.root / "handed-out"
 
     @property
     def requests(self) -> Path:

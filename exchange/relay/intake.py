@@ -5,7 +5,7 @@ finished even when the sender hangs up: what was recorded must also be delivered
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,11 +17,13 @@ from exchange.errors import Unavailable
 from exchange.names import PartyId
 from exchange.relay.accept import Frame, Judged, Permitted, Recorded, Recorder, Refused
 from exchange.relay.cache import SealedCache
+from exchange.relay.continuity import Continuity
 from exchange.relay.counters import Counters
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.mailbox import Answered, Bells
 from exchange.relay.prekeys import PrekeyIds
-from exchange.relay.quota import HeldQuota, Rate
+from exchange.relay.quota import Rate
+from exchange.relay.sequencer import Log
 from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
@@ -44,19 +46,24 @@ class Intake:
         bells: Bells,
         cache: SealedCache,
         *,
-        held: HeldQuota,
         reports: Rate,
         control: Rate,
         counters: Counters,
         clock: Callable[[], int],
+        tell: Callable[[Connection, Iterable[PartyId]], None],
+        continuity: Continuity,
     ) -> None:
-        """`reports` and `control` slow down a sender that submits too much of either; `held` counts what waits."""
+        """`reports` and `control` slow down a sender that submits too much of either.
+
+        `tell` tells other processes, with the commit, who has something new; `continuity` remembers what was answered.
+        """
         self._database = database
         self._directory = directory
         self._recorder = recorder
         self._bells = bells
         self._cache = cache
-        self._held = held
+        self._tell = tell
+        self._continuity = continuity
         self._reports = reports
         self._control = control
         self._counters = counters
@@ -109,13 +116,16 @@ class Intake:
 
     def _record(self, frame: Frame, connection: Connection) -> Recorded | None:
         logs, mailboxes, blobs = SqlLogs(connection), SqlMailboxes(connection), SqlBlobs(connection)
-        return self._recorder.record(logs, mailboxes, frame, self._clock(), blobs=blobs)
+        recorded = self._recorder.record(logs, mailboxes, frame, self._clock(), blobs=blobs)
+        if recorded is not None and recorded.new:
+            self._tell(connection, _recipients(recorded))
+        return recorded
 
     def _announce(self, frame: Frame, recorded: Recorded) -> None:
+        if recorded.head is not None:
+            self._continuity.seen(Log.TRAFFIC, recorded.head)
         self._cache.put(sealed for each in recorded.new for sealed in each.sealed())
-        for each in recorded.new:
-            self._held.add(each.sender, each.size)
-        self._bells.ring({slot.recipient for each in recorded.new for slot in each.slots})
+        self._bells.ring(_recipients(recorded))
         for judged in frame.judged:
             reason = judged.reason if isinstance(judged, Refused) else "promised"
             self._counters.answers.labels(reason).inc()
@@ -128,6 +138,10 @@ class Intake:
                     step=judged.step,
                     detail=judged.detail,
                 )
+
+
+def _recipients(recorded: Recorded) -> set[PartyId]:
+    return {slot.recipient for each in recorded.new for slot in each.slots}
 
 
 def _is_control(judged: Judged) -> bool:

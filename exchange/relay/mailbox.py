@@ -153,6 +153,9 @@ class MailboxStore(Protocol):
     def held_bytes(self) -> Mapping[PartyId, int]:
         """Return how many bytes of each sender wait; `Accepted.size` and `Deleted.size` add up to it."""
 
+    def held_bytes_of(self, sender: PartyId) -> int:
+        """Return how many bytes of one sender wait."""
+
     def forget_refusals(self, before_ms: int) -> int:
         """Delete refusals given before a time at which the envelopes themselves are too old; return how many."""
 

@@ -8,8 +8,8 @@ strangers.
 
 import asyncio
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from exchange.errors import RateLimited
@@ -112,27 +112,12 @@ class StatementQuota:
 
 
 class HeldQuota:
-    """Bytes of each sender that wait here. Read by the writer's thread, changed after what it wrote is durable.
-
-    So what is being written at the moment is not counted yet: at most the frames that a sender may have under way.
-    """
+    """How many bytes of one sender may wait here. The store counts them as it stores and deletes."""
 
     def __init__(self, most: int) -> None:
         """Allow `most` bytes of each sender."""
         self._most = most
-        self._held: Counter[str] = Counter()
 
-    def load(self, held: Mapping[PartyId, int]) -> None:
-        """Begin with what the store holds."""
-        self._held = Counter(held)
-
-    def room(self, sender: PartyId, *, control: bool) -> int:
-        """Return how many bytes more the sender may leave here; below 0 when it is over."""
-        most = self._most + (self._most // CONTROL_SHARE if control else 0)
-        return most - self._held[sender]
-
-    def add(self, sender: PartyId, size: int) -> None:
-        """Count what was stored; a negative size is what was deleted."""
-        self._held[sender] += size
-        if self._held[sender] <= 0:
-            del self._held[sender]
+    def room(self, held: int, *, control: bool) -> int:
+        """Return how many bytes more a sender may leave here of which `held` wait; below 0 when it is over."""
+        return self._most + (self._most // CONTROL_SHARE if control else 0) - held

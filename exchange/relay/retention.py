@@ -17,7 +17,6 @@ from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.limits import CLOCK_AHEAD_MS, CLOCK_BEHIND_MS
 from exchange.names import PartyId
 from exchange.relay.mailbox import Deleted
-from exchange.relay.quota import HeldQuota
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
@@ -39,13 +38,9 @@ class Retention:
         clock: Callable[[], int],
         counter: Counter,
         *,
-        held: HeldQuota,
         directory: Callable[[], Directory],
     ) -> None:
-        """`clock` gives milliseconds since 1970; `counter` counts what goes, `held` what stays; `directory` is the
-        newest one.
-        """
-        self._held = held
+        """`clock` gives milliseconds since 1970; `counter` counts what goes; `directory` is the newest one."""
         self._database = database
         self._sequencer = sequencer
         self._directory = directory
@@ -60,8 +55,6 @@ class Retention:
         total = 0
         while True:
             done, expired = await self._database.write(self._batch)
-            for each in (*done, *expired):
-                self._held.add(each.sender, -each.size)
             total += len(done) + len(expired)
             self._counter.inc(len(done) + len(expired))
             if expired:

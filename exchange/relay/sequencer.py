@@ -2,11 +2,13 @@
 
 What is appended is durable when the transaction is. The tree in memory is only a cache of the store: before every
 append it is compared with the size and root hash that the open transaction reads, and loaded anew when they differ, as
-they do after a rollback. So the tree can never run ahead of what was committed, and two histories cannot come to be.
+they do after a rollback, and when another process has appended. So the tree can never run ahead of what was committed,
+and two histories cannot come to be. The writer's transaction holds the database's lock, so appends are one after the
+other whoever makes them.
 Used by the writer thread alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -57,10 +59,14 @@ class LogStore(Protocol):
 
 
 class Sequencer:
-    """Appends to both logs; one object for one store."""
+    """Appends to both logs; one object for one store, in each process that works on it."""
 
-    def __init__(self) -> None:
-        """Begin with nothing in memory; the first append loads what it needs."""
+    def __init__(self, check_size: Callable[[Log, int], None] = lambda _log, _size: None) -> None:
+        """Begin with nothing in memory; the first append loads what it needs.
+
+        `check_size` raises when a log of this size must not be appended to.
+        """
+        self._check_size = check_size
         self._trees: dict[Log, tuple[LogState, TreeBuilder]] = {}
 
     def append(self, store: LogStore, log: Log, entries: Sequence[bytes]) -> int:
@@ -68,8 +74,10 @@ class Sequencer:
 
         Raises:
             InternalError: the store's tiles do not give the root hash that the store states.
+            Unavailable: the store has lost entries (continuity.py).
         """
         state = store.state(log)
+        self._check_size(log, state.size)
         tree = self._tree(store, log, state)
         tiles = tree.append([leaf_hash(entry) for entry in entries])
         after = LogState(tree.size, tree.root())
@@ -78,6 +86,11 @@ class Sequencer:
         store.set_state(log, after)
         self._trees[log] = (after, tree)
         return state.size
+
+    def head(self, log: Log) -> LogState | None:
+        """Return what the last append of this process came to; it is durable when its transaction is."""
+        known = self._trees.get(log)
+        return known[0] if known is not None else None
 
     def _tree(self, store: LogStore, log: Log, state: LogState) -> TreeBuilder:
         # Taken out while it changes: an append that fails half-way leaves nothing behind.

@@ -4,7 +4,8 @@ Of each log one checkpoint at a time is *asked* for, so that cosignatures of dif
 the newest of the directory, and of the traffic log one that stays until a quorum has signed it or its round is over.
 A note that a quorum has signed is handed out to everybody. Nothing on the path of envelopes waits for any of this, and
 the relay cannot write a line of it by itself.
-Kept in the store, so that a restart loses no cosignature.
+Kept in the store, so that a restart loses no cosignature, and compared there before each change, so that several
+processes collect below one note.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 
 from exchange.directory.statements import Witnesses
 from exchange.directory.witnesses import cosigners, vouched
-from exchange.errors import BadInput, Conflict, NotAllowed
+from exchange.errors import BadInput, Conflict, NotAllowed, Unavailable
 from exchange.limits import CLOCK_AHEAD_MS
 from exchange.names import PartyId
 from exchange.relay.checkpoints import Checkpoints
@@ -27,6 +28,9 @@ from exchange.runtime.database import Database
 from exchange.tlog.checkpoint import Checkpoint, read_checkpoint, witness_name
 from exchange.tlog.cosignature import Cosigner, check_cosignature
 from exchange.tlog.note import read_note, replace_line
+
+ATTEMPTS = 8
+"""Times that a line is placed anew because another process placed one meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +94,18 @@ class Witnessing:
         await self._vouched[log].wait()
 
     async def advance(self, log: Log) -> None:
-        """Ask for the newest checkpoint, if it is time to."""
+        """Take up what other processes have collected, and ask for the newest checkpoint, if it is time to."""
         async with self._locks[log]:
-            size, note = self._checkpoints.newest(log)
+            size, note = await self._checkpoints.take_up(log)
+            self._adopt(await self._database.read(noted), log)
             asked, cosigned = self._noted.get((log, Stage.ASKED)), self._noted.get((log, Stage.COSIGNED))
             if asked is not None:
                 complete = cosigned is not None and cosigned.size == asked.size
                 over = self._clock() - asked.since_ms >= self._round_ms[log]
-                if size == asked.size or not (complete or over):
+                if size <= asked.size or not (complete or over):
                     return
             if self._witnesses() is not None:
-                await self._put(log, {Stage.ASKED: Noted(size, note, self._clock())})
+                await self._put(log, asked, {Stage.ASKED: Noted(size, note, self._clock())})
 
     async def take(self, party: PartyId, log: Log, size: int, line: str) -> None:
         """Place a witness's line below the checkpoint that is asked for; returns when it is durable.
@@ -112,24 +117,28 @@ class Witnessing:
             BadInput: its time has not come, or is before that of the line which it would replace.
         """
         async with self._locks[log]:
-            witnesses, asked = self._witnesses(), self._noted.get((log, Stage.ASKED))
-            name = witness_name(self._directory.now.directory.exchange, party)
-            known = {each.name: each for each in self._cosigners(witnesses)}
-            if witnesses is None or name not in known:
-                raise NotAllowed(f"{party} is no witness")
-            if asked is None or asked.size != size:
-                raise Conflict("another checkpoint is asked for now", hint="take the newest")
-            checkpoint = self._checkpoint(asked)
-            self._check_time(check_cosignature(line, checkpoint, known[name]).at_s, known[name], asked, checkpoint)
-            note = replace_line(asked.note, line)
-            fresh = Noted(size, note, asked.since_ms)
-            exchange, now_ms = self._directory.now.directory.exchange, self._clock()
-            complete = vouched(note, checkpoint, witnesses, exchange, now_ms).quorum_ms > 0
-            before = self._noted.get((log, Stage.COSIGNED))
-            await self._put(log, dict.fromkeys((Stage.ASKED, Stage.COSIGNED) if complete else (Stage.ASKED,), fresh))
-            if complete and (before is None or before.size != size):
-                self._vouched[log].set()
-                self._vouched[log] = asyncio.Event()
+            for _ in range(ATTEMPTS):
+                if await self._place(party, log, size, line):
+                    return
+            raise Unavailable("lines of other witnesses come faster than this one is placed")
+
+    async def _place(self, party: PartyId, log: Log, size: int, line: str) -> bool:
+        """Place a line; say whether that is done, and no other process has placed one in between."""
+        self._adopt(await self._database.read(noted), log)
+        witnesses, asked = self._witnesses(), self._noted.get((log, Stage.ASKED))
+        exchange, now_ms = self._directory.now.directory.exchange, self._clock()
+        name = witness_name(exchange, party)
+        known = {each.name: each for each in self._cosigners(witnesses)}
+        if witnesses is None or name not in known:
+            raise NotAllowed(f"{party} is no witness")
+        if asked is None or asked.size != size:
+            raise Conflict("another checkpoint is asked for now", hint="take the newest")
+        checkpoint = self._checkpoint(asked)
+        self._check_time(check_cosignature(line, checkpoint, known[name]).at_s, known[name], asked, checkpoint)
+        note = replace_line(asked.note, line)
+        complete = vouched(note, checkpoint, witnesses, exchange, now_ms).quorum_ms > 0
+        stages = (Stage.ASKED, Stage.COSIGNED) if complete else (Stage.ASKED,)
+        return await self._put(log, asked, dict.fromkeys(stages, Noted(size, note, asked.since_ms)))
 
     def _witnesses(self) -> Witnesses | None:
         now = self._directory.now
@@ -152,11 +161,26 @@ class Witnessing:
                 if at_s < before:
                     raise BadInput("a newer cosignature of this witness is here already")
 
-    async def _put(self, log: Log, found: Mapping[Stage, Noted]) -> None:
-        await self._database.write(partial(_write, log=log, found=found))
-        self._noted.update({(log, stage): note for stage, note in found.items()})
+    async def _put(self, log: Log, before: Noted | None, found: Mapping[Stage, Noted]) -> bool:
+        """Store notes, unless what is asked for is not `before` any more; say whether they were stored."""
+        stored = await self._database.write(partial(_compare_and_put, log=log, before=before, found=found))
+        if stored:
+            self._adopt({(log, stage): note for stage, note in found.items()}, log)
+        return stored
+
+    def _adopt(self, found: Mapping[tuple[Log, Stage], Noted], log: Log) -> None:
+        """Take up notes of a log that are stored, and tell who waits when a quorum covers more."""
+        before = self._noted.get((log, Stage.COSIGNED))
+        self._noted.update({key: note for key, note in found.items() if key[0] is log})
+        cosigned = self._noted.get((log, Stage.COSIGNED))
+        if cosigned is not None and (before is None or cosigned.size > before.size):
+            self._vouched[log].set()
+            self._vouched[log] = asyncio.Event()
 
 
-def _write(connection: Connection, *, log: Log, found: Mapping[Stage, Noted]) -> None:
+def _compare_and_put(connection: Connection, *, log: Log, before: Noted | None, found: Mapping[Stage, Noted]) -> bool:
+    if noted(connection).get((log, Stage.ASKED)) != before:
+        return False
     for stage, note in found.items():
         put_noted(connection, log, stage, note)
+    return True

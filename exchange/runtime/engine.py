@@ -2,7 +2,9 @@
 
 SQLite: write-ahead log, synchronous=FULL, foreign keys on; transactions are begun by us (BEGIN IMMEDIATE), because the
 driver's own habit of beginning them late breaks savepoints and transactional DDL. PostgreSQL: psycopg 3; a group of
-writes holds one advisory lock to its commit, so that positions become visible in their order (PROTOCOL.md 5).
+writes holds one advisory lock to its commit, so that positions become visible in their order (PROTOCOL.md 5). It reads
+what is committed when it has the lock, whatever the server's default is (READ COMMITTED), and its commits wait for the
+disk: a server that does not is refused.
 """
 
 import os
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
@@ -32,6 +35,19 @@ POSITION_LOCK = 0x636F6E636F7264
 """Key of the PostgreSQL advisory lock: "concord" in ASCII. Each database has its own set of such locks."""
 
 
+_LIVENESS: dict[str, str | int] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A server that vanished is missed within this, not when TCP gives up; the URL may say otherwise."""
+
+_FORGETFUL = frozenset({"off", "local"})
+"""Values of synchronous_commit under which a commit returns before it is where the server was told to keep it."""
+
+
 class Use(Enum):
     """What a connection is for."""
 
@@ -48,6 +64,13 @@ def sqlite_url(path: Path) -> str:
 def is_sqlite(url: str) -> bool:
     """Say whether `url` names an embedded database; ConfigurationError when it names none that we know."""
     return _parse(url).get_backend_name() == "sqlite"
+
+
+def connect_arguments(url: str) -> dict[str, Any]:
+    """Return what psycopg connects with for `url`, for a connection of its own. Any: libpq's parameters."""
+    parsed = _parse(url)
+    _, arguments = parsed.get_dialect()().create_connect_args(parsed)
+    return {**_LIVENESS, **arguments}
 
 
 def make_engine(url: str, use: Use, *, secure_delete: bool = False, connections: int = 1) -> sa.Engine:
@@ -152,21 +175,47 @@ def _set_pragmas(connection: sqlite3.Connection, path: Path, use: Use, *, secure
 
 
 def _postgres(url: sa.URL, use: Use, *, connections: int) -> sa.Engine:
+    liveness = {name: value for name, value in _LIVENESS.items() if name not in url.query}
     if use is Use.READ:
-        return sa.create_engine(
+        reading = sa.create_engine(
             url,
             pool_size=connections,
             max_overflow=connections,
             isolation_level="REPEATABLE READ",
-            connect_args={"options": "-c default_transaction_read_only=on"},
+            connect_args=liveness,
         )
-    engine = sa.create_engine(url, poolclass=NullPool)
+
+        @event.listens_for(reading, "connect")
+        def read_only(connection: "psycopg.Connection[Any]", _: ConnectionPoolEntry) -> None:
+            connection.read_only = True
+
+        return reading
+    # A snapshot that was taken before the lock would show neither the newest size nor the newest answers.
+    engine = sa.create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=liveness)
+
+    @event.listens_for(engine, "connect")
+    def durable(connection: "psycopg.Connection[Any]", _: ConnectionPoolEntry) -> None:
+        _demand_durability(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({POSITION_LOCK})")
 
     return engine
+
+
+def _demand_durability(connection: "psycopg.Connection[Any]") -> None:
+    """Let commits on this connection wait for the disk, and for the synchronous replicas if the server names any."""
+    found = connection.execute("SELECT current_setting('fsync'), current_setting('synchronous_commit')").fetchone()
+    fsync, commit = found or ("off", "off")
+    if fsync != "on":
+        raise ConfigurationError("the database server runs without fsync", hint="set fsync = on in postgresql.conf")
+    if commit in _FORGETFUL:
+        connection.execute("SELECT set_config('synchronous_commit', 'on', false)")
+    connection.execute(
+        "SELECT set_config('statement_timeout', '0', false)"
+    )  # it would cut the wait for a replica short
+    connection.commit()
 
 
 def _from_sqlite(error: sqlite3.Error) -> ExchangeError | None:
@@ -191,6 +240,10 @@ def _from_postgres(error: psycopg.Error) -> ExchangeError | None:
     state = error.sqlstate or ""
     if state == "53100":
         return StorageFull("the database server's disk is full", hint="make room; nothing was lost")
+    if state == "25006":
+        return Unavailable(
+            "the database server is a replica", hint="name both servers and target_session_attrs=primary"
+        )
     if state[:2] in ("28", "3D"):
         return ConfigurationError(f"the database server refuses us: {error}", hint="check the database URL")
     # Connection lost, resources, transaction rolled back by the server, shutdown, I/O error, or no answer at all.

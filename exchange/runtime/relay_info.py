@@ -19,6 +19,9 @@ RELAY_INFO = "RELAY INFO"
 PARTY_ROOT = "PARTY ROOT"
 
 ADDRESS_LENGTH = 260
+ADDRESSES = 16
+"""Of one relay."""
+
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 _INFO_FIELDS: dict[str, type] = dict.fromkeys(
@@ -33,7 +36,7 @@ class RelayInfo:
 
     exchange: ExchangeName
     address: str
-    """HOST:PORT for members, mutual TLS."""
+    """HOST:PORT for members, mutual TLS; several with commas between them when several processes are one relay."""
     join_address: str
     """HOST:PORT of the join port, server-only TLS."""
     join_ca_pem: str
@@ -83,7 +86,7 @@ def info_from_json(data: bytes) -> RelayInfo:
     fields = decode_record(data, _INFO_FIELDS, what="the relay info")
     return RelayInfo(
         exchange=exchange_name(fields["exchange"]),
-        address=check_address(fields["address"]),
+        address=",".join(check_addresses(fields["address"])),
         join_address=check_address(fields["join_address"]),
         join_ca_pem=fields["join_ca_pem"],
         genesis_hash=hash_bytes(from_hex(fields["genesis_hash"], what="the genesis hash"), "the genesis hash"),
@@ -98,6 +101,14 @@ def check_address(text: str) -> str:
     if len(text) > ADDRESS_LENGTH or not _ADDRESS.fullmatch(text):
         raise MalformedInput(f"{text[:100]!r} is not HOST:PORT", hint="as in 192.0.2.7:7001")
     return text
+
+
+def check_addresses(text: str) -> tuple[str, ...]:
+    """Return the addresses in `text`, one HOST:PORT or several with commas between them; raises as check_address."""
+    found = tuple(check_address(each.strip()) for each in text.split(",")[: ADDRESSES + 1])
+    if len(found) > ADDRESSES:
+        raise MalformedInput(f"more than {ADDRESSES} addresses of one relay")
+    return found
 
 
 def write_relay_info(info: RelayInfo) -> str:

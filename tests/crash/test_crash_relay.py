@@ -55,7 +55,7 @@ def acknowledge(connection: Connection, position: int) -> object:
 
 def sweep(connection: Connection, database: Database) -> object:
     counter = Counter("crash", "Not read.", registry=None)
-    retention = Retention(database, Sequencer(), lambda: NOW, counter, held=HeldQuota(1 << 30), directory=a_directory)
+    retention = Retention(database, Sequencer(), lambda: NOW, counter, directory=a_directory)
     done, expired = retention._batch(connection)
     return len(done), len(expired)
 

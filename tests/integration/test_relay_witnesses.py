@@ -1,5 +1,6 @@
 """The relay collects cosignatures: from witnesses only, for one checkpoint at a time, and it loses none."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -110,6 +111,30 @@ async def test_a_restart_loses_no_cosignature(tmp_path: Path) -> None:
         relay.witnessing = again
         await relay.take("XV", Log.TRAFFIC)
         assert relay.quorum_ms(Log.TRAFFIC) == NOON
+
+
+async def test_lines_handed_to_two_processes_meet_below_one_note(tmp_path: Path) -> None:
+    async with collected(tmp_path) as relay:
+        with Database(sqlite_url(tmp_path / "relay.db")) as database:
+            checkpoints = Checkpoints(database, EXCHANGE, log_keys("relay"))
+            await checkpoints.load()
+            other = Witnessing(database, relay.directory, checkpoints, lambda: relay.now_ms, round_s=ROUND_S)
+            await other.load()
+            for log in Log:
+                size = relay.asked(log).size
+                waits = asyncio.create_task(relay.witnessing.vouched(log))
+                await relay.take("XA", log)
+                await other.take(XV, log, size, relay.line("XV", log))
+                await relay.witnessing.advance(log)
+                assert relay.witnessing.shown(log) == other.shown(log)
+                assert relay.quorum_ms(log) == NOON
+                await asyncio.wait_for(waits, 10)
+            # Each takes what the other asks for by now, whichever of them asked.
+            await relay.grow(b"more")
+            await other.advance(Log.TRAFFIC)
+            assert other.shown(Log.TRAFFIC).asked != relay.witnessing.shown(Log.TRAFFIC).cosigned
+            await relay.witnessing.advance(Log.TRAFFIC)
+            assert relay.witnessing.shown(Log.TRAFFIC) == other.shown(Log.TRAFFIC)
 
 
 async def test_only_witnesses_cosign_and_only_what_is_asked_for(tmp_path: Path) -> None:

@@ -146,6 +146,9 @@ class RelayService(RelayServiceServicer):
                     raise Unavailable("the relay stops")
                 size, note = self._use.checkpoints.newest(Log.DIRECTORY)
                 if at > size:
+                    # Another process on this database may have shown it.
+                    size, note = await self._use.checkpoints.take_up(Log.DIRECTORY)
+                if at > size:
                     raise BadInput(f"the directory has {size} entries, not {at}")
                 if at < size:
                     entries = (await self._use.logs.entries(Log.DIRECTORY, at, READ_ENTRIES))[: size - at]

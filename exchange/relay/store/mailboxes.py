@@ -11,7 +11,7 @@ from exchange.names import PartyId
 from exchange.relay.mailbox import Accepted, Answered, Deleted, Row, Sealed
 from exchange.relay.slots import PART, part_key, recipients_of
 from exchange.relay.store import tables
-from exchange.relay.store.upsert import insert_or_keep, insert_or_replace
+from exchange.relay.store.upsert import add_up, insert_or_keep, insert_or_replace
 
 T = TypeVar("T")
 
@@ -95,6 +95,7 @@ class SqlMailboxes:
             ],
         )
         execute(insert(tables.mailbox), [row for each in envelopes for row in _mailbox_rows(each)])
+        self._count(envelopes, +1)
 
     def refuse(self, sender: PartyId, hash_: bytes, answer: bytes, at_ms: int) -> None:
         """Remember the final refusal of an envelope."""
@@ -209,16 +210,15 @@ class SqlMailboxes:
 
     def held_bytes(self) -> Mapping[PartyId, int]:
         """Return how many bytes of each sender wait."""
-        sender, slots = tables.accepted.c.sender, tables.slots.c
-        bodies = select(sender, func.sum(_SEALED_BYTES)).join(*_SEALED).group_by(sender)
-        leaves = select(sender, func.sum(func.length(slots.data))).join(
-            tables.slots, slots.envelope == tables.accepted.c.id
-        )
-        found: Counter[PartyId] = Counter()
-        for wanted in (bodies, leaves.group_by(sender)):
-            for party, size in self._connection.execute(wanted):
-                found[party] += int(size)
-        return found
+        counted = tables.held_bytes.c
+        wanted = select(counted.sender, counted.bytes).where(counted.bytes > 0)
+        return {PartyId(row.sender): row.bytes for row in self._connection.execute(wanted)}
+
+    def held_bytes_of(self, sender: PartyId) -> int:
+        """Return how many bytes of one sender wait."""
+        counted = tables.held_bytes.c
+        found = self._connection.execute(select(counted.bytes).where(counted.sender == sender)).scalar_one_or_none()
+        return found or 0
 
     def _delete(self, parts: Mapping[int, int]) -> Sequence[Deleted]:
         """Delete ciphertexts, given how many parts of slots each has; return what went, oldest first."""
@@ -237,7 +237,15 @@ class SqlMailboxes:
                 gone[row.id] = Deleted(row.hash, row.sender, row.size + sizes[row.id])
             for table in (tables.held, tables.envelope):
                 self._connection.execute(delete(table).where(table.c.id.in_(some)))
+        self._count(gone.values(), -1)
         return [gone[number] for number in ids]
+
+    def _count(self, envelopes: Iterable[Accepted | Deleted], sign: int) -> None:
+        """Count what was stored, or with sign -1 what was deleted."""
+        sizes: Counter[PartyId] = Counter()
+        for each in envelopes:
+            sizes[each.sender] += sign * each.size
+        add_up(self._connection, tables.held_bytes, [{"sender": party, "bytes": size} for party, size in sizes.items()])
 
 
 _SEALED = (tables.envelope, tables.envelope.c.id == tables.accepted.c.id)

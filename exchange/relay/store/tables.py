@@ -177,6 +177,9 @@ cursor = Table(
 )
 """Highest position that a recipient has acknowledged."""
 
+held_bytes = Table("held_bytes", metadata, _party("sender", key=True), _number("bytes"))
+"""How many bytes of each sender wait; changes in the transaction that stores or deletes them."""
+
 # -- directory, agreements, joining ------------------------------------------------------------------------------------
 
 prekey_bundle = Table("prekey_bundle", metadata, _data("hash", key=True), _party("party"), _data("bundle"))
