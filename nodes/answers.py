@@ -125,7 +125,11 @@ def record(
 def _promised(connection: Connection, answers: Sequence[Promised], standing: Standing, now_ms: int) -> list[str]:
     sending.answered(connection, [answer.envelope.envelope for answer in answers], SlotState.PROMISED)
     sending.add_promises(connection, [_kept(answer) for answer in answers])
-    rows = reports.rows_of(connection, sorted({answer.envelope.item for answer in answers}))
+    of_reports = [answer for answer in answers if answer.envelope.kind == EnvelopeKind.REPORT]
+    items = sorted({answer.envelope.item for answer in of_reports})
+    if of_reports:
+        reports.promised(connection, items, [answer.envelope.envelope for answer in of_reports])
+    cited = reports.cited(connection, items) if of_reports else {}
     wrong: list[str] = []
     changed: list[Addressee] = []
     events: list[Event] = []
@@ -134,11 +138,8 @@ def _promised(connection: Connection, answers: Sequence[Promised], standing: Sta
         if envelope.kind == EnvelopeKind.CONTROL:
             changed += _settle_control(connection, answer, standing, now_ms)
             continue
-        mine = {slot.place: rows[envelope.item, slot.recipient] for slot in envelope.slots}
-        wrong += _compare_decisions(answer, mine)
-        # A receipt may have overtaken the promise.
-        changed += [replace(row, state=Reach.PROMISED, why="") for row in mine.values() if row.state is Reach.SEALED]
-        detail, position = f"{len(mine)} recipients", answer.promise.log_index + 1
+        wrong += _compare_decisions(answer, cited)
+        detail, position = f"{len(envelope.slots)} recipients", answer.promise.log_index + 1
         events.append(Event(envelope.item, now_ms, "promised", "", detail, envelope.envelope, position))
     reports.replace_addressees(connection, changed)
     reports.add_events(connection, events)
@@ -189,13 +190,14 @@ def _kept(answer: Promised) -> KeptPromise:
     )
 
 
-def _compare_decisions(answer: Promised, rows: Mapping[int, Addressee]) -> list[str]:
+def _compare_decisions(answer: Promised, cited: Mapping[tuple[bytes, str], bytes]) -> list[str]:
     """Say where the relay decided under another agreement than the slot cites: it changed the rules."""
     wrong = []
+    recipients = {slot.place: slot.recipient for slot in answer.envelope.slots}
     for decision in answer.decided.decisions:
-        row = rows[decision.leaf_index]
-        if row.basis is None or row.basis.commitment != decision.commitment:
-            wrong.append(f"the relay decided for {row.recipient} under another agreement than was cited")
+        recipient = recipients[decision.leaf_index]
+        if not decision.commitment or decision.commitment != cited[answer.envelope.item, recipient]:
+            wrong.append(f"the relay decided for {recipient} under another agreement than was cited")
     return wrong
 
 

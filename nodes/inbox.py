@@ -10,6 +10,7 @@ report is current, whatever the order of arrival.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import groupby
 
 from sqlalchemy import Connection
 
@@ -40,6 +41,7 @@ from nodes.contradiction import Twice
 from nodes.kept_changes import HeardNotice
 from nodes.opening import Bad, Good
 from nodes.passing import end_passing_on, end_replaced
+from nodes.receipted import Given
 from nodes.stix import read_report
 from nodes.store import approvals, provenance, readers, receiving, reports, sending, shown
 from nodes.store.approvals import ApprovalRow
@@ -173,9 +175,7 @@ def store_frame(
     sending.add_promises(connection, [_promise(good) for good in fresh])
     effects.alarms += [(alarms.DIRECTORY, "DIRECTORY_DIFFERS", good.differs) for good in fresh if good.differs]
     # Retractions of this very frame are applied first: a report behind its retraction becomes a tombstone.
-    for good in fresh:
-        if good.control is not None:
-            _apply_control(connection, good, effects, now_ms)
+    _apply_controls(connection, [good for good in fresh if good.control is not None], effects, now_ms)
     _store_reports(connection, [good for good in fresh if good.control is None], sealed, effects, now_ms)
     _receipt_again(connection, [good for good in goods if good.opened.envelope_hash in known], effects, now_ms)
     _set_aside(connection, bads, effects, now_ms)
@@ -388,14 +388,25 @@ def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_m
 # -- control -----------------------------------------------------------------------------------------------------------
 
 
+def _apply_controls(connection: Connection, goods: Sequence[Good], effects: Effects, now_ms: int) -> None:
+    """Apply control statements in their order; receipts that stand behind each other as one."""
+    for are_receipts, group in groupby(goods, key=lambda good: isinstance(good.control, ReceiptBatch)):
+        if not are_receipts:
+            for good in group:
+                _apply_control(connection, good, effects, now_ms)
+            continue
+        given = [
+            Given(good.control, encode_signed(good.opened.statement))
+            for good in group
+            if isinstance(good.control, ReceiptBatch)
+        ]
+        effects.waiting |= any(line.reason == Reason.COMMUNITY_UNKNOWN for each in given for line in each.batch.lines)
+        effects.alarms += receipted.apply(connection, given, now_ms)
+
+
 def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms: int) -> None:
     sender = good.opened.core.sender
     match good.control:
-        case ReceiptBatch() as batch:
-            effects.waiting |= any(line.reason == Reason.COMMUNITY_UNKNOWN for line in batch.lines)
-            effects.alarms += receipted.apply(
-                connection, batch, statement=encode_signed(good.opened.statement), now_ms=now_ms
-            )
         case Retraction() as retraction:
             _apply_retraction(connection, retraction, good, effects, now_ms)
         case StreamHead() | StreamReset():

@@ -1,9 +1,11 @@
 """Receipts that come back: where each item then stands with the partner that confirms it.
 
-A batch is read and written as a whole, however many lines it has: what it is about is looked up once, each line is
-applied in order to what the lines before it have left, and what has changed is written at the end.
+The batches that came together are read and written as a whole, however many lines they have: what they are about is
+looked up once, each line is applied in order to what the lines before it have left, and what has changed is written at
+the end.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -40,55 +42,98 @@ _FINAL = {Reach.RETRACTED: 1, Reach.PURGED: 2}
 """States that a later receipt does not take back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A verified batch, with the signed bytes that it came in."""
+
+    batch: ReceiptBatch
+    statement: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line about an envelope that this node sealed for who signed it."""
+
+    partner: str
+    said: ReceiptLine
+    item: bytes
+    batch: bytes
+    """Hash of the batch that it stands in."""
+
+    @property
+    def place(self) -> tuple[bytes, str]:
+        """Item and recipient."""
+        return self.item, self.partner
+
+
 @dataclass(slots=True)
 class _Standing:
-    """Where items stand with one partner, while its receipts are applied."""
+    """Where items stand with partners, by item and recipient, while receipts are applied."""
 
-    rows: dict[bytes, Addressee]
-    """By item."""
-    changed: set[bytes] = field(default_factory=set)
+    rows: dict[tuple[bytes, str], Addressee]
+    changed: set[tuple[bytes, str]] = field(default_factory=set)
 
     def put(self, row: Addressee) -> None:
-        self.rows[row.item] = row
-        self.changed.add(row.item)
+        self.rows[row.item, row.recipient] = row
+        self.changed.add((row.item, row.recipient))
 
 
-def apply(connection: Connection, batch: ReceiptBatch, *, statement: bytes, now_ms: int) -> list[tuple[str, str, str]]:
-    """Apply a verified batch to the items that it is about; return alarms as (kind, subject, text)."""
-    hash_, partner = sha256(statement).digest(), batch.from_party
-    sending.add_receipt_batch(
-        connection, hash_=hash_, sender=partner, at_ms=batch.at_ms, stored_ms=now_ms, statement=statement
-    )
-    meant = _meant(connection, batch)
-    standing = _Standing(reports.rows_with(connection, sorted({item for _, item in meant}), partner))
+def apply(connection: Connection, given: Sequence[Given], now_ms: int) -> list[tuple[str, str, str]]:
+    """Apply verified batches to the items that they are about; return alarms as (kind, subject, text)."""
+    sending.add_receipt_batches(connection, [_batch_row(each, now_ms) for each in given])
+    lines = list(_meant(connection, given))
+    partners = {line.partner for line in lines}
+    standing = _Standing(reports.rows_with(connection, {line.item for line in lines}, partners))
     events: list[Event] = []
-    for line, item in meant:
-        if line.status in _GONE:
-            recalls.confirmed(connection, item, partner, line.status, line.at_ms)
-        event = _apply_line(standing, line, item, now_ms)
+    for line in lines:
+        if line.said.status in _GONE:
+            recalls.confirmed(connection, line.item, line.partner, line.said.status, line.said.at_ms)
+        event = _apply_line(standing, line, now_ms)
         if event is not None:
             events.append(event)
-    reports.replace_addressees(connection, [standing.rows[item] for item in sorted(standing.changed)])
-    sending.add_receipts(connection, [_receipt_row(partner, line, item, hash_) for line, item in meant])
+    reports.replace_addressees(connection, [standing.rows[place] for place in sorted(standing.changed)])
+    sending.add_receipts(connection, [_receipt_row(line) for line in lines])
     reports.add_events(connection, events)
-    strange = len(batch.lines) - len(meant)
-    # One alarm a partner: what it makes up must not bury the others.
-    text = f"{partner} gave {strange} receipts for envelopes that were never sealed for it"
-    return [(alarms.SENDER, f"{partner}/receipts", text)] if strange else []
+    return list(_strange(given, lines))
 
 
-def _meant(connection: Connection, batch: ReceiptBatch) -> list[tuple[ReceiptLine, bytes]]:
-    """Return the lines that are about envelopes of this node for their signer, each with its item, in order."""
-    sent = sending.items_sent(connection, [line.envelope_hash for line in batch.lines], batch.from_party)
-    meant = []
-    for line in batch.lines:
-        of_envelope = sent.get(line.envelope_hash)
-        item = line.item_hash or of_envelope
-        if of_envelope is None or item is None:
-            continue
-        if item == of_envelope or _answers_a_retraction(connection, line, batch.from_party):
-            meant.append((line, item))
-    return meant
+def _strange(given: Sequence[Given], lines: Sequence[_Line]) -> Iterator[tuple[str, str, str]]:
+    """Yield one alarm for each partner that made something up: that must not bury what others did."""
+    counts: dict[str, int] = {}
+    for each in given:
+        counts[each.batch.from_party] = counts.get(each.batch.from_party, 0) + len(each.batch.lines)
+    for line in lines:
+        counts[line.partner] -= 1
+    for partner, strange in counts.items():
+        if strange:
+            text = f"{partner} gave {strange} receipts for envelopes that were never sealed for it"
+            yield alarms.SENDER, f"{partner}/receipts", text
+
+
+def _meant(connection: Connection, given: Sequence[Given]) -> Iterator[_Line]:
+    """Yield the lines that are about envelopes of this node for their signer, each with its item, in order."""
+    envelopes = {line.envelope_hash for each in given for line in each.batch.lines}
+    sent = sending.items_sent(connection, envelopes, {each.batch.from_party for each in given})
+    for each in given:
+        partner, hash_ = each.batch.from_party, sha256(each.statement).digest()
+        for said in each.batch.lines:
+            of_envelope = sent.get((said.envelope_hash, partner))
+            item = said.item_hash or of_envelope
+            if of_envelope is None or item is None:
+                continue
+            if item == of_envelope or _answers_a_retraction(connection, said, partner):
+                yield _Line(partner, said, item, hash_)
+
+
+def _batch_row(each: Given, now_ms: int) -> dict[str, object]:
+    batch = each.batch
+    return {
+        "hash": sha256(each.statement).digest(),
+        "sender": batch.from_party,
+        "at_ms": batch.at_ms,
+        "stored_ms": now_ms,
+        "statement": each.statement,
+    }
 
 
 def _answers_a_retraction(connection: Connection, line: ReceiptLine, partner: str) -> bool:
@@ -96,21 +141,22 @@ def _answers_a_retraction(connection: Connection, line: ReceiptLine, partner: st
     return line.status in _GONE and recalls.was_asked(connection, line.item_hash, partner)
 
 
-def _receipt_row(recipient: str, line: ReceiptLine, item: bytes, batch: bytes) -> dict[str, object]:
+def _receipt_row(line: _Line) -> dict[str, object]:
+    said = line.said
     return {
-        "envelope": line.envelope_hash,
-        "recipient": recipient,
-        "status": int(line.status),
-        "item": item,
-        "at_ms": line.at_ms,
-        "step": line.step,
-        "reason": line.reason,
-        "batch": batch,
+        "envelope": said.envelope_hash,
+        "recipient": line.partner,
+        "status": int(said.status),
+        "item": line.item,
+        "at_ms": said.at_ms,
+        "step": said.step,
+        "reason": said.reason,
+        "batch": line.batch,
     }
 
 
-def _apply_line(standing: _Standing, line: ReceiptLine, item: bytes, now_ms: int) -> Event | None:
-    row = standing.rows.get(item)
+def _apply_line(standing: _Standing, applied: _Line, now_ms: int) -> Event | None:
+    row, line = standing.rows.get(applied.place), applied.said
     if row is None or row.kind != EnvelopeKind.REPORT:
         return None
     reached = _REACHED[line.status]
@@ -129,7 +175,7 @@ def _apply_line(standing: _Standing, line: ReceiptLine, item: bytes, now_ms: int
         ends = [row.purge_by_ms, line.at_ms + row.keep_ms if row.keep_ms else 0]
         changed = replace(changed, receipted_ms=line.at_ms, purge_by_ms=min((end for end in ends if end), default=0))
     standing.put(changed)
-    return Event(item, now_ms, _STORY[line.status], row.recipient, why, line.envelope_hash)
+    return Event(row.item, now_ms, _STORY[line.status], row.recipient, why, line.envelope_hash)
 
 
 def _again(standing: _Standing, row: Addressee, line: ReceiptLine, now_ms: int, words: str) -> Event:

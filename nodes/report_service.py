@@ -40,7 +40,7 @@ class ReportMethods:
         self._outbox = outbox
         self._shelf = shelf
         self._policies = policies
-        self._titles = Titles(core.database)
+        self._titles = Titles(core)
 
     async def check(self, request: pb.CheckReportRequest, *, caller: Caller) -> pb.CheckReportResponse:
         """Check a report and its label without storing anything; what is wrong with them is an error, as in a push."""
@@ -129,10 +129,15 @@ class ReportMethods:
         return made
 
     async def _decisions(self, decisions: Sequence[tuple[PartyId, Decision]]) -> list[pb.PartnerDecision]:
-        titles = await self._titles.all()
-        return [self._decision(party, decision, titles) for party, decision in decisions]
+        titles = await self._titles.of(each.basis.id for _, each in decisions if each.basis)
+        # Partners under the same term share their obligations: they are put into words once.
+        shared = {id(found.obligations): found.obligations for _, found in decisions if found.obligations}
+        told = {key: duties(obligations) for key, obligations in shared.items()}
+        return [self._decision(party, each, titles, told.get(id(each.obligations), ())) for party, each in decisions]
 
-    def _decision(self, party: PartyId, decision: Decision, titles: Mapping[bytes, str]) -> pb.PartnerDecision:
+    def _decision(
+        self, party: PartyId, decision: Decision, titles: Mapping[bytes, str], told: Sequence[str]
+    ) -> pb.PartnerDecision:
         snapshot = self._core.trust.now
         record = snapshot.directory.party(party)
         basis = decision.basis
@@ -152,9 +157,9 @@ class ReportMethods:
                 )
                 for finding in failures(decision)
             ],
-            obligations=duties(decision.obligations) if decision.obligations else [],
+            obligations=told,
             waiting=waiting,
-            community=name_of(decision.via, snapshot.communities),
+            community=name_of(decision.via, snapshot.communities) if decision.via else "",
         )
 
 

@@ -1,29 +1,40 @@
 """Titles of this party's agreements, as answers name them: each text is read once, however often it is named."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from exchange.policy.agreement_text import parse_agreement_text
 from exchange.policy.codec import decode_agreement
+from exchange.policy.terms import EnforcementView
 from exchange.receipts.codec import decode_agreement_text
-from exchange.runtime.database import Database
+from nodes.core import Core
 from nodes.store import agreements as store
 
 
 class Titles:
     """Titles by agreement, kept in memory. For one event loop."""
 
-    def __init__(self, database: Database) -> None:
-        """Read texts from `database`."""
-        self._database = database
+    def __init__(self, core: Core) -> None:
+        """Read the texts that this node keeps."""
+        self._core = core
         self._known: dict[bytes, str] = {}
         """By commitment: under one of these a text never changes."""
+        self._titles: Mapping[bytes, str] = {}
+        self._as_of: Mapping[bytes, EnforcementView] | None = None
 
-    async def all(self) -> Mapping[bytes, str]:
-        """Return the titles of the agreements whose text is known here, by id; of several versions the newest's."""
-        kept = await self._database.read(store.with_text)
+    async def of(self, ids: Iterable[bytes]) -> Mapping[bytes, str]:
+        """Return the titles of those of these agreements whose text is known here; of several versions the newest's."""
+        views, wanted = self._core.trust.now.views, set(ids)
+        if self._as_of is not views or not wanted <= self._titles.keys():
+            self._titles = await self._read()
+            self._as_of = views
+        return {each: self._titles[each] for each in wanted if each in self._titles}
+
+    async def _read(self) -> Mapping[bytes, str]:
+        database = self._core.database
+        kept = await database.read(store.with_text)
         for commitment in [commitment for _, commitment in kept if commitment not in self._known]:
-            found = await self._database.read(partial(store.agreement_of, commitment=commitment))
+            found = await database.read(partial(store.agreement_of, commitment=commitment))
             if found is not None:
                 agreement = decode_agreement(decode_agreement_text(found.text).agreement.payload)
                 self._known[commitment] = parse_agreement_text(agreement.text).title

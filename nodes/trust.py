@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from exchange.crypto.keys import PublicKey
 from exchange.directory.fold import Directory
-from exchange.directory.prekeys import choose
+from exchange.directory.prekeys import choose, day_of
 from exchange.directory.state import Ignored, Status
 from exchange.directory.statements import PrekeyBundle
 from exchange.envelope.model import Head
@@ -61,6 +61,9 @@ class Snapshot:
     replaced: Mapping[bytes, int] = field(default_factory=dict)
     """Entries from which an accession or a notice has put another view in the place of one, by its commitment."""
     _rules: dict[int, Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _prekeys: dict[tuple[PartyId, int], PublicKey | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def size(self) -> int:
@@ -80,7 +83,14 @@ class Snapshot:
         """Return a partner's prekey of the day; None when none is published, or none is known here yet.
 
         A newer bundle keeps the keys of days that an earlier one covers: while it is being fetched, that one serves.
+        Remembered: every report of a day is sealed for it.
         """
+        key = (party, day_of(at_ms))
+        if key not in self._prekeys:
+            self._prekeys[key] = self._find_prekey(party, at_ms)
+        return self._prekeys[key]
+
+    def _find_prekey(self, party: PartyId, at_ms: int) -> PublicKey | None:
         for record in self.directory.bundles(party):
             bundle = self.bundles.get(record.statement.bundle_sha256)
             key = choose(bundle, at_ms) if bundle is not None else None

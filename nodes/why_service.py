@@ -31,7 +31,7 @@ class WhyMethods:
         """Call these use cases."""
         self._core = core
         self._shelf = shelf
-        self._titles = Titles(core.database)
+        self._titles = Titles(core)
 
     async def why(self, request: pb.WhyReportRequest, *, caller: Caller) -> pb.WhyReportResponse:
         """Explain."""
@@ -43,7 +43,8 @@ class WhyMethods:
             if denied is None:
                 raise
             found = denied
-        titles = await self._titles.all()
+        shown = [each.decision for each in found.told] + ([found.now] if found.now is not None else [])
+        titles = await self._titles.of(each.basis.id for each in shown if each.basis)
         made = [_told(each, titles) for each in found.told]
         if found.now is not None and _differs(found):
             made.append(_decision(NOW, found.now, titles, at_ms=self._core.clock(), size=self._core.trust.now.size))

@@ -7,6 +7,7 @@ PyYAML's own parser is used, never libyaml, so that all partners read one text t
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import yaml
@@ -16,6 +17,9 @@ from exchange.errors import BadInput
 DEPTH = 8
 PARTS = 20_000
 """Scalars, lists and maps in one text."""
+
+REMEMBERED_BYTES = 2048
+"""Of the longest text that is remembered: a sensor labels a thousand reports with the same few words."""
 
 Value: TypeAlias = "str | list[Node] | dict[str, Node]"
 
@@ -35,13 +39,24 @@ class Node:
 
 
 def parse_yaml(text: bytes, *, limit: int, error: type[BadInput]) -> Node:
-    """Return the one map that `text` is.
+    """Return the one map that `text` is, which nobody changes: of a short text it is remembered.
 
     Raises:
         error: of the class given; `place` is the line.
     """
     if len(text) > limit:
         raise error(f"{len(text)} bytes; the limit is {limit}", place="line 1")
+    if len(text) > REMEMBERED_BYTES:
+        return _parsed(text, error)
+    return _remembered(text, error)  # type: ignore[arg-type]  # mypy takes a class for something without a hash
+
+
+@lru_cache(maxsize=64)
+def _remembered(text: bytes, error: type[BadInput]) -> Node:
+    return _parsed(text, error)
+
+
+def _parsed(text: bytes, error: type[BadInput]) -> Node:
     try:
         decoded = text.decode()
     except UnicodeDecodeError as wrong:

@@ -1,14 +1,13 @@
 """Decisions that counted, sealed, on an open transaction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from nodes.store import tables
 from nodes.store.rows import DecisionRow
 from nodes.store.rule_tables import decision
-from nodes.store.upsert import next_number
+from nodes.store.upsert import insert_all, next_number, row_of
 
 MOST_OF_ITEM = 128
 """Rows of one item; an envelope is refused and sealed anew fewer times than that."""
@@ -30,9 +29,8 @@ def add_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> None:
     for row in rows:
         counts[row.item] = counts.get(row.item, 0) + 1
         if counts[row.item] <= MOST_OF_ITEM:
-            kept.append({**asdict(row), "number": number + len(kept)})
-    if kept:
-        connection.execute(insert(decision), kept)
+            kept.append({**row_of(row), "number": number + len(kept)})
+    insert_all(connection, decision, kept)
 
 
 def count_denied(connection: Connection, stage: str) -> int:

@@ -4,12 +4,12 @@ What a key signed after it came into other hands is for people to look at: it is
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, or_, select, update
 
 from nodes.store.rule_tables import provenance
-from nodes.store.upsert import insert_or_keep
+from nodes.store.upsert import insert_or_keep, row_of
 
 _row = provenance.c
 
@@ -29,7 +29,7 @@ class Provenance:
 
 def add_provenances(connection: Connection, rows: Sequence[Provenance]) -> None:
     """Note the keys of new versions; the first time that one came stays."""
-    insert_or_keep(connection, provenance, [asdict(row) for row in rows])
+    insert_or_keep(connection, provenance, [row_of(row) for row in rows])
 
 
 def provenances_of(connection: Connection, items: Sequence[bytes]) -> Mapping[bytes, Provenance]:

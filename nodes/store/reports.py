@@ -1,17 +1,16 @@
 """Reports, who gets them, their story, retractions and idempotency keys, on an open transaction."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, select, update
 
 from exchange.names import HASH_BYTES
 from exchange.policy.terms import AgreementRef
 from nodes.store import tables
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
 from nodes.store.rule_tables import recall
-from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number
+from nodes.store.upsert import insert_all, insert_or_keep, insert_or_replace, next_number, row_of
 
 AnyRow = Row[Any]
 """A row of a select; Any because columns differ."""
@@ -27,7 +26,7 @@ def add_report(connection: Connection, report: Report) -> bool:
     if connection.execute(select(_report.number).where(_report.item == report.item)).first() is not None:
         return False
     number = next_number(connection, _report.number)
-    connection.execute(insert(tables.report), [{**asdict(report), "number": number}])
+    insert_all(connection, tables.report, [{**row_of(report), "number": number}])
     return True
 
 
@@ -35,8 +34,8 @@ def add_reports(connection: Connection, new: Sequence[Report]) -> None:
     """Store versions of which none is here yet, in the order in which they came."""
     if new:
         first = next_number(connection, _report.number)
-        rows = [{**asdict(report), "number": first + place} for place, report in enumerate(new)]
-        connection.execute(insert(tables.report), rows)
+        rows = [{**row_of(report), "number": first + place} for place, report in enumerate(new)]
+        insert_all(connection, tables.report, rows)
 
 
 def states_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, ItemState]:
@@ -188,15 +187,14 @@ def add_addressees(connection: Connection, addressees: Sequence[Addressee]) -> N
     """Store where one item stands with each recipient; all get one number, the next in line."""
     if addressees:
         number = next_number(connection, _audience.number)
-        connection.execute(insert(tables.audience), [_from_addressee(each, number) for each in addressees])
+        insert_all(connection, tables.audience, [_from_addressee(each, number) for each in addressees])
 
 
 def add_audiences(connection: Connection, audiences: Sequence[Sequence[Addressee]]) -> None:
     """Store where each of several items stands with its recipients; they get numbers in their order."""
     number = next_number(connection, _audience.number)
     rows = [_from_addressee(each, number + place) for place, group in enumerate(audiences) for each in group]
-    if rows:
-        connection.execute(insert(tables.audience), rows)
+    insert_all(connection, tables.audience, rows)
 
 
 def addressees_of(connection: Connection, item: bytes) -> list[Addressee]:
@@ -221,8 +219,22 @@ def change_addressees(connection: Connection, item: bytes, recipients: Iterable[
 
 
 def replace_addressees(connection: Connection, changed: Sequence[Addressee]) -> None:
-    """Write whole rows anew; their numbers stay."""
-    insert_or_replace(connection, tables.audience, [_from_addressee(each, each.number) for each in changed])
+    """Write rows that are there anew, but for their numbers."""
+    if changed:
+        connection.execute(_CHANGE, [_changes(each) for each in changed])
+
+
+def promised(connection: Connection, items: Sequence[bytes], envelopes: Sequence[bytes]) -> None:
+    """Note that the relay holds these envelopes of these items; a receipt may have overtaken its promise."""
+    rows = update(tables.audience).where(_audience.item.in_(list(items)), _audience.envelope.in_(list(envelopes)))
+    connection.execute(rows.where(_audience.state == Reach.SEALED).values(state=Reach.PROMISED, why=""))
+
+
+def cited(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], bytes]:
+    """Return the commitments of the agreements under which these items went, by (item, recipient)."""
+    wanted = select(_audience.item, _audience.recipient, _audience.basis_commitment)
+    found = connection.execute(wanted.where(_audience.item.in_(list(items))))
+    return {(item, recipient): commitment for item, recipient, commitment in found}
 
 
 def waiting_among(connection: Connection, items: Sequence[bytes]) -> set[tuple[bytes, str]]:
@@ -238,10 +250,12 @@ def rows_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes,
     return {(row.item, row.recipient): _to_addressee(row) for row in connection.execute(wanted)}
 
 
-def rows_with(connection: Connection, items: Sequence[bytes], recipient: str) -> dict[bytes, Addressee]:
-    """Return where these items stand with one recipient, by item."""
-    wanted = select(tables.audience).where(_audience.item.in_(list(items)), _audience.recipient == recipient)
-    return {row.item: _to_addressee(row) for row in connection.execute(wanted)}
+def rows_with(
+    connection: Connection, items: Collection[bytes], recipients: Collection[str]
+) -> dict[tuple[bytes, str], Addressee]:
+    """Return where these items stand with these recipients, by (item, recipient)."""
+    wanted = select(tables.audience).where(_audience.item.in_(list(items)), _audience.recipient.in_(list(recipients)))
+    return {(row.item, row.recipient): _to_addressee(row) for row in connection.execute(wanted)}
 
 
 def to_seal(connection: Connection, now_ms: int, *, items: int, rows: int = 1024) -> list[list[Addressee]]:
@@ -332,6 +346,15 @@ def count_unreceipted(connection: Connection) -> int:
     return int(connection.execute(wanted).scalar_one())
 
 
+_CHANGE = update(tables.audience).where(
+    _audience.item == bindparam("of_item"), _audience.recipient == bindparam("of_recipient")
+)
+
+
+def _changes(each: Addressee) -> dict[str, Any]:
+    return {"of_item": each.item, "of_recipient": each.recipient, **_standing(each)}
+
+
 def _from_addressee(each: Addressee, number: int) -> dict[str, Any]:
     return {
         "item": each.item,
@@ -339,6 +362,13 @@ def _from_addressee(each: Addressee, number: int) -> dict[str, Any]:
         "number": number,
         "kind": int(each.kind),
         "lane": int(each.lane),
+        **_standing(each),
+    }
+
+
+def _standing(each: Addressee) -> dict[str, Any]:
+    """Return the columns that change."""
+    return {
         "state": each.state,
         "why": each.why,
         "due_ms": each.due_ms,
@@ -385,9 +415,8 @@ def _to_addressee(row: AnyRow) -> Addressee:
 def add_events(connection: Connection, events: Iterable[Event]) -> None:
     """Add lines to the story, in this order."""
     number = next_number(connection, tables.event.c.number)
-    rows = [{"number": number + place, **asdict(event)} for place, event in enumerate(events)]
-    if rows:
-        connection.execute(insert(tables.event), rows)
+    rows = [{"number": number + place, **row_of(event)} for place, event in enumerate(events)]
+    insert_all(connection, tables.event, rows)
 
 
 def events_of(connection: Connection, item: bytes) -> list[Event]:
@@ -409,7 +438,7 @@ def add_withdrawal(connection: Connection, withdrawal: Withdrawal) -> bool:
     before = withdrawal_of(connection, withdrawal.item, withdrawal.originator)
     if before is not None and before.action >= withdrawal.action:
         return False
-    insert_or_replace(connection, tables.retraction, [asdict(withdrawal)])
+    insert_or_replace(connection, tables.retraction, [row_of(withdrawal)])
     return True
 
 

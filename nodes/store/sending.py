@@ -1,10 +1,9 @@
 """Sealed envelopes, sequence numbers, control statements, promises, refusals, receipts, on an open transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from exchange.crypto.signed import payload_type
 from exchange.envelope.model import EnvelopeKind, Lane
@@ -23,7 +22,7 @@ from nodes.store.rows import (
     SlotState,
     TakenSlot,
 )
-from nodes.store.upsert import insert_or_keep, next_number
+from nodes.store.upsert import insert_all, insert_or_keep, next_number, row_of
 
 _outbox = tables.outbox.c
 _slot = tables.slot.c
@@ -39,7 +38,7 @@ NOT_JUDGED = "not-judged"
 def add_control(connection: Connection, control: Control, addressees: Sequence[Addressee]) -> None:
     """Store a signed control statement and whom it goes to; a repeat changes nothing."""
     if connection.execute(select(tables.control.c.item).where(tables.control.c.item == control.item)).first() is None:
-        connection.execute(insert(tables.control), [asdict(control)])
+        insert_all(connection, tables.control, [row_of(control)])
         reports.add_addressees(connection, addressees)
 
 
@@ -97,8 +96,9 @@ def add_sealed(connection: Connection, envelopes: Sequence[Outgoing], now_ms: in
     """
     number = next_number(connection, _outbox.number)
     _take_numbers(connection, envelopes, now_ms)
-    connection.execute(
-        insert(tables.outbox),
+    insert_all(
+        connection,
+        tables.outbox,
         [
             {
                 "envelope": each.envelope,
@@ -113,15 +113,16 @@ def add_sealed(connection: Connection, envelopes: Sequence[Outgoing], now_ms: in
             for place, each in enumerate(envelopes)
         ],
     )
-    connection.execute(
-        insert(tables.slot),
+    insert_all(
+        connection,
+        tables.slot,
         [
             {
                 "envelope": each.envelope,
                 "item": each.item,
                 "lane": int(each.lane),
                 "state": SlotState.SEALED,
-                **asdict(slot),
+                **row_of(slot),
             }
             for each in envelopes
             for slot in each.slots
@@ -152,14 +153,12 @@ def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms:
                 told.add(key)
             if each.kind == EnvelopeKind.REPORT:
                 reported.add(slot.recipient)
-    fresh = [_first_number(key, known[key]) for key in known if key not in before]
-    if fresh:
-        connection.execute(insert(tables.sequence), fresh)
-    for key, seq in before.items():
-        if known[key] != seq:
-            connection.execute(_one_sequence(key).values(last_seq=known[key]))
-    for key in told:
-        connection.execute(_one_sequence(key).values(traffic_ms=now_ms))
+    insert_all(connection, tables.sequence, [_first_number(key, known[key]) for key in known if key not in before])
+    grown = [{**_of(key), "last_seq": known[key]} for key, seq in before.items() if known[key] != seq]
+    if grown:
+        connection.execute(_GROWN, grown)
+    if told:
+        connection.execute(_TOLD, [{**_of(key), "traffic_ms": now_ms} for key in sorted(told)])
     insert_or_keep(connection, tables.reached, [{"recipient": each, "first_ms": now_ms} for each in sorted(reported)])
 
 
@@ -183,6 +182,19 @@ def _first_number(key: tuple[str, int, int], seq: int) -> dict[str, Any]:
         "traffic_ms": 0,
         "head_ms": 0,
     }
+
+
+_STREAM = (
+    _sequence.recipient == bindparam("of_recipient"),
+    _sequence.stream == bindparam("of_stream"),
+    _sequence.lane == bindparam("of_lane"),
+)
+_GROWN = update(tables.sequence).where(*_STREAM).values(last_seq=bindparam("last_seq"))
+_TOLD = update(tables.sequence).where(*_STREAM).values(traffic_ms=bindparam("traffic_ms"))
+
+
+def _of(key: tuple[str, int, int]) -> dict[str, Any]:
+    return {"of_recipient": key[0], "of_stream": key[1], "of_lane": key[2]}
 
 
 def _one_sequence(key: tuple[str, int, int]) -> Any:  # an UPDATE; SQLAlchemy's type depends on the columns
@@ -281,7 +293,7 @@ def _to_refusal(row: Row[Any]) -> KeptRefusal:
 
 def add_promises(connection: Connection, promises: Sequence[KeptPromise]) -> None:
     """Keep promises of the relay; a repeat changes nothing."""
-    insert_or_keep(connection, tables.promise, [asdict(promise) for promise in promises])
+    insert_or_keep(connection, tables.promise, [row_of(promise) for promise in promises])
 
 
 def promise_of(connection: Connection, envelope: bytes) -> KeptPromise | None:
@@ -352,12 +364,9 @@ def _to_promise(row: Row[Any]) -> KeptPromise:
 # -- receipts that came back -------------------------------------------------------------------------------------------
 
 
-def add_receipt_batch(
-    connection: Connection, *, hash_: bytes, sender: str, at_ms: int, stored_ms: int, statement: bytes
-) -> None:
-    """Keep a signed batch."""
-    row = {"hash": hash_, "sender": sender, "at_ms": at_ms, "stored_ms": stored_ms, "statement": statement}
-    insert_or_keep(connection, tables.receipt_batch, [row])
+def add_receipt_batches(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep signed batches; Any because columns differ."""
+    insert_or_keep(connection, tables.receipt_batch, rows)
 
 
 def add_receipts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -365,11 +374,13 @@ def add_receipts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
     insert_or_keep(connection, tables.receipt, rows)
 
 
-def items_sent(connection: Connection, envelopes: Sequence[bytes], recipient: str) -> dict[bytes, bytes]:
-    """Return the items of those of these envelopes that were sealed here for a recipient, by envelope."""
-    wanted = select(_slot.envelope, _slot.item)
-    found = connection.execute(wanted.where(_slot.envelope.in_(list(envelopes)), _slot.recipient == recipient))
-    return {row.envelope: row.item for row in found}
+def items_sent(
+    connection: Connection, envelopes: Collection[bytes], recipients: Collection[str]
+) -> dict[tuple[bytes, str], bytes]:
+    """Return the items of those of these envelopes that were sealed here for these, by envelope and recipient."""
+    wanted = select(_slot.envelope, _slot.recipient, _slot.item).where(_slot.envelope.in_(list(envelopes)))
+    found = connection.execute(wanted.where(_slot.recipient.in_(list(recipients))))
+    return {(envelope, recipient): item for envelope, recipient, item in found}
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------

@@ -68,6 +68,7 @@ audience = Table(
     number("receipted_ms"),
     number("purge_by_ms"),
     number("keep_ms"),
+    Index("ix_audience_number", "number"),
 )
 """Where an item stands with each recipient; of control statements only until the relay has promised them."""
 

@@ -1,37 +1,69 @@
-"""INSERT ... ON CONFLICT, which SQLite and PostgreSQL speak and SQLAlchemy spells by dialect; numbers of rows."""
+"""Rows in, many at once: INSERT with and without ON CONFLICT, which SQLAlchemy spells by dialect; numbers of rows.
+
+A statement is made once and kept: to make it costs more than to run it.
+"""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, func, select
+from sqlalchemy import Column, Connection, Insert, Select, Table, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 Row = Mapping[str, Any]
 """Column values by name; Any because columns differ."""
 
 
+def row_of(value: Any) -> dict[str, Any]:
+    """Return the fields of a value with slots by name, as dataclasses.asdict without copying what they hold."""
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows, of which none may exist."""
+    if rows:
+        connection.execute(_plain(table), rows)
+
+
 def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key exists takes its place."""
     if rows:
-        statement = _insert(connection, table)
-        keys = {column.name for column in table.primary_key}
-        changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows)
+        connection.execute(_replacing(connection.dialect.name, table, tuple(rows[0])), rows)
 
 
 def insert_or_keep(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key exists stays as it was."""
     if rows:
-        statement = _insert(connection, table)
-        connection.execute(statement.on_conflict_do_nothing(index_elements=list(table.primary_key)), rows)
+        connection.execute(_keeping(connection.dialect.name, table), rows)
 
 
 def next_number(connection: Connection, column: Column[int]) -> int:
     """Return the number after the highest one in `column`, from 1; safe because there is one writer."""
-    return int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one()) + 1
+    return int(connection.execute(_highest(column)).scalar_one()) + 1
 
 
-def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+@cache
+def _plain(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
+def _replacing(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
+    statement = _insert(dialect, table)
+    keys = {column.name for column in table.primary_key}
+    changed = {name: statement.excluded[name] for name in names if name not in keys}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+
+
+@cache
+def _keeping(dialect: str, table: Table) -> Insert:
+    return _insert(dialect, table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+
+
+@cache
+def _highest(column: Column[int]) -> Select[int]:
+    return select(func.coalesce(func.max(column), 0))
+
+
+def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)

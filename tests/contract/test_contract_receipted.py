@@ -14,7 +14,7 @@ from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from nodes import alarms
 from nodes.app import MIGRATIONS
-from nodes.receipted import apply
+from nodes.receipted import Given, apply
 from nodes.store import reports, sending
 from nodes.store.rows import Addressee, Outgoing, Reach, TakenSlot
 from tests.support.receipts import NOW_MS, a_batch
@@ -70,7 +70,7 @@ def a_line(
 
 
 def given(database: Database, *lines: ReceiptLine) -> list[tuple[str, str, str]]:
-    return database.write_now(lambda c: apply(c, a_batch(*lines), statement=repr(lines).encode(), now_ms=NOW_MS))
+    return database.write_now(lambda c: apply(c, [Given(a_batch(*lines), repr(lines).encode())], NOW_MS))
 
 
 def standing(database: Database, number: int, party: str = "XV") -> Addressee:
@@ -124,3 +124,14 @@ def test_a_line_for_an_envelope_that_was_never_sealed_for_its_signer_is_an_alarm
     assert "gave 2 receipts" in told[0][2]
     assert standing(database, 1).state is Reach.PROMISED
     assert standing(database, 2).state is Reach.RECEIPTED
+
+
+def test_batches_of_several_partners_are_applied_each_for_its_own(database: Database) -> None:
+    of_xo = replace(a_batch(a_line(3), a_line(1)), from_party="XO")
+    of_xv = a_batch(a_line(3, ReceiptStatus.REFUSED, reason="BAD_ENVELOPE"), a_line(2))
+    given = [Given(of_xo, b"one"), Given(of_xv, b"two")]
+    told = database.write_now(lambda c: apply(c, given, NOW_MS))
+    assert [subject for _, subject, _ in told] == ["XO/receipts"]
+    assert standing(database, 3, "XO").state is Reach.RECEIPTED
+    assert standing(database, 3).state is Reach.REFUSED
+    assert (standing(database, 1).state, standing(database, 2).state) == (Reach.PROMISED, Reach.RECEIPTED)
