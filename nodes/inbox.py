@@ -322,13 +322,15 @@ def _store_reports(
     effects.consent |= bool(effects.versions)
     # What is not sealed is gone already: without a rule its tombstone is shown to nobody.
     readers.put_rules(connection, {item: sealed[item].readers for item in new if item in sealed})
-    provenance.add_provenances(connection, [_provenance(good) for good in goods if good.opened.item_hash in new])
+    provenance.add_provenances(
+        connection, [_provenance(good, now_ms) for good in goods if good.opened.item_hash in new]
+    )
 
 
-def _provenance(good: Good) -> Provenance:
+def _provenance(good: Good, now_ms: int) -> Provenance:
     opened = good.opened
     signer = opened.statement.signatures[0].key_id
-    return Provenance(opened.item_hash, signer, opened.core.sender_key, good.promise.received_ms)
+    return Provenance(opened.item_hash, signer, opened.core.sender_key, max(good.promise.received_ms, now_ms))
 
 
 def _approvals(good: Good, now_ms: int) -> list[ApprovalRow]:

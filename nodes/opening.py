@@ -3,6 +3,7 @@
  1-8  exchange/envelope/open.py: parse, promise, signatures, my slot, hashes, decryption, the statement inside
  9    verify the consent grants that came with it, and decide again, under the agreement that the slot cites; keys and
       rules are those of the promise's directory size and time; of a suspended sender only receipts are taken
+      and no control statement under a key that this node knows, by any entry, to be in other hands
 10    the directory head in the header is one that this node's own replay has; of a sender that was shown another
       directory only stream heads are heard, because they carry what proves that
 Step 11 (number, repetition) needs the store: nodes/inbox.py. A control statement is read as well (nodes/controls.py),
@@ -41,6 +42,8 @@ STEP_AUTHENTIC = 2
 STEP_STATEMENT = 8
 STEP_DECIDE = 9
 STEP_HEAD = 10
+
+KEY_STOLEN = "KEY_STOLEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
     if decided is not None and not decided.decision.permit:
         return _denied(waiting, opened, decided)
     if control is not None and (against := _against_control(opened, promise, ground)) is not None:
-        return _bad_opened(waiting, opened, STEP_DECIDE, str(against), "a suspended party may send receipts only")
+        return _bad_opened(waiting, opened, STEP_DECIDE, *against)
     return _under_head(Good(waiting, opened, promise, decided, control), ground)
 
 
@@ -252,10 +255,29 @@ def _control(opened: Opened, ground: Ground) -> Control | None:
     return read_control(Said(opened, ground.me, ground.exchange, ground.snapshot.directory, ground.seen))
 
 
-def _against_control(opened: Opened, promise: Promise, ground: Ground) -> Reason | None:
-    """Return why its sender might not send this control statement; whether it may reach us is the sender's to keep."""
+def _against_control(opened: Opened, promise: Promise, ground: Ground) -> tuple[str, str] | None:
+    """Return why this control statement does not count, as reason and words; None where it does.
+
+    Whether it may reach us is the sender's to keep.
+    """
     sender = ground.snapshot.directory.standing(opened.core.sender, at_size=promise.directory_size)
-    return against_control(opened.statement.payload_type, sender=sender, recipient=None)
+    against = against_control(opened.statement.payload_type, sender=sender, recipient=None)
+    if against is not None:
+        return str(against), "a suspended party may send receipts only"
+    if _stolen(opened, promise, ground):
+        return KEY_STOLEN, "it came after its key was known to be stolen"
+    return None
+
+
+def _stolen(opened: Opened, promise: Promise, ground: Ground) -> bool:
+    """Say whether one of its keys is known to be in other hands, wherever in the log that was said.
+
+    When it was logged is the relay's word; that this node knew before it came is not. A report is stored all the same,
+    for people to look at (nodes/suspects.py); what a control statement does, nobody would look at first.
+    """
+    directory, now_ms = ground.snapshot.directory, max(ground.now_ms, promise.received_ms)
+    keys = (opened.core.sender_key, *(signature.key_id for signature in opened.statement.signatures))
+    return any(directory.in_other_hands(key_id, at_ms=now_ms) for key_id in keys)
 
 
 def _bad(waiting: Waiting, error: BadEnvelope) -> Bad:

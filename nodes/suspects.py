@@ -1,8 +1,9 @@
 """Reports that a key signed after it came into other hands: flagged for people to look at, never deleted by this.
 
-A revocation that says `compromised` names since when. What counts is when the relay logged a report, not what it says
-of itself: a thief writes any date. Flags are computed from the directory each time, so a later revocation that reaches
-further back flags more at once; what a person has looked at stays noted as such.
+A revocation that says `compromised` names since when. What counts is when a report came here, or when the relay says
+that it logged it, whichever is later: a thief writes any date, and a relay that helps it signs one. Flags are computed
+from the directory each time, so a later revocation that reaches further back flags more at once; what a person has
+looked at stays noted as such.
 """
 
 from collections.abc import Iterator
@@ -29,22 +30,12 @@ def suspicion(directory: Directory, found: Provenance | None) -> str:
     if found is None:
         return ""
     keys = (directory.key_record(key_id) for key_id in (found.statement_key, found.envelope_key) if key_id)
-    against = [_words(key) for key in keys if key is not None and is_suspect(directory, key, found.received_ms)]
+    known = (key for key in keys if key is not None)
+    against = [_words(key) for key in known if directory.in_other_hands(key.key_id, at_ms=found.received_ms)]
     if not against:
         return ""
     looked = f"; looked at {moment(found.reviewed_ms)}" if found.reviewed_ms else ""
     return f"{' and '.join(against)}{looked}"
-
-
-def is_suspect(directory: Directory, key: KeyRecord, at_ms: int) -> bool:
-    """Say whether a key, or one that certified it, was in other hands when something was logged."""
-    while True:
-        if 0 < key.compromised_since_ms <= at_ms:
-            return True
-        above = directory.key_record(key.certified_by) if key.certified_by else None
-        if above is None:
-            return False
-        key = above
 
 
 def _words(key: KeyRecord) -> str:

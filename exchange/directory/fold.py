@@ -281,6 +281,14 @@ class Directory:
         """
         return self._public(party, key_id, KeyUse.ROOT, at_size, at_ms)
 
+    def in_other_hands(self, key_id: bytes, *, at_ms: int) -> bool:
+        """Say whether a key, or one above it, is known by any entry so far to have been in other hands at a moment."""
+        while (record := self._state.keys.get(key_id)) is not None:
+            if 0 < record.compromised_since_ms <= at_ms:
+                return True
+            key_id = record.certified_by
+        return False
+
     def key_record(self, key_id: bytes) -> KeyRecord | None:
         """Return all that is known of a key or transport CA, also a revoked one."""
         return self._state.keys.get(key_id)

@@ -1,4 +1,4 @@
-"""With which keys the reports that are here were signed, and when the relay logged them, on an open transaction.
+"""With which keys the reports that are here were signed, and when they came, on an open transaction.
 
 What a key signed after it came into other hands is for people to look at: it is found by this, and noted as looked at.
 """
@@ -16,13 +16,14 @@ _row = provenance.c
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Of one version: the keys that signed its statement and the header it came under, and when that was logged."""
+    """Of one version: the keys that signed its statement and the header it came under, and when it came."""
 
     item: bytes
     statement_key: bytes
     envelope_key: bytes
     """Empty for an own report."""
     received_ms: int
+    """When it first came here, or was logged as the relay says, whichever is later."""
     reviewed_ms: int = 0
     """When a person has looked at it because of a stolen key; 0 for never."""
 
