@@ -31,6 +31,7 @@ from nodes.asking import Asking
 from nodes.auditor import Auditor
 from nodes.clearing import Clearing
 from nodes.communities import Communities
+from nodes.compared import Comparisons
 from nodes.config import NodeConfig, load
 from nodes.consenting import Consenting
 from nodes.convening import Convening
@@ -134,6 +135,8 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
     signing, authorities = read_stored(keybox.node_keys(), keys.device.open() if keys.device else None)
     keyring.add(signing=signing, authorities=authorities)
     in_use = KeysInUse(keyring, lambda: trust.now.directory, clock)
+    comparisons = Comparisons(config.release.verified_from_tlp(), lambda: trust.now.directory)
+    await comparisons.load(database)
     return Core(
         me=party_id(config.party),
         exchange=exchange,
@@ -142,6 +145,7 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
         database=database,
         keybox=keybox,
         trust=trust,
+        comparisons=comparisons,
         signer=Signer(lambda: in_use().statement, exchange=exchange, executor=executor),
         alarms=alarms,
         link=Link(clock),

@@ -179,6 +179,7 @@ class Approving:
             intact=True,
             approvals=approvals_,
             authored_ms=found.report.authored_ms,
+            uncompared=core.comparisons.at(opened.label.tlp),
         )
         return decide(
             item,

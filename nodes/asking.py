@@ -226,7 +226,14 @@ class Asking:
         core = self._core
         release = opened.release or release_to([partner])
         return decide(
-            Item(label=opened.label, release=release, intact=True, item_hash=item, consents=consents),
+            Item(
+                label=opened.label,
+                release=release,
+                intact=True,
+                item_hash=item,
+                consents=consents,
+                uncompared=core.comparisons.at(opened.label.tlp),
+            ),
             sender=core.me,
             recipient=partner,
             rules=core.trust.rules_now(),

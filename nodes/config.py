@@ -128,6 +128,11 @@ class ReleaseRules(Section):
         ge=1,
         description="More recipients than this are confirmed by a person; a sensor may not reach them.",
     )
+    verified_from: str = Field(
+        default="",
+        description='From this TLP on a report goes only to partners whose fingerprint was compared ("red", for '
+        "example); empty for none. What is for others waits until `concord partner verify`.",
+    )
 
     @field_validator("approvals")
     @classmethod
@@ -138,15 +143,26 @@ class ReleaseRules(Section):
                 raise BadInput(f"release.approvals: 0 to {APPROVALS_MAX} approvals, not {number}")
         return value
 
+    @field_validator("verified_from")
+    @classmethod
+    def _verified_from(cls, value: str) -> str:
+        if value:
+            _tlp(value, "verified_from")
+        return value
+
+    def verified_from_tlp(self) -> Tlp | None:
+        """Return from which traffic light on partners must have been compared; None for from none."""
+        return _tlp(self.verified_from, "verified_from") if self.verified_from else None
+
     def approvals_by_tlp(self) -> dict[Tlp, int]:
         """Return the approvals by traffic light."""
         return {_tlp(word): number for word, number in self.approvals.items()}
 
 
-def _tlp(word: str) -> Tlp:
+def _tlp(word: str, where: str = "approvals") -> Tlp:
     known = {tlp.word: tlp for tlp in Tlp}
     if word not in known:
-        raise BadInput(f"release.approvals: {word[:40]!r} is no traffic light", hint=f"one of {', '.join(known)}")
+        raise BadInput(f"release.{where}: {word[:40]!r} is no traffic light", hint=f"one of {', '.join(known)}")
     return known[word]
 
 

@@ -9,6 +9,7 @@ from exchange.names import ExchangeName, PartyId
 from exchange.runtime.database import Database
 from exchange.runtime.retry import Backoff
 from nodes.alarms import Alarms
+from nodes.compared import Comparisons
 from nodes.config import Timing
 from nodes.keybox import Keybox
 from nodes.keyring import Keyring, KeysInUse
@@ -29,6 +30,7 @@ class Core:
     database: Database
     keybox: Keybox
     trust: Trust
+    comparisons: Comparisons
     signer: Signer
     alarms: Alarms
     link: Link

@@ -53,7 +53,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
         metrics = stack.enter_context(Metrics())
         service = NodeService(
             ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies),
-            PartnerMethods(core, node.reader_policies),
+            PartnerMethods(core, node.reader_policies, wake=node.sender.wake),
             _status_of(node),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
             node.auditor,

@@ -134,7 +134,13 @@ class Outbox:
     def _decide(self, authored: AuthoredReport, consents: tuple[Consent, ...]) -> Looked:
         core, snapshot = self._core, self._core.trust.now
         rules, now_ms = snapshot.rules_at(snapshot.size), core.clock()
-        item = Item.to_send(authored.label, authored.release, authored_ms=now_ms, consents=consents)
+        item = Item.to_send(
+            authored.label,
+            authored.release,
+            authored_ms=now_ms,
+            consents=consents,
+            uncompared=core.comparisons.at(authored.label.tlp),
+        )
         decisions = who_gets(item, sender=core.me, rules=rules, now_ms=now_ms)
         return Looked(decisions, Question(Role.SENDER, core.me, core.me, now_ms, item, rules), snapshot)
 

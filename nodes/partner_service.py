@@ -1,6 +1,9 @@
 """The part of NodeService that is about the exchange: its partners."""
 
+from collections.abc import Callable
 from functools import partial
+
+from sqlalchemy import Connection
 
 from exchange.crypto.keys import fingerprint
 from exchange.directory.state import PartyRecord
@@ -13,6 +16,7 @@ from nodes.core import Core
 from nodes.prekeys import DAY_MS
 from nodes.reader_policies import ReaderPolicies
 from nodes.spoken import check_spoken
+from nodes.store import reports
 from nodes.store.partners import Verified, all_verified, put_verified
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.reader_pb2 import ClearanceScale, PartnerReaders
@@ -21,10 +25,11 @@ from nodes.v1.reader_pb2 import ClearanceScale, PartnerReaders
 class PartnerMethods:
     """Partners, as NodeService has them."""
 
-    def __init__(self, core: Core, policies: ReaderPolicies) -> None:
-        """`policies` knows what partners say of their readers."""
+    def __init__(self, core: Core, policies: ReaderPolicies, *, wake: Callable[[], None]) -> None:
+        """`policies` knows what partners say of their readers; `wake` tells the sender that there is work."""
         self._core = core
         self._policies = policies
+        self._wake = wake
 
     async def list_partners(self) -> pb.ListPartnersResponse:
         """List every party that the directory knows, by id, with what it says of its readers."""
@@ -54,7 +59,10 @@ class PartnerMethods:
             hint="let them read it once more; if it stays so, tell the council: somebody may stand between you",
         )
         row = Verified(record.party, record.root.key_id, core.clock(), caller.name)
-        await core.database.write(partial(put_verified, row=row))
+        await core.database.write(partial(_store_verified, row=row))
+        core.comparisons.note(row)
+        # What waited for this goes now, if nothing else is against it.
+        self._wake()
         policy = (await self._policies.known()).get(record.party)
         return pb.VerifyPartnerResponse(partner=self._partner(record, policy, row))
 
@@ -93,3 +101,8 @@ def _readers(policy: ReaderPolicy) -> PartnerReaders:
         max_age_days=policy.max_age_days,
         at_ms=policy.at_ms,
     )
+
+
+def _store_verified(connection: Connection, row: Verified) -> None:
+    put_verified(connection, row)
+    reports.decide_again(connection)

@@ -28,6 +28,7 @@ from exchange.policy.decision import Decision, Item, Role, Rules
 from exchange.policy.model import Label, OnExpiry, RelayLabel, Release
 from exchange.policy.question import Question
 from exchange.policy.steps import DAY_MS
+from nodes.compared import Uncompared
 from nodes.decisions import Stage, by_sender, seal_decisions
 from nodes.standing import against_control
 from nodes.store.rows import Addressee, DecisionRow, Event, Outgoing, Reach, TakenSlot
@@ -90,6 +91,8 @@ class Ground:
     statement_key: CompositeKey = field(repr=False)
     stream: int
     now_ms: int
+    uncompared: Uncompared
+    """Partners whose fingerprint nobody here has compared."""
     stale_since_ms: int = 0
     """Since when the directory is too old to send reports under; 0 while it is not."""
 
@@ -198,11 +201,11 @@ def _as_it_stood(row: Addressee, held: Addressee, *, refused: bool) -> Addressee
 
 def _written(job: Job, counted: Sequence[tuple[PartyId, Decision]], ground: Ground) -> DecisionRow:
     """Return decisions that a recipient was sealed for, or denied by; while it waits none of them counts."""
-    question = Question(Role.SENDER, ground.me, ground.me, ground.now_ms, _item(job), ground.rules)
+    question = Question(Role.SENDER, ground.me, ground.me, ground.now_ms, _item(job, ground), ground.rules)
     return seal_decisions(job.key, job.item, by_sender(Stage.SEALED, question, ground.snapshot.size, counted))
 
 
-def _item(job: Job) -> Item:
+def _item(job: Job, ground: Ground) -> Item:
     return Item(
         label=job.label,
         release=job.release,
@@ -212,13 +215,14 @@ def _item(job: Job) -> Item:
         item_hash=job.item,
         consents=job.consents,
         approvals=len(job.approvals),
+        uncompared=ground.uncompared.at(job.label.tlp) if job.label is not None else frozenset(),
     )
 
 
 def _decide(job: Job, ground: Ground) -> dict[PartyId, Decision]:
     """Return the decision for each recipient of a report that is due."""
     due = [PartyId(row.recipient) for row in job.due]
-    return dict(decide_for(_item(job), due, sender=ground.me, rules=ground.rules, now_ms=ground.now_ms))
+    return dict(decide_for(_item(job, ground), due, sender=ground.me, rules=ground.rules, now_ms=ground.now_ms))
 
 
 def _held_control(job: Job, row: Addressee, ground: Ground) -> Addressee | None:

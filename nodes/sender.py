@@ -171,6 +171,7 @@ class Sender:
             statement_key=keys.statement,
             stream=keys.stream,
             now_ms=now_ms,
+            uncompared=core.comparisons.now(),
             stale_since_ms=stale_ms,
         )
         loop = asyncio.get_running_loop()

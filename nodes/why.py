@@ -189,6 +189,7 @@ async def _now(core: Core, item_hash: bytes, opened: Opened, partner: PartyId) -
         authored_ms=opened.statement.authored_ms,
         item_hash=item_hash,
         consents=consents,
+        uncompared=core.comparisons.at(opened.label.tlp),
     )
     return Question(Role.SENDER, core.me, partner, now_ms, item, snapshot.rules_at(snapshot.size)).answer()
 

@@ -12,7 +12,8 @@ Total: it raises for no input of the right types.
                   grant that names it. Who is reached by way of a community gets it under the agreement that the
                   community rests on.
  4 content        categories, places, purposes, places of use
- 5 ceiling        of the term, of the partner, of a national marking
+ 5 ceiling        of the term, of the partner, of a national marking; at the sender, what its node keeps from partners
+                  whose fingerprint nobody there has compared
  6 personal data  only where allowed; special categories only to protect life as well
  7 embargo        until then originators and partners named one by one
  8 onward         a sender that is not the only originator needs the consent of every other one: onward.py
@@ -189,7 +190,7 @@ class _Case:
                 partners + findings or PASSED[Step.AGREEMENT],
                 audience,
                 judged.content if judged else NOT_VISIBLE[Step.CONTENT],
-                self._ceiling(standing, judged),
+                self._ceiling(recipient, standing, judged),
                 judged.personal_data if judged else NOT_VISIBLE[Step.PERSONAL_DATA],
                 self._embargo(recipient, slot),
                 self._onward(recipient, judged),
@@ -367,11 +368,13 @@ class _Case:
         return named_by_grant(self.item, label, sender=self.sender, recipient=recipient)
 
     # 5
-    def _ceiling(self, standing: Standing | None, judged: Judged | None) -> Findings:
+    def _ceiling(self, recipient: PartyId, standing: Standing | None, judged: Judged | None) -> Findings:
         found: Findings = judged.ceiling if judged else ()
         if self.facts is not None and standing is not None and self.facts.tlp > standing.ceiling:
             what = tlp_words(self.facts.tlp, standing.ceiling)
             found = (*found, _fail(Step.CEILING, Reason.TLP_ABOVE_PARTNER, what))
+        if recipient in self.item.uncompared:
+            found = (*found, _fail(Step.CEILING, Reason.PARTNER_NOT_VERIFIED))
         return found or (PASSED if judged else NOT_VISIBLE)[Step.CEILING]
 
     # 7

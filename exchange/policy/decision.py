@@ -119,6 +119,7 @@ class Reason(StrEnum):
     # 5
     TLP_ABOVE_AGREEMENT = auto()
     TLP_ABOVE_PARTNER = auto()
+    PARTNER_NOT_VERIFIED = auto()
     NATIONAL_POLICY_UNKNOWN = auto()
     NATIONAL_CLASS_NOT_ALLOWED = auto()
     # 6
@@ -148,9 +149,11 @@ WAITS = TIMED | {
     Reason.RECIPIENT_SUSPENDED,
     Reason.AGREEMENT_SUSPENDED,
     Reason.COMMUNITY_SUSPENDED,
+    Reason.PARTNER_NOT_VERIFIED,
     Reason.APPROVALS_MISSING,
 }
-"""Reasons that something else than the item removes: time, the directory, approvals. Every other one is final."""
+"""Reasons that something else than the item removes: time, the directory, approvals, a comparison of fingerprints.
+Every other one is final."""
 
 
 class Finding(NamedTuple):
@@ -260,6 +263,8 @@ class Item:
     """What grants name the item by; not needed where the sender is its only originator."""
     consents: tuple[Consent, ...] = ()
     """Verified grants, of whatever items; those that count are found by step 8."""
+    uncompared: frozenset[PartyId] = frozenset()
+    """At the sender: partners that do not get it before a person there has compared their fingerprint."""
 
     @classmethod
     def to_send(
@@ -272,6 +277,7 @@ class Item:
         authored_ms: int = 0,
         item_hash: bytes = b"",
         consents: tuple[Consent, ...] = (),
+        uncompared: frozenset[PartyId] = frozenset(),
     ) -> "Item":
         """An item at its sender."""
         return cls(
@@ -283,6 +289,7 @@ class Item:
             authored_ms=authored_ms,
             item_hash=item_hash,
             consents=consents,
+            uncompared=uncompared,
         )
 
     @classmethod

@@ -53,6 +53,7 @@ _SENTENCES = {
     Reason.USE_IN_NOT_SHARED: "The agreement permits use in none of these places: {what}.",
     Reason.TLP_ABOVE_AGREEMENT: "It is above the ceiling of the agreement: {what}.",
     Reason.TLP_ABOVE_PARTNER: "It is above the recipient's own ceiling: {what}.",
+    Reason.PARTNER_NOT_VERIFIED: "Nobody here has compared the fingerprint of the recipient, which its TLP asks for.",
     Reason.NATIONAL_POLICY_UNKNOWN: "The agreement knows no national markings of {what}.",
     Reason.NATIONAL_CLASS_NOT_ALLOWED: "The agreement does not let the national marking {what} pass.",
     Reason.PERSONAL_DATA_NOT_ALLOWED: "It holds personal data, of which the agreement lets pass: {what}.",

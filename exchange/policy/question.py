@@ -56,7 +56,7 @@ def relevant(question: Question) -> Question:
     newer = [each for found in cited for each in rules.versions.get(found.ref.id, ()) if _know(each, pair)]
     return replace(
         question,
-        item=replace(item, consents=_about(item)),
+        item=replace(item, consents=_about(item), uncompared=item.uncompared & {question.recipient}),
         rules=Rules.of(
             rules.exchange,
             {each.ref.commitment: each for each in (*cited, *newer)}.values(),

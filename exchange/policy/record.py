@@ -68,7 +68,9 @@ def plain_decision(decision: Decision) -> Plain:
 def plain_item(item: Item) -> Plain:
     """Return an item as plain data."""
     slot = item.slot
-    return {
+    # Left out where it says nothing, as in records that were written before it was there.
+    kept_from = {"uncompared": [*sorted(item.uncompared)]} if item.uncompared else {}
+    return kept_from | {
         "label": encode_label(item.label).hex() if item.label else None,
         "release": encode_release(item.release).hex() if item.release else None,
         "relay_label": plain_relay_label(item.relay_label) if item.relay_label else None,
@@ -174,7 +176,11 @@ def _role(entry: Entry) -> Role:
 
 def read_item(entry: Entry) -> Item:
     """Return the item that plain_item wrote."""
-    found = entry.fields(*(field.name for field in fields(Item)))
+    keeps = "uncompared" in entry.named()
+    found = entry.fields(*(field.name for field in fields(Item) if keeps or field.name != "uncompared"))
+    kept_from = found["uncompared"].items(most=PARTIES_MOST) if keeps else []
+    if keeps and not kept_from:
+        raise found["uncompared"].wrong("names nobody")
     return Item(
         label=found["label"].maybe(lambda each: decode_label(each.data())),
         release=found["release"].maybe(lambda each: decode_release(each.data())),
@@ -187,6 +193,7 @@ def read_item(entry: Entry) -> Item:
         authored_ms=found["authored_ms"].number(),
         item_hash=found["item_hash"].data(0, HASH_BYTES),
         consents=tuple(_read_consent(each) for each in found["consents"].items(most=CONSENTS_MOST)),
+        uncompared=frozenset(party_id(each.text()) for each in kept_from),
     )
 
 

@@ -61,6 +61,7 @@ _REMEDIES = {
     Reason.USE_IN_NOT_SHARED: _WIDEN,
     Reason.TLP_ABOVE_AGREEMENT: "send a version with less in it under a lower light, or agree on a higher ceiling",
     Reason.TLP_ABOVE_PARTNER: "send a version with less in it under a lower light; the council keeps the ceiling",
+    Reason.PARTNER_NOT_VERIFIED: "let it read the fingerprint out by voice: concord partner verify; then it goes",
     Reason.NATIONAL_POLICY_UNKNOWN: "agree on what this marking is equal to: ceiling.national in a term",
     Reason.NATIONAL_CLASS_NOT_ALLOWED: "agree on it (ceiling.national in a term), or mark it lower",
     Reason.PERSONAL_DATA_NOT_ALLOWED: "take the personal data out, or use pseudonyms where these may pass",

@@ -17,7 +17,7 @@ from tests.support.node_world import a_node_world, at, stands
 
 
 def methods(node: Node) -> PartnerMethods:
-    return PartnerMethods(node.core, node.reader_policies)
+    return PartnerMethods(node.core, node.reader_policies, wake=node.sender.wake)
 
 
 async def verify(node: Node, party: str, read_out: str) -> pb.Partner:

@@ -283,6 +283,8 @@ def _ceilings() -> Iterator[Case]:
     for role in ALL:
         yield case("above the agreement", role, R.TLP_ABOVE_AGREEMENT, label=_red())
         yield case("above the partner", role, R.TLP_ABOVE_PARTNER, given=rules(XB=standing(ceiling=Tlp.GREEN)))
+    yield case("not compared", SENDER, R.PARTNER_NOT_VERIFIED, uncompared=frozenset({XB, XC}))
+    yield case("others are not compared", SENDER, uncompared=frozenset({XC}))
     marked = a_label(national=NationalMarking("asterin/2", "RESTRICTED", ("A",)))
     fits = rules(an_agreement(a_term(national=(NationalCeiling("asterin/2", ("RESTRICTED",)),))))
     lower = rules(an_agreement(a_term(national=(NationalCeiling("asterin/2", ("OPEN",)),))))

@@ -76,6 +76,7 @@ GIVEN_BY = {
     - {
         Reason.NO_AGREEMENT,
         Reason.NO_RELEASE,
+        Reason.PARTNER_NOT_VERIFIED,
         Reason.AUDIENCE_EMPTY,
         Reason.COMMUNITY_HISTORY,
         Reason.EXCLUDED,

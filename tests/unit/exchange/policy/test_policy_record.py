@@ -2,7 +2,7 @@
 
 import copy
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -35,7 +35,11 @@ def test_what_is_written_down_is_what_was_asked_and_its_part_gives_the_same_answ
 
 
 def test_every_input_and_every_part_of_the_answer_is_written_down() -> None:
-    written = plain_question(USUAL)
+    kept_from = replace(USUAL, item=replace(USUAL.item, uncompared=frozenset({XB})))
+    written = plain_question(kept_from)
+    # Who is not compared is left out where everybody is.
+    assert set(plain_question(USUAL)["item"]) == set(written["item"]) - {"uncompared"}
+    assert read(write_json(written)).item == kept_from.item
     assert set(written["item"]) == {field.name for field in fields(Item)}
     assert set(written["rules"]) | {"by_party", "former", "versions"} == {field.name for field in fields(Rules)}
     assert set(plain_decision(USUAL.answer())) == set(Decision._fields)
@@ -46,6 +50,8 @@ def test_a_record_shows_no_partner_and_no_agreement_that_is_not_concerned() -> N
     question = Question(Role.SENDER, XA, XB, NOW, USUAL.item, rules(an_agreement(), others))
     part = relevant(question)
     assert set(part.rules.standings) == {XA, XB}
+    strict = replace(question, item=replace(question.item, uncompared=frozenset({XA, XB})))
+    assert relevant(strict).item.uncompared == {XB}
     assert [each.ref.id for each in part.rules.agreements.values()] == [bytes([1]) * 16]
 
 
