@@ -10,6 +10,7 @@ who may get it      exchange/policy/decide.py
 guard               nodes/guard.py          what is unusual is shown and confirmed
 outbox              nodes/outbox.py         durable: nothing that was pushed is lost
 wait, approve       nodes/waiting.py        for its time, for approvals, for the end of a suspension
+files               nodes/uploading.py      before anything that names them is sealed -> exchange/relay/blobs.py
 seal                exchange/envelope/seal.py, called by nodes/sender.py
 submit              nodes/sender.py, nodes/relay_client.py -> exchange/relay/services/relay.py
 verify, decide      exchange/relay/submit.py  the relay's checks, in order
@@ -18,6 +19,7 @@ deliver             exchange/relay/deliver.py -> nodes/receiver.py
 open, decide again  exchange/envelope/open.py, nodes/receiver.py
 inbox               nodes/inbox.py          exactly once, encrypted at rest
 acknowledge         nodes/receiver.py -> exchange/relay/deliver.py
+files               nodes/fetching.py       whole and right, or not at all
 receipt             nodes/receipts.py       signed by the recipient, sealed to the sender
 obligations         nodes/obligations.py    expiry, retraction, purge
 use, export         exchange/policy/use.py, nodes/exporting.py

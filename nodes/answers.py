@@ -21,7 +21,7 @@ from nodes.refusals import encode_refused, kept_of
 from nodes.relay_port import Outcome
 from nodes.resending import NOT_KEPT
 from nodes.standing import FROM_SUSPENDED
-from nodes.store import missing, reports, sending
+from nodes.store import blobs, missing, reports, sending
 from nodes.store.rows import Addressee, Event, KeptPromise, Outgoing, Reach, SlotState
 from nodes.waiting import until_change
 
@@ -30,6 +30,9 @@ TRIES_MOST = 8
 
 STEP_DECIDE = 12
 """From this step on the relay refuses for a recipient's sake; before it, for the envelope's: that is never final."""
+
+ATTACHMENT_MISSING = "ATTACHMENT_MISSING"
+"""The relay's reason for an envelope of which it has not every file."""
 
 STEP_PREKEYS = 10
 """The relay looks at the recipients' prekeys, and does not say whose it refuses."""
@@ -218,6 +221,8 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
     )
     rows = _rows(connection, envelope)
     sending.answered(connection, [envelope.envelope], SlotState.VOIDED)
+    if refusal.reason == ATTACHMENT_MISSING:
+        blobs.upload_again(connection, envelope.item)
     sealed = [row for row in rows if row.state is Reach.SEALED]
     if refusal.recipient not in {row.recipient for row in rows}:
         refusal = replace(refusal, recipient="")
@@ -287,7 +292,7 @@ def _after_refusal(
     gone, everything that waits goes.
     """
     why = f"refused by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
-    if refusal.step < STEP_DECIDE:
+    if refusal.step < STEP_DECIDE or refusal.reason == ATTACHMENT_MISSING:
         return _held(row, refusal, why, now_ms, first_ms)
     named = refusal.recipient == row.recipient
     innocent = bool(refusal.recipient) and not named

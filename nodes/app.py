@@ -59,6 +59,7 @@ from nodes.receipts import Receipts
 from nodes.receiver import Receiver
 from nodes.relay_client import RelayClient
 from nodes.reminders import Reminders
+from nodes.report_files import ReportFiles
 from nodes.rotating import Rotation, read_stored
 from nodes.sender import Sender
 from nodes.sensors import Sensors
@@ -162,11 +163,13 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
     narrowing, announce = Narrowing(core), asyncio.Event()
     sender = _sender(core, relay, watch.freshness, on_denied=narrowing.hurry, on_answer=announce.set)
+    files = ReportFiles.of(core, relay.blobs, home, least_free_mib=config.disk_least_mib, wake=sender.wake)
+    sender.on_files = files.uploading.hurry
     groups = _groups(core, relay, wake=sender.wake, announce=announce)
     receipts, policies = Receipts(core, wake=sender.wake), _reader_policies(config, core, wake=sender.wake)
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
     shelf = Shelf(core, Clearing(core.keys.master, config.readers.terms()))
-    obligations = Obligations(core, on_receipts=receipts.hurry)
+    obligations = Obligations(core, on_receipts=partial(_each, receipts.hurry, files.changed))
     consenting = Consenting(core, wake=sender.wake)
     outbox = Outbox(core, wake=sender.wake, on_change=consenting.hurry)
     on_change = partial(_each, sender.wake, groups.history.rounds.hurry, policies.rounds.hurry)
@@ -181,16 +184,8 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         sync=Sync(core, relay, agreements, watch, on_change=on_change),
         outbox=outbox,
         sender=sender,
-        receiver=Receiver(
-            core,
-            relay,
-            agreements,
-            groups.communities,
-            on_urgent=receipts.hurry,
-            on_purge=obligations.hurry,
-            on_agreement=publishing.rounds.hurry,
-            on_consent=consenting.hurry,
-            on_waiting=sender.wake,
+        receiver=_receiver(
+            core, relay, agreements, groups, receipts, obligations, publishing, consenting, sender, files
         ),
         publishing=publishing,
         notices=Notices(core, relay, agreements, wake=sender.wake),
@@ -204,6 +199,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         authoring=_authoring(core, outbox, shelf, sensors, config, home),
         receipts=receipts,
         numbers=Numbers.of(core, wake=sender.wake),
+        files=files,
         obligations=obligations,
         narrowing=narrowing,
         prekeys=prekeys,
@@ -215,6 +211,32 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         auditor=Auditor(core, relay, watch.forks),
         watch=watch,
         started_ms=core.clock(),
+    )
+
+
+def _receiver(  # noqa: PLR0917 - whom it tells, in one place
+    core: Core,
+    relay: RelayClient,
+    agreements: Agreements,
+    groups: Groups,
+    receipts: Receipts,
+    obligations: Obligations,
+    publishing: Publishing,
+    consenting: Consenting,
+    sender: Sender,
+    files: ReportFiles,
+) -> Receiver:
+    return Receiver(
+        core,
+        relay,
+        agreements,
+        groups.communities,
+        on_urgent=receipts.hurry,
+        on_purge=obligations.hurry,
+        on_agreement=publishing.rounds.hurry,
+        on_consent=consenting.hurry,
+        on_waiting=sender.wake,
+        on_files=files.changed,
     )
 
 
@@ -298,6 +320,7 @@ async def _load(node: Node) -> None:
     await node.groups.communities.load()
     await node.sender.load()
     await node.receiver.load()
+    await node.files.attaching.load()
 
 
 async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
@@ -319,6 +342,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.reader_policies.rounds.run,
         node.consenting.run,
         node.watch.witness.run,
+        *node.files.lasting,
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [

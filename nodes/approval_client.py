@@ -4,6 +4,7 @@ The node says what waits; this side takes the statement's bytes, hashes them its
 and holds the audience against the hash in the label. So a releaser never signs for something else than was shown.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -11,6 +12,7 @@ from exchange.approvals.issue import make_approval
 from exchange.crypto.codec import encode_signed
 from exchange.crypto.signing import CompositeKey
 from exchange.envelope.codec import decode_report
+from exchange.envelope.model import Attachment
 from exchange.errors import VerificationFailed
 from exchange.policy.codec import decode_label, decode_release, release_sha256
 from exchange.policy.label_yaml import label_to_yaml
@@ -28,6 +30,7 @@ class Seen:
     title: str
     label_yaml: str
     content: bytes
+    attachments: Sequence[Attachment] = ()
 
 
 def read_pending(reply: pb.ShowPendingResponse) -> Seen:
@@ -43,7 +46,8 @@ def read_pending(reply: pb.ShowPendingResponse) -> Seen:
     label, release = decode_label(report.label), decode_release(reply.release)
     if release_sha256(reply.release, release.salt) != label.release_sha256:
         raise VerificationFailed("the node shows another audience than the label holds")
-    return Seen(item, read_report(report.content).title, label_to_yaml(label, release), report.content)
+    title, text = read_report(report.content).title, label_to_yaml(label, release)
+    return Seen(item, title, text, report.content, report.attachments)
 
 
 def approval_of(seen: Seen, key: CompositeKey, session: Session) -> bytes:

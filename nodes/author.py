@@ -11,17 +11,19 @@
 6. The audience is taken out of the content: recipients must not learn it. From here on the bytes never change.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exchange.crypto.random import random_bytes
+from exchange.envelope.attachments import check_attachments
 from exchange.envelope.model import REPORT_MEDIA_TYPE, Lane
 from exchange.errors import BadLabel, BadReport
 from exchange.names import ID_BYTES, PartyId
 from exchange.policy.combine import Source
 from exchange.policy.model import CommunityTarget, Label, Release, Tlp
 from exchange.policy.text import ParsedLabel, label_from_mapping, parse_label
+from nodes.attached import Attached
 from nodes.deriving import Origin, derived
 from nodes.handling import label_of_handling
 from nodes.stix import LANE_BY_PRECEDENCE, StixReport, read_report, without_audience
@@ -56,6 +58,7 @@ class AuthoredReport:
     supersedes: bytes
     """Item hash of the version before; empty for the first."""
     warnings: tuple[str, ...]
+    attached: tuple[Attached, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,11 @@ def author(
     sensor_label: bytes = b"",
     previous: Previous | None = None,
     origin: Origin | None = None,
+    attached: Sequence[Attached] = (),
 ) -> AuthoredReport:
     """Return the report that `content` and its label make; `origin` is what it is made of, if of other reports.
+
+    `attached` are its files, sealed already.
 
     Raises:
         BadInput: of the class that says what is wrong (MalformedInput, TooLarge, BadReport, BadLabel, BadName);
@@ -102,6 +108,7 @@ def author(
     # 5. The audience is known.
     _known(parsed.release, desk)
     label = _with_approvals(parsed.label, desk)
+    check_attachments([each.attachment for each in attached])
     if previous is not None:
         _replaces(report, previous)
     return AuthoredReport(
@@ -118,6 +125,7 @@ def author(
         thread_id=previous.thread_id if previous else random_bytes(ID_BYTES),
         supersedes=previous.item_hash if previous else b"",
         warnings=_warnings(report, label, parsed.release),
+        attached=tuple(attached),
     )
 
 

@@ -20,6 +20,7 @@ from exchange.policy.readers import Scales
 from exchange.policy.strict_yaml import Node as YamlNode
 from exchange.policy.strict_yaml import parse_yaml
 from exchange.policy.text import parse_label
+from nodes.attached import Attached
 from nodes.author import AuthoredReport, Desk, Previous, author
 from nodes.caller import Caller, check_ceiling, nobody
 from nodes.communities import targets
@@ -45,6 +46,8 @@ class Draft:
     """An item, a prefix or a STIX id; empty for a new report."""
     derived_from: tuple[str, ...] = ()
     """The reports that it is made of, by the same names."""
+    attached: tuple[Attached, ...] = ()
+    """Its files, sealed already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Authoring:
             sensor_label=sensor_label,
             previous=None if repeated else previous,
             origin=origin,
+            attached=draft.attached,
         )
 
     def label(self, text: bytes) -> Label:
@@ -197,7 +201,12 @@ class Authoring:
         """Return `accepted`, unless it repeats a push of something else: that would lose this report silently."""
         if accepted.repeated:
             opened = await self._shelf.opened(accepted.item)
-            if opened is not None and opened.statement.content != authored.content:
+            attached = tuple(each.attachment for each in authored.attached)
+            same = opened is None or (opened.statement.content, opened.statement.attachments) == (
+                authored.content,
+                attached,
+            )
+            if not same:
                 raise Conflict("this key was used for another report", hint="give every report a key of its own")
         return accepted
 
@@ -234,8 +243,14 @@ class Authoring:
 
 def _digest(draft: Draft, caller: Caller, key: str = "") -> bytes:
     about = " ".join((draft.supersedes, *draft.derived_from)) if draft.derived_from else draft.supersedes
+    label = draft.label + about.encode() + b"".join(map(_said, draft.attached))
     # By caller: nobody learns from a repeat what another has pushed.
-    return push_digest(key, draft.content, draft.label + about.encode(), who=caller.name)
+    return push_digest(key, draft.content, label, who=caller.name)
+
+
+def _said(each: Attached) -> bytes:
+    """Return what tells one file from another, whenever it was sealed."""
+    return b"".join((b"\x00", each.attachment.sha256, each.attachment.name.encode()))
 
 
 def load_defaults(path: str, home: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from exchange.runtime.metrics import Metrics
 from exchange.runtime.tls import server_credentials
 from nodes.agreement_service import AgreementMethods
 from nodes.approval_service import ApprovalMethods
+from nodes.attachment_service import AttachmentMethods
 from nodes.community_service import CommunityMethods
 from nodes.consent_service import ConsentMethods
 from nodes.desk import Authoring
@@ -52,7 +53,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
     async with AsyncExitStack() as stack:
         metrics = stack.enter_context(Metrics())
         service = NodeService(
-            ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies),
+            ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files),
             PartnerMethods(core, node.reader_policies, wake=node.sender.wake),
             _status_of(node),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
@@ -69,6 +70,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             holding=HoldingMethods(core, node.shelf, node.suspects, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
             statements=StatementMethods(core, node.relay, node.rotation),
+            attachments=AttachmentMethods(core, node.files, node.shelf),
             approvals=ApprovalMethods(core, node.approving, node.shelf),
             witnesses=WitnessMethods(core, node.watch.proving),
             proofs=LogProofMethods(node.watch.proving, node.shelf),

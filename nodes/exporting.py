@@ -23,8 +23,8 @@ from nodes.store import reports
 from nodes.store.rows import Event, Export, ItemState, Report
 
 
-async def export(core: Core, shelf: Shelf, item: bytes, use: Use, *, who: str) -> Handed:
-    """Return the report, opened, once its export is written down.
+async def export(core: Core, shelf: Shelf, item: bytes, use: Use, *, who: str, what: str = "") -> Handed:
+    """Return the report, opened, once its export is written down; `what` says which part of it, if not its content.
 
     Raises:
         NotFound: no such report, or its content is destroyed.
@@ -49,7 +49,7 @@ async def export(core: Core, shelf: Shelf, item: bytes, use: Use, *, who: str) -
             hint="; ".join(dict.fromkeys(each.hint for each in hindrances if each.hint)),
         )
     # 3
-    await core.database.write(partial(_store, item=item, use=use, who=who, now_ms=now_ms))
+    await core.database.write(partial(_store, item=item, use=use, who=who, what=what, now_ms=now_ms))
     return Handed(item, opened, use, who, now_ms)
 
 
@@ -61,9 +61,10 @@ def _hindrances(report: Report, holding: Holding | None, use: Use, now_ms: int) 
     return may_use(obligations, use, now_ms=now_ms, withdrawn=report.state is ItemState.WITHDRAWN)
 
 
-def _store(connection: Connection, *, item: bytes, use: Use, who: str, now_ms: int) -> None:
+def _store(connection: Connection, *, item: bytes, use: Use, who: str, what: str, now_ms: int) -> None:
     row = Export(item, now_ms, who, int(use.action), int(use.purpose), use.place, use.as_evidence)
     where, evidence = f", in {use.place}" if use.place else "", ", as evidence" if use.as_evidence else ""
-    detail = f"by {who}: {use.action.word}, {use.purpose.word}{where}{evidence}"
+    part = f"{what}, " if what else ""
+    detail = f"by {who}: {part}{use.action.word}, {use.purpose.word}{where}{evidence}"
     store.add_export(connection, row)
     reports.add_events(connection, [Event(item, now_ms, "exported", detail=detail)])

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from exchange.envelope.model import Attachment
 from exchange.policy.fields import instant_text
 from exchange.policy.label_yaml import label_to_yaml
 from exchange.policy.model import Label
@@ -34,8 +35,8 @@ class Handed:
     at_ms: int
 
 
-def handling_file(handed: Handed) -> bytes:
-    """Return the file, YAML."""
+def handling_file(handed: Handed, attachment: Attachment | None = None) -> bytes:
+    """Return the file, YAML; for one of the report's attachments if one is given."""
     opened, use = handed.opened, handed.use
     label = opened.label
     fields: Mapping[str, Any] = {  # what YAML knows
@@ -45,6 +46,7 @@ def handling_file(handed: Handed) -> bytes:
             "kind": opened.statement.kind,
             "content_sha256": sha256(opened.statement.content).hexdigest(),
         },
+        **({"attachment": _attachment(attachment)} if attachment is not None else {}),
         "marking": marking(label),
         "exported": {
             "at": instant_text(handed.at_ms),
@@ -58,6 +60,16 @@ def handling_file(handed: Handed) -> bytes:
         "label": yaml.safe_load(label_to_yaml(label, None)),
     }
     return (HEADER + yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=110)).encode()
+
+
+def _attachment(attachment: Attachment) -> Mapping[str, Any]:
+    """Any: what YAML knows."""
+    return {
+        "name": attachment.name,
+        "media_type": attachment.media_type,
+        "size": attachment.size,
+        "sha256": attachment.sha256.hex(),
+    }
 
 
 def marking(label: Label) -> str:

@@ -16,6 +16,7 @@ from nodes.overdue import PATIENCE_MS, overdue
 from nodes.shelf import Shelf
 from nodes.suspects import Suspects
 from nodes.v1 import holding_pb2 as pb
+from nodes.v1.attachment_pb2 import ExportAttachmentRequest
 from nodes.v1.suspect_pb2 import ReviewReportRequest, ReviewReportResponse
 from nodes.why_service import WhyMethods
 
@@ -35,12 +36,7 @@ class HoldingMethods:
 
     async def export(self, request: pb.ExportReportRequest, *, caller: Caller) -> pb.ExportReportResponse:
         """Hand content out, if what it is held under permits."""
-        use = Use(
-            action=_word(Actions, request.action, "--for"),
-            purpose=_word(Purpose, request.purpose, "--purpose"),
-            place=request.place,
-            as_evidence=request.as_evidence,
-        )
+        use = use_of(request)
         handed = await export(
             self._core, self._shelf, await self._shelf.cleared(caller, request.id), use, who=caller.name
         )
@@ -86,6 +82,16 @@ class HoldingMethods:
         item = await self._shelf.cleared(caller, request.id)
         await self._suspects.reviewed(item, who=caller.name)
         return ReviewReportResponse(item=item.hex())
+
+
+def use_of(request: pb.ExportReportRequest | ExportAttachmentRequest) -> Use:
+    """Return what is to be done with what is handed out."""
+    return Use(
+        action=_word(Actions, request.action, "--for"),
+        purpose=_word(Purpose, request.purpose, "--purpose"),
+        place=request.place,
+        as_evidence=request.as_evidence,
+    )
 
 
 def _word(vocabulary: type[V], text: str, what: str) -> V:

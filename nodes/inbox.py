@@ -43,8 +43,9 @@ from nodes.opening import Bad, Good
 from nodes.passing import end_passing_on, end_replaced
 from nodes.receipted import Given
 from nodes.stix import read_report
-from nodes.store import approvals, provenance, readers, receiving, reports, sending, shown
+from nodes.store import approvals, blobs, provenance, readers, receiving, reports, sending, shown
 from nodes.store.approvals import ApprovalRow
+from nodes.store.blobs import KeptBlob
 from nodes.store.decisions import add_decisions
 from nodes.store.provenance import Provenance
 from nodes.store.readers import KeptPolicy
@@ -95,6 +96,8 @@ class Effects:
     events: list[Event] = field(default_factory=list)
     twice: list[UsedTwice] = field(default_factory=list)
     """Senders that contradict themselves."""
+    files: bool = False
+    """An attachment is to be fetched, or is not wanted any more."""
     versions: set[tuple[bytes, str]] = field(default_factory=set)
     """Thread and originator of reports of which there are several versions now."""
 
@@ -159,9 +162,13 @@ def store_frame(
     sealed: Mapping[bytes, Sealed],
     denied: Sequence[DecisionRow],
     cursors: Sequence[Cursor],
+    files: Mapping[bytes, Sequence[KeptBlob]] | None = None,
     now_ms: int,
 ) -> Effects:
-    """Store one frame, in the order in which it came; `sealed` holds what is new, by item, `denied` why some failed."""
+    """Store one frame, in the order in which it came; `sealed` holds what is new, by item, `denied` why some failed.
+
+    `files` are the attachments that each envelope names, by its hash.
+    """
     effects = Effects()
     known = receiving.known_envelopes(connection, [good.opened.envelope_hash for good in goods])
     fresh = list({good.opened.envelope_hash: good for good in goods if good.opened.envelope_hash not in known}.values())
@@ -177,6 +184,7 @@ def store_frame(
     # Retractions of this very frame are applied first: a report behind its retraction becomes a tombstone.
     _apply_controls(connection, [good for good in fresh if good.control is not None], effects, now_ms)
     _store_reports(connection, [good for good in fresh if good.control is None], sealed, effects, now_ms)
+    _note_files(connection, [good for good in fresh if good.control is None], files or {}, effects)
     _receipt_again(connection, [good for good in goods if good.opened.envelope_hash in known], effects, now_ms)
     _set_aside(connection, bads, effects, now_ms)
     add_decisions(connection, denied)
@@ -325,6 +333,17 @@ def _store_reports(
     provenance.add_provenances(
         connection, [_provenance(good, now_ms) for good in goods if good.opened.item_hash in new]
     )
+
+
+def _note_files(
+    connection: Connection, goods: Sequence[Good], files: Mapping[bytes, Sequence[KeptBlob]], effects: Effects
+) -> None:
+    """Let the attachments of reports that stand be fetched; those of others nobody wants."""
+    for good in goods:
+        rows = files.get(good.opened.envelope_hash, ())
+        report = reports.report_of(connection, good.opened.item_hash) if rows else None
+        if report is not None and report.state in blobs.STANDING:
+            effects.files |= blobs.arrived(connection, rows)
 
 
 def _provenance(good: Good, now_ms: int) -> Provenance:

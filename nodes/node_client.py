@@ -72,7 +72,7 @@ class _Details(grpc.ClientCallDetails):
     compression: Any
 
 
-class _Calls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+class _Calls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor):
     """Gives every call its session, and a deadline: a node that hangs must not hang its operator.
 
     Any: every method passes here.
@@ -88,6 +88,10 @@ class _Calls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
     def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         """Give a stream an hour."""
         return continuation(self._with(details, STREAM_S), request)
+
+    def intercept_stream_unary(self, continuation: Callable[..., Any], details: Any, requests: Any) -> Any:
+        """Give a stream of requests an hour."""
+        return continuation(self._with(details, STREAM_S), requests)
 
     def _with(self, details: Any, seconds: float) -> _Details:
         metadata = [*(details.metadata or ())]

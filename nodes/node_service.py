@@ -14,6 +14,7 @@ import grpc.aio
 from exchange.envelope.model import Lane
 from nodes.agreement_service import AgreementMethods
 from nodes.approval_service import ApprovalMethods
+from nodes.attachment_service import AttachmentMethods
 from nodes.auditor import Auditor
 from nodes.caller import Caller, admitted_of, caller_of
 from nodes.community_service import CommunityMethods
@@ -38,6 +39,7 @@ from nodes.statement_service import StatementMethods
 from nodes.v1 import (
     agreements_pb2,
     approval_pb2,
+    attachment_pb2,
     community_pb2,
     consent_pb2,
     expulsion_pb2,
@@ -187,6 +189,7 @@ class NodeService(NodeServiceServicer):
         proofs: LogProofMethods,
         keys: KeyMethods,
         expulsions: ExpulsionMethods,
+        attachments: AttachmentMethods,
     ) -> None:
         """Call these use cases."""
         self._reports = reports
@@ -205,6 +208,7 @@ class NodeService(NodeServiceServicer):
         self._proofs = proofs
         self._keys = keys
         self._expulsions = expulsions
+        self._attachments = attachments
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Return how the node is."""
@@ -536,3 +540,18 @@ class NodeService(NodeServiceServicer):
     ) -> log_proof_pb2.ExportProofResponse:
         """Prove that an envelope was logged."""
         return await self._proofs.export(request, caller=caller_of(context))
+
+    # -- attachments ---------------------------------------------------------------------------------------------------
+
+    async def AttachFile(
+        self, request_iterator: AsyncIterator[attachment_pb2.AttachFileRequest], context: Context
+    ) -> attachment_pb2.AttachFileResponse:
+        """Take a file in for a report that is to be pushed."""
+        return await self._attachments.attach(request_iterator)
+
+    async def ExportAttachment(
+        self, request: attachment_pb2.ExportAttachmentRequest, context: Context
+    ) -> AsyncIterator[attachment_pb2.ExportAttachmentResponse]:
+        """Hand a file out."""
+        async for response in self._attachments.export(request, caller=caller_of(context)):
+            yield response

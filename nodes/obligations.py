@@ -18,7 +18,7 @@ from exchange.runtime.logs import get_logger
 from nodes.core import Core
 from nodes.decisions import Stage
 from nodes.ending import Endings
-from nodes.store import decisions, receiving, reports
+from nodes.store import blobs, decisions, receiving, reports
 from nodes.store.rows import Direction, Event, QueuedReceipt, Report
 from nodes.store.shown import KEPT_MS as SHOWN_KEPT_MS
 from nodes.store.shown import drop_shown
@@ -113,6 +113,7 @@ def _reports_of(connection: Connection, items: Sequence[bytes]) -> list[Report]:
 def _store(connection: Connection, purged: Sequence[Report], now_ms: int) -> None:
     for report in purged:
         reports.forget_content(connection, report.item)
+        blobs.forget(connection, report.item)
     decisions.drop_of_items(connection, [report.item for report in purged])
     reports.add_events(connection, [Event(report.item, now_ms, "purged") for report in purged])
     lines = [

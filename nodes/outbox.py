@@ -4,7 +4,7 @@
 2. label, release and statement become bytes, once; the item is the hash of the statement's bytes
 3. decide for every partner; a partner that must only wait stays in the audience (nodes/waiting.py)
 4. sign with the statement key, together with whatever else waits to be signed
-5. the report's own key, durable in keys.db; then report, audience and story in one transaction
+5. the report's own key, durable in keys.db; then report, its files' keys, audience and story in one transaction
 Both together with whatever else was pushed meanwhile (nodes/gathering.py).
 Nothing is sealed or sent here: nodes/sender.py does that.
 """
@@ -32,6 +32,7 @@ from exchange.policy.decide import who_gets
 from exchange.policy.decision import Decision, Item, Reason, Role, Step
 from exchange.policy.question import Question
 from nodes import vault
+from nodes.attached import kept_outgoing
 from nodes.author import AuthoredReport
 from nodes.communities import epochs_addressed
 from nodes.core import Core
@@ -41,7 +42,8 @@ from nodes.narrowing import Narrowed, left_out, prepare
 from nodes.narrowing import apply as narrow
 from nodes.onward import look_again
 from nodes.passing import grants_for
-from nodes.store import approvals, communities, readers, reports
+from nodes.store import approvals, blobs, communities, readers, reports
+from nodes.store.blobs import KeptBlob
 from nodes.store.decisions import add_decisions
 from nodes.store.provenance import Provenance, add_provenances
 from nodes.store.rows import Addressee, DecisionRow, Direction, Event, ItemState, Reach, Report
@@ -255,6 +257,7 @@ class Outbox:
             supersedes=authored.supersedes,
             authored_ms=authored_ms,
             salt=random_bytes(ID_BYTES),
+            attachments=tuple(each.attachment for each in authored.attached),
         )
 
     def _new(self, draft: "_Draft", key: bytes, signed: Signed) -> "_New":
@@ -273,6 +276,9 @@ class Outbox:
             readers=vault.seal_readers(core.keys.master, draft.item, authored.label.readers),
             by=draft.by,
             signer=signed.signatures[0].key_id,
+            blobs=kept_outgoing(
+                authored.attached, draft.item, key, me=core.me, lane=report.lane, now_ms=report.stored_ms
+            ),
         )
 
     def _sealed(self, draft: "_Draft", key: bytes, signed: Signed) -> Report:
@@ -367,6 +373,8 @@ class _New:
     by: Author
     signer: bytes
     """Id of the key that signed it."""
+    blobs: Sequence[KeptBlob]
+    """Its files."""
 
 
 def _store(connection: Connection, pushed: Sequence[_New]) -> list[bool]:
@@ -387,6 +395,7 @@ def _store(connection: Connection, pushed: Sequence[_New]) -> list[bool]:
     reports.add_audiences(connection, [each.audience for each in new])
     for each in new:
         communities.add_item(connection, each.report.item, each.named)
+        blobs.add(connection, each.blobs)
     add_decisions(connection, [each.decided for each in new])
     reports.remember_pushes(connection, [(each.digest, each.report.item, each.report.stored_ms) for each in new])
     readers.put_rules(connection, {each.report.item: each.readers for each in new})

@@ -30,6 +30,7 @@ from nodes.receipts import Receipts
 from nodes.receiver import Receiver
 from nodes.relay_client import RelayClient
 from nodes.reminders import Reminders
+from nodes.report_files import ReportFiles
 from nodes.rotating import Rotation
 from nodes.sender import Sender
 from nodes.sensors import Sensors
@@ -75,6 +76,7 @@ class Node:
     authoring: Authoring
     receipts: Receipts
     numbers: Numbers
+    files: ReportFiles
     obligations: Obligations
     narrowing: Narrowing
     prekeys: Prekeys

@@ -24,6 +24,7 @@ from exchange.receipts.model import AgreementText
 from exchange.runtime.logs import get_logger
 from nodes import alarms, anew
 from nodes.agreements import Agreements
+from nodes.attached import kept_incoming
 from nodes.communities import Communities
 from nodes.contradiction import Contradiction, write_contradiction
 from nodes.core import Core
@@ -34,6 +35,7 @@ from nodes.relay_port import Delivered, Relay, Waiting
 from nodes.shown import HEADER_BYTES, ShownEnvelope, ShownSlot
 from nodes.store import anew as store_anew
 from nodes.store import receiving, reports, sending
+from nodes.store.blobs import KeptBlob
 from nodes.store.decisions import DENIED_MOST, count_denied
 from nodes.store.rows import Cursor, DecisionRow, ItemState, Report
 from nodes.store.witnesses import KeptEvidence, keep_evidence
@@ -68,9 +70,10 @@ class Receiver:
         on_agreement: Callable[[], None],
         on_consent: Callable[[], None],
         on_waiting: Callable[[], None],
+        on_files: Callable[[], None],
     ) -> None:
         """Whom to tell: a flash report waits for its receipt, a report is to be destroyed, an agreement came, a partner
-        asks for consent, something waits to be sealed.
+        asks for consent, something waits to be sealed, an attachment is to be fetched.
         """
         self._core = core
         self._relay = relay
@@ -81,6 +84,7 @@ class Receiver:
         self._on_agreement = on_agreement
         self._on_consent = on_consent
         self._on_waiting = on_waiting
+        self._on_files = on_files
         self._backoff = core.backoff()
         self._cursors: dict[int, Cursor] = {}
         self._highest = (-1, 0)
@@ -129,6 +133,7 @@ class Receiver:
                 await self._take_agreement(good.control, good.opened.core.sender)
         now_ms = core.clock()
         sealed = await self._seal(goods)
+        files = await self._files_of(goods, now_ms)
         denied = await self._seal_denied(bads)
         cursors = self._advanced(frame.waiting)
         # 3
@@ -139,6 +144,7 @@ class Receiver:
             sealed=sealed,
             denied=denied,
             cursors=cursors,
+            files=files,
             now_ms=now_ms,
         )
         effects = await core.database.write(store)
@@ -159,6 +165,8 @@ class Receiver:
             self._on_consent()
         if effects.waiting:
             self._on_waiting()
+        if effects.files:
+            self._on_files()
         return effects
 
     async def _expose(self, found: UsedTwice) -> None:
@@ -315,6 +323,24 @@ class Receiver:
         keys = await core.keybox.new_keys(list(fresh))
         work = partial(_seal_all, fresh, keys, core.keys.master)
         return await asyncio.get_running_loop().run_in_executor(core.executor, work)
+
+    async def _files_of(self, goods: Sequence[Good], now_ms: int) -> dict[bytes, list[KeptBlob]]:
+        """Return the attachments that envelopes name, as they are stored, by envelope."""
+        naming = [good.opened for good in goods if good.opened.core.blobs]
+        keys = await self._core.keybox.keys([opened.item_hash for opened in naming]) if naming else {}
+        return {
+            opened.envelope_hash: kept_incoming(
+                opened.core.blobs,
+                opened.body.blobs,
+                opened.item_hash,
+                keys[opened.item_hash],
+                sender=opened.core.sender,
+                lane=int(opened.core.lane),
+                now_ms=now_ms,
+            )
+            for opened in naming
+            if opened.item_hash in keys
+        }
 
     async def _seal_denied(self, bads: Sequence[Bad]) -> list[DecisionRow]:
         """Return the decisions by which deliveries were denied, as they are kept; not of what is destroyed here."""

@@ -1,8 +1,9 @@
 """The relay over gRPC: mutual TLS 1.3, own short-lived leaf, the relay's CA of the genesis and no other.
 
-The one place that speaks relay_service.proto. Errors are ours; nothing that comes back is verified here. Streams end
-with Unavailable when the relay goes; the callers open them anew. A relay may have several addresses: processes on one
-database, any of which serves. When one of them is not available, the next call goes to the next.
+The one place that speaks relay_service.proto; attachments are those of nodes/blob_client.py. Errors are ours; nothing
+that comes back is verified here. Streams end with Unavailable when the relay goes; the callers open them anew. A relay
+may have several addresses: processes on one database, any of which serves. When one of them is not available, the next
+call goes to the next.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from exchange.runtime.tls import NEUTRAL_NAME, channel_credentials
 from exchange.v1 import envelope_pb2
 from exchange.v1 import relay_service_pb2 as pb
 from exchange.v1.relay_service_pb2_grpc import RelayServiceStub
+from nodes.blob_client import BlobClient
 from nodes.keyring import KeysInUse
 from nodes.keystore import NodeKeys
 from nodes.relay_port import AgreementPart, Answered, Delivered, DirectoryFrame, Frame, Log, Notes, Outcome, Waiting
@@ -90,6 +92,8 @@ class RelayClient:
         self._leaf: bytes | None = None
         self._authority = b""
         self._closing: set[asyncio.Task[None]] = set()
+        self.blobs = BlobClient(self._open, self._failed)
+        """Attachments, over the same channel."""
 
     @property
     def address(self) -> str:
@@ -255,6 +259,9 @@ class RelayClient:
     # -- the channel ---------------------------------------------------------------------------------------------------
 
     def _stub(self) -> "RelayServiceAsyncStub":
+        return RelayServiceStub(self._open())
+
+    def _open(self) -> grpc.aio.Channel:
         now_ms = self._clock()
         keys = self._keys()
         changed = keys.transport_ca != self._authority
@@ -262,7 +269,7 @@ class RelayClient:
             self._renew(keys, now_ms)
         if self._channel is None:
             raise Unavailable("there is no channel to the relay")
-        return RelayServiceStub(self._channel)
+        return self._channel
 
     def _move_on(self, failed: grpc.aio.Channel | None) -> None:
         """Let the next call go to the next address, unless another call has seen to that already."""

@@ -4,13 +4,14 @@ Every method raises our errors only: Unavailable and RateLimited are worth tryin
 Nothing that the relay returns is verified here.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
 from exchange.crypto.signed import Signed
-from exchange.envelope.model import Lane
+from exchange.envelope.model import BlobRef, Lane
+from exchange.names import PartyId
 
 
 class Log(IntEnum):
@@ -96,6 +97,19 @@ class AgreementPart:
     """Number of the first change, from 0."""
     changes: Sequence[bytes] = field(repr=False)
     """Signed accessions and notices, in the order in which they were logged."""
+
+
+class RelayBlobs(Protocol):
+    """Attachments at the relay as one node sees them. Both directions go on from any offset; repeating is safe."""
+
+    def upload(self, ref: BlobRef, read: Callable[[int], AsyncIterator[bytes]]) -> AsyncIterator[tuple[int, bool]]:
+        """Send what `read` gives from where the relay is on; yield how much it holds, and whether that is all."""
+
+    def fetch(self, sender: PartyId, blob_id: bytes, start: int) -> AsyncIterator[bytes]:
+        """Yield a blob of this sender from an offset on; NotFound when there is none for this party."""
+
+    async def acknowledge(self, sender: PartyId, blob_id: bytes) -> None:
+        """Say that a blob is held durably, or not wanted any more."""
 
 
 class Relay(Protocol):

@@ -10,12 +10,15 @@ from exchange.policy.explain import duties, sentence
 from exchange.policy.label_yaml import label_to_mapping, label_to_yaml
 from exchange.policy.model import Tlp
 from exchange.receipts.model import RetractionAction
+from nodes.attached import Attached
+from nodes.attachment_service import attachment_of
 from nodes.caller import Caller
 from nodes.communities import name_of
 from nodes.core import Core
 from nodes.desk import Authoring, Draft, DryRun
 from nodes.outbox import Outbox
 from nodes.reader_policies import ReaderPolicies, warnings
+from nodes.report_files import ReportFiles
 from nodes.revision import CHANGES_MOST, Version, revision
 from nodes.shelf import Listed, Shelf, Shown, Story
 from nodes.store.rows import Direction
@@ -32,9 +35,17 @@ class ReportMethods:
     """Reports, as NodeService has them."""
 
     def __init__(
-        self, core: Core, authoring: Authoring, outbox: Outbox, shelf: Shelf, policies: ReaderPolicies
+        self,
+        core: Core,
+        authoring: Authoring,
+        outbox: Outbox,
+        shelf: Shelf,
+        policies: ReaderPolicies,
+        *,
+        files: ReportFiles,
     ) -> None:
         """Call these use cases."""
+        self._files = files
         self._core = core
         self._authoring = authoring
         self._outbox = outbox
@@ -66,7 +77,8 @@ class ReportMethods:
 
     async def push(self, request: pb.PushReportRequest, *, caller: Caller) -> pb.PushReportResponse:
         """Sign and place in the outbox."""
-        draft = _draft(request.report, request.supersedes, request.derived_from)
+        attached = self._files.attaching.staged(request.attached)
+        draft = _draft(request.report, request.supersedes, request.derived_from, attached)
         accepted = await self._authoring.push(
             draft,
             caller=caller,
@@ -74,6 +86,7 @@ class ReportMethods:
             confirmed=request.confirmed,
             purge_left_out=request.purge_left_out,
         )
+        self._files.attaching.pushed(attached)
         return pb.PushReportResponse(
             item=accepted.item.hex(),
             decisions=await self._decisions(accepted.decisions),
@@ -98,6 +111,9 @@ class ReportMethods:
         """Show one report."""
         shown = await self._shelf.show(caller, await self._shelf.cleared(caller, request.id))
         response = _shown(shown, as_data=request.as_data)
+        if shown.opened is not None:
+            standing = await self._files.standing(shown.listed.report.item, shown.opened.statement.attachments)
+            response.attachments.extend(attachment_of(each) for each in standing)
         if request.changes and shown.before is not None:
             before = await self._shelf.shown(shown.before.report.item)
             response.revision.CopyFrom(_revision(shown.before, before, shown.opened, as_data=request.as_data))
@@ -183,8 +199,10 @@ def summary(listed: Listed) -> pb.ReportSummary:
     )
 
 
-def _draft(file: pb.ReportFile, supersedes: str = "", derived_from: Sequence[str] = ()) -> Draft:
-    return Draft(file.content, file.label_yaml, supersedes, tuple(derived_from))
+def _draft(
+    file: pb.ReportFile, supersedes: str = "", derived_from: Sequence[str] = (), attached: tuple[Attached, ...] = ()
+) -> Draft:
+    return Draft(file.content, file.label_yaml, supersedes, tuple(derived_from), attached)
 
 
 def _shown(shown: Shown, *, as_data: bool) -> pb.ShowReportResponse:

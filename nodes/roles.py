@@ -54,6 +54,7 @@ MAY: dict[str, frozenset[Role]] = {
     "ShowReport": READERS,
     "TraceReport": READERS,
     "RetractReport": AUTHORS | RELEASERS | OFFICERS,
+    "AttachFile": AUTHORS,
     # consent
     "RequestConsent": AUTHORS | OFFICERS,
     "ListConsents": READERS,
@@ -63,6 +64,7 @@ MAY: dict[str, frozenset[Role]] = {
     "PassOn": AUTHORS | OFFICERS,
     # reports in this node's keeping
     "ExportReport": AUTHORS | RELEASERS | OFFICERS,
+    "ExportAttachment": AUTHORS | RELEASERS | OFFICERS,
     "WhyReport": READERS,
     "ListOverdue": READERS,
     "KeepReport": AUTHORS | RELEASERS | OFFICERS,

@@ -2,7 +2,8 @@
 
 For each item: recipients that are permitted now and have a valid prekey share one envelope (or get one each, after a
 refusal that named nobody); a recipient without a prekey waits and gets its own envelope later, and so does one that is
-denied by what may yet change; one that is no longer permitted is denied.
+denied by what may yet change; one that is no longer permitted is denied. A report with files that the relay does not
+have yet waits too: they are uploaded first, once somebody is permitted to get it (nodes/uploading.py).
 Nothing is stored here: nodes/sender.py stores envelopes, numbers and changes in one transaction,
 and only then sends.
 """
@@ -16,7 +17,7 @@ from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import Signed, sign
 from exchange.crypto.signing import CompositeKey, Ed25519Key
 from exchange.directory.state import MEMBERS
-from exchange.envelope.model import CONTROL_LABEL, Body, EnvelopeKind, Lane
+from exchange.envelope.model import CONTROL_LABEL, BlobKey, BlobRef, Body, EnvelopeKind, Lane
 from exchange.envelope.seal import Prepared, Recipient, prepare, seal_all
 from exchange.errors import BadInput
 from exchange.limits import BATCH_STATEMENTS, ENVELOPE_LIFE_MS, RECIPIENTS
@@ -40,6 +41,10 @@ OVERRIDES = 2
 """Operators other than the author who must approve a flash report that is to go all the same."""
 
 NO_PREKEY = "waiting: no prekey"
+UPLOADING = "waiting: its attachments are on their way"
+UPLOAD_WAIT_MS = 60 * 60 * 1000
+"""A recipient that waits for files is looked at again after this, or as soon as the relay has them."""
+
 NO_PREKEY_WAIT_MS = 60_000
 """A recipient without a prekey is looked at again after this, or as soon as it has published."""
 
@@ -77,6 +82,10 @@ class Job:
     """Which of this node's operators have approved it, and when."""
     refused: frozenset[str] = frozenset()
     """Of those that get it once more, who has refused what it was sent."""
+    blobs: Sequence[tuple[BlobRef, BlobKey]] = field(default=(), repr=False)
+    """Its files, once the relay has all of them."""
+    uploaded: bool = True
+    """The relay has its files, if it has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,8 @@ class Round:
     approvals: dict[bytes, frozenset[tuple[bytes, int]]] = field(default_factory=dict)
     """By item, the marks of the approvals that were kept when this was decided."""
     decided: list[DecisionRow] = field(default_factory=list)
+    wanted: list[bytes] = field(default_factory=list)
+    """Items whose files the relay must have before they can be sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +181,8 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
                 made.events.append(Event(job.item, ground.now_ms, story, party, told(held.why)))
             continue
         kem = ground.snapshot.prekey(party, ground.now_ms)
-        if kem is None:
-            made.changed.append(replace(row, why=NO_PREKEY, due_ms=ground.now_ms + NO_PREKEY_WAIT_MS, on_change=False))
-            if row.why != NO_PREKEY:
-                made.events.append(Event(job.item, ground.now_ms, "waiting", party, "no prekey"))
+        if kem is None or not job.uploaded:
+            _wait(job, row, ground, made, NO_PREKEY if kem is None else UPLOADING)
             continue
         shown = job.release is not None and party in job.release.display_only
         chosen.append(_Chosen(row, decision, kem, shown))
@@ -185,6 +194,17 @@ def _choose(job: Job, ground: Ground, made: Round) -> list[_Chosen]:
     if counted:
         made.decided.append(_written(job, counted, ground))
     return chosen
+
+
+def _wait(job: Job, row: Addressee, ground: Ground, made: Round, why: str) -> None:
+    """Let a recipient wait for its prekey, or for the relay to have the files."""
+    uploads = why == UPLOADING
+    wait_ms = UPLOAD_WAIT_MS if uploads else NO_PREKEY_WAIT_MS
+    made.changed.append(replace(row, why=why, due_ms=ground.now_ms + wait_ms, on_change=False))
+    if uploads:
+        made.wanted = list(dict.fromkeys([*made.wanted, job.item]))
+    if row.why != why:
+        made.events.append(Event(job.item, ground.now_ms, "waiting", row.recipient, why.removeprefix("waiting: ")))
 
 
 def _as_it_stood(row: Addressee, held: Addressee, *, refused: bool) -> Addressee:
@@ -277,7 +297,9 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
             grants=_grants(job, chosen),
             approvals=_approvals(job, ground),
             release=job.open_release,
+            blobs=tuple(key for _, key in job.blobs),
         ),
+        blobs=[ref for ref, _ in job.blobs],
         recipients=[
             Recipient(
                 party=PartyId(each.row.recipient),

@@ -26,11 +26,12 @@ from exchange.runtime.logs import get_logger
 from nodes import alarms, vault
 from nodes.answers import Answer, Promised, read_answer, record
 from nodes.approving import counted, proofs
+from nodes.attached import files_to_seal
 from nodes.core import Core
 from nodes.passing import REPLACED, grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.sealing import NO_PREKEY, Ground, Job, Round, seal_round
-from nodes.store import approvals, missing, reports, sending
+from nodes.store import approvals, blobs, missing, reports, sending
 from nodes.store.approvals import ApprovalRow
 from nodes.store.decisions import add_decisions
 from nodes.store.rows import Addressee, Control, Direction, ItemState, Outgoing, Reach, Report
@@ -89,6 +90,8 @@ class Sender:
         self._relay = relay
         self._on_answer = on_answer
         self._on_denied = on_denied
+        self.on_files: Callable[[], None] = lambda: None
+        """Called when the relay must have files before something can be sealed."""
         self._stale_since = stale_since
         self._backoff = core.backoff()
         self._work = asyncio.Event()
@@ -182,6 +185,8 @@ class Sender:
             self._unanswered[each.envelope] = replace(each, number=first + place)
         if made.outgoing:
             self._ready.set()
+        if made.wanted:
+            self.on_files()
         if any(row.state in {Reach.DENIED, Reach.REFUSED} for row in made.changed):
             self._on_denied()
         return True
@@ -365,6 +370,7 @@ def _job(
     kept = found.approvals.get(first.item, ())
     approved = counted(connection, report, kept)
     again = [(row.recipient, row.envelope) for row in group if row.state is Reach.AGAIN]
+    files = files_to_seal(connection, first.item, keys[first.item], opened)
     return Job(
         item=first.item,
         kind=EnvelopeKind.REPORT,
@@ -385,6 +391,8 @@ def _job(
         approvals_kept=approvals.marks(kept),
         approved=tuple((row.name, row.stored_ms) for row in approved) if report.direction is Direction.SENT else (),
         refused=frozenset(missing.refused_by(connection, again)) if again else frozenset(),
+        blobs=files or (),
+        uploaded=files is not None,
     )
 
 
@@ -402,6 +410,7 @@ def _store_round(connection: Connection, made: Round, now_ms: int) -> int:
         if (row.item, row.recipient) not in waiting:
             raise Conflict(f"{row.recipient} no longer waits for {row.item.hex()[:12]}")
     reports.replace_addressees(connection, made.changed)
+    blobs.want(connection, made.wanted, now_ms)
     sending.drop_given_up(connection, made.changed)
     reports.add_events(connection, made.events)
     add_decisions(connection, made.decided)

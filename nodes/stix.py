@@ -136,7 +136,7 @@ def _json(data: bytes) -> Json:
     if len(data) > REPORT_BYTES:
         raise TooLarge(
             f"the report has {len(data):,} bytes; the limit is {REPORT_BYTES:,}",
-            hint="split it; large files travel as attachments in a later version",
+            hint="split it; large files travel as attachments: concord report push --attach FILE",
         )
     try:
         # orjson first: strict UTF-8, no NaN, and its own depth limit guards the recursive passes below.

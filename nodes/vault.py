@@ -28,6 +28,7 @@ SIGNED_BYTES = STATEMENT_PAYLOAD_BYTES + 8 * KIB
 _RECORD = b"record\x00"
 _TITLE = b"title\x00"
 _READERS = b"readers\x00"
+_BLOB = b"blob\x00"
 _READERS_LABEL = b"concord/v1/node/readers\x00"
 _STIX_LABEL = b"concord/v1/node/stix\x00"
 _LENGTHS = struct.Struct(">II")
@@ -104,6 +105,16 @@ def open_readers(master: bytes, item: bytes, sealed: bytes) -> ReaderRule | None
         return None
     opened = open_record(hmac.digest(master, _READERS_LABEL, hashlib.sha256), sealed, _READERS + item)
     return decode_readers(opened)
+
+
+def seal_blob_key(key: bytes, item: bytes, blob_id: bytes, blob_key: bytes) -> bytes:
+    """Return the key of one of a report's files sealed under the report's own key."""
+    return seal_record(key, blob_key, _BLOB + item + blob_id)
+
+
+def open_blob_key(key: bytes, item: bytes, blob_id: bytes, sealed: bytes) -> bytes:
+    """Return the key that seal_blob_key sealed; VerificationFailed if it is another file's or damaged."""
+    return open_record(key, sealed, _BLOB + item + blob_id)
 
 
 def stix_digest(master: bytes, stix_id: str) -> bytes:

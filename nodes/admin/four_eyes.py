@@ -131,6 +131,8 @@ def _show(report: pb.PendingReport, seen: Seen) -> None:
     """Show what is to be approved, on stderr: title, label and audience from its own bytes, and who would get it."""
     output.say(f"{seen.title} [TLP:{report.tlp.upper()}], by {report.author or 'nobody that is known'}")
     output.say(f"\n{seen.label_yaml.rstrip()}\n")
+    for file in seen.attachments:
+        output.say(f"attachment: {file.name}, {output.size(file.size)}, {file.media_type}, {file.sha256.hex()[:12]}")
     rows = [
         (
             each.partner,

@@ -1,6 +1,7 @@
 """`concord report`: write, check, push and follow reports. Every command asks the running node."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,13 @@ from exchange.policy.use import Obstacle
 from exchange.runtime.secrets import write_private
 from nodes import templates
 from nodes.admin import four_eyes, output
+from nodes.admin.attachments import LocalFile, look_at, write_attachment
+from nodes.admin.attachments import attach as hand_over
 from nodes.admin.options import DEFAULT_HOME, Accept, Json, NodeHome, Yes
 from nodes.admin.plain import plain
 from nodes.admin.views import (
     PROVES,
+    attachments_table,
     confirm_unusual,
     decisions_table,
     findings_list,
@@ -26,6 +30,7 @@ from nodes.admin.why import why_view
 from nodes.node_client import connect
 from nodes.reportfile import read_report_file
 from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.attachment_pb2 import ExportAttachmentRequest
 from nodes.v1.holding_pb2 import (
     ExportReportRequest,
     KeepReportRequest,
@@ -48,6 +53,12 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Item (12 characters do), 
 Sources = Annotated[
     list[str] | None,
     typer.Option("--derived-from", metavar="ID", help="A report that this one is made of; repeat it for several."),
+]
+
+
+Attach = Annotated[
+    list[Path] | None,
+    typer.Option("--attach", metavar="FILE", help="A file that travels with the report; repeat it for several."),
 ]
 
 
@@ -125,6 +136,7 @@ def push(
     home: NodeHome = DEFAULT_HOME,
     yes: Yes = False,
     accept: Accept = None,
+    attach: Attach = None,
     as_json: Json = False,
     key: Annotated[str, typer.Option("--key", help="Idempotency key; a repeat returns the first answer.")] = "",
 ) -> None:
@@ -136,12 +148,15 @@ def push(
     A report that is made of others says so (--derived-from): its label may then say no more than theirs do together,
     what it leaves out they fill in, and their originators must consent to its release.
 
-    Example: concord report push roadblock.json --yes --accept FIRST_TIME_TO_PARTNER:XV
+    Files travel with it (--attach): each sealed under a key of its own, 2 GiB at most, and named with its hash in what
+    is signed. Recipients' nodes fetch them by themselves.
+
+    Example: concord report push roadblock.json --attach map.pdf --yes --accept FIRST_TIME_TO_PARTNER:XV
     """
     request = pb.PushReportRequest(
         report=_file(file, label), idempotency_key=key, confirmed=accept or [], derived_from=sources
     )
-    _push(request, home, yes=yes, as_json=as_json)
+    _push(request, home, look_at(attach or []), yes=yes, as_json=as_json)
 
 
 @app.command()
@@ -154,11 +169,13 @@ def correct(
     home: NodeHome = DEFAULT_HOME,
     yes: Yes = False,
     accept: Accept = None,
+    attach: Attach = None,
     as_json: Json = False,
 ) -> None:
     """Replace a report that this node sent: same STIX id, later `modified`.
 
-    Partners that hold a version before and do not get this one are asked to withdraw what they hold.
+    Partners that hold a version before and do not get this one are asked to withdraw what they hold. Files of the
+    version before do not come along by themselves: attach them again.
 
     Example: concord report correct 3f9a1c roadblock-v2.json
     """
@@ -172,10 +189,10 @@ def correct(
     with connect(home) as node:
         # Before anything is asked; and no id at all must not make it a new report.
         node.ShowReport(pb.ShowReportRequest(id=report))
-    _push(request, home, yes=yes, as_json=as_json)
+    _push(request, home, look_at(attach or []), yes=yes, as_json=as_json)
 
 
-def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool) -> None:
+def _push(request: pb.PushReportRequest, home: Path, files: Sequence[LocalFile], *, yes: bool, as_json: bool) -> None:
     with connect(home) as node:
         rehearsal = pb.WhoGetsRequest(
             report=request.report, supersedes=request.supersedes, derived_from=request.derived_from
@@ -186,6 +203,7 @@ def _push(request: pb.PushReportRequest, home: Path, *, yes: bool, as_json: bool
         reached = sum(decision.permit or decision.waiting for decision in dry_run.decisions)
         question = f"send it to {reached} of {len(dry_run.decisions)} partners?"
         output.ask(question, yes=yes, refusal="nothing was sent")
+        request.attached.extend(hand_over(node, files))
         reply = node.PushReport(request)
     if as_json:
         output.as_json(plain(reply))
@@ -273,6 +291,8 @@ def show(
         return
     for duty in reply.obligations:
         output.fields({"duty": duty})
+    if reply.attachments:
+        attachments_table(reply.attachments)
     output.data("\n" + output.printable(reply.label_yaml).rstrip())
     if reply.content:
         output.data("\n" + output.printable(reply.content.decode()))
@@ -306,6 +326,32 @@ def export(
     write_private(out, reply.content)
     output.data(str(out))
     output.say(f"{reply.marking}; how it may be used: {beside}")
+
+
+@app.command("export-attachment")
+def export_attachment(
+    report: Id,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the attachment, as `report show` lists it.")],
+    action: Annotated[str, typer.Option("--for", help="What you will do: the label's word for actions.")],
+    purpose: Annotated[str, typer.Option("--purpose", help="What for: the label's word for purposes.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write; FILE.handling.yaml is written beside it.")],
+    home: NodeHome = DEFAULT_HOME,
+    place: Annotated[str, typer.Option("--in", help="Country where it is used, as in PK.")] = "",
+    evidence: Annotated[bool, typer.Option("--as-evidence", help="For use in court.")] = False,
+) -> None:
+    """Hand a file of a report out for use elsewhere, by the same rules as its content; every export is written down.
+
+    The file appears under its name only when all of it has come and is what its originator signed for.
+
+    Example: concord report export-attachment 3f9a1c map.pdf --for internal_only --purpose protect_life --out map.pdf
+    """
+    request = ExportAttachmentRequest(
+        id=report, name=name, action=action, purpose=purpose, place=place, as_evidence=evidence
+    )
+    with connect(home) as node:
+        reply = write_attachment(node.ExportAttachment(request), out)
+    output.data(str(out))
+    output.say(f"{reply.marking}; how it may be used: {out.with_name(out.name + '.handling.yaml')}")
 
 
 @app.command()

@@ -6,6 +6,7 @@ from exchange.runtime.clock import now_ms
 from nodes.admin import output
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.approval_pb2 import Hint
+from nodes.v1.attachment_pb2 import ReportAttachment
 
 PROVES = "a confirmation proves a promise kept by the partner's software, not that nobody kept a copy"
 
@@ -76,6 +77,21 @@ def report_row(report: pb.ReportSummary) -> tuple[str, ...]:
         output.when(report.authored_ms),
         report.title or "-",
     )
+
+
+def attachments_table(attachments: Iterable[ReportAttachment]) -> None:
+    """Show the files of a report, and how far each has come."""
+    output.data("")
+    rows = [(each.name, each.media_type, output.size(each.size), _how_far(each)) for each in attachments]
+    output.table(("attachment", "type", "size", "state"), rows)
+
+
+def _how_far(attachment: ReportAttachment) -> str:
+    words = attachment.state
+    if attachment.state == "fetching" or (attachment.state == "here" and attachment.done < attachment.total):
+        what = "" if attachment.state == "fetching" else ", at the relay"
+        words = f"{words}{what} {output.size(attachment.done)} of {output.size(attachment.total)}"
+    return f"{words}: {attachment.why}" if attachment.why else words
 
 
 def revision_view(reply: pb.ShowReportResponse) -> None:

@@ -18,6 +18,7 @@ alarms       what an operator must look at
 decisions    decisions that counted, sealed
 recalls      who was asked to withdraw something of ours, and who confirmed
 holding      reports in keeping: exports, what is overdue, what a person decides
+blobs        files of reports: what is here, to be fetched, to be uploaded
 keys         keys.db: keys of reports and prekeys, which can be destroyed
 ===========  ==================================================================
 """

@@ -3,7 +3,7 @@
 What stands in clear here is listed in docs/spec/node-store.md.
 """
 
-from sqlalchemy import Boolean, Column, Index, Table
+from sqlalchemy import Boolean, Column, Index, Integer, Table
 
 from nodes.store.columns import data, metadata, number, party, small, text, word
 
@@ -409,3 +409,36 @@ stream_reset = Table(
 
 stream_told = Table("stream_told", metadata, party("partner", key=True), number("stream"))
 """Which of this node's streams each partner was told of, after a restore."""
+
+# -- attachments -------------------------------------------------------------------------------------------------------
+
+blob = Table(
+    "blob",
+    metadata,
+    data("file", key=True),
+    data("item"),
+    small("place"),
+    word("way", length=8),
+    party("sender"),
+    data("blob_id"),
+    data("sha256"),
+    number("size"),
+    number("done"),
+    word("state", length=16),
+    text("why"),
+    Column("tries", Integer, nullable=False),
+    number("due_ms"),
+    small("lane"),
+    number("added_ms"),
+    data("sealed_key"),
+    Index("ix_blob_item", "item"),
+    Index("ix_blob_state", "way", "state"),
+)
+"""Sealed files of reports, made here (`out`) or fetched from the relay (`in`); `file` names the file on this disk.
+
+`place` is which of the report's attachments it is. The blob's key is sealed under the report's own key; name, type and
+size of the plain file stand in the report's statement alone.
+"""
+
+blob_wanted = Table("blob_wanted", metadata, data("item", key=True), number("since_ms"))
+"""Reports of which somebody is permitted to get the next copy as soon as the relay has their files."""

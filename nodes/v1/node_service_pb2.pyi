@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from nodes.v1 import approval_pb2 as _approval_pb2
+from nodes.v1 import attachment_pb2 as _attachment_pb2
 from nodes.v1 import missing_pb2 as _missing_pb2
 from nodes.v1 import reader_pb2 as _reader_pb2
 from nodes.v1 import revision_pb2 as _revision_pb2
@@ -537,6 +538,7 @@ class PushReportRequest(_message.Message):
     PURGE_LEFT_OUT_FIELD_NUMBER: _builtins.int
     CONFIRMED_FIELD_NUMBER: _builtins.int
     DERIVED_FROM_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Repeats with the same key return the first answer; SHA-256 of content and label when empty."""
     supersedes: _builtins.str
@@ -555,6 +557,10 @@ class PushReportRequest(_message.Message):
     def derived_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Reports that this one is made of: items, prefixes or STIX ids, held here. Its label may say no more than they do."""
 
+    @_builtins.property
+    def attached(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Files that were attached, by AttachFileResponse.id, in their order."""
+
     def __init__(
         self,
         *,
@@ -564,10 +570,11 @@ class PushReportRequest(_message.Message):
         purge_left_out: _builtins.bool = ...,
         confirmed: _abc.Iterable[_builtins.str] | None = ...,
         derived_from: _abc.Iterable[_builtins.str] | None = ...,
+        attached: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "derived_from", b"derived_from", "idempotency_key", b"idempotency_key", "purge_left_out", b"purge_left_out", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "confirmed", b"confirmed", "derived_from", b"derived_from", "idempotency_key", b"idempotency_key", "purge_left_out", b"purge_left_out", "report", b"report", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -777,6 +784,7 @@ class ShowReportResponse(_message.Message):
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     WITHHELD_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
     """The originator's bytes; empty when withdrawn or purged."""
     label_yaml: _builtins.str
@@ -801,6 +809,10 @@ class ShowReportResponse(_message.Message):
     def revision(self) -> _revision_pb2.Revision:
         """What it changed in the version before, when that was asked for; absent when the caller may read none before it."""
 
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_attachment_pb2.ReportAttachment]:
+        """Its files."""
+
     def __init__(
         self,
         *,
@@ -812,10 +824,11 @@ class ShowReportResponse(_message.Message):
         obligations: _abc.Iterable[_builtins.str] | None = ...,
         withheld: _builtins.str = ...,
         revision: _revision_pb2.Revision | None = ...,
+        attachments: _abc.Iterable[_attachment_pb2.ReportAttachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "label_yaml", b"label_yaml", "obligations", b"obligations", "retraction", b"retraction", "revision", b"revision", "summary", b"summary", "versions", b"versions", "withheld", b"withheld"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "content", b"content", "label_yaml", b"label_yaml", "obligations", b"obligations", "retraction", b"retraction", "revision", b"revision", "summary", b"summary", "versions", b"versions", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ import warnings
 
 from nodes.v1 import agreements_pb2 as nodes_dot_v1_dot_agreements__pb2
 from nodes.v1 import approval_pb2 as nodes_dot_v1_dot_approval__pb2
+from nodes.v1 import attachment_pb2 as nodes_dot_v1_dot_attachment__pb2
 from nodes.v1 import community_pb2 as nodes_dot_v1_dot_community__pb2
 from nodes.v1 import consent_pb2 as nodes_dot_v1_dot_consent__pb2
 from nodes.v1 import expulsion_pb2 as nodes_dot_v1_dot_expulsion__pb2
@@ -276,6 +277,16 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/ReviewReport',
                 request_serializer=nodes_dot_v1_dot_suspect__pb2.ReviewReportRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_suspect__pb2.ReviewReportResponse.FromString,
+                _registered_method=True)
+        self.AttachFile = channel.stream_unary(
+                '/nodes.v1.NodeService/AttachFile',
+                request_serializer=nodes_dot_v1_dot_attachment__pb2.AttachFileRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_attachment__pb2.AttachFileResponse.FromString,
+                _registered_method=True)
+        self.ExportAttachment = channel.unary_stream(
+                '/nodes.v1.NodeService/ExportAttachment',
+                request_serializer=nodes_dot_v1_dot_attachment__pb2.ExportAttachmentRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_attachment__pb2.ExportAttachmentResponse.FromString,
                 _registered_method=True)
         self.DraftStatement = channel.unary_unary(
                 '/nodes.v1.NodeService/DraftStatement',
@@ -672,6 +683,22 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachFile(self, request_iterator, context):
+        """-- attachments --
+
+        Hand a file to the node for a report that is to be pushed. Nothing is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportAttachment(self, request, context):
+        """Hand a file of a report out for use elsewhere, if its obligations permit; it is written down.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DraftStatement(self, request, context):
         """-- statements on standing and keys --
 
@@ -996,6 +1023,16 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ReviewReport,
                     request_deserializer=nodes_dot_v1_dot_suspect__pb2.ReviewReportRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_suspect__pb2.ReviewReportResponse.SerializeToString,
+            ),
+            'AttachFile': grpc.stream_unary_rpc_method_handler(
+                    servicer.AttachFile,
+                    request_deserializer=nodes_dot_v1_dot_attachment__pb2.AttachFileRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_attachment__pb2.AttachFileResponse.SerializeToString,
+            ),
+            'ExportAttachment': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportAttachment,
+                    request_deserializer=nodes_dot_v1_dot_attachment__pb2.ExportAttachmentRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_attachment__pb2.ExportAttachmentResponse.SerializeToString,
             ),
             'DraftStatement': grpc.unary_unary_rpc_method_handler(
                     servicer.DraftStatement,
@@ -2301,6 +2338,60 @@ class NodeService:
             '/nodes.v1.NodeService/ReviewReport',
             nodes_dot_v1_dot_suspect__pb2.ReviewReportRequest.SerializeToString,
             nodes_dot_v1_dot_suspect__pb2.ReviewReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachFile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/nodes.v1.NodeService/AttachFile',
+            nodes_dot_v1_dot_attachment__pb2.AttachFileRequest.SerializeToString,
+            nodes_dot_v1_dot_attachment__pb2.AttachFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nodes.v1.NodeService/ExportAttachment',
+            nodes_dot_v1_dot_attachment__pb2.ExportAttachmentRequest.SerializeToString,
+            nodes_dot_v1_dot_attachment__pb2.ExportAttachmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

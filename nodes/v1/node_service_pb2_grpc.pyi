@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from nodes.v1 import agreements_pb2 as _agreements_pb2
 from nodes.v1 import approval_pb2 as _approval_pb2
+from nodes.v1 import attachment_pb2 as _attachment_pb2
 from nodes.v1 import community_pb2 as _community_pb2
 from nodes.v1 import consent_pb2 as _consent_pb2
 from nodes.v1 import expulsion_pb2 as _expulsion_pb2
@@ -148,6 +149,13 @@ class NodeServiceStub:
     """Destroy a report in this node."""
     ReviewReport: _grpc.UnaryUnaryMultiCallable[_suspect_pb2.ReviewReportRequest, _suspect_pb2.ReviewReportResponse]
     """Note that a person has looked at a report that a stolen key may have signed."""
+    AttachFile: _grpc.StreamUnaryMultiCallable[_attachment_pb2.AttachFileRequest, _attachment_pb2.AttachFileResponse]
+    """-- attachments --
+
+    Hand a file to the node for a report that is to be pushed. Nothing is sent.
+    """
+    ExportAttachment: _grpc.UnaryStreamMultiCallable[_attachment_pb2.ExportAttachmentRequest, _attachment_pb2.ExportAttachmentResponse]
+    """Hand a file of a report out for use elsewhere, if its obligations permit; it is written down."""
     DraftStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.DraftStatementRequest, _statement_pb2.DraftStatementResponse]
     """-- statements on standing and keys --
 
@@ -293,6 +301,13 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Destroy a report in this node."""
     ReviewReport: _aio.UnaryUnaryMultiCallable[_suspect_pb2.ReviewReportRequest, _suspect_pb2.ReviewReportResponse]  # type: ignore[assignment]
     """Note that a person has looked at a report that a stolen key may have signed."""
+    AttachFile: _aio.StreamUnaryMultiCallable[_attachment_pb2.AttachFileRequest, _attachment_pb2.AttachFileResponse]  # type: ignore[assignment]
+    """-- attachments --
+
+    Hand a file to the node for a report that is to be pushed. Nothing is sent.
+    """
+    ExportAttachment: _aio.UnaryStreamMultiCallable[_attachment_pb2.ExportAttachmentRequest, _attachment_pb2.ExportAttachmentResponse]  # type: ignore[assignment]
+    """Hand a file of a report out for use elsewhere, if its obligations permit; it is written down."""
     DraftStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.DraftStatementRequest, _statement_pb2.DraftStatementResponse]  # type: ignore[assignment]
     """-- statements on standing and keys --
 
@@ -711,6 +726,25 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_suspect_pb2.ReviewReportResponse, _abc.Awaitable[_suspect_pb2.ReviewReportResponse]]:
         """Note that a person has looked at a report that a stolen key may have signed."""
+
+    @_abc_1.abstractmethod
+    def AttachFile(
+        self,
+        request_iterator: _MaybeAsyncIterator[_attachment_pb2.AttachFileRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_attachment_pb2.AttachFileResponse, _abc.Awaitable[_attachment_pb2.AttachFileResponse]]:
+        """-- attachments --
+
+        Hand a file to the node for a report that is to be pushed. Nothing is sent.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportAttachment(
+        self,
+        request: _attachment_pb2.ExportAttachmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_attachment_pb2.ExportAttachmentResponse], _abc.AsyncIterator[_attachment_pb2.ExportAttachmentResponse]]:
+        """Hand a file of a report out for use elsewhere, if its obligations permit; it is written down."""
 
     @_abc_1.abstractmethod
     def DraftStatement(

@@ -210,7 +210,7 @@ class NodeProcess:
         """Call a method of the node; a stream of answers is returned as a list."""
         with connect(self.place.home) as node:
             answer = getattr(node, method)(request)
-            return list(answer) if method == "VerifyLog" else answer
+            return list(answer) if method in {"VerifyLog", "ExportAttachment"} else answer
 
     async def answers(self) -> bool:
         """Say whether it runs and serves."""

@@ -27,9 +27,9 @@ async def send(node: Node, draft: Draft) -> Accepted:
     return await node.authoring.push(draft, caller=the_owner(), confirmed=[hint.accept for hint in looked.hints])
 
 
-async def received(running: dict[str, Node], **more: str) -> bytes:
+async def received(running: dict[str, Node], *, more: str = "", **root: str) -> bytes:
     """Return a report of XA that XV holds."""
-    accepted = await push(running["XA"], "XV", **more)
+    accepted = await push(running["XA"], "XV", more=more, **root)  # type: ignore[arg-type]  # none is named files
     await receipted(running["XA"], accepted.item, "XV")
     return accepted.item
 

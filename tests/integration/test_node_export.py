@@ -39,7 +39,7 @@ async def events(node: Node, item: bytes) -> list[str]:
 
 
 def _methods(node: Node) -> ReportMethods:
-    return ReportMethods(node.core, node.authoring, node.outbox, node.shelf, node.reader_policies)
+    return ReportMethods(node.core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files)
 
 
 async def test_an_export_within_the_obligations_is_written_down_with_who_and_for_what() -> None:

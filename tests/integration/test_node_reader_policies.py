@@ -42,7 +42,7 @@ async def heard(node: Node, party: str, words: ReaderSettings) -> None:
 
 
 async def warned(node: Node, more: str) -> list[str]:
-    methods = ReportMethods(node.core, node.authoring, node.outbox, node.shelf, node.reader_policies)
+    methods = ReportMethods(node.core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files)
     file = pb.ReportFile(content=a_report(), label_yaml=a_label("XV", more=more))
     reply = await methods.who_gets(pb.WhoGetsRequest(report=file), caller=the_owner())
     return [words for decision in reply.decisions for words in decision.warnings]
@@ -82,7 +82,9 @@ async def test_of_a_partner_that_said_nothing_who_sends_is_told_that() -> None:
     async with speaking("XA", "XV") as (_, running):
         file = pb.ReportFile(content=a_report(), label_yaml=a_label("XA", more=RULE))
         node = running["XV"]
-        methods = ReportMethods(node.core, node.authoring, node.outbox, node.shelf, node.reader_policies)
+        methods = ReportMethods(
+            node.core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files
+        )
         reply = await methods.who_gets(pb.WhoGetsRequest(report=file), caller=the_owner())
         (decision,) = reply.decisions
         assert list(decision.warnings) == [

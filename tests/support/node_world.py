@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +26,14 @@ from exchange.runtime.relay_info import write_relay_info
 from exchange.runtime.secrets import private_dir
 from exchange.v1 import relay_service_pb2 as pb
 from nodes.app import RELAY_INFO, running
+from nodes.attached import Attached
 from nodes.author import AuthoredReport, Desk, author
 from nodes.communities import targets
 from nodes.config import NodeConfig, Timing
 from nodes.keystore import NodeKeys
 from nodes.outbox import Accepted, push_digest
 from nodes.parts import Node
+from nodes.report_files import Standing
 from nodes.store import alarms, reports
 from nodes.store.rows import Addressee, Reach, Report
 from tests.support.directory_builders import EXCHANGE, composite, mldsa44, party_keys
@@ -241,10 +243,53 @@ def authored(node: Node, label: bytes, **root: object) -> AuthoredReport:
     return author(a_report(**root), label, desk=desk, now_ms=now_ms())
 
 
-async def push(node: Node, *to: str, key: str = "", more: str = "", **root: object) -> Accepted:
-    """Push a report to these partners."""
+async def push(
+    node: Node,
+    *to: str,
+    key: str = "",
+    more: str = "",
+    files: Mapping[str, bytes] | None = None,
+    **root: object,
+) -> Accepted:
+    """Push a report to these partners, with these files."""
     made = authored(node, a_label(*to, more=more), **root)
-    return await node.outbox.accept(made, push_digest(key or random_bytes(8).hex(), b"", b""))
+    attached = [await attach(node, name, data) for name, data in (files or {}).items()]
+    made = replace(made, attached=tuple(attached))
+    accepted = await node.outbox.accept(made, push_digest(key or random_bytes(8).hex(), b"", b""))
+    node.files.attaching.pushed(attached)
+    return accepted
+
+
+async def attach(node: Node, name: str, data: bytes) -> Attached:
+    """Hand a file to a node for a push."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for at in range(0, len(data), 1 << 20):
+            yield data[at : at + (1 << 20)]
+
+    return await node.files.attaching.take(name, "application/octet-stream", len(data), parts())
+
+
+async def standing(node: Node, item: bytes) -> list[Standing]:
+    """Return how the files of a report stand at a node; nothing while it is not there, or no more."""
+    if await stored(node, item) is None:
+        return []
+    opened = await node.shelf.opened(item)
+    return [] if opened is None else await node.files.standing(item, opened.statement.attachments)
+
+
+async def here(node: Node, item: bytes, **files: bytes) -> None:
+    """Wait until all files of a report are here; they must be these, by name without an ending."""
+
+    async def holds() -> bool:
+        return [each.state for each in await standing(node, item)] == ["here"] * len(files)
+
+    await until(holds, "not every file has come")
+    opened = await node.shelf.opened(item)
+    assert opened is not None
+    for each in opened.statement.attachments:
+        held = await node.files.held(item, each.name, opened)
+        assert b"".join(node.files.open(held)) == files[each.name.partition(".")[0]]
 
 
 async def stands(node: Node, name: str, status: Status) -> None:

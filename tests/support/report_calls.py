@@ -7,7 +7,7 @@ cleared gets the answer of an absent report.
 from collections.abc import Callable
 from typing import Any
 
-from nodes.v1 import approval_pb2, consent_pb2, holding_pb2, log_proof_pb2, suspect_pb2
+from nodes.v1 import approval_pb2, attachment_pb2, consent_pb2, holding_pb2, log_proof_pb2, suspect_pb2
 from nodes.v1 import node_service_pb2 as pb
 from tests.support.node_world import a_label
 from tests.support.reports import a_report
@@ -34,6 +34,9 @@ ASK: dict[str, Callable[[str], Any]] = {
     "ExportReport": lambda name: holding_pb2.ExportReportRequest(
         id=name, action="internal_only", purpose="protect_life"
     ),
+    "ExportAttachment": lambda name: attachment_pb2.ExportAttachmentRequest(
+        id=name, name="map.pdf", action="internal_only", purpose="protect_life"
+    ),
     "RequestConsent": lambda name: consent_pb2.RequestConsentRequest(id=name, to=["XA"], until_ms=1),
     "RehearseConsent": lambda name: consent_pb2.RehearseConsentRequest(
         ask=consent_pb2.RequestConsentRequest(id=name, to=["XA"], until_ms=1)
@@ -51,6 +54,7 @@ ASK: dict[str, Callable[[str], Any]] = {
 
 WITHOUT_REPORT = {
     "GetStatus",
+    "AttachFile",
     "ListPartners",
     "ListAgreements",
     "ImportAgreement",

@@ -1,0 +1,104 @@
+"""What attachments cost the relay in memory: a sender, a recipient and a relay as processes, every store on disk.
+
+`python -m benchmarks.attachments` prints the relay's peak of resident memory while files pass, over what it has when it
+is idle, in the same process. A round is over when the recipient has verified and stored every file. Sizes that pass are
+large against the memory: a relay that held one file whole would show.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.end_to_end import Field, _file, _until, _unusual, a_report, field
+from benchmarks.table import Line, show
+from exchange.crypto.random import random_bytes
+from exchange.limits import KIB, MIB
+from nodes.demo.cast import COUNCIL
+from nodes.node_client import connect
+from nodes.v1 import node_service_pb2 as pb
+from nodes.v1.attachment_pb2 import AttachFileRequest
+from nodes.v1.node_service_pb2_grpc import NodeServiceStub
+
+RESET_PEAK = "5"
+"""What the kernel takes in clear_refs to begin a new peak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How much is measured."""
+
+    files: int = 20
+    mib: int = 8
+    """MiB of a file."""
+    rounds: int = 5
+
+
+def resident(pid: int, what: str) -> int:
+    """Return bytes of resident memory of a process: now (`VmRSS`) or at its peak (`VmHWM`)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{what}:"):
+            return int(line.split()[1]) * KIB
+    raise ValueError(f"the kernel does not tell {what}")
+
+
+def passed(made: Field, run: Run) -> None:
+    """Push reports with a file each, and return when the recipient has all of them."""
+    with connect(made.home.node(COUNCIL)) as node:
+        confirmed = _unusual(node, a_report(1_000))
+        items = [_push(node, run.mib * MIB, confirmed) for _ in range(run.files)]
+    for item in items:
+        _until(lambda item=item: _is_here(made.watched[0], item), "the files")  # type: ignore[misc]  # bound now
+
+
+def _push(node: NodeServiceStub, size: int, confirmed: list[str]) -> str:
+    def requests() -> Iterator[AttachFileRequest]:
+        yield AttachFileRequest(name="file.bin", media_type="application/octet-stream", size=size)
+        for _ in range(0, size, MIB):
+            yield AttachFileRequest(data=random_bytes(MIB))
+
+    attached = node.AttachFile(requests()).id
+    request = pb.PushReportRequest(report=_file(a_report(1_000)), confirmed=confirmed, attached=[attached])
+    return node.PushReport(request).item
+
+
+def _is_here(node: NodeServiceStub, item: str) -> bool:
+    listed = node.ListReports(pb.ListReportsRequest(limit=1000)).reports
+    if item not in {report.item for report in listed}:
+        return False
+    return all(each.state == "here" for each in node.ShowReport(pb.ShowReportRequest(id=item)).attachments)
+
+
+def lines(run: Run) -> list[Line]:
+    """Return the figures."""
+    ratios, peaks, times = [], [], []
+    with field(1) as made:
+        (pid,) = [each.pid for each in made.processes.started() if each.name == "relay"]
+        idle = resident(pid, "VmRSS")
+        for _ in range(run.rounds):
+            Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
+            start = time.perf_counter()
+            passed(made, run)
+            times.append(time.perf_counter() - start)
+            peaks.append(resident(pid, "VmHWM"))
+            ratios.append(peaks[-1] / idle)
+    speed = run.files * run.mib / statistics.median(times)
+    beside = f"idle {idle / MIB:.0f} MiB, peak {statistics.median(peaks) / MIB:.0f} MiB; {speed:.0f} MiB a second"
+    what = f"relay's memory while {run.files} files of {run.mib} MiB pass, over idle"
+    return [Line(what, f"{statistics.median(ratios):.2f}", must="3", goal="1.5", beside=beside)]
+
+
+def main() -> None:
+    """Run it and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    usual = Run()
+    parser.add_argument("--files", type=int, default=usual.files)
+    parser.add_argument("--mib", type=int, default=usual.mib, help="MiB of a file")
+    parser.add_argument("--rounds", type=int, default=usual.rounds)
+    show(lines(Run(**vars(parser.parse_args()))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Take in files for a report that is going to be pushed, and look after what lies on this disk.
+
+Nothing is sent here. A file is sealed as it comes, under a key that is in memory alone until the report's push makes it
+durable together with the report (nodes/outbox.py); what is not pushed is gone with its key after an hour, or when the
+node stops. What lies on the disk and belongs to nothing that the store knows is removed: so a purge, which destroys the
+keys and then says so in the store, needs nothing more, and a crash anywhere leaves nothing behind.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from exchange.crypto.random import random_bytes
+from exchange.envelope.attachments import check_size, file_name, media_type
+from exchange.envelope.blob import KEY_BYTES, BlobSealing, blob_size, new_blob_id, open_blob
+from exchange.envelope.model import Attachment, BlobKey
+from exchange.errors import BadInput, MalformedInput, NotFound, RateLimited, VerificationFailed
+from exchange.limits import ATTACHMENTS, MIB
+from exchange.names import ID_BYTES
+from exchange.runtime.logs import get_logger
+from nodes import vault
+from nodes.attached import Attached, kept_outgoing, key_of
+from nodes.blob_files import BlobFiles
+from nodes.core import Core
+from nodes.store import blobs, reports
+from nodes.store.blobs import BlobState, KeptBlob, Way
+
+STAGED_MS = 60 * 60 * 1000
+"""A file that no push has taken goes after this."""
+
+STAGED_MOST = 4 * ATTACHMENTS
+"""Files that wait for a push."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    attached: Attached
+    at_ms: int
+
+
+class Attaching:
+    """Files of reports on this node's disk. For one event loop."""
+
+    def __init__(self, core: Core, files: BlobFiles) -> None:
+        """Keep sealed files in `files`."""
+        self._core = core
+        self._files = files
+        self._staged: dict[bytes, _Staged] = {}
+        self._busy: set[bytes] = set()
+        self.log = get_logger(__name__)
+
+    # -- for a push ----------------------------------------------------------------------------------------------------
+
+    async def take(self, name: str, kind: str, size: int, parts: AsyncIterator[bytes]) -> Attached:
+        """Return a file of this name and declared size once it lies here, sealed; kept for a push within the hour.
+
+        Raises:
+            MalformedInput, TooLarge: name, type or size are not acceptable, or more or less came than `size`.
+            RateLimited: too many wait for a push already.
+            StorageFull: there is no room for it.
+        """
+        file_name(name)
+        media_type(kind)
+        check_size(size)
+        if len(self._staged) + len(self._busy) >= STAGED_MOST:
+            raise RateLimited("too many files wait for a push", hint="push them, or wait an hour")
+        file = random_bytes(ID_BYTES)
+        self._busy.add(file)
+        try:
+            made = await self._seal(file, name, kind, size, parts)
+        except BaseException:
+            await asyncio.to_thread(self._files.remove, file)
+            raise
+        finally:
+            self._busy.discard(file)
+        self._staged[file] = _Staged(made, self._core.clock())
+        return made
+
+    async def _seal(self, file: bytes, name: str, kind: str, size: int, parts: AsyncIterator[bytes]) -> Attached:
+        blob_id, key = new_blob_id(), random_bytes(KEY_BYTES)
+        sealing, writing = BlobSealing(blob_id, key), _Writing(self._files, file)
+        await asyncio.to_thread(writing.add, sealing.start)
+        async for part in parts:
+            if sealing.size + len(part) > size:
+                raise MalformedInput(f"more came of {name!r} than was announced")
+            await asyncio.to_thread(lambda part=part: writing.add(sealing.add(part)))  # type: ignore[misc]
+        if sealing.size != size:
+            raise MalformedInput(f"{sealing.size:,} bytes came of {name!r}, and {size:,} were announced")
+        await asyncio.to_thread(lambda: writing.end(sealing))
+        return Attached(Attachment(name, kind, size, sealing.plain_sha256), sealing.ref, file, key)
+
+    def staged(self, ids: Sequence[str]) -> tuple[Attached, ...]:
+        """Return files that wait for a push, by the ids that they were given.
+
+        Raises:
+            NotFound: one is not here any more.
+        """
+        found = []
+        for each in ids:
+            kept = self._staged.get(_file(each))
+            if kept is None:
+                raise NotFound(f"no file {each[:40]} waits here", hint="attach it again: it is kept for an hour")
+            found.append(kept.attached)
+        return tuple(found)
+
+    def pushed(self, attached: Sequence[Attached]) -> None:
+        """Let go of files that a push has taken, or that repeated an earlier push."""
+        for each in attached:
+            self._staged.pop(each.file, None)
+
+    # -- for passing on ------------------------------------------------------------------------------------------------
+
+    async def copy(self, item: bytes, rows: Sequence[KeptBlob]) -> None:
+        """Seal the files of a received report anew, for passing it on; `rows` are those that came, all of them here."""
+        core = self._core
+        keys, report = await core.keybox.keys([item]), await core.database.read(partial(reports.report_of, item=item))
+        if report is None or item not in keys or not report.record:
+            return
+        attachments = vault.open_report(keys[item], item, report.record).statement.attachments
+        made: list[Attached] = []
+        for row in rows:
+            file, attachment = random_bytes(ID_BYTES), attachments[row.place]
+            self._busy.add(file)
+            key = key_of(row, attachment, keys[item])
+            made.append(await asyncio.to_thread(self._copy, file, key, attachment, row))
+        kept = kept_outgoing(made, item, keys[item], me=core.me, lane=report.lane, now_ms=core.clock())
+        await core.database.write(partial(_add_copies, item=item, kept=kept))
+        self._busy -= {each.file for each in made}
+
+    def _copy(self, file: bytes, key: BlobKey, attachment: Attachment, row: KeptBlob) -> Attached:
+        blob_id, new_key = new_blob_id(), random_bytes(KEY_BYTES)
+        sealing, writing = BlobSealing(blob_id, new_key), _Writing(self._files, file)
+        writing.add(sealing.start)
+        for part in open_blob(key, self._files.read(row.file)):
+            writing.add(sealing.add(part))
+        writing.end(sealing)
+        return Attached(attachment, sealing.ref, file, new_key)
+
+    # -- what lies here ------------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """At the start: fetch anew what the store says is here and is not, after a restore for example."""
+        for row in (await self._core.database.read(blobs.files)).values():
+            if row.way is Way.IN and row.state is not BlobState.WAITING and not self._files.is_whole(row.file):
+                self.log.warning("attachment.not-here", file=row.file.hex())
+                again = partial(blobs.change, file=row.file, was=row.state, state=BlobState.WAITING, done=0)
+                await self._core.database.write(again)
+        await self.tidy()
+
+    async def tidy(self) -> int:
+        """Remove what belongs to nothing; return how many files went. Repeating it changes nothing."""
+        late_ms = self._core.clock() - STAGED_MS
+        for file, each in list(self._staged.items()):
+            if each.at_ms < late_ms:
+                del self._staged[file]
+        lying = await asyncio.to_thread(self._files.names)
+        if not lying:
+            return 0
+        # Read after the listing: what came in between is not among what lies here.
+        known = set(await self._core.database.read(blobs.files)) | set(self._staged) | self._busy
+        stray = lying - known
+        for file in stray:
+            await asyncio.to_thread(self._files.remove, file)
+        if stray:
+            self.log.info("attachments.removed", count=len(stray))
+        return len(stray)
+
+    def check(self, row: KeptBlob, key: BlobKey, *, part: bool) -> None:
+        """Read a file that lies here through; only when this returns it is all that its originator signed for.
+
+        Raises:
+            VerificationFailed: it is not.
+        """
+        for _ in open_blob(key, self._files.read(row.file, 0, row.size, part=part)):
+            pass
+
+
+class _Writing:
+    """Collects what is sealed and writes it in large pieces. For one thread at a time."""
+
+    def __init__(self, files: BlobFiles, file: bytes) -> None:
+        self._files = files
+        self._file = file
+        self._pending = bytearray()
+        self._at = 0
+
+    def add(self, sealed: bytes) -> None:
+        """Take what follows."""
+        self._pending += sealed
+        if len(self._pending) >= MIB:
+            self._write()
+
+    def end(self, sealing: BlobSealing) -> None:
+        """Write the rest, durably, and give the file its name."""
+        for sealed in sealing.end():
+            self.add(sealed)
+        self._write()
+        if self._at != blob_size(sealing.size):
+            raise VerificationFailed("a sealed file has another size than it should have")
+        self._files.finish(self._file)
+
+    def _write(self) -> None:
+        self._files.write(self._file, self._at, bytes(self._pending))
+        self._at += len(self._pending)
+        self._pending.clear()
+
+
+def _add_copies(connection: Connection, item: bytes, kept: Sequence[KeptBlob]) -> None:
+    report = reports.report_of(connection, item)
+    if report is not None and report.state in blobs.STANDING and not blobs.of_item(connection, item, Way.OUT):
+        blobs.add(connection, kept)
+
+
+def _file(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise BadInput(f"{text[:40]!r} is no attached file") from error

@@ -1,0 +1,184 @@
+"""Killed before or after any durable step of a file, a node goes on from its disk: it comes once, and whole.
+
+The first half stops one node in this process right before or right after one write; the second kills processes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from exchange.crypto.random import random_bytes
+from exchange.errors import ExchangeError
+from exchange.limits import MIB
+from nodes import fetching
+from nodes.outbox import push_digest
+from nodes.parts import Node
+from nodes.v1 import attachment_pb2
+from nodes.v1 import node_service_pb2 as pb
+from tests.integration.test_node_crash import Killed, NodeProcess, a_seed, kill_at, processes, report_file
+from tests.support.node_world import (
+    FIRST_TIME,
+    a_label,
+    at,
+    attach,
+    authored,
+    here,
+    nodes,
+    open_alarms,
+    ready,
+    receipted,
+    until,
+)
+
+FILE = random_bytes(2 * MIB + 3)
+SENDER_STEPS = ("outbox._store", "sender._store_round", "blobs.change", "uploading._done", "answers.record")
+RECIPIENT_STEPS = ("inbox.store_frame", "blobs.change", "fetching._here", "blobs.released")
+WHEN = pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+
+
+async def push_once(node: Node) -> bytes:
+    """Push the same report with the same file, however often; return its item."""
+    file = await attach(node, "map.pdf", FILE)
+    made = replace(authored(node, a_label("XV")), attached=(file,))
+    accepted = await node.outbox.accept(made, push_digest("one", b"", b""))
+    node.files.attaching.pushed([file])
+    return accepted.item
+
+
+async def nothing_stray(node: Node, files: int) -> None:
+    """Check that nothing lies on a node's disk but so many whole files."""
+    await node.files.attaching.tidy()
+    lying = node.files.disk.names()
+    assert len(lying) == files and all(map(node.files.disk.is_whole, lying))
+
+
+@WHEN
+@pytest.mark.parametrize("step", SENDER_STEPS)
+async def test_a_sender_killed_at_a_step_sends_the_report_with_its_file_once(step: str, before: bool) -> None:
+    async with nodes("XV", agree=False) as (world, running):
+        place = await world.place("XA")
+        await world.relay.agree("XA", "XV")
+        with contextlib.suppress(Killed):
+            async with at(place) as sender:
+                await ready(sender, ["XV"])
+                dead = kill_at(sender, step, before=before)
+                await push_once(sender)
+                await asyncio.wait_for(dead.wait(), 20)
+        async with at(place) as sender:
+            item = await push_once(sender)
+            await receipted(sender, item, "XV")
+            await here(running["XV"], item, map=FILE)
+            await nothing_stray(sender, 1)
+        await nothing_stray(running["XV"], 1)
+        assert not {"relay", "sender"}.intersection(await open_alarms(running["XV"]))
+
+
+@WHEN
+@pytest.mark.parametrize("step", RECIPIENT_STEPS)
+async def test_a_recipient_killed_at_a_step_has_the_file_in_the_end(
+    step: str, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "DURABLE_BYTES", MIB)
+    async with nodes("XA", agree=False) as (world, running):
+        place = await world.place("XV")
+        await world.relay.agree("XA", "XV")
+        async with at(place) as recipient:
+            await ready(recipient, ["XA"])
+            await ready(running["XA"], ["XV"])
+            dead = kill_at(recipient, step, before=before)
+            item = await push_once(running["XA"])
+            await asyncio.wait_for(dead.wait(), 20)
+        async with at(place) as recipient:
+            await here(recipient, item, map=FILE)
+            await receipted(running["XA"], item, "XV")
+            await nothing_stray(recipient, 1)
+            assert await open_alarms(recipient) == []
+
+
+async def test_a_file_of_which_a_part_was_not_flushed_is_fetched_from_what_was() -> None:
+    """A power cut may leave anything behind the last flush."""
+    async with nodes("XA", agree=False) as (world, running):
+        place = await world.place("XV")
+        await world.relay.agree("XA", "XV")
+        async with at(place) as recipient:
+            await ready(recipient, ["XA"])
+            await ready(running["XA"], ["XV"])
+            dead = kill_at(recipient, "blobs.change", before=True)
+            item = await push_once(running["XA"])
+            await asyncio.wait_for(dead.wait(), 20)
+            (file,) = recipient.files.disk.names()
+            part = place.home / "attachments" / f"{file.hex()}.part"
+            part.write_bytes(random_bytes(part.stat().st_size))
+        async with at(place) as recipient:
+            await here(recipient, item, map=FILE)
+            assert await open_alarms(recipient) == []
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+LARGE = 24 * MIB
+
+
+def requests(path: Path) -> Iterator[attachment_pb2.AttachFileRequest]:
+    """Yield a file as the command line does."""
+    yield attachment_pb2.AttachFileRequest(
+        name=path.name, media_type="application/octet-stream", size=path.stat().st_size
+    )
+    with path.open("rb") as handle:
+        while data := handle.read(MIB):
+            yield attachment_pb2.AttachFileRequest(data=data)
+
+
+async def push_file(node: NodeProcess, path: Path) -> str:
+    """Push a report with a file, trying again while the node is down; return its item."""
+    while True:
+        try:
+            file = (await asyncio.to_thread(node.ask, "AttachFile", requests(path))).id
+            request = pb.PushReportRequest(
+                confirmed=FIRST_TIME, report=report_file(1), idempotency_key="1", attached=[file]
+            )
+            return str((await asyncio.to_thread(node.ask, "PushReport", request)).item)
+        except ExchangeError:
+            await asyncio.sleep(0.1)
+
+
+async def has_come(node: NodeProcess, item: str) -> bool:
+    """Say whether a node has all files of a report."""
+    try:
+        shown = await asyncio.to_thread(node.ask, "ShowReport", pb.ShowReportRequest(id=item))
+    except ExchangeError:
+        return False
+    return [each.state for each in shown.attachments] == ["here"]
+
+
+@pytest.mark.processes
+async def test_a_large_file_comes_through_although_everybody_on_its_way_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(random_bytes(LARGE))
+    with a_seed() as draw:
+        async with processes("XA", "XV") as (relay, started):
+            item = await push_file(started["XA"], path)
+            for victim in ("XA", "relay", "XV", "relay", "XV", "XA"):
+                await asyncio.sleep(draw.uniform(0.05, 0.5))
+                if victim == "relay":
+                    relay.kill()
+                    await asyncio.to_thread(relay.start)
+                else:
+                    started[victim].kill()
+                    started[victim].start()
+                    await until(started[victim].answers, f"{victim} does not come back")
+            await until(partial(has_come, started["XV"], item), "the file has not come")
+            export = attachment_pb2.ExportAttachmentRequest(
+                id=item, name=path.name, action="internal_only", purpose="protect_life"
+            )
+            parts = await asyncio.to_thread(started["XV"].ask, "ExportAttachment", export)
+            assert b"".join(part.data for part in parts) == path.read_bytes()
+            for node in started.values():
+                assert list((await asyncio.to_thread(node.ask, "GetStatus", pb.GetStatusRequest())).alarms) == []
+                lying = sorted(each.suffix for each in (node.place.home / "attachments").iterdir())
+                assert lying == [""]
