@@ -250,7 +250,13 @@ async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: Hom
     )
     operator = _server(local_options(), detailed=True)
     admin = RelayAdminService(
-        relay.database, relay.directory, relay.witnessing, relay.deliveries, drain, started_ms=clock()
+        relay.database,
+        relay.directory,
+        relay.witnessing,
+        relay.deliveries,
+        retention=relay.retention,
+        draining=drain,
+        started_ms=clock(),
     )
     add_RelayAdminServiceServicer_to_server(admin, operator)
     leaf = Leaf(given.secrets.transport, relay.exchange, clock)

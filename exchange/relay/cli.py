@@ -13,7 +13,7 @@ from exchange.directory.ceremony import draft_genesis
 from exchange.directory.statements import CouncilMember, ExchangeLimits, Witnesses
 from exchange.envelope.model import SUITE
 from exchange.errors import BadInput, ConfigurationError, MalformedInput, Unavailable
-from exchange.limits import KIB, RECIPIENTS, REPORT_BYTES
+from exchange.limits import KIB, MIB, RECIPIENTS, REPORT_BYTES
 from exchange.names import exchange_name
 from exchange.relay.config import ENV_PREFIX, RelaySettings
 from exchange.relay.home import GENESIS_REQUEST, RelayHome, RelaySecrets, new_home
@@ -144,7 +144,9 @@ def status(
         ("directory entries", f"{answer.directory_size:,}"),
         ("traffic entries", f"{answer.traffic_size:,}"),
         ("cosigned", _cosigned(answer)),
-        ("envelopes held", f"{answer.envelopes:,}"),
+        ("envelopes held", f"{answer.envelopes:,}, {answer.held_bytes / MIB:,.1f} MiB"),
+        ("deleted", f"{answer.deleted:,} since the start of this process"),
+        ("store", _store(answer)),
         ("joining", ", ".join(answer.joining) or "-"),
     ):
         print(f"{label:<18} {value}")
@@ -196,6 +198,10 @@ def _fields(answer: pb.GetRelayStatusResponse) -> dict[str, object]:
         "directory_cosigned": answer.directory_cosigned,
         "traffic_cosigned": answer.traffic_cosigned,
         "envelopes": answer.envelopes,
+        "held_bytes": answer.held_bytes,
+        "deleted": answer.deleted,
+        "store_bytes": answer.store_bytes,
+        "store_free_bytes": answer.store_free_bytes,
         "mailboxes": [
             {"party": box.party, "waiting": box.waiting, "connections": box.connections} for box in answer.mailboxes
         ],
@@ -208,6 +214,12 @@ def _cosigned(answer: pb.GetRelayStatusResponse) -> str:
         return "by nobody: the council has named no witnesses"
     sizes = f"{answer.directory_cosigned_size:,} directory and {answer.traffic_cosigned_size:,} traffic entries"
     return f"{sizes} by a quorum of witnesses"
+
+
+def _store(answer: pb.GetRelayStatusResponse) -> str:
+    if not answer.store_bytes:
+        return "a database server"
+    return f"{answer.store_bytes / MIB:,.1f} MiB, of which {answer.store_free_bytes / MIB:,.1f} free"
 
 
 def _configuration(exchange: str, address: str, join_address: str) -> str:

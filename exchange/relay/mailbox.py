@@ -135,20 +135,23 @@ class MailboxStore(Protocol):
         A repeat frees nothing.
         """
 
-    def drop(self, recipient: PartyId, *, kind: int) -> int:
-        """Free everything of one kind that waits, as if it had been acknowledged, and return how many rows went.
+    def drop(self, recipient: PartyId, *, kind: int, limit: int) -> int:
+        """Free at most `limit` rows of one kind that wait, as if acknowledged, and return how many went.
 
-        Cursors stay. A repeat drops nothing.
+        Cursors stay. Once 0 went, a repeat drops nothing.
         """
 
     def cursors(self, recipient: PartyId) -> Mapping[Lane, int]:
         """Return the highest position acknowledged in each lane that has one."""
 
-    def delete_done(self, limit: int) -> Sequence[Deleted]:
-        """Delete at most `limit` ciphertexts that every recipient has; return what went, oldest first."""
+    def delete_done(self, limit: int, most_bytes: int) -> Sequence[Deleted]:
+        """Delete ciphertexts that every recipient has; return what went, oldest first.
 
-    def delete_expired(self, now_ms: int, limit: int) -> Sequence[Deleted]:
-        """Delete at most `limit` ciphertexts whose time has come, and their rows; return what went."""
+        At most `limit` of them, and `most_bytes` of their bodies unless one alone has more.
+        """
+
+    def delete_expired(self, now_ms: int, limit: int, most_bytes: int) -> Sequence[Deleted]:
+        """Delete ciphertexts whose time has come, and their rows, as `delete_done`; return what went."""
 
     def held_bytes(self) -> Mapping[PartyId, int]:
         """Return how many bytes of each sender wait; `Accepted.size` and `Deleted.size` add up to it."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -45,6 +46,15 @@ class _Call:
     """Run outside any transaction, in a group of its own."""
     value: Any = None
     error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Pages of an embedded database's file."""
+
+    total: int
+    free: int
+    page_bytes: int
 
 
 class _GroupLostError(Exception):
@@ -148,6 +158,17 @@ class Database:
         self._put(_Call(self._truncate, future, None, alone=True))
         future.result()
 
+    async def free_pages(self) -> "Pages | None":
+        """Return how much of an embedded database's file is free; None for a server, which sees to its space itself."""
+        return await self.read(_pages) if self._sqlite else None
+
+    async def give_back(self, pages: int) -> None:
+        """Return at most so many free pages of an embedded database's file to the file system."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._put(_Call(partial(_give_back, pages=pages), future, loop, alone=True))
+        await future
+
     def _truncate(self, connection: sa.Connection) -> None:
         if not self._sqlite:
             raise ConfigurationError("only an embedded database has a log to empty")
@@ -221,6 +242,19 @@ class Database:
                 connection.close()
             except sa.exc.SQLAlchemyError:
                 connection.invalidate()
+
+
+def _pages(connection: sa.Connection) -> Pages:
+    numbers = (
+        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return Pages(*numbers)
+
+
+def _give_back(connection: sa.Connection, pages: int) -> None:
+    # Read to its end: each row is a page that went.
+    _raw(connection).execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
 
 
 def _raw(connection: sa.Connection) -> Any:

@@ -157,6 +157,9 @@ def _sqlite(url: sa.URL, use: Use, *, secure_delete: bool, connections: int) -> 
 
 
 def _set_pragmas(connection: sqlite3.Connection, path: Path, use: Use, *, secure_delete: bool) -> None:
+    if use is Use.MIGRATE:
+        # Before anything is written: a file that is not new keeps what it has. Lets free pages be given back.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL").close()
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
         raise ConfigurationError(f"{path}: no write-ahead log here", hint="put it on a local file system, not a share")

@@ -86,6 +86,10 @@ class GetRelayStatusResponse(_message.Message):
     DIRECTORY_COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
     TRAFFIC_COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
     WITNESSED_FIELD_NUMBER: _builtins.int
+    HELD_BYTES_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    STORE_BYTES_FIELD_NUMBER: _builtins.int
+    STORE_FREE_BYTES_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     started_ms: _builtins.int
@@ -112,6 +116,14 @@ class GetRelayStatusResponse(_message.Message):
     """Traffic entries that a quorum of witnesses has cosigned."""
     witnessed: _builtins.bool
     """The council has named witnesses."""
+    held_bytes: _builtins.int
+    """Bytes of the ciphertexts held."""
+    deleted: _builtins.int
+    """Ciphertexts that this process has deleted since it started: acknowledged by all, or expired."""
+    store_bytes: _builtins.int
+    """Bytes of an embedded database's file; 0 for a database server."""
+    store_free_bytes: _builtins.int
+    """Bytes of it that are free: used again, or given back."""
     @_builtins.property
     def mailboxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MailboxStatus]:
         """Partners admitted, with what waits for them."""
@@ -138,10 +150,14 @@ class GetRelayStatusResponse(_message.Message):
         directory_cosigned_size: _builtins.int = ...,
         traffic_cosigned_size: _builtins.int = ...,
         witnessed: _builtins.bool = ...,
+        held_bytes: _builtins.int = ...,
+        deleted: _builtins.int = ...,
+        store_bytes: _builtins.int = ...,
+        store_free_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_checkpoint", b"directory_checkpoint", "directory_cosigned", b"directory_cosigned", "directory_cosigned_size", b"directory_cosigned_size", "directory_size", b"directory_size", "draining", b"draining", "envelopes", b"envelopes", "exchange", b"exchange", "joining", b"joining", "mailboxes", b"mailboxes", "started_ms", b"started_ms", "traffic_checkpoint", b"traffic_checkpoint", "traffic_cosigned", b"traffic_cosigned", "traffic_cosigned_size", b"traffic_cosigned_size", "traffic_size", b"traffic_size", "witnessed", b"witnessed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "directory_checkpoint", b"directory_checkpoint", "directory_cosigned", b"directory_cosigned", "directory_cosigned_size", b"directory_cosigned_size", "directory_size", b"directory_size", "draining", b"draining", "envelopes", b"envelopes", "exchange", b"exchange", "held_bytes", b"held_bytes", "joining", b"joining", "mailboxes", b"mailboxes", "started_ms", b"started_ms", "store_bytes", b"store_bytes", "store_free_bytes", b"store_free_bytes", "traffic_checkpoint", b"traffic_checkpoint", "traffic_cosigned", b"traffic_cosigned", "traffic_cosigned_size", b"traffic_cosigned_size", "traffic_size", b"traffic_size", "witnessed", b"witnessed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -149,11 +149,11 @@ def test_what_is_dropped_is_of_one_kind_and_party_and_lets_the_ciphertext_go_wit
 ) -> None:
     store(database, an_envelope(1, XV, XO), an_envelope(2, XV), an_envelope(3, XV, kind=int(EnvelopeKind.CONTROL)))
     for count in (2, 0):
-        assert database.write_now(lambda c: SqlMailboxes(c).drop(XV, kind=EnvelopeKind.REPORT)) == count
+        assert database.write_now(lambda c: SqlMailboxes(c).drop(XV, kind=EnvelopeKind.REPORT, limit=10)) == count
     assert positions(database, XV) == [3]
     assert positions(database, XO) == [1]
     assert ask(database, lambda boxes: boxes.cursors(XV)) == {}
-    (gone,) = database.write_now(lambda c: SqlMailboxes(c).delete_done(10))
+    (gone,) = database.write_now(lambda c: SqlMailboxes(c).delete_done(10, 1 << 30))
     assert gone.hash == an_envelope(2, XV).hash
 
 
@@ -161,12 +161,12 @@ def test_a_ciphertext_goes_when_its_last_recipient_has_it_and_its_answer_stays(d
     envelope = an_envelope(1, XV, XO)
     store(database, envelope)
     acknowledge(database, XV, 1)
-    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == []
+    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10, 1 << 30)) == []
     acknowledge(database, XO, 1)
-    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == [
+    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10, 1 << 30)) == [
         Deleted(envelope.hash, envelope.sender, envelope.size)
     ]
-    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10)) == []
+    assert database.write_now(lambda c: SqlMailboxes(c).delete_done(10, 1 << 30)) == []
     assert ask(database, lambda boxes: boxes.sealed([sealed.key for sealed in envelope.sealed()])) == {}
     answers = ask(database, lambda boxes: boxes.answered(XA, [envelope.hash]))
     assert answers == {envelope.hash: Answered(b"promise 1", b"decisions 1")}
@@ -174,8 +174,8 @@ def test_a_ciphertext_goes_when_its_last_recipient_has_it_and_its_answer_stays(d
 
 def test_an_expired_ciphertext_goes_with_the_rows_of_all_who_did_not_collect_it(database: Database) -> None:
     store(database, an_envelope(1, XV, XO, expires_ms=100), an_envelope(2, XV, expires_ms=200))
-    assert database.write_now(lambda c: SqlMailboxes(c).delete_expired(99, 10)) == []
-    gone = database.write_now(lambda c: SqlMailboxes(c).delete_expired(100, 10))
+    assert database.write_now(lambda c: SqlMailboxes(c).delete_expired(99, 10, 1 << 30)) == []
+    gone = database.write_now(lambda c: SqlMailboxes(c).delete_expired(100, 10, 1 << 30))
     assert [each.hash for each in gone] == [an_envelope(1).hash]
     assert positions(database, XV) == [2]
     assert positions(database, XO) == []
@@ -188,10 +188,27 @@ def test_what_waits_is_counted_by_sender_and_what_goes_takes_its_bytes_with_it(d
     store(database, many, mine, other)
     assert ask(database, lambda boxes: boxes.held_bytes()) == {XA: many.size + mine.size, XO: other.size}
     acknowledge(database, XV, 2)
-    database.write_now(lambda c: SqlMailboxes(c).delete_done(10))
-    (gone,) = database.write_now(lambda c: SqlMailboxes(c).delete_expired(many.expires_ms, 10))
+    database.write_now(lambda c: SqlMailboxes(c).delete_done(10, 1 << 30))
+    (gone,) = database.write_now(lambda c: SqlMailboxes(c).delete_expired(many.expires_ms, 10, 1 << 30))
     assert gone == Deleted(many.hash, XA, many.size)
     assert ask(database, lambda boxes: boxes.held_bytes()) == {XO: other.size}
+
+
+def test_no_more_is_deleted_at_once_than_fits_and_one_that_is_larger_goes_alone(database: Database) -> None:
+    store(database, *(an_envelope(number, body=bytes(100)) for number in range(1, 6)), an_envelope(6, body=bytes(900)))
+    acknowledge(database, XV, 6)
+    counts = []
+    while gone := database.write_now(lambda c: SqlMailboxes(c).delete_done(3, 250)):
+        counts.append(len(gone))
+    assert counts == [2, 2, 1, 1]
+    assert ask(database, lambda boxes: boxes.held()) == 0
+
+
+def test_what_is_dropped_goes_in_parts(database: Database) -> None:
+    store(database, *(an_envelope(number, lane=Lane(1 + number % 4)) for number in range(1, 8)))
+    counts = [database.write_now(lambda c: SqlMailboxes(c).drop(XV, kind=EnvelopeKind.REPORT, limit=3)) for _ in "abcd"]
+    assert counts == [3, 3, 1, 0]
+    assert len(database.write_now(lambda c: SqlMailboxes(c).delete_done(9, 1 << 30))) == 7
 
 
 def test_an_answer_is_given_to_the_sender_it_was_given_to_and_to_nobody_else(database: Database) -> None:

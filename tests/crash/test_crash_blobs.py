@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -16,11 +15,10 @@ from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.runtime.database import Database
-from exchange.runtime.engine import sqlite_url
-from tests.crash.test_crash_relay import NOW, WHEN, XA, a_frame, append, die, path, reopened
+from tests.crash.test_crash_relay import NOW, WHEN, XA, a_frame, append, die, reopened, url
 from tests.support.directory_builders import EXCHANGE, ed25519
 
-__all__ = ("path", "reopened")  # fixtures
+__all__ = ("reopened", "url")  # fixtures
 
 REF = BlobRef(b"b" * 16, b"h" * 32, 10)
 
@@ -59,8 +57,8 @@ def kept(database: Database) -> Kept | None:
     return database.read_now(lambda c: SqlBlobs(c).kept(XA, REF.blob_id))
 
 
-def prepared(path: Path, *steps: Callable[[Connection], object]) -> None:
-    with Database(sqlite_url(path)) as database:
+def prepared(url: str, *steps: Callable[[Connection], object]) -> None:
+    with Database(url) as database:
         for step in steps:
             database.write_now(step)
 
@@ -72,15 +70,15 @@ def whole(connection: Connection) -> None:
 
 
 @WHEN
-def test_an_upload_is_known_or_begun_anew(path: Path, reopened: Callable[[], Database], when: str) -> None:
-    die(path, begin, REF, when)
+def test_an_upload_is_known_or_begun_anew(url: str, reopened: Callable[[], Database], when: str) -> None:
+    die(url, begin, REF, when)
     assert kept(reopened()) == (Kept(REF.sha256, 10, 0, BlobState.OPEN) if when == "after" else None)
 
 
 @WHEN
-def test_what_is_held_and_what_is_stored_are_one(path: Path, reopened: Callable[[], Database], when: str) -> None:
-    prepared(path, lambda c: begin(c, REF))
-    die(path, store_part, b"12345", when)
+def test_what_is_held_and_what_is_stored_are_one(url: str, reopened: Callable[[], Database], when: str) -> None:
+    prepared(url, lambda c: begin(c, REF))
+    die(url, store_part, b"12345", when)
     database = reopened()
     found = kept(database)
     assert found is not None and found.held == (5 if when == "after" else 0)
@@ -88,24 +86,22 @@ def test_what_is_held_and_what_is_stored_are_one(path: Path, reopened: Callable[
 
 
 @WHEN
-def test_a_blob_is_complete_or_looked_at_once_more(path: Path, reopened: Callable[[], Database], when: str) -> None:
-    prepared(path, lambda c: begin(c, REF), lambda c: store_part(c, b"x" * 10))
-    die(path, complete, None, when)
+def test_a_blob_is_complete_or_looked_at_once_more(url: str, reopened: Callable[[], Database], when: str) -> None:
+    prepared(url, lambda c: begin(c, REF), lambda c: store_part(c, b"x" * 10))
+    die(url, complete, None, when)
     found = kept(reopened())
     assert found is not None and found.held == found.size
     assert found.state is (BlobState.COMPLETE if when == "after" else BlobState.OPEN)
 
 
 @WHEN
-def test_an_envelope_and_who_may_read_its_files_are_one(
-    path: Path, reopened: Callable[[], Database], when: str
-) -> None:
+def test_an_envelope_and_who_may_read_its_files_are_one(url: str, reopened: Callable[[], Database], when: str) -> None:
     (permitted,) = a_frame().judged
     assert isinstance(permitted, Permitted)
     verified = replace(permitted.verified, core=replace(permitted.verified.core, blobs=(REF,)))
     frame = Frame(XA, 1, (replace(permitted, verified=verified),))
-    prepared(path, lambda c: append(c, b"genesis"), whole)
-    die(path, record, frame, when)
+    prepared(url, lambda c: append(c, b"genesis"), whole)
+    die(url, record, frame, when)
     database = reopened()
     promised = bool(database.read_now(lambda c: SqlMailboxes(c).answered(XA, [verified.envelope_hash])))
     readers = [leaf.leaf.recipient for leaf in verified.leaves]
@@ -116,24 +112,24 @@ def test_an_envelope_and_who_may_read_its_files_are_one(
 
 
 @WHEN
-def test_a_recipient_has_it_or_may_still_fetch_it(path: Path, reopened: Callable[[], Database], when: str) -> None:
+def test_a_recipient_has_it_or_may_still_fetch_it(url: str, reopened: Callable[[], Database], when: str) -> None:
     reader = PartyId("XV")
-    prepared(path, whole, lambda c: SqlBlobs(c).claim(XA, [REF], [reader], NOW + 1))
-    die(path, release, reader, when)
+    prepared(url, whole, lambda c: SqlBlobs(c).claim(XA, [REF], [reader], NOW + 1))
+    die(url, release, reader, when)
     assert reopened().read_now(lambda c: SqlBlobs(c).readable(XA, REF.blob_id, reader)) is (when == "before")
 
 
 @WHEN
 def test_what_goes_is_whole_or_absent_and_its_deletion_goes_on(
-    path: Path, reopened: Callable[[], Database], when: str
+    url: str, reopened: Callable[[], Database], when: str
 ) -> None:
-    prepared(path, whole)
-    die(path, go, None, when)
+    prepared(url, whole)
+    die(url, go, None, when)
     database = reopened()
     assert database.read_now(lambda c: SqlBlobs(c).are_complete(XA, [REF])) is (when == "before")
     database.write_now(lambda c: go(c, None))
     database.close()
-    die(path, delete, 1, when)
+    die(url, delete, 1, when)
     database = reopened()
     while database.write_now(lambda c: SqlBlobs(c).delete(1)):
         pass

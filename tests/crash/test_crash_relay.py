@@ -7,7 +7,6 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ from exchange.relay.slots import Slot, encode_slots
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.runtime.database import Database
-from exchange.runtime.engine import sqlite_url
 from exchange.runtime.migrate import upgrade
 from exchange.tlog.entry import EntryKind, decode_entry
 from tests.support.directory_builders import EXCHANGE, a_directory, ed25519
@@ -60,6 +58,10 @@ def sweep(connection: Connection, database: Database) -> object:
     return len(done), len(expired)
 
 
+def drop(connection: Connection, limit: int) -> int:
+    return SqlMailboxes(connection).drop(XV, kind=EnvelopeKind.REPORT, limit=limit)
+
+
 def append(connection: Connection, entry: bytes) -> object:
     return Sequencer().append(SqlLogs(connection), Log.DIRECTORY, [entry])
 
@@ -78,28 +80,27 @@ def child(url: str, step: Step, given: Any, when: str) -> None:
     os._exit(KILLED)
 
 
-def die(database: Path, step: Step, given: Any, when: str) -> None:
+def die(url: str, step: Step, given: Any, when: str) -> None:
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=child, args=(sqlite_url(database), step, given, when))
+    process = context.Process(target=child, args=(url, step, given, when))
     process.start()
     process.join(60)
     assert process.exitcode == KILLED
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    found = tmp_path / "relay.db"
-    upgrade(sqlite_url(found), MIGRATIONS)
-    return found
+def url(database_url: str) -> str:
+    upgrade(database_url, MIGRATIONS)
+    return database_url
 
 
 @pytest.fixture
-def reopened(path: Path) -> Iterator[Callable[[], Database]]:
+def reopened(url: str) -> Iterator[Callable[[], Database]]:
     """Open the store as a restarted relay does."""
     opened: list[Database] = []
 
     def reopen() -> Database:
-        database = Database(sqlite_url(path))
+        database = Database(url)
         database.open()
         opened.append(database)
         return database
@@ -144,14 +145,14 @@ def entries(database: Database, log: Log) -> list[bytes]:
 
 @WHEN
 def test_a_frame_is_recorded_wholly_or_not_at_all_and_a_repeat_makes_it_one(
-    path: Path, reopened: Callable[[], Database], when: str
+    url: str, reopened: Callable[[], Database], when: str
 ) -> None:
     frame = a_frame()
     (permitted,) = frame.judged
     assert isinstance(permitted, Permitted)
-    with Database(sqlite_url(path)) as database:
+    with Database(url) as database:
         database.write_now(lambda c: append(c, b"genesis"))
-    die(path, record, frame, when)
+    die(url, record, frame, when)
     database = reopened()
     hash_ = permitted.verified.envelope_hash
     before = database.read_now(lambda c: SqlMailboxes(c).answered(XA, [hash_]))
@@ -172,11 +173,11 @@ def test_a_frame_is_recorded_wholly_or_not_at_all_and_a_repeat_makes_it_one(
 
 @WHEN
 def test_what_was_acknowledged_is_freed_or_delivered_again(
-    path: Path, reopened: Callable[[], Database], when: str
+    url: str, reopened: Callable[[], Database], when: str
 ) -> None:
-    with Database(sqlite_url(path)) as database:
+    with Database(url) as database:
         database.write_now(lambda c: SqlMailboxes(c).deposit([an_envelope(1), an_envelope(2)]))
-    die(path, acknowledge, 1, when)
+    die(url, acknowledge, 1, when)
     database = reopened()
     rows = database.read_now(lambda c: SqlMailboxes(c).waiting(XV, Lane.ROUTINE, after=0, limit=9))
     assert [row.position for row in rows] == ([2] if when == "after" else [1, 2])
@@ -186,13 +187,13 @@ def test_what_was_acknowledged_is_freed_or_delivered_again(
 
 @WHEN
 def test_a_ciphertext_goes_together_with_its_entry_in_the_log(
-    path: Path, reopened: Callable[[], Database], when: str
+    url: str, reopened: Callable[[], Database], when: str
 ) -> None:
     envelope = an_envelope(1)
-    with Database(sqlite_url(path)) as database:
+    with Database(url) as database:
         database.write_now(lambda c: SqlMailboxes(c).deposit([envelope]))
         database.write_now(lambda c: acknowledge(c, 1))
-    die(path, sweep, None, when)
+    die(url, sweep, None, when)
     database = reopened()
     logged = [decode_entry(entry) for entry in entries(database, Log.TRAFFIC)]
     assert [(entry.kind, entry.sha256) for entry in logged] == (
@@ -202,12 +203,29 @@ def test_a_ciphertext_goes_together_with_its_entry_in_the_log(
 
 
 @WHEN
-def test_a_directory_entry_is_there_with_its_tree_or_not_at_all(
-    path: Path, reopened: Callable[[], Database], when: str
+def test_copies_for_who_is_cut_off_go_with_the_count_of_who_has_yet_to_take_them_and_a_repeat_drops_the_rest(
+    url: str, reopened: Callable[[], Database], when: str
 ) -> None:
-    with Database(sqlite_url(path)) as database:
+    with Database(url) as database:
+        database.write_now(lambda c: SqlMailboxes(c).deposit([an_envelope(number) for number in (1, 2, 3)]))
+    die(url, drop, 2, when)
+    database = reopened()
+    rows = database.read_now(lambda c: SqlMailboxes(c).waiting(XV, Lane.ROUTINE, after=0, limit=9))
+    assert [row.position for row in rows] == ([3] if when == "after" else [1, 2, 3])
+    while database.write_now(lambda c: drop(c, 2)):
+        continue
+    gone = database.write_now(lambda c: SqlMailboxes(c).delete_done(9, 1 << 30))
+    assert len(gone) == 3
+    assert database.read_now(lambda c: SqlMailboxes(c).held_bytes()) == {}
+
+
+@WHEN
+def test_a_directory_entry_is_there_with_its_tree_or_not_at_all(
+    url: str, reopened: Callable[[], Database], when: str
+) -> None:
+    with Database(url) as database:
         database.write_now(lambda c: append(c, b"genesis"))
-    die(path, append, b"statement", when)
+    die(url, append, b"statement", when)
     database = reopened()
     assert entries(database, Log.DIRECTORY) == [b"genesis", b"statement"][: 1 + (when == "after")]
     database.write_now(lambda c: append(c, b"next"))

@@ -6,6 +6,7 @@ from exchange.directory.state import MEMBERS, Status
 from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.peers import Context
+from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
@@ -25,8 +26,9 @@ class RelayAdminService(RelayAdminServiceServicer):
         directory: LiveDirectory,
         witnessing: Witnessing,
         deliveries: Deliveries,
-        draining: Drain,
         *,
+        retention: Retention,
+        draining: Drain,
         started_ms: int,
     ) -> None:
         """`started_ms` is when the process began."""
@@ -34,6 +36,7 @@ class RelayAdminService(RelayAdminServiceServicer):
         self._directory = directory
         self._witnessing = witnessing
         self._deliveries = deliveries
+        self._retention = retention
         self._draining = draining
         self._started_ms = started_ms
 
@@ -44,11 +47,13 @@ class RelayAdminService(RelayAdminServiceServicer):
     ) -> pb.GetRelayStatusResponse:
         """Say how the relay is."""
 
-        def read(connection: Connection) -> tuple[int, int, dict[str, int]]:
+        def read(connection: Connection) -> tuple[int, int, int, dict[str, int]]:
             mailboxes = SqlMailboxes(connection)
-            return SqlLogs(connection).state(Log.TRAFFIC).size, mailboxes.held(), dict(mailboxes.counts())
+            held_bytes = sum(mailboxes.held_bytes().values())
+            return SqlLogs(connection).state(Log.TRAFFIC).size, mailboxes.held(), held_bytes, dict(mailboxes.counts())
 
-        traffic_size, held, waiting = await self._database.read(read)
+        traffic_size, held, held_bytes, waiting = await self._database.read(read)
+        file = await self._database.free_pages()
         directory, traffic = (self._witnessing.shown(log) for log in (Log.DIRECTORY, Log.TRAFFIC))
         now, connected = self._directory.now, self._deliveries.connected()
         parties = now.directory.parties()
@@ -65,6 +70,10 @@ class RelayAdminService(RelayAdminServiceServicer):
             traffic_cosigned_size=self._witnessing.cosigned_size(Log.TRAFFIC),
             witnessed=self._witnessing.witnessed,
             envelopes=held,
+            held_bytes=held_bytes,
+            deleted=self._retention.deleted,
+            store_bytes=file.total * file.page_bytes if file else 0,
+            store_free_bytes=file.free * file.page_bytes if file else 0,
             mailboxes=[
                 pb.MailboxStatus(
                     party=record.party,

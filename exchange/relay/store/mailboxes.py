@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import Row as SqlRow
 
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
@@ -152,10 +153,19 @@ class SqlMailboxes:
             insert_or_replace(self._connection, tables.cursor, [row])
         return count
 
-    def drop(self, recipient: PartyId, *, kind: int) -> int:
-        """Free everything of one kind that waits and return how many rows went."""
+    def drop(self, recipient: PartyId, *, kind: int, limit: int) -> int:
+        """Free at most `limit` rows of one kind that wait and return how many went."""
         mailbox = tables.mailbox.c
-        return self._free([mailbox.recipient == recipient, mailbox.kind == kind])
+        mine = (mailbox.recipient == recipient, mailbox.kind == kind)
+        wanted = select(mailbox.lane, mailbox.position).where(*mine).order_by(mailbox.lane, mailbox.position)
+        by_lane: dict[int, list[int]] = {}
+        for lane, position in self._connection.execute(wanted.limit(limit)):
+            by_lane.setdefault(lane, []).append(position)
+        return sum(
+            self._free([*mine, mailbox.lane == lane, mailbox.position.in_(some)])
+            for lane, positions in by_lane.items()
+            for some in _chunks(positions)
+        )
 
     def _free(self, mine: Sequence[ColumnElement[bool]]) -> int:
         """Delete these rows of one mailbox; their envelopes have a recipient less to wait for."""
@@ -170,23 +180,39 @@ class SqlMailboxes:
         wanted = select(cursor.lane, cursor.position).where(cursor.recipient == recipient)
         return {Lane(row.lane): row.position for row in self._connection.execute(wanted)}
 
-    def delete_done(self, limit: int) -> Sequence[Deleted]:
-        """Delete at most `limit` ciphertexts that every recipient has."""
+    def delete_done(self, limit: int, most_bytes: int) -> Sequence[Deleted]:
+        """Delete ciphertexts that every recipient has."""
         held = tables.held.c
-        wanted = select(held.id, held.parts).where(held.remaining == 0).order_by(held.id).limit(limit)
-        return self._delete({row.id: row.parts for row in self._connection.execute(wanted)})
+        gone = self._going(held.remaining == 0, held.id, limit, most_bytes)
+        return self._delete({row.id: row.parts for row in gone})
 
-    def delete_expired(self, now_ms: int, limit: int) -> Sequence[Deleted]:
-        """Delete at most `limit` ciphertexts whose time has come, and their rows."""
+    def delete_expired(self, now_ms: int, limit: int, most_bytes: int) -> Sequence[Deleted]:
+        """Delete ciphertexts whose time has come, and their rows."""
         held, mailbox = tables.held.c, tables.mailbox.c
-        wanted = select(held.id, held.lane, held.parts)
-        wanted = wanted.where(held.expires_ms <= now_ms).order_by(held.expires_ms).limit(limit)
-        gone = self._connection.execute(wanted).all()
+        gone = self._going(held.expires_ms <= now_ms, held.expires_ms, limit, most_bytes)
         for row in gone:
             for recipients in self._recipients(row.id, row.parts):
                 mine = (mailbox.recipient.in_(recipients), mailbox.lane == row.lane, mailbox.position == row.id)
                 self._connection.execute(delete(tables.mailbox).where(*mine))
         return self._delete({row.id: row.parts for row in gone})
+
+    def _going(
+        self, which: ColumnElement[bool], order: ColumnElement[int], limit: int, most_bytes: int
+    ) -> Sequence[SqlRow[Any, Any, Any, Any]]:
+        """Return (id, lane, parts, size) of at most `limit` that go, and as many as `most_bytes` hold, one at least.
+
+        Any: SQLAlchemy's rows do not keep the type of a sum of bytes.
+        """
+        held, envelope = tables.held.c, tables.envelope.c
+        wanted = select(held.id, held.lane, held.parts, func.length(envelope.body).label("size"))
+        wanted = wanted.join(tables.envelope, envelope.id == held.id).where(which).order_by(order).limit(limit)
+        going: list[SqlRow[Any, Any, Any, Any]] = []
+        for row in self._connection.execute(wanted).all():
+            most_bytes -= row.size
+            if going and most_bytes < 0:
+                break
+            going.append(row)
+        return going
 
     def forget_refusals(self, before_ms: int) -> int:
         """Delete refusals given before a time."""
