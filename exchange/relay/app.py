@@ -49,6 +49,7 @@ from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.relay.tls import Leaf, PartnerAuthorities, identify_by, newcomers_identity, partners_identity
 from exchange.relay.together import Together
+from exchange.relay.turns import Turns
 from exchange.relay.witnesses import Witnessing
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
@@ -294,7 +295,8 @@ def _partners_server(relay: _Relay, given: _Given, authorities: PartnerAuthoriti
         relay.witnessing,
     )
     server = _server(server_options(connections=limits.connections), detailed=False)
-    add_RelayServiceServicer_to_server(RelayService(peers, use, drain, relay.counters), server)
+    memory = Turns(given.settings.intake_bytes)
+    add_RelayServiceServicer_to_server(RelayService(peers, use, drain, relay.counters, memory), server)
     add_BlobServiceServicer_to_server(BlobService(peers, relay.blobs, drain), server)
     return server
 

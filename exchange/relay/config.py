@@ -60,6 +60,9 @@ class RelaySettings(Settings):
     cache_bytes: int = Field(
         default=8 * MIB, ge=0, description="Memory for envelopes that were submitted or delivered last."
     )
+    intake_bytes: int = Field(
+        default=64 * MIB, ge=8 * MIB, description="Memory for submissions that are not answered yet; more wait unread."
+    )
     witness_round_s: float = Field(
         default=300, gt=0, description="Witnesses are asked to cosign one checkpoint of the traffic log for so long."
     )

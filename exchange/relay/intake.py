@@ -1,5 +1,6 @@
-"""One frame of submissions from arrival to answer: judge, wait for the quota, record durably, wake the recipients.
+"""One frame of submissions from arrival to answer: its turn, judging, the quota, the record, the recipients' bells.
 
+Partners take turns by how many envelopes each has had judged, so that none waits behind another's flood.
 Judging runs in a thread, the recording in the writer's; the event loop only passes frames on. Recording is
 finished even when the sender hangs up: what was recorded must also be delivered.
 """
@@ -28,8 +29,12 @@ from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.relay.submit import Judge
+from exchange.relay.turns import Turns
 from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
+
+AT_ONCE = 65
+"""Envelopes that are being judged, or are next: a frame of 64 and one more frame, so that the judge never waits."""
 
 ATTEMPTS = 8
 """Times that a frame is judged again because the directory grew meanwhile."""
@@ -71,6 +76,7 @@ class Intake:
         self._judge = Judge(PrekeyIds(database).prekey_id, VerifiedRoots())
         # One thread: most of judging holds the interpreter's lock anyway, and frames stay in order.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        self._turns = Turns(AT_ONCE)
         self._running: set[asyncio.Task[tuple[Answered, ...]]] = set()
         self._log = get_logger(__name__)
 
@@ -83,7 +89,8 @@ class Intake:
             Unavailable, StorageFull: nothing of the frame was recorded.
         """
         with self._counters.frames.time():
-            judged = await self._judged(sender, submissions)
+            async with self._turns.turn(sender, len(submissions)):
+                judged = await self._judged(sender, submissions)
             control = sum(map(_is_control, judged.judged))
             await self._control.wait(sender, control)
             await self._reports.wait(sender, len(judged.judged) - control)

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from exchange.directory.state import Status
 from exchange.envelope.model import Lane
 from exchange.errors import BadInput, MalformedInput, TooLarge, Unavailable
 from exchange.limits import FRAME_BYTES, FRAME_ITEMS
-from exchange.names import hash_bytes
+from exchange.names import PartyId, hash_bytes
 from exchange.relay.agreements import Agreements
 from exchange.relay.checkpoints import Checkpoints
 from exchange.relay.communities import Communities
@@ -21,6 +22,7 @@ from exchange.relay.logs import READ_ENTRIES, LogReader
 from exchange.relay.mailbox import Answered
 from exchange.relay.peers import Context, Peer, Peers
 from exchange.relay.sequencer import Log
+from exchange.relay.turns import Turns
 from exchange.relay.witnesses import Witnessing
 from exchange.runtime.clock import now_ms
 from exchange.runtime.lifecycle import Drain
@@ -78,8 +80,9 @@ class _Frames:
 class RelayService(RelayServiceServicer):
     """Partners' door."""
 
-    def __init__(self, peers: Peers, use: UseCases, draining: Drain, counters: Counters) -> None:
-        """`draining` ends the streams in good order."""
+    def __init__(self, peers: Peers, use: UseCases, draining: Drain, counters: Counters, memory: Turns) -> None:
+        """`draining` ends the streams in good order; `memory` holds the frames that are not answered yet."""
+        self._memory = memory
         self._peers = peers
         self._use = use
         self._draining = draining
@@ -106,13 +109,22 @@ class RelayService(RelayServiceServicer):
             async for request in _until(requests, self._draining):
                 peer.check()
                 await frames.room.acquire()
+                # Until it has room in memory nothing more is read of this stream: flow control tells the sender.
+                size = request.ByteSize()
+                await self._memory.take(peer.party, size)
                 answers = asyncio.create_task(self._use.intake.frame(peer.party, _submissions(request)))
-                answers.add_done_callback(_look)
+                answers.add_done_callback(partial(self._answered, peer.party, size))
                 frames.add(_Frame(request.frame, answers))
         finally:
             frames.queue.put_nowait(None)
         if self._draining.begun:
             raise Unavailable("the relay stops")
+
+    def _answered(self, party: PartyId, size: int, task: "asyncio.Task[tuple[Answered, ...]]") -> None:
+        """Give a frame's memory back, and look at its outcome, so that nobody complains when its sender is gone."""
+        self._memory.give_back(party, size)
+        if not task.cancelled():
+            task.exception()
 
     async def Deliver(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.DeliverRequest], context: Context
@@ -356,9 +368,3 @@ async def _until(requests: AsyncIterator[pb.SubmitRequest], stop: Drain) -> Asyn
         for task in (stopped, coming):
             if task is not None:
                 task.cancel()
-
-
-def _look(task: asyncio.Task[tuple[Answered, ...]]) -> None:
-    """Look at the outcome of a frame whose sender may be gone, so that nobody complains that none did."""
-    if not task.cancelled():
-        task.exception()
