@@ -138,6 +138,9 @@ def _promised(connection: Connection, answers: Sequence[Promised], standing: Sta
     events: list[Event] = []
     for answer in answers:
         envelope = answer.envelope
+        if answer.promise.directory_size < (named := _sealed_at(envelope)):
+            below = f"under {answer.promise.directory_size} entries of the directory, and it names {named}"
+            wrong.append(f"the relay promised an envelope {below}")
         if envelope.kind == EnvelopeKind.CONTROL:
             changed += _settle_control(connection, answer, standing, now_ms)
             continue

@@ -43,6 +43,9 @@ STEP_STATEMENT = 8
 STEP_DECIDE = 9
 STEP_HEAD = 10
 
+BELOW_SENDER = "DIRECTORY_BELOW_SENDER"
+"""The relay judged under an older directory than the one that the sender names: its own contradiction."""
+
 KEY_STOLEN = "KEY_STOLEN"
 
 
@@ -163,7 +166,7 @@ def _denied(waiting: Waiting, opened: Opened, decided: Decided) -> Bad | Behind:
 def _wrong_head(waiting: Waiting, opened: Opened, promise: Promise, ground: Ground) -> Bad | None:
     head = opened.core.directory
     if head.size > promise.directory_size:
-        return _bad_opened(waiting, opened, STEP_HEAD, "DIRECTORY_BELOW_SENDER", "the promise is under an older one")
+        return _bad_opened(waiting, opened, STEP_HEAD, BELOW_SENDER, "the promise is under an older one")
     if ground.snapshot.roots[head.size] != head.root:
         bad = _bad_opened(
             waiting, opened, STEP_HEAD, "DIRECTORY_DIFFERS", f"the sender has another root at {head.size}"

@@ -16,6 +16,7 @@ from hashlib import sha256
 from exchange.crypto.codec import decode_signed
 from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
+from exchange.envelope.open import Opened
 from exchange.errors import ExchangeError, InternalError, Unavailable
 from exchange.limits import MIB
 from exchange.names import PartyId
@@ -30,11 +31,12 @@ from nodes.contradiction import Contradiction, write_contradiction
 from nodes.core import Core
 from nodes.decisions import Stage, by_recipient, seal_decisions
 from nodes.inbox import Effects, Sealed, UsedTwice, seal_received, store_frame
-from nodes.opening import Bad, Behind, Good, Ground, denied_for_good, judge
+from nodes.opening import BELOW_SENDER, Bad, Behind, Good, Ground, denied_for_good, judge
+from nodes.outdated import Outdated, write_outdated
 from nodes.relay_port import Delivered, Relay, Waiting
 from nodes.shown import HEADER_BYTES, ShownEnvelope, ShownSlot
 from nodes.store import anew as store_anew
-from nodes.store import receiving, reports, sending
+from nodes.store import receiving, reports, sending, trust
 from nodes.store.blobs import KeptBlob
 from nodes.store.decisions import DENIED_MOST, count_denied
 from nodes.store.rows import Cursor, DecisionRow, ItemState, Report
@@ -155,6 +157,7 @@ class Receiver:
             await self._expose(twice)
         for thread, originator in sorted(effects.versions):
             await self._compare_versions(thread, originator)
+        await self._expose_outdated([bad.opened for bad in bads if bad.opened and bad.reason == BELOW_SENDER])
         for bad in (*bads, *backwards):
             self._log.warning("delivery.set-aside", step=bad.step, reason=bad.reason, detail=bad.detail)
         if effects.urgent:
@@ -181,6 +184,24 @@ class Receiver:
             await core.database.write(partial(keep_evidence, evidence=kept))
             text += ": concord log evidence"
         await core.alarms.raise_(alarms.SENDER, f"{found.sender}/{found.twice}", text)
+
+    async def _expose_outdated(self, dated_back: Sequence[Opened]) -> None:
+        """Keep what proves that the relay dates envelopes back, and raise the alarm."""
+        if not dated_back:
+            return
+        opened, core = dated_back[0], self._core
+        size = opened.promise_facts.directory_size
+        text = (
+            f"the relay promised an envelope of {opened.core.sender} under {size} entries of the directory, and it "
+            f"names {opened.core.directory.size}"
+        )
+        (genesis,) = await core.database.read(partial(trust.directory_entries, start=0, limit=1))
+        header = opened.header_signed.payload
+        file = write_outdated(Outdated(core.exchange, core.me, core.clock(), genesis, header, opened.promise))
+        # The first proof and no other: a liar must not fill the disk with proof.
+        kept = KeptEvidence(sha256(BELOW_SENDER.encode()).digest(), core.clock(), "relay", text, file)
+        await core.database.write(partial(keep_evidence, evidence=kept))
+        await core.alarms.raise_(alarms.RELAY, "below-sender", f"{text}: concord log evidence")
 
     async def _compare_versions(self, thread: bytes, originator: str) -> None:
         """Raise an alarm when an originator has signed two versions that follow the same one, or are both the first."""

@@ -6,7 +6,7 @@
  4. The sender is the peer that the channel proved.
  5. The sender's envelope key is valid in the directory now.
  6. Exactly one signature, by that key, over the header.
- 7. The clock window, and an expiry that lies ahead.
+ 7. The clock window, an expiry that lies ahead, and a directory head of no more entries than there are.
  8. The body has the hash and size that the header names.
  9. Every leaf parses strictly, slots ascend, each wrap has its hash and length, no recipient twice, a basis by kind.
 10. Every leaf's key is that recipient's published prekey of the day. An unknown recipient is refused in the same words.
@@ -50,6 +50,8 @@ class RelayChecks:
     now_ms: int
     envelope_key: Callable[[PartyId, bytes], PublicKey | None]
     """Gives a party's envelope key by its id, if it is valid in the directory now."""
+    directory_size: int
+    """Entries of the directory that this is judged under; a promise then never says less than the header."""
     prekey_ids: Callable[[PartyId, int], bytes | None]
     """Gives the key id of a party's published prekey for a time in ms; None also for a party that does not exist."""
     seen: VerifiedRoots | None = None
@@ -108,6 +110,8 @@ def verify_submission(data: bytes, *, context: RelayChecks) -> Verified:
     _check_signature(submission.header, core, context)  # steps 5 and 6
     with step(7):
         _check_clock(core, context.now_ms)
+        if core.directory.size > context.directory_size:
+            raise MalformedInput(f"its sender names {core.directory.size} entries of the directory: there are fewer")
     with step(8):
         if len(submission.body) != header.body_size or sha256(submission.body).digest() != header.body_sha256:
             raise MalformedInput("the body is not the one that the header names")

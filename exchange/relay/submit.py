@@ -66,6 +66,7 @@ class Judge:
             envelope_key=lambda party, key_id: snapshot.directory.envelope_key(
                 party, key_id, at_size=snapshot.size, at_ms=now_ms
             ),
+            directory_size=snapshot.size,
             prekey_ids=lambda party, at_ms: self.prekey_id(snapshot, party, at_ms),
             seen=self.seen,
         )

@@ -10,7 +10,7 @@ import typer
 from exchange.errors import VerificationFailed
 from exchange.runtime.armour import read_armour
 from exchange.tlog.proof import HEADER
-from nodes import contradiction, evidence, log_evidence, log_proof, withheld
+from nodes import contradiction, evidence, log_evidence, log_proof, outdated, withheld
 from nodes.admin import output
 from nodes.admin.options import Json
 from nodes.evidence_check import Check, Result, check_evidence
@@ -91,9 +91,16 @@ def _loss(text: str) -> Checked:
     return Checked(about, withheld.check_withheld(found))
 
 
+def _outdated(text: str) -> Checked:
+    found = outdated.read_outdated(text)
+    about = {"against": "the relay", "made by": f"{found.made_by}, {output.when(found.made_ms)}"}
+    return Checked(about, outdated.check_outdated(found))
+
+
 _KINDS: Mapping[str, Callable[[str], Checked]] = {
     evidence.KIND: _decisions,
     contradiction.KIND: _sender,
     log_evidence.KIND: _relay,
     withheld.KIND: _loss,
+    outdated.KIND: _outdated,
 }

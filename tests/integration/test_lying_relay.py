@@ -33,10 +33,12 @@ from exchange.tlog.signing import open_checkpoint
 from exchange.v1 import relay_service_pb2 as pb
 from nodes.auditor import MERGE_MS
 from nodes.evidence_check import Result
+from nodes.outdated import check_outdated, read_outdated
 from nodes.parts import Node
 from nodes.relay_port import Log
 from nodes.store import reports, sending, trust
 from nodes.store.rows import Reach
+from nodes.store.witnesses import kept_evidence
 from nodes.trust import Snapshot
 from tests.support.directory_builders import EXCHANGE
 from tests.support.lying_relay import (
@@ -350,13 +352,26 @@ async def test_an_answer_that_the_relay_did_not_sign_counts_for_nothing() -> Non
 # -- back-dates --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_promise_under_an_older_directory_than_the_senders_is_refused() -> None:
+async def test_a_promise_under_an_older_directory_than_the_senders_is_refused_with_evidence() -> None:
     async with deceived("XA", "XV") as relay:
         size = relay["XA"].core.trust.now.size
         relay.tell(OnReports("XV", lambda waiting: [promised(waiting, directory_size=size - 1)]))
         sent = await push(relay["XA"], "XV")
         await reached(relay["XA"], sent.item, "XV", Reach.REFUSED)
         assert await aside(relay["XV"]) == [(10, "DIRECTORY_BELOW_SENDER")]
+        await alarmed(relay["XV"], "relay")
+        (kept,) = [
+            row for row in await relay["XV"].core.database.read(partial(kept_evidence, limit=9)) if row.kind == "relay"
+        ]
+        checks = check_outdated(read_outdated(kept.file))
+        assert [each.result for each in checks] == [Result.HOLDS, Result.WRONG, Result.NOT_CHECKED]
+
+
+async def test_a_sender_sees_in_the_promise_that_the_relay_dates_its_envelope_back() -> None:
+    async with deceived("XA", "XV") as relay:
+        relay.tell(BackDated())
+        await push(relay["XA"], "XV")
+        await alarmed(relay["XA"], "relay")
 
 
 async def test_a_promise_that_goes_back_in_the_directory_is_refused_with_an_alarm() -> None:

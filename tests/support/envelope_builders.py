@@ -211,7 +211,7 @@ def relay_checks(**changes: Any) -> RelayChecks:
         key = envelope_key(party).public
         return key if key.key_id == key_id else None
 
-    checks = RelayChecks(EXCHANGE, peer=XA, now_ms=NOW + 1000, envelope_key=lookup, prekey_ids=prekey_id)
+    checks = RelayChecks(EXCHANGE, XA, NOW + 1000, lookup, DIRECTORY_SIZE, prekey_id)
     return replace(checks, **changes)
 
 

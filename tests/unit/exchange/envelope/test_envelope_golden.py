@@ -79,6 +79,7 @@ def test_the_golden_submission_is_verified(golden: dict[str, Any]) -> None:
         peer=party_id(golden["sender"]),
         now_ms=golden["received_ms"],
         envelope_key=lambda party, key_id: key if (party, key_id) == (golden["sender"], key.key_id) else None,
+        directory_size=golden["directory_size"],
         prekey_ids=lambda party, _: published.get(party),
     )
     assert verify_submission(submission, context=context).envelope_hash.hex() == golden["envelope_hash"]

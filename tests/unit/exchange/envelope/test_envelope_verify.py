@@ -211,6 +211,13 @@ def test_step_7_refuses_what_lies_outside_the_clock_window(parts: Parts) -> None
     assert refused(resign(control_parts(), core=past)).step == 7
 
 
+def test_step_7_refuses_a_sender_that_names_more_of_the_directory_than_there_is(parts: Parts) -> None:
+    """So a promise under fewer entries than its envelope names is the relay's own contradiction."""
+    data, named = encode_submission(parts.submission), parts.core.directory.size
+    assert verified(data, directory_size=named).core.directory.size == named
+    assert refused(data, directory_size=named - 1).step == 7
+
+
 def control_parts() -> Parts:
     return take_apart(seal(envelope_key(XA), **control_fields()))
 
