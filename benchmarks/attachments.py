@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.end_to_end import Field, _file, _until, _unusual, a_report, field
+from benchmarks.end_to_end import LABEL, POLL_S, WAIT_S, Field, a_report, field
 from benchmarks.table import Line, show
 from exchange.crypto.random import random_bytes
+from exchange.errors import Unavailable
 from exchange.limits import KIB, MIB
 from nodes.demo.cast import COUNCIL
 from nodes.node_client import connect
@@ -47,21 +48,25 @@ def resident(pid: int, what: str) -> int:
 def passed(made: Field, run: Run) -> None:
     """Push reports with a file each, and return when the recipient has all of them."""
     with connect(made.home.node(COUNCIL)) as node:
-        confirmed = _unusual(node, a_report(1_000))
-        items = [_push(node, run.mib * MIB, confirmed) for _ in range(run.files)]
-    for item in items:
-        _until(lambda item=item: _is_here(made.watched[0], item), "the files")  # type: ignore[misc]  # bound now
+        items = [_push(node, run.mib * MIB) for _ in range(run.files)]
+    deadline = time.monotonic() + WAIT_S
+    while not all(_is_here(made.watched[0], item) for item in items):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the files are not there after {WAIT_S:.0f} s")
+        time.sleep(POLL_S)
 
 
-def _push(node: NodeServiceStub, size: int, confirmed: list[str]) -> str:
+def _push(node: NodeServiceStub, size: int) -> str:
     def requests() -> Iterator[AttachFileRequest]:
         yield AttachFileRequest(name="file.bin", media_type="application/octet-stream", size=size)
         for _ in range(0, size, MIB):
             yield AttachFileRequest(data=random_bytes(MIB))
 
     attached = node.AttachFile(requests()).id
-    request = pb.PushReportRequest(report=_file(a_report(1_000)), confirmed=confirmed, attached=[attached])
-    return node.PushReport(request).item
+    report = pb.ReportFile(content=a_report(1_000), label_yaml=LABEL)
+    # What a person would confirm.
+    confirmed = [hint.accept for hint in node.WhoGets(pb.WhoGetsRequest(report=report)).hints]
+    return node.PushReport(pb.PushReportRequest(report=report, confirmed=confirmed, attached=[attached])).item
 
 
 def _is_here(node: NodeServiceStub, item: str) -> bool:

@@ -10,6 +10,7 @@ import yaml
 from exchange.errors import BadInput, NotFound, PolicyDenied
 from exchange.policy.model import Actions, Purpose
 from exchange.policy.use import Obstacle, Use
+from nodes.attachment_service import AttachmentMethods
 from nodes.caller import the_owner
 from nodes.exporting import export
 from nodes.handling_file import Handed, handling_file
@@ -18,10 +19,10 @@ from nodes.parts import Node
 from nodes.report_service import ReportMethods
 from nodes.store import holding as store
 from nodes.store.rows import Export, Reach
-from nodes.v1 import holding_pb2, node_service_pb2
+from nodes.v1 import attachment_pb2, holding_pb2, node_service_pb2
 from nodes.v1.revision_pb2 import Revision
 from nodes.withdrawing import withdraw
-from tests.support.node_world import a_label, authored, nodes, push, reached, receipted
+from tests.support.node_world import a_label, authored, here, nodes, push, reached, receipted, until
 
 USE = Use(Actions.INTERNAL_ONLY, Purpose.PROTECT_LIFE)
 
@@ -175,3 +176,47 @@ async def test_what_a_node_signed_itself_is_its_own_and_its_export_is_written_do
         with pytest.raises(BadInput) as caught:
             await methods.export(holding_pb2.ExportReportRequest(id=sent.item.hex(), action="all"), caller=the_owner())
         assert caught.value.place == "--for" and "internal_only" in caught.value.hint
+
+
+async def test_a_file_is_handed_out_by_the_rules_of_its_report_and_written_down_without_its_name() -> None:
+    async with nodes("XA", "XV") as (_, running):
+        data = b"a map of the valley"
+        sent = await push(running["XA"], "XV", files={"valley-map.txt": data})
+        await receipted(running["XA"], sent.item, "XV")
+        node = running["XV"]
+        await here(node, sent.item, **{"valley-map": data})
+        methods = AttachmentMethods(node.core, node.files, node.shelf)
+
+        async def handed(**differs: str) -> list[attachment_pb2.ExportAttachmentResponse]:
+            asked = {"name": "valley-map.txt", "action": "internal_only", "purpose": "protect_life"} | differs
+            request = attachment_pb2.ExportAttachmentRequest(id=sent.item.hex(), **asked)  # type: ignore[arg-type]
+            return [response async for response in methods.export(request, caller=the_owner())]
+
+        for differs, error in (
+            ({"purpose": "statistics"}, PolicyDenied),
+            ({"action": "external_active"}, PolicyDenied),
+            ({"name": "another.txt"}, NotFound),
+        ):
+            with pytest.raises(error):
+                await handed(**differs)
+        assert await written_down(node, sent.item) == []
+        first, *rest = await handed()
+        assert b"".join(part.data for part in rest) == data
+        beside = yaml.safe_load(first.handling_yaml)
+        assert beside["attachment"]["sha256"] == sha256(data).hexdigest() == first.attachment.sha256
+        assert beside["marking"] == first.marking == "TLP:AMBER"
+        story = await node.shelf.story(the_owner(), sent.item)
+        details = [event.detail for event in story.events]
+        assert "by owner: attachment 1, internal_only, protect_life" in details
+        assert not any("valley" in detail for detail in details)
+        await withdraw(running["XA"].core, sent.item, reason_code="wrong", text="", purge=False, wake=lambda: None)
+        running["XA"].outbox.changed()
+
+        async def refused() -> bool:
+            try:
+                await handed()
+            except PolicyDenied:
+                return True
+            return False
+
+        await until(refused, "a withdrawn file is handed out")
