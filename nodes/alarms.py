@@ -55,6 +55,9 @@ SUSPECT = "suspect"
 FRESHNESS = "freshness"
 """No quorum of witnesses has vouched for the directory, or for what stands in the traffic log, for too long."""
 
+FILES = "files"
+"""A file of a report cannot be sent or had: it is damaged or gone here, or the relay does not have it."""
+
 WITNESS = "witness"
 """Witnesses have vouched for two histories of one log."""
 

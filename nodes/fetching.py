@@ -226,7 +226,7 @@ class Fetching:
             await self._later(row, "the relay does not have it")
             return
         text = f"the relay does not have an attachment of {row.item.hex()[:12]} from {row.sender}"
-        await self._core.alarms.raise_(alarms.RELAY, f"attachment {row.file.hex()[:12]}", text)
+        await self._core.alarms.raise_(alarms.FILES, row.file.hex()[:12], text)
         await self._change(row, state=BlobState.LOST, why="the relay has it no more")
 
     async def _later(self, row: KeptBlob, why: str, wait_ms: int = 0) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from functools import partial
+from hashlib import sha256
 
 from sqlalchemy import Connection
 
@@ -68,17 +69,31 @@ class Uploading:
 
     async def one(self) -> bool:
         """Bring one report a step further; say whether anything was to be done."""
+        failed: ExchangeError | None = None
         for item, lane in await self._core.database.read(blobs.wanted):
-            rows = await self._rows(item)
-            if rows is None:
-                continue
-            for row in rows:
-                if row.state is BlobState.HERE and not await self._upload(row, item, lane):
+            try:
+                if await self._bring(item, lane):
                     return True
-            await self._core.database.write(partial(_done, item=item, now_ms=self._core.clock()))
-            self._wake()
-            return True
+            except Unavailable:
+                raise
+            except ExchangeError as error:
+                # What stands against one report, its size for example, must not hold up the others.
+                failed = error
+        if failed is not None:
+            raise failed
         return False
+
+    async def _bring(self, item: bytes, lane: int) -> bool:
+        """Bring the files of one report to the relay; False when they have not all come here yet."""
+        rows = await self._rows(item)
+        if rows is None:
+            return False
+        for row in rows:
+            if row.state is BlobState.HERE and not await self._upload(row, item, lane):
+                return True
+        await self._core.database.write(partial(_done, item=item, now_ms=self._core.clock()))
+        self._wake()
+        return True
 
     async def _rows(self, item: bytes) -> list[KeptBlob] | None:
         """Return what is uploaded of a report; None while it has files that have not come."""
@@ -94,9 +109,9 @@ class Uploading:
         return await core.database.read(partial(blobs.of_item, item=item, way=Way.OUT))
 
     async def _upload(self, row: KeptBlob, item: bytes, lane: int) -> bool:
-        """Bring one file to the relay; False when something more urgent came up on the way."""
+        """Bring one file to the relay; False when something more urgent came up on the way, or it is given up."""
         if not self._files.is_whole(row.file):
-            await self._missing(row, item)
+            await self._give_up(row, item, "is not on this disk any more")
             return False
         complete = False
         try:
@@ -106,7 +121,10 @@ class Uploading:
                     if not complete and await self._more_urgent(item, lane):
                         return False
         except VerificationFailed as error:
-            text = f"the relay says that an attachment of {item.hex()[:12]} is damaged: {error}"
+            if await asyncio.to_thread(self._is_damaged, row):
+                await self._give_up(row, item, "is damaged on this disk")
+                return False
+            text = f"the relay says that an attachment of {item.hex()[:12]} is damaged, and it is not: {error}"
             await self._core.alarms.raise_(alarms.RELAY, f"attachment {row.file.hex()[:12]}", text)
             raise
         finally:
@@ -125,11 +143,19 @@ class Uploading:
         while data := await asyncio.to_thread(next, parts, b""):
             yield data
 
-    async def _missing(self, row: KeptBlob, item: bytes) -> None:
-        """Give up a report of which a file is not here any more, after a restore for example."""
-        text = f"an attachment of {item.hex()[:12]} is not on this disk any more: it cannot be sent"
-        await self._core.alarms.raise_(alarms.RELAY, f"attachment {row.file.hex()[:12]}", text)
-        await self._core.database.write(partial(_give_up, item=item, now_ms=self._core.clock()))
+    def _is_damaged(self, row: KeptBlob) -> bool:
+        digest = sha256()
+        for data in self._files.read(row.file):
+            digest.update(data)
+        return digest.digest() != row.sha256
+
+    async def _give_up(self, row: KeptBlob, item: bytes, why: str) -> None:
+        """Send a report to nobody any more of which a file cannot be had, after a restore for example."""
+        text = f"an attachment of {item.hex()[:12]} {why}: it cannot be sent"
+        await self._core.alarms.raise_(alarms.FILES, row.file.hex()[:12], text)
+        await self._core.database.write(
+            partial(_give_up, item=item, why=f"an attachment {why}", now_ms=self._core.clock())
+        )
 
 
 def _done(connection: Connection, item: bytes, now_ms: int) -> None:
@@ -140,8 +166,7 @@ def _done(connection: Connection, item: bytes, now_ms: int) -> None:
         reports.add_events(connection, [Event(item, now_ms, "uploaded", detail=detail)])
 
 
-def _give_up(connection: Connection, item: bytes, now_ms: int) -> None:
-    why = "an attachment is not here any more"
+def _give_up(connection: Connection, item: bytes, why: str, now_ms: int) -> None:
     waiting = [
         row.recipient
         for row in reports.addressees_of(connection, item)

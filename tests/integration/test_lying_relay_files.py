@@ -156,7 +156,7 @@ async def test_a_file_that_the_relay_withholds_is_lost_and_told(
         between(recipient, withheld)
         sent = await push(running["XA"], "XV", files={"one.bin": ONE})
         await receipted(running["XA"], sent.item, "XV")
-        await alarmed(recipient, alarms.RELAY)
+        await alarmed(recipient, alarms.FILES)
 
         async def lost() -> bool:
             return await states(recipient, sent.item) == ["lost"]

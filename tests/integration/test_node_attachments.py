@@ -34,11 +34,13 @@ from tests.support.node_world import (
     open_alarms,
     push,
     reach,
+    reached,
     receipted,
     standing,
     stored,
     until,
 )
+from tests.support.relay_world import settings
 
 MAP, NOTE = random_bytes(3 * MIB + 11), b"a short note"
 
@@ -268,3 +270,36 @@ async def test_a_file_that_is_not_the_one_that_was_signed_for_is_its_senders_fau
         assert opened is not None
         with pytest.raises(NotFound):
             await recipient.files.held(sent.item, "note.txt", opened)
+
+
+@pytest.mark.parametrize("damage", ["damaged", "gone"])
+async def test_a_file_that_this_disk_has_lost_stops_its_report_and_no_other(damage: str) -> None:
+    async with nodes("XA", "XV") as (_, running):
+        sender = running["XA"]
+        sending, sender.sender.on_files = sender.sender.on_files, lambda: None
+        lost = await push(sender, "XV", files={"note.txt": NOTE})
+        (file,) = lying(sender)
+        path = next(iter((sender.home / "attachments").iterdir()))
+        assert path.name == file.hex()
+        if damage == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:-1] + b"x")
+        good = await push(sender, "XV", files={"other.txt": b"other"})
+        sender.sender.on_files = sending
+        sender.files.uploading.hurry()
+        await receipted(sender, good.item, "XV")
+        await here(running["XV"], good.item, other=b"other")
+        await reached(sender, lost.item, "XV", Reach.REFUSED)
+        assert await open_alarms(sender) == ["files"]
+
+
+async def test_a_file_for_which_the_relay_has_no_room_holds_up_no_other() -> None:
+    given = settings(attachment_bytes=2 * MIB)
+    async with nodes("XA", "XV", given=given) as (_, running):
+        sender = running["XA"]
+        waits = await push(sender, "XV", files={"map.pdf": MAP})
+        goes = await push(sender, "XV", files={"note.txt": NOTE})
+        await receipted(sender, goes.item, "XV")
+        row = await reach(sender, waits.item, "XV")
+        assert row is not None and row.state is Reach.WAITING
