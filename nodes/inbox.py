@@ -338,12 +338,15 @@ def _store_reports(
 def _note_files(
     connection: Connection, goods: Sequence[Good], files: Mapping[bytes, Sequence[KeptBlob]], effects: Effects
 ) -> None:
-    """Let the attachments of reports that stand be fetched; those of others nobody wants."""
+    """Let the attachments of reports that stand be fetched, and those of others go."""
     for good in goods:
         rows = files.get(good.opened.envelope_hash, ())
         report = reports.report_of(connection, good.opened.item_hash) if rows else None
         if report is not None and report.state in blobs.STANDING:
             effects.files |= blobs.arrived(connection, rows)
+        else:
+            blobs.not_wanted(connection, rows)
+            effects.files |= bool(rows)
 
 
 def _provenance(good: Good, now_ms: int) -> Provenance:

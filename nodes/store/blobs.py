@@ -131,10 +131,18 @@ def arrived(connection: Connection, rows: Sequence[KeptBlob]) -> bool:
             again = (BlobState.LOST, BlobState.BROKEN)
             values = {"state": BlobState.WAITING, "done": 0, "tries": 0, "due_ms": 0, "why": ""}
             fetch |= any(change(connection, row.file, was, **values) for was in again)
+            # The relay holds it for us once more: it is told once more.
+            fetch |= change(connection, row.file, BlobState.KEPT, state=BlobState.HERE)
         else:
-            insert_or_keep(connection, blob, [{**asdict(row), "state": BlobState.GONE}])
+            not_wanted(connection, [row])
             fetch = True
     return fetch
+
+
+def not_wanted(connection: Connection, rows: Sequence[KeptBlob]) -> None:
+    """Note files of an envelope that nobody needs: the relay is told, and may let them go."""
+    gone = [{**asdict(row), "state": BlobState.GONE, "sealed_key": b""} for row in rows]
+    insert_or_keep(connection, blob, gone)
 
 
 def to_fetch(connection: Connection, now_ms: int) -> KeptBlob | None:
