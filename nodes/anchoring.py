@@ -1,4 +1,7 @@
-"""Take from this node's mirror of the directory what shows others who the witnesses are (nodes/witness_anchor.py)."""
+"""Take from this node's mirror of the directory what shows others who the witnesses are, and which keys the relay has.
+
+nodes/witness_anchor.py and nodes/shown_keys.py read it.
+"""
 
 from collections.abc import Iterator
 
@@ -20,6 +23,12 @@ def anchor_of(connection: Connection, *, directory: Directory) -> Anchor:
         return Anchor(genesis)
     (witness_set,) = store.directory_entries(connection, start=named_at, limit=1)
     return Anchor(genesis, seat_entries(_before(connection, named_at), directory), witness_set)
+
+
+def relay_key_entries(connection: Connection, *, directory: Directory) -> tuple[bytes, ...]:
+    """Return the entries by which the council named other keys of the relay than the genesis."""
+    indexes = [each.index for each in directory.relay_key_history[1:]]
+    return tuple(store.directory_entries(connection, start=index, limit=1)[0] for index in indexes)
 
 
 def _before(connection: Connection, end: int) -> Iterator[bytes]:

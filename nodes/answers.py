@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from exchange.crypto.codec import decode_signed, encode_signed
-from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import VerifiedRoots, payload_type
+from exchange.directory.fold import Directory
 from exchange.directory.state import Status
 from exchange.envelope.codec import decode_core, decode_header
 from exchange.envelope.model import EnvelopeKind
@@ -15,10 +15,11 @@ from exchange.errors import VerificationFailed
 from exchange.limits import KIB
 from exchange.policy.decision import WAITS, Reason
 from exchange.receipts.model import DecisionRecord, Promise, Refusal
-from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for, open_promise, open_refusal
+from exchange.receipts.verify import PROMISE, REFUSAL, check_decisions, check_promise_for
 from nodes.receipted import STEP_PREKEY
 from nodes.refusals import encode_refused, kept_of
 from nodes.relay_port import Outcome
+from nodes.relay_word import opened_promise, opened_refusal
 from nodes.resending import NOT_KEPT
 from nodes.standing import FROM_SUSPENDED
 from nodes.store import blobs, missing, reports, sending
@@ -89,23 +90,25 @@ class Recorded:
 
 
 def read_answer(
-    envelope: Outgoing, outcome: Outcome, *, relay_key: PublicKey, exchange: str, seen: VerifiedRoots
+    envelope: Outgoing, outcome: Outcome, *, directory: Directory, exchange: str, seen: VerifiedRoots
 ) -> Answer:
     """Return what the relay answered for this envelope.
 
     Raises:
+        EndedKey: signed with a key that the relay does not have as of the directory size in it.
+        NotReplayed: the key is not known here yet.
         VerificationFailed, BadInput: not signed by the relay, or about another envelope.
     """
     statement = encode_signed(outcome.answer)
     if outcome.answer.payload_type == payload_type(PROMISE):
-        promise = open_promise(outcome.answer, relay_key, exchange, seen)
+        promise = opened_promise(outcome.answer, directory, exchange, seen)
         check_promise_for(promise, envelope.envelope)
         decided = check_decisions(promise, outcome.decisions)
         if {each.leaf_index for each in decided.decisions} != {slot.place for slot in envelope.slots}:
             raise VerificationFailed("the relay decided for other slots than the envelope has")
         return Promised(envelope, promise, decided, statement, outcome.decisions)
     if outcome.answer.payload_type == payload_type(REFUSAL):
-        refusal = open_refusal(outcome.answer, relay_key, exchange, seen)
+        refusal = opened_refusal(outcome.answer, directory, exchange, seen)
         if refusal.envelope_hash != envelope.envelope:
             raise VerificationFailed("the refusal is about another envelope")
         return Refused(envelope, refusal, statement)

@@ -39,7 +39,6 @@ from nodes.core import Core
 from nodes.desk import Authoring, load_defaults
 from nodes.door_service import open_doors
 from nodes.expelling import Expelling
-from nodes.freshness import Freshness
 from nodes.history import CommunityHistory
 from nodes.keybox import Keybox
 from nodes.keyring import Keyring, KeysInUse
@@ -57,6 +56,7 @@ from nodes.publishing import Publishing
 from nodes.reader_policies import ReaderPolicies
 from nodes.receipts import Receipts
 from nodes.receiver import Receiver
+from nodes.relay_authorities import RelayAuthorities
 from nodes.relay_client import RelayClient
 from nodes.reminders import Reminders
 from nodes.report_files import ReportFiles
@@ -68,7 +68,7 @@ from nodes.signer import Signer
 from nodes.suspects import Suspects
 from nodes.sync import Sync
 from nodes.trust import Trust
-from nodes.watch import watch_logs
+from nodes.watch import Watch, watch_logs
 
 MIGRATIONS = "nodes.store.migrations"
 RELAY_INFO = Path("exchange") / "relay.info"
@@ -158,11 +158,11 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
 
 
 def _build(home: Path, config: NodeConfig, core: Core) -> Node:
-    relay = _relay(config, core)
+    relay = _relay(home, config, core)
     watch = watch_logs(core, relay)
     agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
     narrowing, announce = Narrowing(core), asyncio.Event()
-    sender = _sender(core, relay, watch.freshness, on_denied=narrowing.hurry, on_answer=announce.set)
+    sender = _sender(core, relay, watch, on_denied=narrowing.hurry, on_answer=announce.set)
     files = ReportFiles.of(core, relay.blobs, home, least_free_mib=config.disk_least_mib, wake=sender.wake)
     sender.on_files = files.uploading.hurry
     groups = _groups(core, relay, wake=sender.wake, announce=announce)
@@ -185,7 +185,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
         outbox=outbox,
         sender=sender,
         receiver=_receiver(
-            core, relay, agreements, groups, receipts, obligations, publishing, consenting, sender, files
+            core, relay, agreements, groups, receipts, obligations, publishing, consenting, sender, files, watch
         ),
         publishing=publishing,
         notices=Notices(core, relay, agreements, wake=sender.wake),
@@ -225,6 +225,7 @@ def _receiver(  # noqa: PLR0917 - whom it tells, in one place
     consenting: Consenting,
     sender: Sender,
     files: ReportFiles,
+    watch: Watch,
 ) -> Receiver:
     return Receiver(
         core,
@@ -237,27 +238,35 @@ def _receiver(  # noqa: PLR0917 - whom it tells, in one place
         on_consent=consenting.hurry,
         on_waiting=sender.wake,
         on_files=files.changed,
+        on_ended=watch.forks.ended,
     )
 
 
 def _sender(
     core: Core,
     relay: RelayClient,
-    freshness: Freshness,
+    watch: Watch,
     *,
     on_denied: Callable[[], None],
     on_answer: Callable[[], None],
 ) -> Sender:
-    sender = Sender(core, relay, on_denied=on_denied, on_answer=on_answer, stale_since=freshness.stale_since)
-    freshness.on_fresh = sender.wake
+    sender = Sender(
+        core,
+        relay,
+        on_denied=on_denied,
+        on_answer=on_answer,
+        stale_since=watch.freshness.stale_since,
+        on_ended=watch.forks.ended,
+    )
+    watch.freshness.on_fresh = sender.wake
     return sender
 
 
-def _relay(config: NodeConfig, core: Core) -> RelayClient:
+def _relay(home: Path, config: NodeConfig, core: Core) -> RelayClient:
     return RelayClient(
         config.relay_address,
         server_name=config.relay_name,
-        relay_ca=core.trust.now.directory.relay_keys.transport_ca,
+        relay_cas=RelayAuthorities(core.trust, read_info(home, config), core.clock),
         exchange=core.exchange,
         party=core.me,
         keys=core.in_use,

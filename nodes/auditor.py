@@ -23,19 +23,20 @@ from exchange.directory.state import Frontier
 from exchange.errors import BadInput, BadProof, ExchangeError, RateLimited, Unavailable, VerificationFailed
 from exchange.limits import KIB
 from exchange.merkle import HASH_BYTES, leaf_hash, verify_inclusion
-from exchange.receipts.verify import check_decisions, check_promise_in_log, open_promise, open_refusal
-from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
+from exchange.receipts.verify import check_decisions, check_promise_in_log
+from exchange.tlog.checkpoint import Checkpoint
 from exchange.tlog.entry import EntryKind, directory_head_hash
-from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
 from nodes.core import Core
 from nodes.forks import Forks
 from nodes.log_evidence import Unkept
 from nodes.refusals import Verdict, decode_refused, judge
 from nodes.relay_port import Log, Relay
+from nodes.relay_word import EndedKey, opened_directory, opened_promise, opened_refusal, stated
 from nodes.store import sending
 from nodes.store import trust as store
 from nodes.store.rows import KeptPromise, KeptRefusal
+from nodes.traffic_note import newest_traffic
 from nodes.trust import Snapshot
 
 PROMISE_BYTES = 8 * KIB
@@ -110,7 +111,7 @@ class Auditor:
         """Return what a refusal is worth, by this node's own replay; what cannot be read again proves nothing."""
         try:
             signed = decode_signed(kept.statement, limit=PROMISE_BYTES, what="a stored refusal")
-            refusal = open_refusal(signed, snapshot.directory.relay_keys.promise, self._core.exchange, self._core.seen)
+            refusal = opened_refusal(signed, snapshot.directory, self._core.exchange, self._core.seen)
             return judge(refusal, decode_refused(kept.evidence), snapshot.rules_at(refusal.directory_size)).verdict
         except (BadInput, VerificationFailed):
             return Verdict.UNEXPLAINED
@@ -147,9 +148,9 @@ class Auditor:
         core = self._core
         try:
             note = await self._relay.checkpoint(Log.DIRECTORY)
-            key = core.trust.now.directory.relay_keys.log
-            checkpoint = open_checkpoint(note, directory_origin(core.exchange), key)
-            await core.trust.wait_for(checkpoint.size, core.timing.directory_wait_s)
+            size = stated(note, Log.DIRECTORY, core.exchange).size
+            await core.trust.wait_for(size, core.timing.directory_wait_s)
+            checkpoint = opened_directory(note, core.trust.now.directory)
             if core.trust.now.roots[checkpoint.size] != checkpoint.root:
                 raise BadProof(f"another root hash than our replay has at size {checkpoint.size}")
         except VerificationFailed as error:
@@ -223,9 +224,7 @@ class Auditor:
     async def _traffic_checkpoint(self) -> tuple[Checkpoint, str]:
         """Return the newest traffic checkpoint with its note, verified and consistent with the one before; keep it."""
         core = self._core
-        note = await self._relay.checkpoint(Log.TRAFFIC)
-        origin, key = traffic_origin(core.exchange), core.trust.now.directory.relay_keys.log
-        checkpoint = open_checkpoint(note, origin, key)
+        checkpoint, note = await newest_traffic(core, self._relay)
         kept = await core.database.read(partial(store.checkpoint_of, log=Log.TRAFFIC))
         if kept is not None:
             await self._forks.continues(Log.TRAFFIC, kept[1], note, why="the traffic log forks")
@@ -258,7 +257,8 @@ class Auditor:
                 await self._keep_broken(each, note, text, error)
                 await core.alarms.raise_(alarms.TRAFFIC, each.envelope.hex()[:16], text)
             else:
-                held.append(each.envelope)
+                # What names entries that are not replayed is judged again then: the relay's key may end with one.
+                held += [each.envelope] if each.directory_size <= core.trust.now.size else []
         if held:
             await core.database.write(partial(sending.promise_checked, envelopes=held, size=checkpoint.size))
         return len(held), wrong
@@ -266,6 +266,9 @@ class Auditor:
     async def _keep_broken(self, kept: KeptPromise, note: str, text: str, error: VerificationFailed) -> None:
         """Keep a promise that the log does not keep, with what stands in its place if the relay has proven that."""
         signed = decode_signed(kept.promise, limit=PROMISE_BYTES, what="a stored promise")
+        if isinstance(error, EndedKey):
+            await self._forks.ended(signed)
+            return
         entry, path = (error.entry, tuple(error.path)) if isinstance(error, _OtherEntry) else (b"", ())
         await self._forks.unkept(Unkept(signed, note, entry, path), text)
 
@@ -280,7 +283,7 @@ class Auditor:
     async def _check_promise(self, kept: KeptPromise, checkpoint: Checkpoint) -> None:
         core = self._core
         signed: Signed = decode_signed(kept.promise, limit=PROMISE_BYTES, what="a stored promise")
-        promise = open_promise(signed, core.trust.now.directory.relay_keys.promise, core.exchange, core.seen)
+        promise = opened_promise(signed, core.trust.now.directory, core.exchange, core.seen)
         if promise.log_index >= checkpoint.size:
             raise BadProof(f"index {promise.log_index} is not in the log of {checkpoint.size} entries")
         entry, path = await proven(self._relay.inclusion_proof(Log.TRAFFIC, promise.log_index, checkpoint.size))

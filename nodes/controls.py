@@ -44,6 +44,7 @@ from exchange.resend.verify import RESEND_ANSWER, RESEND_REQUEST, open_resend_an
 from exchange.stream_reset.model import StreamReset
 from exchange.stream_reset.verify import STREAM_RESET, open_stream_reset
 from nodes.kept_changes import HeardNotice
+from nodes.relay_word import opened_promise
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -145,7 +146,8 @@ def _reader_policy(said: Said) -> ReaderPolicy:
 
 
 def _resend_answer(said: Said) -> ResendAnswer:
-    return _between(partial(open_resend_answer, promise_key=said.directory.relay_keys.promise))(said)
+    promise_of = partial(opened_promise, directory=said.directory, exchange=said.exchange, seen=said.seen)
+    return _between(partial(open_resend_answer, promise_of=promise_of))(said)
 
 
 def _notice(said: Said) -> HeardNotice:

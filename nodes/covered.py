@@ -11,16 +11,17 @@ from functools import partial
 from exchange.directory.witnesses import vouched
 from exchange.errors import ExchangeError, VerificationFailed
 from exchange.runtime.logs import get_logger
-from exchange.tlog.checkpoint import traffic_origin
-from exchange.tlog.signing import open_checkpoint
+from exchange.tlog.checkpoint import Checkpoint
 from nodes import alarms
 from nodes.core import Core
 from nodes.forks import Forks
 from nodes.relay_port import Log, Relay
+from nodes.relay_word import UnknownKeys, opened_ever
 from nodes.store import sending
 from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
 from nodes.store.witnesses import Quorum
+from nodes.traffic_note import live_traffic
 
 UNCOVERED = "traffic"
 """Subject of the alarm."""
@@ -69,6 +70,13 @@ class Covered:
             self._waiting = (highest, core.clock())
         return core.clock() - self._waiting[1] if self._waiting else 0
 
+    async def _opened(self, note: str, since: int) -> Checkpoint:
+        # From before the relay's keys changed, perhaps: what a quorum has cosigned may be.
+        try:
+            return opened_ever(note, Log.TRAFFIC, self._core.trust.now.directory)
+        except UnknownKeys:
+            return await live_traffic(self._core, note, since)
+
     async def _fetch(self) -> None:
         """Keep the newest checkpoint that a quorum has cosigned, if it continues what this node has seen.
 
@@ -78,11 +86,11 @@ class Covered:
         """
         core, snapshot = self._core, self._core.trust.now
         witnesses = snapshot.directory.witnesses(at_size=snapshot.size)
-        note = (await self._relay.notes(Log.TRAFFIC)).cosigned
+        since, note = snapshot.size, (await self._relay.notes(Log.TRAFFIC)).cosigned
         if not note or witnesses is None:
             return
         try:
-            checkpoint = open_checkpoint(note, traffic_origin(core.exchange), snapshot.directory.relay_keys.log)
+            checkpoint = await self._opened(note, since)
             found = vouched(note, checkpoint, witnesses, core.exchange, core.clock())
         except VerificationFailed as error:
             await core.alarms.raise_(alarms.RELAY, "cosigned traffic", f"a cosigned checkpoint does not hold: {error}")

@@ -31,6 +31,7 @@ from nodes.node_service import NodeService, StatusMethods
 from nodes.operator_service import OperatorMethods
 from nodes.partner_service import PartnerMethods
 from nodes.parts import Node
+from nodes.relay_terms_service import RelayTermsMethods
 from nodes.report_service import ReportMethods
 from nodes.sensor_service import SensorMethods, SensorService, sensor_identity
 from nodes.sensors import Scope
@@ -73,6 +74,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             attachments=AttachmentMethods(core, node.files, node.shelf),
             approvals=ApprovalMethods(core, node.approving, node.shelf),
             witnesses=WitnessMethods(core, node.watch.proving),
+            relay_terms=RelayTermsMethods(core),
             proofs=LogProofMethods(node.watch.proving, node.shelf),
         )
         people = grpc.aio.server(

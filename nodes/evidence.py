@@ -22,10 +22,11 @@ from nodes.decisions import Answer, Stage, plain_answer, read_answer
 from nodes.shown import ShownEnvelope, plain_shown, read_shown
 
 KIND = "DECISION EVIDENCE"
-VERSION = 1
+VERSION = 2
 EVIDENCE_BYTES = 3 * MIB
 VIEW_BYTES = 2 * MIB
 STATEMENT_BYTES = 32 * KIB
+KEYS_MOST = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class Evidence:
     """Of an envelope with the item: its signature binds the label. None when none is kept."""
     envelope_key: PublicKey | None
     """By which the header is signed."""
-    relay_key: PublicKey
-    """By which refusals are signed."""
+    relay_keys: tuple[PublicKey, ...]
+    """By which refusals are signed: one, or more when the relay changed its key between them."""
     views: tuple[Signed, ...]
     """Agreements as their parties signed them."""
     roots: Mapping[PartyId, PublicKey]
@@ -90,7 +91,7 @@ def read_evidence(text: str) -> Evidence:
         "refusals",
         "header",
         "envelope_key",
-        "relay_key",
+        "relay_keys",
         "views",
         "roots",
     )
@@ -105,7 +106,7 @@ def read_evidence(text: str) -> Evidence:
         refusals=tuple(_read_refusal(each) for each in found["refusals"].items(most=LIST_ITEMS)),
         header=found["header"].maybe(lambda each: _signed(each, STATEMENT_BYTES)),
         envelope_key=found["envelope_key"].maybe(read_key),
-        relay_key=read_key(found["relay_key"]),
+        relay_keys=tuple(read_key(each) for each in found["relay_keys"].items(most=KEYS_MOST)),
         views=tuple(_signed(each, VIEW_BYTES) for each in found["views"].items(most=LIST_ITEMS)),
         roots={party_id(party): read_key(each) for party, each in found["roots"].named().items()},
     )
@@ -137,7 +138,7 @@ def _plain(evidence: Evidence) -> Plain:
         ],
         "header": encode_signed(evidence.header).hex() if evidence.header else None,
         "envelope_key": plain_key(evidence.envelope_key) if evidence.envelope_key else None,
-        "relay_key": plain_key(evidence.relay_key),
+        "relay_keys": [plain_key(key) for key in evidence.relay_keys],
         "views": [encode_signed(view).hex() for view in evidence.views],
         "roots": {party: plain_key(key) for party, key in evidence.roots.items()},
     }

@@ -12,7 +12,7 @@ from exchange.crypto.keys import PublicKey, fingerprint
 from exchange.crypto.signed import Signed, only, verified_signers, verify_signed
 from exchange.envelope.codec import decode_core, decode_header
 from exchange.envelope.model import ENVELOPE_TYPE
-from exchange.errors import BadInput, VerificationFailed
+from exchange.errors import BadInput, BadSignature, VerificationFailed
 from exchange.policy.agreement import commitment
 from exchange.policy.binding import check_relay_label, release_sha256
 from exchange.policy.codec import decode_view, encode_label, encode_release
@@ -148,7 +148,7 @@ def _view(evidence: Evidence, what: str, view: Signed) -> Check:
 def _refusal(evidence: Evidence, written: WrittenRefusal, place: int) -> Check:
     what = f"refusal {place}"
     try:
-        refusal = open_refusal(written.statement, evidence.relay_key, evidence.exchange)
+        refusal = open_refusal(written.statement, _relay_key(evidence, written.statement), evidence.exchange)
         judged = judge(refusal, written.refused, written.rules)
     except (BadInput, VerificationFailed) as error:
         return Check(what, Result.FAILS, str(error))
@@ -178,4 +178,13 @@ def _not_checked(evidence: Evidence) -> Iterator[Check]:
         )
     for party, key in sorted(evidence.roots.items()):
         yield Check(f"root of {party}", Result.NOT_CHECKED, f"compare: {fingerprint(party, key.raw)}")
-    yield Check("relay's key", Result.NOT_CHECKED, f"compare: {evidence.relay_key.key_id.hex()}")
+    for key in evidence.relay_keys:
+        yield Check("relay's key", Result.NOT_CHECKED, f"compare: {key.key_id.hex()}")
+
+
+def _relay_key(evidence: Evidence, statement: Signed) -> PublicKey:
+    claimed = {signature.key_id for signature in statement.signatures}
+    for key in evidence.relay_keys:
+        if key.key_id in claimed:
+            return key
+    raise BadSignature("not signed with a key of the relay that the file holds")

@@ -8,28 +8,33 @@ when it is never able to answer. The same is tried again whenever the two are co
 Witnesses that have vouched for both sides are named, by all notes that are at hand.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from sqlalchemy import Connection
 
+from exchange.crypto.signed import Signed
 from exchange.directory.witnesses import cosigned_by
 from exchange.errors import BadProof, ExchangeError, VerificationFailed
-from exchange.merkle import leaf_hash, root_of, verify_consistency
+from exchange.merkle import inclusion_path, leaf_hash, root_of, verify_consistency
 from exchange.names import PartyId
-from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
-from exchange.tlog.signing import open_checkpoint
+from exchange.tlog.checkpoint import Checkpoint
 from exchange.tlog.tiles import consistency_proof, tiles_of
 from nodes import alarms
-from nodes.anchoring import anchor_of
+from nodes.after_end import AfterEnd
+from nodes.anchoring import anchor_of, relay_key_entries
 from nodes.core import Core
-from nodes.log_evidence import Fork, LogEvidence, Unkept, contradiction, vouched_for_both, write_log_evidence
+from nodes.log_evidence import Claim, Fork, LogEvidence, Unkept, contradiction, vouched_for_both, write_log_evidence
 from nodes.relay_port import Log, Relay
+from nodes.relay_word import opened_ever
+from nodes.shown_keys import known_keys
 from nodes.store import trust as store
 from nodes.store import witnesses
 from nodes.store.witnesses import KeptEvidence
+from nodes.trust import Ended
 
 KINDS = {Log.DIRECTORY: alarms.DIRECTORY, Log.TRAFFIC: alarms.TRAFFIC}
 LOAD_ENTRIES = 1_000
@@ -101,6 +106,35 @@ class Forks:
         """Keep a promise that the log does not keep; the caller raises the alarm."""
         await self._keep("promise", claim, what, sha256(claim.promise.payload.hex().encode() + b"\n\npromise").digest())
 
+    async def ended(self, signed: Signed) -> None:
+        """Keep a promise or refusal that a key signed which the relay has no more; raise the alarm."""
+        core, directory = self._core, self._core.trust.now.directory
+        claimed = {signature.key_id for signature in signed.signatures}
+        history = directory.relay_key_history
+        ends = [after.index for before, after in pairwise(history) if before.keys.promise.key_id in claimed]
+        kept = await core.database.read(partial(store.checkpoint_of, log=Log.DIRECTORY))
+        if not ends or kept is None or kept[0] <= ends[-1]:
+            return  # what ended it is not shown under a checkpoint yet: it comes again
+        path = inclusion_path(await core.database.read(partial(_leaves, size=kept[0])), ends[-1])
+        what = f"the relay signed with a promise key that entry {ends[-1]} of the directory had ended"
+        # The first of them and no other: a liar must not fill the disk with proof.
+        hash_ = sha256(f"{ends[-1]}\n\nkey".encode()).digest()
+        await self._keep("key", AfterEnd(signed, ends[-1], tuple(path), kept[1]), what, hash_)
+        await core.alarms.raise_(alarms.RELAY, f"key {ends[-1]}", f"{what}, itself or a thief: concord log evidence")
+
+    async def ended_log(self, found: Ended) -> None:
+        """Keep a checkpoint of the directory by keys that an entry below it had ended; the caller raises the alarm."""
+        size = found.directory.size - len(found.entries)
+        leaves = [
+            *await self._core.database.read(partial(_leaves, size=size)),
+            *map(leaf_hash, found.entries),
+        ]
+        index = found.directory.relay_key_history[-1].index
+        claim = AfterEnd(None, index, tuple(inclusion_path(leaves, index)), found.note)
+        entries = [found.entries[index - size]] if index >= size else []
+        what = f"the relay signed the directory with keys that its entry {index} had ended"
+        await self._keep("key", claim, what, sha256(f"{found.note}\n\nkey".encode()).digest(), entries)
+
     async def _unanswered(
         self, log: Log, smaller: tuple[str, Checkpoint], larger: tuple[str, Checkpoint], error: ExchangeError
     ) -> None:
@@ -119,7 +153,7 @@ class Forks:
 
     async def _found(self, log: Log, one: str, other: str) -> Found:
         core = self._core
-        keys = core.trust.now.directory.relay_keys
+        keys = known_keys(core.trust.now.directory)
         (first, smaller), (second, larger) = sorted(
             ((self._opened(log, note), note) for note in (one, other)), key=lambda each: each[0].size
         )
@@ -166,9 +200,7 @@ class Forks:
         return True
 
     def _opened(self, log: Log, note: str) -> Checkpoint:
-        core = self._core
-        origin = directory_origin(core.exchange) if log is Log.DIRECTORY else traffic_origin(core.exchange)
-        return open_checkpoint(note, origin, core.trust.now.directory.relay_keys.log)
+        return opened_ever(note, log, self._core.trust.now.directory)
 
     # -- keeping -------------------------------------------------------------------------------------------------------
 
@@ -190,11 +222,13 @@ class Forks:
             text = f"{liars} cosigned two histories of the {log.name.lower()} log: concord log evidence"
             await self._core.alarms.raise_(alarms.WITNESS, f"{log.name.lower()}/{liars}", text)
 
-    async def _keep(self, kind: str, claim: Fork | Unkept, what: str, hash_: bytes) -> None:
-        core = self._core
-        anchor = await core.database.read(partial(anchor_of, directory=core.trust.now.directory))
+    async def _keep(self, kind: str, claim: Claim, what: str, hash_: bytes, more: Sequence[bytes] = ()) -> None:
+        core, directory = self._core, self._core.trust.now.directory
+        anchor = await core.database.read(partial(anchor_of, directory=directory))
+        keys = await core.database.read(partial(relay_key_entries, directory=directory))
         now_ms = core.clock()
-        text = write_log_evidence(LogEvidence(core.exchange, core.me, now_ms, anchor, claim))
+        made = LogEvidence(core.exchange, core.me, now_ms, anchor, (*keys, *more), claim)
+        text = write_log_evidence(made)
         kept = KeptEvidence(hash_, now_ms, kind, what, text)
         await core.database.write(partial(witnesses.keep_evidence, evidence=kept))
 

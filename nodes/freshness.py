@@ -15,12 +15,12 @@ from functools import partial
 from exchange.directory.witnesses import vouched
 from exchange.errors import BadProof, VerificationFailed
 from exchange.runtime.logs import get_logger
-from exchange.tlog.checkpoint import Checkpoint, directory_origin
-from exchange.tlog.signing import open_checkpoint
+from exchange.tlog.checkpoint import Checkpoint
 from nodes import alarms
 from nodes.core import Core
 from nodes.forks import Forks
 from nodes.relay_port import Log
+from nodes.relay_word import opened_directory
 from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
 from nodes.store.witnesses import Quorum
@@ -87,9 +87,8 @@ class Freshness:
             BadProof: it, or a cosignature on it, does not hold; an alarm is open.
         """
         core, snapshot = self._core, self._core.trust.now
-        keys = snapshot.directory.relay_keys.log
         try:
-            checkpoint = open_checkpoint(note, directory_origin(core.exchange), keys)
+            checkpoint = opened_directory(note, snapshot.directory)
             if checkpoint.size > snapshot.size:
                 return  # its entries come first
             await self._check_replay(checkpoint, note)

@@ -14,16 +14,16 @@ from sqlalchemy import Connection
 from exchange.errors import BadProof, ExchangeError, VerificationFailed
 from exchange.receipts.model import StreamHead
 from exchange.runtime.logs import get_logger
-from exchange.tlog.checkpoint import Checkpoint, directory_origin, read_checkpoint, traffic_origin
-from exchange.tlog.note import read_note
-from exchange.tlog.signing import open_checkpoint
+from exchange.tlog.checkpoint import Checkpoint
 from nodes import alarms
 from nodes.core import Core
 from nodes.forks import KINDS, Forks
 from nodes.relay_port import Log, Relay
+from nodes.relay_word import opened_directory, opened_ever, stated
 from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
 from nodes.store.witnesses import HeardHead
+from nodes.traffic_note import newest_traffic
 
 
 class Heads:
@@ -34,11 +34,14 @@ class Heads:
         self._core = core
         self._relay = relay
         self._forks = forks
+        self._directories: dict[str, int] = {}
         self._log = get_logger(__name__)
 
     async def compare(self) -> None:
         """Look at every head that is not compared yet; what cannot be compared now waits."""
-        for head in await self._core.database.read(store.heard_heads):
+        heads = await self._core.database.read(store.heard_heads)
+        self._directories = {head.party: head.size for head in heads if head.log == Log.DIRECTORY}
+        for head in heads:
             try:
                 done = await self._compared(head)
             except VerificationFailed:
@@ -54,7 +57,9 @@ class Heads:
     async def _compared(self, head: HeardHead) -> bool:
         core, log = self._core, Log(head.log)
         try:
-            theirs = open_checkpoint(head.note, _origin(log, core.exchange), core.trust.now.directory.relay_keys.log)
+            if self._ahead(head):
+                return False
+            theirs = self._theirs(head)
         except VerificationFailed as error:
             text = f"{head.party} names a checkpoint of the {log.name.lower()} log that does not hold: {error}"
             await core.alarms.raise_(alarms.SENDER, f"{head.party}/{log.name.lower()}", text)
@@ -62,7 +67,7 @@ class Heads:
         why = f"{head.party} was shown another {log.name.lower()} log than this node"
         if log is Log.DIRECTORY:
             return await self._directory(theirs, head, why)
-        ours, note = await self._newest()
+        ours, note = await newest_traffic(core, self._relay)
         if theirs.size > ours.size:
             return False
         await self._forks.continues(log, head.note, note, why=why)
@@ -81,12 +86,15 @@ class Heads:
         await core.alarms.close(alarms.DIRECTORY, _subject(head))
         return True
 
-    async def _newest(self) -> tuple[Checkpoint, str]:
-        """Return the newest checkpoint of the traffic log that the relay shows this node."""
-        core = self._core
-        note = await self._relay.checkpoint(Log.TRAFFIC)
-        keys = core.trust.now.directory.relay_keys.log
-        return open_checkpoint(note, traffic_origin(core.exchange), keys), note
+    def _ahead(self, head: HeardHead) -> bool:
+        """Say whether the partner's directory was larger: what the relay's keys are there is not known here yet."""
+        return self._directories.get(head.party, 0) > self._core.trust.now.size
+
+    def _theirs(self, head: HeardHead) -> Checkpoint:
+        directory = self._core.trust.now.directory
+        if head.log == Log.DIRECTORY:
+            return opened_directory(head.note, directory)
+        return opened_ever(head.note, Log.TRAFFIC, directory)
 
     async def _withheld(self, head: HeardHead) -> None:
         log = Log(head.log)
@@ -103,12 +111,12 @@ def hear(connection: Connection, head: StreamHead, exchange: str, now_ms: int) -
         if not note:
             continue
         try:
-            stated = read_checkpoint(read_note(note)[0], _origin(log, exchange))
+            found = stated(note, log, exchange)
         except VerificationFailed as error:
             text = f"{head.from_party} names a checkpoint that is none: {error}"
             wrong.append((alarms.SENDER, f"{head.from_party}/{log.name.lower()}", text))
         else:
-            heard = HeardHead(head.from_party, int(log), stated.size, stated.root, note, now_ms)
+            heard = HeardHead(head.from_party, int(log), found.size, found.root, note, now_ms)
             store.hear_head(connection, heard)
     return wrong
 
@@ -117,10 +125,6 @@ def told(connection: Connection) -> tuple[str, str]:
     """Return the newest checkpoints of directory and traffic log that this node has verified; empty where none is."""
     directory, traffic = (trust_store.checkpoint_of(connection, log) for log in (Log.DIRECTORY, Log.TRAFFIC))
     return directory[1] if directory else "", traffic[1] if traffic else ""
-
-
-def _origin(log: Log, exchange: str) -> str:
-    return directory_origin(exchange) if log is Log.DIRECTORY else traffic_origin(exchange)
 
 
 def _subject(head: HeardHead) -> str:

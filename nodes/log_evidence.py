@@ -1,13 +1,15 @@
-"""A file that shows what the relay signed about its logs and cannot have meant: two histories, or a promise not kept.
+"""A file that shows what the relay signed and cannot have meant: two histories, a broken promise, a word after an end.
 
-Armoured JSON with the genesis and what leads from there to the witnesses (nodes/witness_anchor.py), so that it
-convinces whoever knows the genesis hash, without any node. It holds hashes and signatures only: who is given it learns
-nothing of any report. Pure.
+Armoured JSON with the genesis, what leads from there to the witnesses (nodes/witness_anchor.py) and to the relay's keys
+(nodes/shown_keys.py), so that it convinces whoever knows the genesis hash, without any node. It holds hashes and
+signatures only: who is given it learns nothing of any report. Pure.
 
 Two checkpoints contradict each other when they state different roots for one size; or when the larger one's tree is
 proven to have had another root at the smaller one's size. Where the relay refuses every proof there is none: then the
 file says what was seen, and that it proves nothing yet. A witness whose cosignature holds below both of two that
 contradict each other has vouched for two histories: that is proof against this witness, whoever else lied.
+What a key signed that the council had ended: nodes/after_end.py. Keys that were stolen may sign anything: where the
+council has said so, the checks say it too.
 """
 
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ from dataclasses import dataclass
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.signed import Signed
 from exchange.directory.fold import Directory
-from exchange.directory.statements import RelayKeys, Witnesses
+from exchange.directory.seats import with_seats
+from exchange.directory.statements import Witnesses
 from exchange.directory.witnesses import cosigned_by
 from exchange.errors import BadInput, BadProof, VerificationFailed
 from exchange.limits import KIB, MIB
@@ -29,12 +32,13 @@ from exchange.runtime.armour import read_armour, write_armour
 from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin
 from exchange.tlog.entry import ENTRY_BYTES
 from exchange.tlog.note import NOTE_BYTES
-from exchange.tlog.signing import open_checkpoint
+from nodes.after_end import AfterEnd, check_after_end, plain_after_end, read_after_end
 from nodes.evidence_check import Check, Result
+from nodes.shown_keys import ShownKeys, ShownSet, plain_entries, read_entries, shown_keys, suspect
 from nodes.witness_anchor import FIELDS, Anchor, plain_anchor, read_anchor
 
 KIND = "LOG EVIDENCE"
-VERSION = 2
+VERSION = 3
 EVIDENCE_BYTES = 2 * MIB
 PROMISE_BYTES = 8 * KIB
 
@@ -67,6 +71,9 @@ class Unkept:
     """Inclusion proof of that."""
 
 
+Claim = Fork | Unkept | AfterEnd
+
+
 @dataclass(frozen=True, slots=True)
 class LogEvidence:
     """What a file holds."""
@@ -75,13 +82,15 @@ class LogEvidence:
     made_by: PartyId
     made_ms: int
     anchor: Anchor
-    claim: Fork | Unkept
+    relay_keys: tuple[bytes, ...]
+    """Entries by which the council named other keys of the relay than the genesis."""
+    claim: Claim
 
 
 def write_log_evidence(evidence: LogEvidence) -> str:
     """Return the file."""
     claim = evidence.claim
-    fork = unkept = None
+    fork = unkept = after_end = None
     if isinstance(claim, Fork):
         fork = {
             "log": claim.log,
@@ -90,6 +99,8 @@ def write_log_evidence(evidence: LogEvidence) -> str:
             "root": claim.root.hex(),
             "path": [step.hex() for step in claim.path],
         }
+    elif isinstance(claim, AfterEnd):
+        after_end = plain_after_end(claim)
     else:
         unkept = {
             "promise": encode_signed(claim.promise).hex(),
@@ -103,8 +114,10 @@ def write_log_evidence(evidence: LogEvidence) -> str:
         "made_by": evidence.made_by,
         "made_ms": evidence.made_ms,
         **plain_anchor(evidence.anchor),
+        "relay_keys": plain_entries(evidence.relay_keys),
         "fork": fork,
         "unkept": unkept,
+        "after_end": after_end,
     }
     return write_armour(KIND, write_json(plain))
 
@@ -117,20 +130,25 @@ def read_log_evidence(text: str) -> LogEvidence:
     """
     _, data = read_armour(text, {KIND})
     found = read_json(data, limit=EVIDENCE_BYTES, what="log evidence").fields(
-        "version", "exchange", "made_by", "made_ms", *FIELDS, "fork", "unkept"
+        "version", "exchange", "made_by", "made_ms", *FIELDS, "relay_keys", "fork", "unkept", "after_end"
     )
     if found["version"].number() != VERSION:
         raise found["version"].wrong(f"this program reads version {VERSION}")
-    fork, unkept = found["fork"].maybe(_read_fork), found["unkept"].maybe(_read_unkept)
-    claim = fork or unkept
-    if claim is None or (fork and unkept):
+    claims: list[Claim | None] = [
+        found["fork"].maybe(_read_fork),
+        found["unkept"].maybe(_read_unkept),
+        found["after_end"].maybe(read_after_end),
+    ]
+    made = [each for each in claims if each is not None]
+    if len(made) != 1:
         raise found["fork"].wrong("the file makes one claim")
     return LogEvidence(
         exchange=exchange_name(found["exchange"].text()),
         made_by=party_id(found["made_by"].text()),
         made_ms=found["made_ms"].number(),
         anchor=read_anchor(found),
-        claim=claim,
+        relay_keys=read_entries(found["relay_keys"]),
+        claim=made[0],
     )
 
 
@@ -142,21 +160,30 @@ def check_log_evidence(evidence: LogEvidence) -> list[Check]:
         return [Check("genesis", Result.FAILS, str(error))]
     anchor = Check("genesis", Result.NOT_CHECKED, f"compare its hash with the council: {directory.genesis_hash.hex()}")
     try:
-        keys = directory.relay_keys
-        if isinstance(evidence.claim, Fork):
-            return [*_fork(evidence.claim, evidence, directory), anchor]
-        return [*_unkept(evidence.claim, evidence.exchange, keys), anchor]
+        seats = evidence.anchor.seats if evidence.relay_keys else ()
+        keys = shown_keys(with_seats(directory, seats), evidence.relay_keys)
+        return [*_claim(evidence, directory, keys), *keys.checks(), anchor]
     except (BadInput, VerificationFailed) as error:
         return [Check("evidence", Result.FAILS, str(error)), anchor]
 
 
-def contradiction(fork: Fork, exchange: str, keys: RelayKeys) -> bool:
+def _claim(evidence: LogEvidence, directory: Directory, keys: ShownKeys) -> list[Check]:
+    match evidence.claim:
+        case Fork() as fork:
+            return _fork(fork, evidence, directory, keys)
+        case Unkept() as unkept:
+            return _unkept(unkept, evidence.exchange, keys)
+        case AfterEnd() as after_end:
+            return check_after_end(after_end, evidence.exchange, evidence.relay_keys, keys)
+
+
+def contradiction(fork: Fork, exchange: str, keys: ShownKeys) -> bool:
     """Say whether the two checkpoints are proven to contradict each other; False when that stays open.
 
     Raises:
         BadProof: a note is not signed by the relay, or the proof does not hold.
     """
-    first, second = _opened(fork, exchange, keys)
+    (first, _), (second, _) = _opened(fork, exchange, keys)
     if first.size == second.size:
         if first.root == second.root:
             raise BadProof("the two checkpoints are the same")
@@ -171,28 +198,30 @@ def contradiction(fork: Fork, exchange: str, keys: RelayKeys) -> bool:
     return True
 
 
-def _opened(fork: Fork, exchange: str, keys: RelayKeys) -> tuple[Checkpoint, Checkpoint]:
+def _opened(
+    fork: Fork, exchange: str, keys: ShownKeys
+) -> tuple[tuple[Checkpoint, ShownSet], tuple[Checkpoint, ShownSet]]:
     origin = directory_origin(exchange) if fork.log == "directory" else traffic_origin(exchange)
-    return open_checkpoint(fork.first, origin, keys.log), open_checkpoint(fork.second, origin, keys.log)
+    return keys.opened(fork.first, origin), keys.opened(fork.second, origin)
 
 
-def vouched_for_both(fork: Fork, witnesses: Witnesses, exchange: ExchangeName, keys: RelayKeys) -> tuple[PartyId, ...]:
+def vouched_for_both(fork: Fork, witnesses: Witnesses, exchange: ExchangeName, keys: ShownKeys) -> tuple[PartyId, ...]:
     """Return the witnesses whose cosignatures hold below both notes; proof against each where these contradict.
 
     Raises:
         BadProof: a note is not signed by the relay.
     """
-    checkpoints = _opened(fork, exchange, keys)
+    opened = _opened(fork, exchange, keys)
     first, second = (
         cosigned_by(note, checkpoint, witnesses, exchange)
-        for note, checkpoint in zip((fork.first, fork.second), checkpoints, strict=True)
+        for note, (checkpoint, _) in zip((fork.first, fork.second), opened, strict=True)
     )
     return tuple(sorted(first & second))
 
 
-def _fork(fork: Fork, evidence: LogEvidence, directory: Directory) -> list[Check]:
-    exchange, keys = evidence.exchange, directory.relay_keys
-    first, second = _opened(fork, exchange, keys)
+def _fork(fork: Fork, evidence: LogEvidence, directory: Directory, keys: ShownKeys) -> list[Check]:
+    exchange = evidence.exchange
+    (first, by), (second, then) = _opened(fork, exchange, keys)
     signed = Check(
         "checkpoints",
         Result.HOLDS,
@@ -202,23 +231,26 @@ def _fork(fork: Fork, evidence: LogEvidence, directory: Directory) -> list[Check
     if not contradiction(fork, exchange, keys):
         return [signed, Check("history", Result.NOT_CHECKED, "the relay gave no proof that one continues the other")]
     history = Check("history", Result.WRONG, f"the two have different first {first.size:,} entries")
-    return [signed, history, *_witnesses(fork, evidence, directory)]
+    # A checkpoint carries no time: whether a thief made it is for people to judge.
+    stolen = [found for each in (by, then) for found in suspect(each, each.stolen_since_ms, "whoever made it")][:1]
+    return [signed, history, *_witnesses(fork, evidence, directory, keys), *stolen]
 
 
-def _witnesses(fork: Fork, evidence: LogEvidence, directory: Directory) -> Iterator[Check]:
+def _witnesses(fork: Fork, evidence: LogEvidence, directory: Directory, relay: ShownKeys) -> Iterator[Check]:
     try:
         named = evidence.anchor.witnesses(directory)
     except VerificationFailed as error:
         yield Check("witnesses", Result.FAILS, str(error))
         return
     keys = {member.party: member.key.key_id.hex()[:16] for member in named.members}
-    for party in vouched_for_both(fork, named, evidence.exchange, directory.relay_keys):
+    for party in vouched_for_both(fork, named, evidence.exchange, relay):
         yield Check(f"witness {party}", Result.LIED, f"its key {keys[party]} cosigned both")
 
 
-def _unkept(claim: Unkept, exchange: ExchangeName, keys: RelayKeys) -> list[Check]:
-    promise = open_promise(claim.promise, keys.promise, exchange)
-    checkpoint = open_checkpoint(claim.note, traffic_origin(exchange), keys.log)
+def _unkept(claim: Unkept, exchange: ExchangeName, keys: ShownKeys) -> list[Check]:
+    by = keys.promised_by(claim.promise)
+    promise = open_promise(claim.promise, by.keys.promise, exchange)
+    checkpoint, _ = keys.opened(claim.note, traffic_origin(exchange))
     said = f"the relay promised envelope {promise.envelope_hash.hex()[:16]} at index {promise.log_index:,}"
     signed = Check("promise", Result.HOLDS, f"{said} of the traffic log")
     if promise.log_index >= checkpoint.size:
@@ -230,7 +262,8 @@ def _unkept(claim: Unkept, exchange: ExchangeName, keys: RelayKeys) -> list[Chec
     verify_inclusion(leaf, promise.log_index, checkpoint.size, claim.path, checkpoint.root)
     if _kept(promise, claim, checkpoint):
         return [signed, Check("log", Result.FAILS, "the promised entry stands there: the promise is kept")]
-    return [signed, Check("log", Result.WRONG, f"another entry stands there: {claim.entry.hex()[:32]}")]
+    wrong = Check("log", Result.WRONG, f"another entry stands there: {claim.entry.hex()[:32]}")
+    return [signed, wrong, *suspect(by, promise.received_ms, "whoever promised it")]
 
 
 def _kept(promise: Promise, claim: Unkept, checkpoint: Checkpoint) -> bool:

@@ -1,8 +1,9 @@
 """A file that proves that an envelope was logged, with everything that anyone needs to check it without a node. Pure.
 
-C2SP tlog-proof (exchange/tlog/proof.py). Its extra data is JSON: exchange, envelope, the log's entry, and what shows
-who the witnesses are from the genesis on (nodes/witness_anchor.py). It holds hashes, keys and signatures, and nothing
-of any report. Whoever checks it knows the genesis hash; that nothing later named other witnesses is for a node to say.
+C2SP tlog-proof (exchange/tlog/proof.py). Its extra data is JSON: exchange, envelope, the log's entry, what shows from
+the genesis on who the witnesses are (nodes/witness_anchor.py), and which keys the relay has (nodes/shown_keys.py). It
+holds hashes, keys and signatures, and nothing of any report. Whoever checks it knows the genesis hash; that nothing
+later named other witnesses or keys is for a node to say.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from exchange.directory.fold import Directory
+from exchange.directory.seats import with_seats
 from exchange.directory.witnesses import cosigners
 from exchange.errors import BadInput, BadProof, VerificationFailed
 from exchange.merkle import HASH_BYTES, leaf_hash, verify_inclusion
@@ -19,11 +21,11 @@ from exchange.tlog.checkpoint import Checkpoint, traffic_origin
 from exchange.tlog.cosignature import cosignatures
 from exchange.tlog.entry import EntryKind, TrafficEntry, decode_entry
 from exchange.tlog.proof import EXTRA_BYTES, LogProof, read_proof, write_proof
-from exchange.tlog.signing import open_checkpoint
 from nodes.evidence_check import Check, Result
+from nodes.shown_keys import plain_entries, read_entries, shown_keys
 from nodes.witness_anchor import FIELDS, Anchor, plain_anchor, read_anchor
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class LoggedEnvelope:
     entry: bytes
     """41 bytes, as they stand in the traffic log."""
     anchor: Anchor
+    relay_keys: tuple[bytes, ...]
+    """Entry that named the keys which signed the checkpoint; none when the genesis did."""
     proof: LogProof
     """Its extra data is what stands above."""
 
@@ -47,6 +51,7 @@ def write_logged(logged: LoggedEnvelope) -> str:
         "envelope": logged.envelope.hex(),
         "entry": logged.entry.hex(),
         **plain_anchor(logged.anchor),
+        "relay_keys": plain_entries(logged.relay_keys),
     }
     return write_proof(LogProof(logged.proof.index, logged.proof.path, logged.proof.note, write_json(plain)))
 
@@ -59,7 +64,7 @@ def read_logged(text: str) -> LoggedEnvelope:
     """
     proof = read_proof(text)
     found = read_json(proof.extra, limit=EXTRA_BYTES, what="the extra data of the proof").fields(
-        "version", "exchange", "envelope", "entry", *FIELDS
+        "version", "exchange", "envelope", "entry", *FIELDS, "relay_keys"
     )
     if found["version"].number() != VERSION:
         raise found["version"].wrong(f"this program reads version {VERSION}")
@@ -68,6 +73,7 @@ def read_logged(text: str) -> LoggedEnvelope:
         envelope=found["envelope"].data(HASH_BYTES),
         entry=found["entry"].data(),
         anchor=read_anchor(found),
+        relay_keys=read_entries(found["relay_keys"]),
         proof=proof,
     )
 
@@ -85,13 +91,14 @@ def _checks(logged: LoggedEnvelope) -> Iterator[Check]:
     entry = decode_entry(logged.entry)
     if (entry.kind, entry.sha256) != (EntryKind.ENVELOPE, logged.envelope):
         raise BadProof("the entry logs something else than the envelope")
-    log = directory.relay_keys.log
-    checkpoint = open_checkpoint(logged.proof.note, traffic_origin(logged.exchange), log)
+    keys = shown_keys(with_seats(directory, logged.anchor.seats if logged.relay_keys else ()), logged.relay_keys)
+    checkpoint, _ = keys.opened(logged.proof.note, traffic_origin(logged.exchange))
     yield Check("checkpoint", Result.HOLDS, f"the relay signed the traffic log of {checkpoint.size:,} entries")
     leaf = leaf_hash(logged.entry)
     verify_inclusion(leaf, logged.proof.index, checkpoint.size, logged.proof.path, checkpoint.root)
     yield Check("inclusion", Result.HOLDS, _words(logged, entry))
     yield from _witnessed(logged, checkpoint, directory)
+    yield from keys.checks()
     genesis_hash = directory.genesis_hash.hex()
     yield Check("genesis", Result.NOT_CHECKED, f"compare its hash with the council: {genesis_hash}")
 

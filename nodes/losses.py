@@ -18,6 +18,7 @@ from exchange.directory.fold import Directory
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
 from nodes import alarms
+from nodes.anchoring import relay_key_entries
 from nodes.core import Core
 from nodes.gaps import patience_ms, subject
 from nodes.resending import expires_ms
@@ -99,6 +100,7 @@ class Losses:
         core = self._core
         directory = core.trust.now.directory
         genesis = (await core.database.read(partial(trust.directory_entries, start=0, limit=1)))[0]
+        relay_keys = await core.database.read(partial(relay_key_entries, directory=directory))
         request, answer = _statement(loss.request), _statement(loss.answer)
         keys = _key(directory, loss.recipient, request), _key(directory, loss.sender, answer)
         if keys[0] is None or keys[1] is None:
@@ -108,6 +110,7 @@ class Losses:
             made_by=core.me,
             made_ms=core.clock(),
             genesis=genesis,
+            relay_keys=relay_keys,
             sender=PartyId(loss.sender),
             recipient=PartyId(loss.recipient),
             stream=loss.promised.stream,

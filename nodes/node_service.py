@@ -31,6 +31,7 @@ from nodes.operators import Operators
 from nodes.partner_service import PartnerMethods
 from nodes.prekeys import Prekeys
 from nodes.relay_client import RelayClient
+from nodes.relay_terms_service import RelayTermsMethods
 from nodes.reminders import Reminders
 from nodes.report_service import ReportMethods
 from nodes.roles import WATCHERS
@@ -47,6 +48,7 @@ from nodes.v1 import (
     log_proof_pb2,
     missing_pb2,
     operator_pb2,
+    relay_terms_pb2,
     sensor_ca_pb2,
     statement_pb2,
     suspect_pb2,
@@ -186,6 +188,7 @@ class NodeService(NodeServiceServicer):
         consent: ConsentMethods,
         approvals: ApprovalMethods,
         witnesses: WitnessMethods,
+        relay_terms: RelayTermsMethods,
         proofs: LogProofMethods,
         keys: KeyMethods,
         expulsions: ExpulsionMethods,
@@ -205,6 +208,7 @@ class NodeService(NodeServiceServicer):
         self._consent = consent
         self._approvals = approvals
         self._witnesses = witnesses
+        self._relay_terms = relay_terms
         self._proofs = proofs
         self._keys = keys
         self._expulsions = expulsions
@@ -528,6 +532,24 @@ class NodeService(NodeServiceServicer):
     ) -> witness_pb2.DraftWitnessesResponse:
         """Draft the naming of the witnesses."""
         return await self._witnesses.draft(request)
+
+    async def GetRelayTerms(
+        self, request: relay_terms_pb2.GetRelayTermsRequest, context: Context
+    ) -> relay_terms_pb2.GetRelayTermsResponse:
+        """Return the relay's keys, and the exchange's limits."""
+        return await self._relay_terms.get()
+
+    async def DraftRelayKeys(
+        self, request: relay_terms_pb2.DraftRelayKeysRequest, context: Context
+    ) -> relay_terms_pb2.DraftTermsResponse:
+        """Draft the naming of the relay's next keys."""
+        return await self._relay_terms.draft_keys(request)
+
+    async def DraftLimits(
+        self, request: relay_terms_pb2.DraftLimitsRequest, context: Context
+    ) -> relay_terms_pb2.DraftTermsResponse:
+        """Draft the exchange's limits."""
+        return await self._relay_terms.draft_limits(request)
 
     async def ListLogEvidence(
         self, request: witness_pb2.ListLogEvidenceRequest, context: Context

@@ -28,10 +28,11 @@ from exchange.policy.consent import Consent
 from exchange.policy.decision import Item, Reason, Role, Rules, Slot
 from exchange.policy.question import Question
 from exchange.receipts.model import Promise, StreamHead
-from exchange.receipts.verify import check_promise_for, open_promise
+from exchange.receipts.verify import check_promise_for
 from nodes.controls import Control, Said, read_control
 from nodes.decisions import Decided
 from nodes.relay_port import Waiting
+from nodes.relay_word import EndedKey, NotReplayed, opened_promise
 from nodes.standing import against_control
 from nodes.trust import Snapshot
 from nodes.waiting import words
@@ -96,6 +97,8 @@ class Bad:
     """What step 9 found, when that is what failed."""
     opened: Opened | None = None
     """What opened and failed a later step: its number is not missing."""
+    ended: Signed | None = None
+    """The relay's promise, when it signed that with a key that it has no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +126,13 @@ class _TooFewEntries(Exception):
 def judge(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
     """Return what a delivery comes to; never raises on what it is."""
     kept: dict[str, Promise] = {}
+    ended: list[Signed] = []
     try:
-        opened = open_envelope(waiting.delivery, context=_checks(ground, kept))
+        opened = open_envelope(waiting.delivery, context=_checks(ground, kept, ended))
     except _TooFewEntries as error:
         return Behind(waiting, error.size)
     except BadEnvelope as error:
-        return _bad(waiting, error)
+        return replace(_bad(waiting, error), ended=ended[0] if ended else None)
     promise = kept["promise"]
     step = STEP_STATEMENT
     try:
@@ -185,11 +189,17 @@ def denied_for_good(behind: Behind) -> Bad:
     return Bad(behind.waiting, STEP_HEAD, "DIRECTORY_NOT_SHOWN", detail, split_view=True)
 
 
-def _checks(ground: Ground, kept: dict[str, Promise]) -> OpenChecks:
+def _checks(ground: Ground, kept: dict[str, Promise], ended: list[Signed]) -> OpenChecks:
     directory = ground.snapshot.directory
 
     def verify_promise(signed: Signed, envelope_hash: bytes) -> PromiseFacts:
-        promise = open_promise(signed, directory.relay_keys.promise, ground.exchange, ground.seen)
+        try:
+            promise = opened_promise(signed, directory, ground.exchange, ground.seen)
+        except NotReplayed as error:
+            raise _TooFewEntries(error.size) from error
+        except EndedKey:
+            ended.append(signed)
+            raise
         check_promise_for(promise, envelope_hash)
         if promise.directory_size > ground.snapshot.size:
             raise _TooFewEntries(promise.directory_size)

@@ -23,7 +23,7 @@ from exchange.crypto.signed import Signed
 from exchange.envelope.binding import item_hash
 from exchange.envelope.codec import encode_report
 from exchange.envelope.model import REPORT_TYPE, EnvelopeKind, ReportStatement
-from exchange.errors import Conflict, NeedsConfirmation
+from exchange.errors import Conflict, NeedsConfirmation, TooLarge
 from exchange.names import ID_BYTES, PartyId
 from exchange.policy.binding import consent_needed
 from exchange.policy.codec import encode_label, encode_release
@@ -188,10 +188,14 @@ class Outbox:
         digest was known: neither is then found out again.
 
         Raises:
+            TooLarge: it is over the limit that the council has set.
             Conflict: it replaces a version that is not the newest of its thread, or not this node's.
             NeedsConfirmation: somebody gets it who did not when a person looked.
         """
         core, by = self._core, by or Author()
+        most = core.trust.now.directory.limits.report_bytes
+        if len(authored.content) > most:
+            raise TooLarge(f"the report has {len(authored.content):,} bytes; the exchange's limit is {most:,}")
         # 1
         before = await self.pushed_before(digest) if looked is None else None
         if before is not None:

@@ -9,11 +9,12 @@ One stream brings every lane. For each frame:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 
 from exchange.crypto.codec import decode_signed
+from exchange.crypto.signed import Signed
 from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.envelope.open import Opened
@@ -73,10 +74,13 @@ class Receiver:
         on_consent: Callable[[], None],
         on_waiting: Callable[[], None],
         on_files: Callable[[], None],
+        on_ended: Callable[[Signed], Awaitable[None]],
     ) -> None:
         """Whom to tell: a flash report waits for its receipt, a report is to be destroyed, an agreement came, a partner
-        asks for consent, something waits to be sealed, an attachment is to be fetched.
+        asks for consent, something waits to be sealed, an attachment is to be fetched, the relay signed with a key that
+        it has no more.
         """
+        self._on_ended = on_ended
         self._core = core
         self._relay = relay
         self._agreements = agreements
@@ -160,6 +164,12 @@ class Receiver:
         await self._expose_outdated([bad.opened for bad in bads if bad.opened and bad.reason == BELOW_SENDER])
         for bad in (*bads, *backwards):
             self._log.warning("delivery.set-aside", step=bad.step, reason=bad.reason, detail=bad.detail)
+            if bad.ended is not None:
+                await self._on_ended(bad.ended)
+        self._tell(effects)
+        return effects
+
+    def _tell(self, effects: Effects) -> None:
         if effects.urgent:
             self._on_urgent()
         if effects.purge:
@@ -170,7 +180,6 @@ class Receiver:
             self._on_waiting()
         if effects.files:
             self._on_files()
-        return effects
 
     async def _expose(self, found: UsedTwice) -> None:
         """Keep what proves that a sender contradicts itself, and raise the alarm."""

@@ -1,4 +1,4 @@
-"""The relay over gRPC: mutual TLS 1.3, own short-lived leaf, the relay's CA of the genesis and no other.
+"""The relay over gRPC: mutual TLS 1.3, own short-lived leaf, the relay's CA by the directory and no other.
 
 The one place that speaks relay_service.proto; attachments are those of nodes/blob_client.py. Errors are ours; nothing
 that comes back is verified here. Streams end with Unavailable when the relay goes; the callers open them anew. A relay
@@ -65,7 +65,7 @@ class RelayClient:
         address: str,
         *,
         server_name: str,
-        relay_ca: bytes,
+        relay_cas: Callable[[], Sequence[bytes]],
         exchange: ExchangeName,
         party: PartyId,
         keys: KeysInUse,
@@ -73,15 +73,16 @@ class RelayClient:
     ) -> None:
         """`address` may be several, with commas between them; partners begin at different ones.
 
-        `relay_ca` is the relay's transport CA (DER); `server_name` is empty for the neutral name of all relays.
+        `relay_cas` gives the relay's transport CAs (DER); `server_name` is empty for the neutral name of all relays.
 
-        `keys` gives the keys in use: when the transport CA changes, later calls go over a new channel.
+        `keys` gives the keys in use. When a CA changes, the relay's or our own, later calls go over a new channel.
         """
         self._addresses = check_addresses(address)
         # Of its own party, so that it begins at the same one after a restart.
         self._at = int.from_bytes(sha256(party.encode()).digest()[:4]) % len(self._addresses)
         self._server_name = server_name or NEUTRAL_NAME
-        self._root_pem = pem_of(relay_ca)
+        self._relay_cas = relay_cas
+        self._roots: Sequence[bytes] = ()
         self._exchange = exchange
         self._party = party
         self._keys = keys
@@ -264,8 +265,10 @@ class RelayClient:
     def _open(self) -> grpc.aio.Channel:
         now_ms = self._clock()
         keys = self._keys()
-        changed = keys.transport_ca != self._authority
+        roots = self._relay_cas()
+        changed = keys.transport_ca != self._authority or roots != self._roots
         if self._channel is None or changed or now_ms - self._issued_ms > RENEW_MS:
+            self._roots = roots
             self._renew(keys, now_ms)
         if self._channel is None:
             raise Unavailable("there is no channel to the relay")
@@ -299,7 +302,7 @@ class RelayClient:
         )
         self._channel = grpc.aio.secure_channel(
             self.address,
-            channel_credentials(self._root_pem, chain, key),
+            channel_credentials(b"".join(map(pem_of, self._roots)), chain, key),
             options=channel_options(self._server_name),
         )
         self._issued_ms, self._until_ms, self._leaf = now_ms, validity(chain)[1], chain

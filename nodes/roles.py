@@ -102,6 +102,10 @@ MAY: dict[str, frozenset[Role]] = {
     "DraftWitnesses": OFFICERS,
     "ListLogEvidence": WATCHERS,
     "ExportProof": READERS,
+    # what the council says of the relay
+    "GetRelayTerms": ALL,
+    "DraftRelayKeys": OFFICERS,
+    "DraftLimits": OFFICERS,
     # sensors
     "AddSensor": ADMINISTRATORS,
     "ListSensors": WATCHERS,

@@ -20,7 +20,7 @@ from exchange.directory.state import MEMBERS
 from exchange.envelope.model import CONTROL_LABEL, BlobKey, BlobRef, Body, EnvelopeKind, Lane
 from exchange.envelope.seal import Prepared, Recipient, prepare, seal_all
 from exchange.errors import BadInput
-from exchange.limits import BATCH_STATEMENTS, ENVELOPE_LIFE_MS, RECIPIENTS
+from exchange.limits import BATCH_STATEMENTS, ENVELOPE_LIFE_MS
 from exchange.names import ExchangeName, PartyId
 from exchange.policy.binding import relay_label
 from exchange.policy.consent import Consent
@@ -147,7 +147,7 @@ def seal_round(jobs: Sequence[Job], ground: Ground, numbers: Mapping[tuple[str, 
     last = dict(numbers)
     drafts: list[_Draft] = []
     for job in jobs:
-        for chosen in _envelopes(_choose(job, ground, made)):
+        for chosen in _envelopes(_choose(job, ground, made), ground.snapshot.directory.limits.recipients):
             try:
                 drafts.append(_draft(job, chosen, ground, last))
             except BadInput as error:
@@ -270,10 +270,10 @@ def overriding(approved: Sequence[tuple[str, int]], since_ms: int) -> list[str]:
     return [name for name, at_ms in approved if at_ms >= since_ms]
 
 
-def _envelopes(chosen: Sequence[_Chosen]) -> Iterator[Sequence[_Chosen]]:
+def _envelopes(chosen: Sequence[_Chosen], most: int) -> Iterator[Sequence[_Chosen]]:
     together = [each for each in chosen if not each.row.alone]
-    for at in range(0, len(together), RECIPIENTS):
-        yield together[at : at + RECIPIENTS]
+    for at in range(0, len(together), most):
+        yield together[at : at + most]
     for each in chosen:
         if each.row.alone:
             yield [each]

@@ -7,7 +7,7 @@ recipients are decided on again later, never at once. What waits for the directo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
@@ -15,8 +15,8 @@ from typing import Self
 from sqlalchemy import Connection
 
 from exchange.crypto.codec import decode_signed
-from exchange.crypto.keys import PublicKey
-from exchange.crypto.signed import VerifiedRoots
+from exchange.crypto.signed import Signed, VerifiedRoots
+from exchange.directory.fold import Directory
 from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import BadInput, Conflict, ExchangeError, VerificationFailed
@@ -30,6 +30,7 @@ from nodes.attached import files_to_seal
 from nodes.core import Core
 from nodes.passing import REPLACED, grants_for, release_to
 from nodes.relay_port import Answered, Frame, Outcome, Relay
+from nodes.relay_word import EndedKey, NotReplayed
 from nodes.sealing import NO_PREKEY, Ground, Job, Round, seal_round
 from nodes.store import approvals, blobs, missing, reports, sending
 from nodes.store.approvals import ApprovalRow
@@ -81,8 +82,11 @@ class Sender:
         on_answer: Callable[[], None] = lambda: None,
         on_denied: Callable[[], None] = lambda: None,
         stale_since: Callable[[], int] = lambda: 0,
+        on_ended: Callable[[Signed], Awaitable[None]],
     ) -> None:
         """`on_answer` is called after answers were stored, `on_denied` when some recipient gets nothing.
+
+        `on_ended` keeps what the relay signed with a key that it has no more.
 
         `stale_since` says since when the directory is too old to send reports under; 0 while it is not.
         """
@@ -93,6 +97,7 @@ class Sender:
         self.on_files: Callable[[], None] = lambda: None
         """Called when the relay must have files before something can be sealed."""
         self._stale_since = stale_since
+        self._on_ended = on_ended
         self._backoff = core.backoff()
         self._work = asyncio.Event()
         self._ready = asyncio.Event()
@@ -217,6 +222,8 @@ class Sender:
                     self._core.link.heard(PART)
                     self._backoff.reset()
             except VerificationFailed as error:
+                if isinstance(error, EndedKey):
+                    await self._on_ended(error.signed)
                 await self._core.alarms.raise_(alarms.RELAY, "answer", f"the relay's answer does not hold: {error}")
             except ExchangeError as error:
                 self._core.link.lost(PART, error)
@@ -263,9 +270,12 @@ class Sender:
             raise VerificationFailed("the relay answered a frame that was not sent, or not all of it")
         core = self._core
         pairs = list(zip(sent, answered.outcomes, strict=True))
-        relay_key = core.trust.now.directory.relay_keys.promise
-        read = partial(_read_answers, pairs, relay_key=relay_key, exchange=core.exchange, seen=core.seen)
-        answers: list[Answer] = await asyncio.get_running_loop().run_in_executor(core.executor, read)
+        try:
+            answers = await self._read(pairs)
+        except NotReplayed as error:
+            # The relay has changed its keys a moment ago.
+            await core.trust.wait_for(error.size, core.timing.directory_wait_s)
+            answers = await self._read(pairs)
         del self._in_flight[answered.number]
         now_ms, first_ms = core.clock(), int(core.timing.reseal_first_s * 1000)
         told = await core.database.write(
@@ -282,6 +292,11 @@ class Sender:
         if not all(isinstance(each, Promised) for each in answers):
             self._on_denied()
         self._log.debug("answered", promised=sum(isinstance(a, Promised) for a in answers), of=len(answers))
+
+    async def _read(self, pairs: Sequence[tuple[Outgoing, Outcome]]) -> list[Answer]:
+        core = self._core
+        read = partial(_read_answers, pairs, directory=core.trust.now.directory, exchange=core.exchange, seen=core.seen)
+        return await asyncio.get_running_loop().run_in_executor(core.executor, read)
 
     def _standing(self, size: int) -> Status | None:
         """Return where this party stands as of a directory size; None when that is not replayed yet."""
@@ -418,8 +433,8 @@ def _store_round(connection: Connection, made: Round, now_ms: int) -> int:
 
 
 def _read_answers(
-    pairs: Sequence[tuple[Outgoing, Outcome]], *, relay_key: PublicKey, exchange: str, seen: VerifiedRoots
+    pairs: Sequence[tuple[Outgoing, Outcome]], *, directory: Directory, exchange: str, seen: VerifiedRoots
 ) -> list[Answer]:
     return [
-        read_answer(envelope, outcome, relay_key=relay_key, exchange=exchange, seen=seen) for envelope, outcome in pairs
+        read_answer(envelope, outcome, directory=directory, exchange=exchange, seen=seen) for envelope, outcome in pairs
     ]

@@ -2,7 +2,7 @@
 
     partner suspend|expel              STATEMENT REQUEST   drafted by a node, which knows its place in the directory
     key revoke|rotate|rollover         STATEMENT REQUEST   as well
-    root witnesses                     STATEMENT REQUEST   as well
+    root witnesses|relay-keys|limits   STATEMENT REQUEST   as well
     root invite                        STATEMENT           of an invitation, without its secret, for the other roots
     root sign                          STATEMENT           with as many signatures as it has so far
     partner publish                                        to the relay, by any node
@@ -17,10 +17,14 @@ from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.keys import fingerprint
 from exchange.crypto.signed import Signed, add_signature, sign
 from exchange.directory.codec import decode, name_of, statement_name
+from exchange.directory.relay_keys import spoken
 from exchange.directory.statements import (
+    ExchangeLimits,
     Expulsion,
     Invitation,
+    LimitSet,
     NodeCert,
+    RelayKeySet,
     Revocation,
     RevocationReason,
     RootRollover,
@@ -42,7 +46,7 @@ STATEMENT = "STATEMENT"
 Drafted = Suspension | Expulsion | Revocation | NodeCert | RootRollover
 """What a node drafts."""
 
-Carried = Drafted | Invitation | WitnessSet
+Carried = Drafted | Invitation | WitnessSet | RelayKeySet | LimitSet
 """What may stand in such a file."""
 
 _FIELDS: dict[str, type] = {"type": str, "payload": str}
@@ -139,6 +143,8 @@ def _details(statement: Carried) -> list[str]:
                 f"  quorum          {named.quorum} of {len(named.members)} must agree",
                 *(f"  witness         {each.party}  {each.key.key_id.hex()}" for each in named.members),
             ]
+        case RelayKeySet() | LimitSet():
+            return _of_relay(statement)
         case NodeCert():
             return [
                 f"  statement key   {statement.statement_key.key_id.hex()}",
@@ -155,6 +161,32 @@ def _details(statement: Carried) -> list[str]:
     return []
 
 
+def _of_relay(statement: RelayKeySet | LimitSet) -> list[str]:
+    if isinstance(statement, LimitSet):
+        limits = statement.limits
+        return [
+            f"  report          {limits.report_bytes:,} bytes at most, suite {limits.min_suite} or later",
+            f"  recipients      {limits.recipients} of one envelope",
+            *(f"  {name:<15} {value:,}" for name, value in _quotas(limits) if value),
+        ]
+    since_ms = statement.stolen_since_ms
+    before = f"STOLEN since {moment(since_ms)}: they end at once" if since_ms else "followed in good order"
+    return [
+        f"  fingerprint     {spoken(statement.keys)}",
+        f"  promise key     {statement.keys.promise.key_id.hex()}",
+        f"  keys before     {before}",
+    ]
+
+
+def _quotas(limits: ExchangeLimits) -> list[tuple[str, int]]:
+    return [
+        ("reports/minute", limits.reports_per_minute),
+        ("control/minute", limits.control_per_minute),
+        ("bytes held", limits.held_bytes),
+        ("statements/day", limits.statements_per_day),
+    ]
+
+
 def _deed(statement: Carried) -> str:
     match statement:
         case Invitation():
@@ -163,6 +195,10 @@ def _deed(statement: Carried) -> str:
             words = f"suspension of {statement.party}" if suspended else f"end of the suspension of {statement.party}"
         case WitnessSet():
             words = "naming of the witnesses"
+        case RelayKeySet():
+            words = "OTHER KEYS for the relay"
+        case LimitSet():
+            words = "limits"
         case Expulsion():
             words = f"EXPULSION of {statement.party}, for good,"
         case NodeCert(common=common):

@@ -100,6 +100,8 @@ class Sync:
             self._log.error("directory.cosigned", why=str(error))
 
     async def _keep_evidence(self) -> None:
+        if self._trust.ended is not None:
+            await self._forks.ended_log(self._trust.ended)
         kept = await self._database.read(partial(store.checkpoint_of, log=Log.DIRECTORY))
         if self._trust.against and kept is not None:
             why = "the relay showed a directory that contradicts the one before"

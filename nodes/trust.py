@@ -29,11 +29,10 @@ from exchange.policy.decision import AgreementInForce, Membership, Rules, Standi
 from exchange.policy.model import Tlp
 from exchange.policy.terms import AgreementRef, AgreementStatus, EnforcementView
 from exchange.runtime.database import Database
-from exchange.tlog.checkpoint import directory_origin
-from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
 from nodes.alarms import Alarms
 from nodes.relay_port import DirectoryFrame, Log
+from nodes.relay_word import EndedLogKeys, opened_directory
 from nodes.store import trust as store
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -140,6 +139,17 @@ class Snapshot:
         return EpochInForce(held.head.epoch, None if status is None else AgreementStatus(status), held.head.owner, held)
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A checkpoint of the directory by keys that one of its own entries has ended."""
+
+    directory: Directory = field(repr=False)
+    """As of all its entries; nothing else is believed of it."""
+    note: str
+    entries: tuple[bytes, ...] = field(repr=False)
+    """Those at its end that this node has not taken in."""
+
+
 class Trust:
     """Holds the newest snapshot and extends it. For one event loop; snapshots are for any thread."""
 
@@ -161,6 +171,7 @@ class Trust:
         self._changed = asyncio.Event()
         self._broken = ""
         self._against = ""
+        self._ended: Ended | None = None
 
     @property
     def now(self) -> Snapshot:
@@ -178,6 +189,11 @@ class Trust:
     def against(self) -> str:
         """The relay's signed checkpoint that contradicts what this node has verified; empty when there is none."""
         return self._against
+
+    @property
+    def ended(self) -> "Ended | None":
+        """What the relay signed with keys that the entries below it had ended; None when it did not."""
+        return self._ended
 
     @property
     def start(self) -> int:
@@ -234,15 +250,15 @@ class Trust:
             if sum(map(len, self._pending)) > FRAME_BYTES_MOST:
                 await self._break("the relay sends directory entries without a checkpoint")
             return False
-        try:
-            checkpoint = open_checkpoint(
-                frame.checkpoint, directory_origin(snapshot.directory.exchange), snapshot.directory.relay_keys.log
-            )
-        except VerificationFailed as error:
-            await self._break(f"the directory's checkpoint does not hold: {error}")
-            return False
         entries, self._pending = self._pending, []
         grown, ignored = await self._in_thread(partial(extended, snapshot, entries))
+        try:
+            checkpoint = opened_directory(frame.checkpoint, grown.directory)
+        except VerificationFailed as error:
+            if isinstance(error, EndedLogKeys):
+                self._ended = Ended(grown.directory, frame.checkpoint, (*entries,))
+            await self._break(f"the directory's checkpoint does not hold: {error}")
+            return False
         if (checkpoint.size, checkpoint.root) != (grown.size, grown.roots[grown.size]):
             self._against = frame.checkpoint
             await self._break(

@@ -16,19 +16,20 @@ from sqlalchemy import Connection
 from exchange.crypto.codec import decode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import Signed
+from exchange.directory.fold import Directory
 from exchange.errors import NotFound
 from exchange.limits import KIB
 from exchange.names import PartyId
 from exchange.policy.decision import Decision, Item, Role
 from exchange.policy.question import Question, relevant, together
 from exchange.receipts.model import Refusal
-from exchange.receipts.verify import open_refusal
 from nodes.agreements import VIEW_BYTES
 from nodes.core import Core
 from nodes.decisions import Answer, Kept, Stage, in_short, obligations_digest, open_decisions
 from nodes.evidence import Evidence, WrittenDecision, WrittenRefusal
 from nodes.passing import grants_for, release_to
 from nodes.refusals import Verdict, decode_refused, judge
+from nodes.relay_word import opened_refusal
 from nodes.shelf import Shelf
 from nodes.shown import HEADER_BYTES, ShownEnvelope
 from nodes.store import agreements, approvals, reports, sending
@@ -198,13 +199,12 @@ async def _now(core: Core, item_hash: bytes, opened: Opened, partner: PartyId) -
 
 
 def _refused(core: Core, kept: Sequence[KeptRefusal], partner: PartyId, snapshot: Snapshot) -> Iterator[RelayRefused]:
-    key = snapshot.directory.relay_keys.promise
     for each in kept:
         if not each.evidence or each.directory_size > snapshot.size:
             continue
         refused = decode_refused(each.evidence)
         statement = decode_signed(each.statement, limit=STATEMENT_BYTES, what="a stored refusal")
-        refusal = open_refusal(statement, key, core.exchange, core.seen)
+        refusal = opened_refusal(statement, snapshot.directory, core.exchange, core.seen)
         judged = judge(refusal, refused, snapshot.rules_at(refusal.directory_size))
         questions = [question for question, _ in judged.answers]
         if partner in {question.recipient for question in questions}:
@@ -249,10 +249,17 @@ async def evidence_of(core: Core, found: Why) -> Evidence:
         refusals=refusals,
         header=found.header,
         envelope_key=_envelope_key(core, found.header),
-        relay_key=directory.relay_keys.promise,
+        relay_keys=_relay_keys(directory, [each.statement for each in refusals]),
         views=views,
         roots={record.party: record.public for record in records if record.public is not None},
     )
+
+
+def _relay_keys(directory: Directory, refusals: Sequence[Signed]) -> tuple[PublicKey, ...]:
+    """Return the promise keys that signed these refusals."""
+    signers = {signature.key_id for each in refusals for signature in each.signatures}
+    keys = (each.keys.promise for each in directory.relay_key_history)
+    return tuple(key for key in keys if key.key_id in signers)
 
 
 def _envelope_key(core: Core, header: Signed | None) -> PublicKey | None:

@@ -26,9 +26,10 @@ from exchange.resend.verify import open_resend_answer, open_resend_request
 from exchange.runtime.armour import read_armour, write_armour
 from nodes.evidence import plain_key, read_key
 from nodes.evidence_check import Check, Result
+from nodes.shown_keys import ShownKeys, plain_entries, read_entries, shown_keys, suspect
 
 KIND = "LOSS EVIDENCE"
-VERSION = 1
+VERSION = 2
 EVIDENCE_BYTES = 512 * KIB
 STATEMENT_BYTES = 96 * KIB
 
@@ -41,7 +42,9 @@ class Withheld:
     made_by: PartyId
     made_ms: int
     genesis: bytes
-    """First entry of the directory: it names the relay's keys."""
+    """First entry of the directory: it names the relay's first keys."""
+    relay_keys: tuple[bytes, ...]
+    """Entries by which the council named others since."""
     sender: PartyId
     recipient: PartyId
     stream: int
@@ -63,6 +66,7 @@ def write_withheld(found: Withheld) -> str:
         "made_by": found.made_by,
         "made_ms": found.made_ms,
         "genesis": found.genesis.hex(),
+        "relay_keys": plain_entries(found.relay_keys),
         "sender": found.sender,
         "recipient": found.recipient,
         "stream": found.stream,
@@ -89,6 +93,7 @@ def read_withheld(text: str) -> Withheld:
         "made_by",
         "made_ms",
         "genesis",
+        "relay_keys",
         "sender",
         "recipient",
         "stream",
@@ -106,6 +111,7 @@ def read_withheld(text: str) -> Withheld:
         made_by=party_id(found["made_by"].text()),
         made_ms=found["made_ms"].number(),
         genesis=found["genesis"].data(),
+        relay_keys=read_entries(found["relay_keys"]),
         sender=party_id(found["sender"].text()),
         recipient=party_id(found["recipient"].text()),
         stream=found["stream"].number(),
@@ -128,17 +134,27 @@ def check_withheld(found: Withheld) -> list[Check]:
         directory = Directory.found(found.genesis, expected_hash=None)
         if directory.exchange != found.exchange:
             raise VerificationFailed(f"the genesis is of {directory.exchange}")
-        request, answer = _opened(found, directory.relay_keys.promise)
+        keys = shown_keys(directory, found.relay_keys)
+        request, answer = _opened(found, keys)
         line = _line(found, request, answer)
         if line.promise is None:
             raise VerificationFailed("the sender's answer holds no promise of the relay")
-        promise = open_promise(line.promise, directory.relay_keys.promise, found.exchange)
+        by = keys.promised_by(line.promise)
+        promise = open_promise(line.promise, by.keys.promise, found.exchange)
     except (BadInput, VerificationFailed) as error:
         return [Check("evidence", Result.FAILS, str(error))]
-    return [*_checks(found, request, line, promise), *_not_checked(found, directory.genesis_hash)]
+    return [
+        *_checks(found, request, line, promise),
+        *suspect(by, promise.received_ms, "whoever promised it"),
+        *keys.checks(),
+        *_not_checked(found, directory.genesis_hash),
+    ]
 
 
-def _opened(found: Withheld, relay_key: PublicKey) -> tuple[ResendRequest, ResendAnswer]:
+def _opened(found: Withheld, keys: ShownKeys) -> tuple[ResendRequest, ResendAnswer]:
+    def promise_of(signed: Signed) -> Promise:
+        return open_promise(signed, keys.promise_key(signed), found.exchange)
+
     return (
         open_resend_request(
             found.request,
@@ -150,7 +166,7 @@ def _opened(found: Withheld, relay_key: PublicKey) -> tuple[ResendRequest, Resen
         open_resend_answer(
             found.answer,
             only(found.answer_key),
-            promise_key=relay_key,
+            promise_of=promise_of,
             exchange=found.exchange,
             from_party=found.sender,
             to_party=found.recipient,

@@ -16,16 +16,17 @@ from functools import partial
 
 from exchange.errors import BadProof, Conflict, ExchangeError, VerificationFailed
 from exchange.runtime.logs import get_logger
-from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origin, witness_name
+from exchange.tlog.checkpoint import Checkpoint, witness_name
 from exchange.tlog.cosignature import Cosigner, cosign, cosignatures
-from exchange.tlog.signing import open_checkpoint
 from nodes import alarms
 from nodes.core import Core
 from nodes.forks import Forks
 from nodes.relay_port import Log, Relay
+from nodes.relay_word import opened_directory, opened_ever, stated
 from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
 from nodes.store.witnesses import CosignedHead
+from nodes.traffic_note import live_traffic
 
 SETTLE_S = 1.0
 """Several entries of the directory in a row are cosigned once."""
@@ -86,8 +87,9 @@ class Witness:
         if not self.named or core.trust.broken:
             return False
         # 1
+        since = core.trust.now.size
         note = (await self._relay.notes(log)).asked
-        asked = await self._opened(log, note)
+        asked = await self._opened(log, note, since)
         last = await core.database.read(partial(store.cosigned_head, log=log))
         if last is not None and self._fresh(last, asked, note):
             return False
@@ -105,11 +107,14 @@ class Witness:
         await self._relay.cosign(log, asked.size, line)
         return True
 
-    async def _opened(self, log: Log, note: str) -> Checkpoint:
+    async def _opened(self, log: Log, note: str, since: int) -> Checkpoint:
         core = self._core
-        origin = directory_origin(core.exchange) if log is Log.DIRECTORY else traffic_origin(core.exchange)
         try:
-            return open_checkpoint(note, origin, core.trust.now.directory.relay_keys.log)
+            if log is Log.TRAFFIC:
+                return await live_traffic(core, note, since)
+            # Which keys sign a larger directory, its entries say: they come first.
+            await core.trust.wait_for(stated(note, log, core.exchange).size, core.timing.directory_wait_s)
+            return opened_directory(note, core.trust.now.directory)
         except VerificationFailed as error:
             text = f"the {log.name.lower()} log's checkpoint does not hold: {error}"
             await core.alarms.raise_(alarms.RELAY, f"{log.name.lower()} checkpoint", text)
@@ -144,13 +149,12 @@ class Witness:
         found = [(last.size, last.root, last.note)] if last is not None else []
         kept = await self._core.database.read(partial(trust_store.checkpoint_of, log=log))
         if log is Log.TRAFFIC and kept is not None:
-            seen = await self._opened(log, kept[1])
+            seen = opened_ever(kept[1], log, self._core.trust.now.directory)
             found.append((seen.size, seen.root, kept[1]))
         return found
 
     async def _prove_directory(self, asked: Checkpoint, note: str) -> None:
         core = self._core
-        await core.trust.wait_for(asked.size, core.timing.directory_wait_s)
         snapshot = core.trust.now
         if snapshot.roots[asked.size] != asked.root:
             kept = await core.database.read(partial(trust_store.checkpoint_of, log=Log.DIRECTORY))

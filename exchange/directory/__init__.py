@@ -12,6 +12,7 @@ state        records that the fold keeps, and questions by log position
 rules        whether one entry is valid in the state just before it
 changes      what a valid statement changes
 fold         the Directory: apply, check, ask
+relay_keys   which keys of the relay hold where
 prekeys      daily bundles: build, verify, choose
 ceremony     making the statements of founding, inviting, joining and admitting
 issue        making the statements of a directory in use

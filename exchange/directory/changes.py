@@ -9,6 +9,7 @@ from typing import Any
 
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.x509 import ca_key_hash
+from exchange.directory.relay_keys import KeysSince
 from exchange.directory.rules import Judged
 from exchange.directory.state import (
     BundleRecord,
@@ -27,9 +28,11 @@ from exchange.directory.statements import (
     Expulsion,
     Genesis,
     Invitation,
+    LimitSet,
     NodeCert,
     PartyRoot,
     PrekeyBundleHash,
+    RelayKeySet,
     Revocation,
     RevocationReason,
     RootRollover,
@@ -54,6 +57,8 @@ def founded(genesis: Genesis, payload_sha256: bytes, entry: bytes) -> State:
         state.seats[member.root.key_id] = member.party
     state.witnesses = ((0, genesis.witnesses),)
     state.witness_keys.update({member.key.key_id: member.party for member in genesis.witnesses.members})
+    state.relay_keys = (KeysSince(0, genesis.relay, genesis.common.not_before_ms, 0),)
+    state.limits = ((0, genesis.limits),)
     state.payloads[payload_sha256] = 0
     state.chains[genesis.common.issuer] = Chain(genesis.common.seq, payload_sha256)
     state.frontier.append(entry)
@@ -190,6 +195,16 @@ def _name_witnesses(state: State, _judged: Judged, statement: WitnessSet) -> Non
     state.witness_keys.update({member.key.key_id: member.party for member in statement.witnesses.members})
 
 
+def _name_relay_keys(state: State, _judged: Judged, statement: RelayKeySet) -> None:
+    begins_ms = statement.common.not_before_ms
+    named = KeysSince(state.size, statement.keys, begins_ms, statement.stolen_since_ms)
+    state.relay_keys = (*state.relay_keys, named)
+
+
+def _set_limits(state: State, _judged: Judged, statement: LimitSet) -> None:
+    state.limits = (*state.limits, (state.size, statement.limits))
+
+
 def _set_status(state: State, party: PartyId, status: Status) -> None:
     record = state.parties[party]
     state.parties[party] = replace(record, history=(*record.history, (state.size, status)))
@@ -232,4 +247,6 @@ _CHANGES: Mapping[type, Callable[[State, Judged, Any], None]] = {
     Suspension: _suspend,
     Expulsion: _expel,
     WitnessSet: _name_witnesses,
+    RelayKeySet: _name_relay_keys,
+    LimitSet: _set_limits,
 }

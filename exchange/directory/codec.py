@@ -27,11 +27,13 @@ from exchange.directory.statements import (
     Genesis,
     Invitation,
     JoinRequest,
+    LimitSet,
     NodeCert,
     PartyRoot,
     PrekeyBundle,
     PrekeyBundleHash,
     RelayKeys,
+    RelayKeySet,
     Revocation,
     RevocationReason,
     RootRollover,
@@ -46,9 +48,11 @@ from exchange.directory.witnesses import check_witnesses
 from exchange.errors import MalformedInput, TooLarge
 from exchange.limits import (
     JOIN_BYTES,
+    MIB,
     PARTIES,
     PREKEY_DAYS_MAX,
     RECIPIENTS,
+    REPORT_BYTES,
     ROLLOVER_DELAY_MS,
     STATEMENT_BYTES,
     WITNESSES,
@@ -223,6 +227,51 @@ def _witnesses(message: pb.Witnesses) -> Witnesses:
     return witnesses
 
 
+def _relay_keys_to(keys: RelayKeys) -> pb.RelayKeys:
+    return pb.RelayKeys(
+        promise=_key_to(keys.promise),
+        log=_key_to(keys.log.ed25519),
+        log_mldsa=_key_to(keys.log.mldsa),
+        transport_ca=keys.transport_ca,
+    )
+
+
+def _relay_keys(message: pb.RelayKeys) -> RelayKeys:
+    log = LogPublicKeys(_key(message.log, KeyAlgorithm.ED25519), _key(message.log_mldsa, KeyAlgorithm.MLDSA_44))
+    keys = RelayKeys(_key(message.promise, KeyAlgorithm.ED25519), log, _certificate(message.transport_ca))
+    if keys.promise == keys.log.ed25519:
+        raise MalformedInput("one relay key for promises and checkpoints")
+    return keys
+
+
+def _limits_to(limits: ExchangeLimits) -> pb.ExchangeLimits:
+    return pb.ExchangeLimits(
+        min_suite=limits.min_suite,
+        report_bytes=limits.report_bytes,
+        recipients=limits.recipients,
+        reports_per_minute=limits.reports_per_minute,
+        control_per_minute=limits.control_per_minute,
+        held_bytes=limits.held_bytes,
+        statements_per_day=limits.statements_per_day,
+    )
+
+
+def _limits(message: pb.ExchangeLimits) -> ExchangeLimits:
+    limits = ExchangeLimits(
+        message.min_suite,
+        message.report_bytes,
+        message.recipients,
+        message.reports_per_minute,
+        message.control_per_minute,
+        _number(message.held_bytes, "held_bytes"),
+        message.statements_per_day,
+    )
+    possible = limits.min_suite and 1 <= limits.report_bytes <= REPORT_BYTES and 1 <= limits.recipients <= RECIPIENTS
+    if not possible or 0 < limits.held_bytes < MIB:
+        raise MalformedInput("a limit of the exchange is missing or impossible")
+    return limits
+
+
 def _days(first: int, count: int) -> None:
     if not 1 <= count <= PREKEY_DAYS_MAX:
         raise MalformedInput(f"a bundle covers 1 to {PREKEY_DAYS_MAX} days, not {count}")
@@ -234,20 +283,12 @@ def _days(first: int, count: int) -> None:
 
 
 def _genesis_to(genesis: Genesis) -> pb.Genesis:
-    limits = genesis.limits
     return pb.Genesis(
         common=_common_to(genesis.common),
         council=[pb.CouncilMember(party=member.party, root=_key_to(member.root)) for member in genesis.council],
         threshold=genesis.threshold,
-        relay=pb.RelayKeys(
-            promise=_key_to(genesis.relay.promise),
-            log=_key_to(genesis.relay.log.ed25519),
-            log_mldsa=_key_to(genesis.relay.log.mldsa),
-            transport_ca=genesis.relay.transport_ca,
-        ),
-        limits=pb.ExchangeLimits(
-            min_suite=limits.min_suite, report_bytes=limits.report_bytes, recipients=limits.recipients
-        ),
+        relay=_relay_keys_to(genesis.relay),
+        limits=_limits_to(genesis.limits),
         created_ms=genesis.created_ms,
         witnesses=_witnesses_to(genesis.witnesses),
     )
@@ -264,20 +305,9 @@ def _genesis(message: pb.Genesis) -> Genesis:
         raise MalformedInput("a root stands twice in the council")
     if not 1 <= message.threshold <= len({member.party for member in council}):
         raise MalformedInput(f"a threshold of {message.threshold} in a council of {len(council)}")
-    relay = RelayKeys(
-        _key(message.relay.promise, KeyAlgorithm.ED25519),
-        LogPublicKeys(
-            _key(message.relay.log, KeyAlgorithm.ED25519), _key(message.relay.log_mldsa, KeyAlgorithm.MLDSA_44)
-        ),
-        _certificate(message.relay.transport_ca),
-    )
-    if relay.promise == relay.log.ed25519:
-        raise MalformedInput("one relay key for promises and checkpoints")
-    limits = ExchangeLimits(message.limits.min_suite, message.limits.report_bytes, message.limits.recipients)
-    if not (limits.min_suite and limits.report_bytes and 1 <= limits.recipients <= RECIPIENTS):
-        raise MalformedInput("a limit of the exchange is missing or impossible")
     created = _number(message.created_ms, "created")
     witnesses = _witnesses(message.witnesses)
+    relay, limits = _relay_keys(message.relay), _limits(message.limits)
     return Genesis(_common(message.common), council, message.threshold, relay, limits, created, witnesses)
 
 
@@ -468,6 +498,27 @@ def _witness_set(message: pb.WitnessSet) -> WitnessSet:
     return WitnessSet(_common(message.common), witnesses)
 
 
+def _relay_key_set_to(statement: RelayKeySet) -> pb.RelayKeySet:
+    return pb.RelayKeySet(
+        common=_common_to(statement.common),
+        keys=_relay_keys_to(statement.keys),
+        stolen_since_ms=statement.stolen_since_ms,
+    )
+
+
+def _relay_key_set(message: pb.RelayKeySet) -> RelayKeySet:
+    since = _number(message.stolen_since_ms, "stolen_since")
+    return RelayKeySet(_common(message.common), _relay_keys(message.keys), since)
+
+
+def _limit_set_to(statement: LimitSet) -> pb.LimitSet:
+    return pb.LimitSet(common=_common_to(statement.common), limits=_limits_to(statement.limits))
+
+
+def _limit_set(message: pb.LimitSet) -> LimitSet:
+    return LimitSet(_common(message.common), _limits(message.limits))
+
+
 class _Form(NamedTuple):
     """How one kind of statement is written and read. `Any`: each row pairs its own statement and message types."""
 
@@ -493,6 +544,8 @@ _FORMS = (
     _Form("suspension", Suspension, pb.Suspension, _suspension_to, _suspension),
     _Form("expulsion", Expulsion, pb.Expulsion, _expulsion_to, _expulsion),
     _Form("witness-set", WitnessSet, pb.WitnessSet, _witness_set_to, _witness_set),
+    _Form("relay-keys", RelayKeySet, pb.RelayKeySet, _relay_key_set_to, _relay_key_set),
+    _Form("limits", LimitSet, pb.LimitSet, _limit_set_to, _limit_set),
 )
 _BY_NAME = {form.name: form for form in _FORMS}
 _BY_KIND: dict[type, _Form] = {form.kind: form for form in _FORMS}

@@ -14,9 +14,10 @@ from hashlib import sha256
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import VerifiedRoots, verified_signers
 from exchange.directory.changes import change, founded
+from exchange.directory.relay_keys import KeysSince, cas_at, keys_at
 from exchange.directory.rules import Judged, Refused, check_threshold, check_time, judge, next_place, read
 from exchange.directory.state import MEMBERS, BundleRecord, Ignored, KeyRecord, KeyUse, PartyRecord, State, Status
-from exchange.directory.statements import AgreementStatus, Genesis, RelayKeys, Witnesses
+from exchange.directory.statements import AgreementStatus, ExchangeLimits, Genesis, RelayKeys, Witnesses
 from exchange.errors import BadSignature, BadStatement, InternalError
 from exchange.names import COUNCIL, ExchangeName, PartyId
 
@@ -190,8 +191,31 @@ class Directory:
 
     @property
     def relay_keys(self) -> RelayKeys:
-        """Keys that the relay signs and answers with."""
-        return self._state.genesis.relay
+        """Keys that the relay signs and answers with after all entries."""
+        return self._state.relay_keys[-1].keys
+
+    def relay_keys_at(self, at_size: int) -> KeysSince | None:
+        """Return the relay's keys as of the first `at_size` entries; None for a size that is not replayed yet."""
+        return keys_at(self._state.relay_keys, at_size) if at_size <= self.size else None
+
+    @property
+    def relay_key_history(self) -> tuple[KeysSince, ...]:
+        """Every set of keys that the relay ever had, in order."""
+        return self._state.relay_keys
+
+    def relay_cas(self, *, at_ms: int) -> tuple[bytes, ...]:
+        """Return the relay's transport CAs (DER) that nodes accept at a moment; the relay answers by the first."""
+        return cas_at(self._state.relay_keys, at_ms)
+
+    @property
+    def limits(self) -> ExchangeLimits:
+        """The exchange's limits after all entries."""
+        return self._state.limits[-1][1]
+
+    @property
+    def limits_set_at(self) -> int:
+        """Index of the entry that set the limits in force; 0 is the genesis."""
+        return self._state.limits[-1][0]
 
     def witnesses(self, *, at_size: int) -> Witnesses | None:
         """Return the witnesses as of the first `at_size` entries; None while nobody was named: it is unwitnessed then.

@@ -1,4 +1,5 @@
-"""Making the statements of a directory in use: agreements, keys, revocations, suspensions, expulsions, witnesses.
+"""Making the statements of a directory in use: agreements, keys, revocations, suspensions, expulsions, witnesses,
+the relay's keys, limits.
 
 Pure. A draft is a statement that roots have yet to sign; the others are signed. Counted ones take their place,
 (seq, prev), from Directory.next_seq_prev.
@@ -12,8 +13,12 @@ from exchange.directory.ceremony import ANY_PLACE, common, sign_statement
 from exchange.directory.statements import (
     AgreementCommit,
     AgreementStatus,
+    ExchangeLimits,
     Expulsion,
+    LimitSet,
     NodeCert,
+    RelayKeys,
+    RelayKeySet,
     Revocation,
     RevocationReason,
     RootRollover,
@@ -105,6 +110,18 @@ def draft_witness_set(
 ) -> WitnessSet:
     """Return the naming of the witnesses, for the council to sign."""
     return WitnessSet(common(exchange, COUNCIL, place, now_ms=now_ms), witnesses)
+
+
+def draft_relay_keys(
+    *, exchange: ExchangeName, place: tuple[int, bytes], keys: RelayKeys, stolen_since_ms: int = 0, now_ms: int
+) -> RelayKeySet:
+    """Return the naming of the relay's next keys, for the council to sign."""
+    return RelayKeySet(common(exchange, COUNCIL, place, now_ms=now_ms), keys, stolen_since_ms)
+
+
+def draft_limits(*, exchange: ExchangeName, place: tuple[int, bytes], limits: ExchangeLimits, now_ms: int) -> LimitSet:
+    """Return the exchange's limits, for the council to sign."""
+    return LimitSet(common(exchange, COUNCIL, place, now_ms=now_ms), limits)
 
 
 def make_revocation(

@@ -20,6 +20,7 @@ from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots, verified_signers
 from exchange.crypto.x509 import ca_key_hash
 from exchange.directory import codec
+from exchange.directory.relay_keys import key_ids, keys_at
 from exchange.directory.state import MEMBERS, InvitationRecord, KeyRecord, KeyUse, Reason, State, Status
 from exchange.directory.statements import (
     Admission,
@@ -29,9 +30,11 @@ from exchange.directory.statements import (
     Expulsion,
     Genesis,
     Invitation,
+    LimitSet,
     NodeCert,
     PartyRoot,
     PrekeyBundleHash,
+    RelayKeySet,
     Revocation,
     RootRollover,
     Statement,
@@ -164,7 +167,9 @@ def _check_window(common: Common, now_ms: int, what: str) -> None:
 def _check_issuer(state: State, statement: Statement) -> None:
     issuer = statement.common.issuer
     match statement:
-        case Genesis() | Invitation() | Admission() | Suspension() | Expulsion() | WitnessSet():
+        case Genesis() | Invitation() | Admission() | Suspension() | Expulsion():
+            allowed = issuer == COUNCIL
+        case WitnessSet() | RelayKeySet() | LimitSet():
             allowed = issuer == COUNCIL
         case AgreementCommit():
             allowed = issuer == RELAY
@@ -208,7 +213,7 @@ def _signing(state: State, statement: Statement) -> tuple[KeyLookup, Enough]:
         needed = 1 if _objects(state, statement) else state.genesis.threshold
         return _council_lookup(state, statement.common), lambda signers: check_threshold(state, signers, needed)
     if issuer == RELAY:
-        promise = state.genesis.relay.promise
+        promise = keys_at(state.relay_keys, state.size).keys.promise
         return {promise.key_id: promise}.get, _exactly(1)
     use = KeyUse.STATEMENT if isinstance(statement, TransportKey | PrekeyBundleHash) else KeyUse.ROOT
 
@@ -424,10 +429,26 @@ def _fits_witness_set(state: State, statement: WitnessSet) -> None:
         if state.status_at(member.party, state.size) not in MEMBERS:
             raise Refused(Reason.NO_SUCH_PARTY, f"{member.party} is not a member")
         known = state.witness_keys.get(member.key.key_id, member.party)
-        if known != member.party or member.key.key_id in state.genesis.relay.log.key_ids:
+        if known != member.party or member.key.key_id in _of_relay(state):
             raise Refused(Reason.KEY_TAKEN, "a key enters the directory once, for one party and one use")
     if state.witnesses[-1][1] == proposed:
         raise Refused(Reason.NO_CHANGE, "these are the witnesses already")
+
+
+def _fits_relay_keys(state: State, statement: RelayKeySet) -> None:
+    now, proposed = key_ids(state.relay_keys[-1].keys), key_ids(statement.keys)
+    new = [key_id for key_id, before in zip(proposed, now, strict=True) if key_id != before]
+    if not new:
+        raise Refused(Reason.NO_CHANGE, "these are the relay's keys already")
+    if statement.stolen_since_ms and len(new) < len(now):
+        raise Refused(Reason.KEY_TAKEN, "keys that were stolen are replaced all together")
+    for key_id in new:
+        _check_new(state, key_id)
+
+
+def _fits_limits(state: State, statement: LimitSet) -> None:
+    if state.limits[-1][1] == statement.limits:
+        raise Refused(Reason.NO_CHANGE, "these are the limits already")
 
 
 def _invitation(state: State, statement: PartyRoot) -> InvitationRecord:
@@ -438,10 +459,13 @@ def _invitation(state: State, statement: PartyRoot) -> InvitationRecord:
 
 
 def _check_new(state: State, key_id: bytes) -> None:
-    relay = state.genesis.relay
-    of_relay = (relay.promise.key_id, *relay.log.key_ids, ca_key_hash(relay.transport_ca))
-    if key_id in state.keys or key_id in of_relay:
+    if key_id in state.keys or key_id in state.witness_keys or key_id in _of_relay(state):
         raise Refused(Reason.KEY_TAKEN, "a key enters the directory once, for one party and one use")
+
+
+def _of_relay(state: State) -> frozenset[bytes]:
+    """Return the ids of every key that was ever the relay's."""
+    return frozenset(key_id for each in state.relay_keys for key_id in key_ids(each.keys))
 
 
 # `Any`: each function takes the kind that it stands beside.
@@ -459,4 +483,6 @@ _FITS: Mapping[type, Callable[[State, Any], None]] = {
     Suspension: _fits_suspension,
     Expulsion: _fits_expulsion,
     WitnessSet: _fits_witness_set,
+    RelayKeySet: _fits_relay_keys,
+    LimitSet: _fits_limits,
 }

@@ -2,7 +2,8 @@
 
 While every council party has the root that the genesis names, the genesis alone shows it. After a root was followed by
 another, or ended, these entries behind the genesis bring a Directory to the same council; then it is known whether that
-council named a set of witnesses. That no later entry changed any of it, only the whole log shows. Pure.
+council named a set of witnesses, or keys of the relay. That no later entry changed any of it, only the whole log shows.
+Pure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from exchange.directory.statements import (
     Genesis,
     Invitation,
     PartyRoot,
+    RelayKeySet,
     Revocation,
     RootRollover,
     Statement,
@@ -95,6 +97,33 @@ def named_witnesses(entry: bytes, council: Directory) -> Witnesses:
     if statement.witnesses.quorum < least:
         raise BadStatement(f"a quorum of {statement.witnesses.quorum}; the genesis asks for {least}")
     return statement.witnesses
+
+
+def named_keys(entry: bytes, directory: Directory) -> RelayKeySet:
+    """Return the keys of the relay that an entry names, if as many parties of the council signed it as must.
+
+    `directory` shows the council. At which place the entry stands, and whether a later one took its place, only the
+    whole log says.
+
+    Raises:
+        BadStatement: another statement, of another exchange, or too few roots signed it.
+    """
+    try:
+        signed, name, statement = read(entry)
+    except Refused as error:
+        raise BadStatement(str(error)) from error
+    if not isinstance(statement, RelayKeySet):
+        raise BadStatement(f"a {name} statement names no keys of the relay")
+    seats = directory.council_roots(ever=True)
+    roots = {key_id: public for key_id, (_, public) in seats.items()}
+    try:
+        signers = verified_signers(signed, roots.get, expected_type=name, context=directory.exchange)
+    except BadSignature as error:
+        raise BadStatement(f"roots of this council did not name the relay's keys: {error}") from error
+    parties = {seats[key_id][0] for key_id in signers}
+    if len(parties) < directory.genesis.threshold:
+        raise BadStatement(f"{len(parties)} council parties named the relay's keys; {directory.genesis.threshold} must")
+    return statement
 
 
 def _valid(entry: bytes, index: int, directory: Directory) -> tuple[bytes, Statement] | None:

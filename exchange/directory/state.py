@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exchange.crypto.keys import PublicKey
+from exchange.directory.relay_keys import KeysSince
 from exchange.directory.statements import (
     AgreementStatus,
+    ExchangeLimits,
     Genesis,
     Invitation,
     PrekeyBundleHash,
@@ -244,6 +246,10 @@ class State:
     """(index, set from that entry on), in order; the genesis names the first."""
     witness_keys: dict[bytes, PartyId] = field(default_factory=dict)
     """Every key that was ever a witness's, by id."""
+    relay_keys: tuple[KeysSince, ...] = ()
+    """In order; the genesis names the first."""
+    limits: tuple[tuple[int, ExchangeLimits], ...] = ()
+    """(index, limits from that entry on), in order; the genesis sets the first."""
 
     @property
     def size(self) -> int:
@@ -267,6 +273,8 @@ class State:
             list(self.ignored),
             self.witnesses,
             dict(self.witness_keys),
+            self.relay_keys,
+            self.limits,
         )
 
     def status_at(self, party: PartyId, at_size: int) -> Status | None:

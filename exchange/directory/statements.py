@@ -80,6 +80,14 @@ class ExchangeLimits:
     min_suite: int
     report_bytes: int
     recipients: int
+    reports_per_minute: int = 0
+    """Report envelopes that one partner may submit. 0 leaves it to the relay, as in each field below."""
+    control_per_minute: int = 0
+    """Control envelopes that one partner may submit."""
+    held_bytes: int = 0
+    """Ciphertext of one partner that may wait at the relay."""
+    statements_per_day: int = 0
+    """Directory statements by a partner's node keys, and as many by its root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +259,25 @@ class WitnessSet:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayKeySet:
+    """The council names keys of the relay that take the place of those before, from the entry after it on."""
+
+    common: Common
+    keys: RelayKeys
+    """Each is the one in force, or new; at least one is new."""
+    stolen_since_ms: int
+    """Since when those before may be in other hands: then all are new. 0 when they are followed in good order."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSet:
+    """The council sets the exchange's limits, in place of those before."""
+
+    common: Common
+    limits: ExchangeLimits
+
+
+@dataclass(frozen=True, slots=True)
 class JoinRequest:
     """What a joining node hands over; each part is checked by ceremony.check_join_request."""
 
@@ -274,5 +301,7 @@ Statement = (
     | Suspension
     | Expulsion
     | WitnessSet
+    | RelayKeySet
+    | LimitSet
 )
 """What may stand in the log."""

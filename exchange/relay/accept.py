@@ -3,11 +3,11 @@
 Runs in the writer's transaction (PROTOCOL.md 5). Everything that the answers say is durable when the transaction is, so
 the same envelope gets the same promise bytes for ever. A frame that was judged under a directory that has grown since
 is not recorded at all: it is judged again.
-All answers of a frame stand under one signature (PROTOCOL.md 1).
+All answers of a frame stand under one signature (PROTOCOL.md 1), by the key in force as of the directory size in them.
 Whether the attachments that an envelope names are here is looked at in this transaction too: none can go in between.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -91,13 +91,21 @@ class Recorder:
     """Records frames; for the writer's thread."""
 
     def __init__(
-        self, exchange: ExchangeName, promise_key: Ed25519Key, sequencer: Sequencer, held: HeldQuota, refusals: Rate
+        self,
+        exchange: ExchangeName,
+        promise_at: Callable[[int], Ed25519Key],
+        sequencer: Sequencer,
+        held: HeldQuota,
+        refusals: Rate,
     ) -> None:
-        """Sign with the relay's promise key; refuse what `held` has no room for, remember `refusals` of each sender."""
+        """`promise_at` gives the promise key as of a directory size.
+
+        What `held` has no room for is refused; `refusals` of each sender are remembered.
+        """
         self._held = held
         self._refusals = refusals
         self._exchange = exchange
-        self._key = promise_key
+        self._promise_at = promise_at
         self._sequencer = sequencer
 
     def record(
@@ -119,7 +127,7 @@ class Recorder:
         ]
         new: list[Accepted] = []
         answers: dict[int, Answered] = {}
-        for draft, number, answer in zip(drafts, numbers, self._sign(payloads), strict=True):
+        for draft, number, answer in zip(drafts, numbers, self._sign(payloads, frame.directory_size), strict=True):
             answered = Answered(answer, draft.decisions)
             answers |= dict.fromkeys(draft.places, answered)
             if isinstance(draft.judged, Permitted):
@@ -206,10 +214,11 @@ class Recorder:
         )
         return REFUSAL, encode_refusal(refusal)
 
-    def _sign(self, payloads: Sequence[tuple[str, bytes]]) -> list[bytes]:
+    def _sign(self, payloads: Sequence[tuple[str, bytes]], directory_size: int) -> list[bytes]:
         if not payloads:
             return []
-        return [encode_signed(signed) for signed in sign_batch(self._key, payloads, context=self._exchange)]
+        key = self._promise_at(directory_size)
+        return [encode_signed(signed) for signed in sign_batch(key, payloads, context=self._exchange)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,15 +63,15 @@ class Agreements:
         self,
         database: Database,
         directory: LiveDirectory,
-        promise_key: Ed25519Key,
+        promise_at: Callable[[int], Ed25519Key],
         clock: Callable[[], int],
         quota: StatementQuota,
     ) -> None:
-        """`promise_key` signs the relay's statements on agreements; `quota` bounds what one party adds."""
+        """`promise_at` gives the key that signs as of a directory size; `quota` bounds what one party adds."""
         self._quota = quota
         self._database = database
         self._directory = directory
-        self._promise_key = promise_key
+        self._promise_at = promise_at
         self._clock = clock
         self._log = get_logger(__name__)
 
@@ -203,7 +203,7 @@ class Agreements:
                 commitment=stated,
                 status=Logged(status),
                 now_ms=self._clock(),
-                promise_key=self._promise_key,
+                promise_key=self._promise_at(directory.size),
             )
             entries.append(encode_signed(signed))
             place = place_after(signed, place)

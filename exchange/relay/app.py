@@ -35,10 +35,12 @@ from exchange.relay.directory import LiveDirectory
 from exchange.relay.enrol import Enrolment
 from exchange.relay.home import RelayHome, RelaySecrets
 from exchange.relay.intake import Intake
+from exchange.relay.keys import Keystore, RelayKeyring
+from exchange.relay.limits import Limits
 from exchange.relay.logs import LogReader
 from exchange.relay.mailbox import Bells
 from exchange.relay.peers import Peers
-from exchange.relay.quota import DAY_S, Calls, HeldQuota, Rate, StatementQuota
+from exchange.relay.quota import DAY_S, Calls, Rate
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.services.admin import RelayAdminService
@@ -102,6 +104,7 @@ class _Relay:
     exchange: ExchangeName
     database: Database
     directory: LiveDirectory
+    keys: RelayKeyring
     checkpoints: Checkpoints
     witnessing: Witnessing
     intake: Intake
@@ -115,6 +118,7 @@ class _Relay:
     continuity: Continuity
     bells: Bells
     together: Together
+    limits: Limits
     counters: Counters
 
 
@@ -152,6 +156,7 @@ async def running(
         relay = _build(given, database, Wake(url), Counters(metrics))
         await relay.directory.load(genesis)
         _check_founded(relay, given)
+        relay.limits.apply(relay.directory.now.directory.limits)
         await relay.checkpoints.load()
         await relay.witnessing.load()
         stack.push_async_callback(relay.checkpoints.refresh, Log.TRAFFIC)
@@ -173,27 +178,27 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
     exchange = exchange_name(settings.exchange)
     continuity = Continuity()
     sequencer, bells, cache = Sequencer(continuity.check_size), Bells(), SealedCache(settings.cache_bytes)
-    limits, statements = settings.limits, StatementQuota(settings.limits.statements_per_day)
-    held, refusals = HeldQuota(limits.held_bytes), Rate(limits.refusals_per_day, window_s=DAY_S)
+    limits, quotas = settings.limits, Limits.of(settings.limits)
+    refusals, statements = Rate(limits.refusals_per_day, window_s=DAY_S), quotas.statements
     together = Together(wake)
     directory = LiveDirectory(database, sequencer, clock, tell=together.tell_directory)
-    checkpoints = Checkpoints(
-        database, exchange, secrets.log, continuity=continuity, folder=private_dir(home.handed_out)
-    )
+    keys = RelayKeyring(secrets, directory, clock)
+    checkpoints = Checkpoints(database, exchange, keys, continuity=continuity, folder=private_dir(home.handed_out))
     return _Relay(
         exchange=exchange,
         database=database,
         directory=directory,
+        keys=keys,
         checkpoints=checkpoints,
         witnessing=Witnessing(database, directory, checkpoints, clock, round_s=settings.witness_round_s),
         intake=Intake(
             database,
             directory,
-            Recorder(exchange, secrets.promise, sequencer, held, refusals),
+            Recorder(exchange, keys.promise_at, sequencer, quotas.held, refusals),
             bells,
             cache,
-            reports=Rate(limits.reports_per_minute),
-            control=Rate(limits.control_per_minute),
+            reports=quotas.reports,
+            control=quotas.control,
             counters=counters,
             clock=clock,
             tell=together.tell_mail,
@@ -207,9 +212,11 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
             window_most=limits.window_bytes,
             tell=None if together.alone else together.tell_stream,
         ),
-        enrolment=Enrolment(database, directory, private_dir(home.requests), clock, statements),
-        agreements=Agreements(database, directory, secrets.promise, clock, statements),
-        communities=Communities(directory, secrets.promise, clock, statements),
+        enrolment=Enrolment(
+            database, directory, private_dir(home.requests), clock, statements, check_held=keys.check_held
+        ),
+        agreements=Agreements(database, directory, keys.promise_at, clock, statements),
+        communities=Communities(directory, keys.promise_at, clock, statements),
         retention=Retention(database, sequencer, clock, counters.deleted, directory=lambda: directory.now.directory),
         blobs=Blobs(database, SqlBlobs, clock, most_bytes=limits.attachment_bytes, most_open=limits.attachments_open),
         blob_retention=BlobRetention(
@@ -222,6 +229,7 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
         continuity=continuity,
         together=together,
         bells=bells,
+        limits=quotas,
         counters=counters,
     )
 
@@ -234,10 +242,7 @@ def _check_founded(relay: _Relay, given: _Given) -> None:
             f"the genesis founds {directory.exchange}, the configuration says {settings.exchange}",
             hint="put the genesis of this exchange into genesis.signed, or correct relay.toml",
         )
-    if directory.relay_keys != given.secrets.public:
-        raise ConfigurationError(
-            "the genesis names another relay's keys", hint="sign this home's genesis.unsigned, or restore relay.keys"
-        )
+    relay.keys.check()
 
 
 async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: HomeLock, drain: Drain) -> Listening:
@@ -257,14 +262,16 @@ async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: Hom
         relay.deliveries,
         retention=relay.retention,
         draining=drain,
+        keystore=Keystore(given.home, relay.keys),
+        limits=relay.limits,
         started_ms=clock(),
     )
     add_RelayAdminServiceServicer_to_server(admin, operator)
-    leaf = Leaf(given.secrets.transport, relay.exchange, clock)
+    leaf = Leaf(relay.keys.transport, relay.exchange, clock)
     port = bind_port(
         partners, settings.address, server_credentials(partners_identity(leaf, authorities), require_client=True)
     )
-    join_leaf = Leaf(given.secrets.join, relay.exchange, clock)
+    join_leaf = Leaf(lambda: given.secrets.join, relay.exchange, clock)
     join_port = bind_port(
         newcomers, settings.join_address, server_credentials(newcomers_identity(join_leaf), require_client=False)
     )
@@ -337,21 +344,24 @@ async def _start(stack: AsyncExitStack, server: grpc.aio.Server, service: str, s
 
 
 class _Info:
-    """Keeps relay.info as the council is: roots without a network learn from it which roots took over its seats."""
+    """Keeps relay.info as the directory is: who has no log learns from it who sits in the council, and our keys."""
 
     def __init__(self, relay: _Relay, home: RelayHome, info: RelayInfo) -> None:
         self._relay, self._home, self._info = relay, home, info
-        self._council: Mapping[bytes, tuple[PartyId, PublicKey]] | None = None
+        self._written: tuple[Mapping[bytes, tuple[PartyId, PublicKey]], int] | None = None
 
     async def write(self) -> None:
-        """Write the file, if the council is another than at the last time."""
+        """Write the file, if council or keys are others than at the last time."""
         directory = self._relay.directory.now.directory
-        council = directory.council_roots()
-        if council == self._council:
+        named_at = directory.relay_key_history[-1].index
+        shown = (directory.council_roots(), named_at)
+        if shown == self._written:
             return
-        seats = seat_entries(await self._relay.directory.entries(), directory)
-        write_private(self._home.info, write_relay_info(replace(self._info, seats=seats)).encode())
-        self._council = council
+        entries = await self._relay.directory.entries()
+        seats, keys = seat_entries(entries, directory), entries[named_at] if named_at else b""
+        info = replace(self._info, seats=seats, relay_keys=keys)
+        write_private(self._home.info, write_relay_info(info).encode())
+        self._written = shown
 
 
 async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain: Drain) -> None:
@@ -367,6 +377,7 @@ async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain
             if relay.continuity.broken and not drain.begun:
                 get_logger(__name__).error("ALARM: the store has lost entries", why=relay.continuity.broken)
                 drain.begin()
+        relay.limits.apply(relay.directory.now.directory.limits)
         for log in Log:
             await relay.witnessing.advance(log)
             relay.counters.cosigned_size.labels(log.name.lower()).set(relay.witnessing.cosigned_size(log))

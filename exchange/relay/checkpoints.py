@@ -1,5 +1,8 @@
 """Signed checkpoints of both logs, of committed states only.
 
+Each is signed by the keys in force as of the directory size that it states, or now, of the traffic log. When the keys
+change, the traffic log's is signed anew before anybody is shown the entry that changed them: who has replayed that
+entry is never shown a note by the keys before.
 A root hash is signed only after it was read back from what is committed, and handed out only after the note is
 committed too: no failed transaction and no crash can make the relay sign two histories. Several processes on one
 database hand out one note for each size, the one that was stored first, and never an older one than any of them did.
@@ -7,13 +10,15 @@ What a process handed out lies in its home as well: a store that does not contin
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import Connection
 
-from exchange.crypto.logkeys import LogKeys
-from exchange.errors import ConfigurationError
+from exchange.crypto.logkeys import LogKeys, LogPublicKeys
+from exchange.errors import BadProof, ConfigurationError, Unavailable
 from exchange.relay.continuity import Continuity, HandedOut
 from exchange.relay.sequencer import Log, LogState
 from exchange.relay.store.logs import SqlLogs
@@ -25,6 +30,25 @@ from exchange.tlog.tiles import root_at
 Noted = tuple[int, str]
 """Size and note of a checkpoint."""
 
+ATTEMPTS = 8
+"""Times that a note is signed anew because another process has changed the keys meanwhile."""
+
+
+class SigningKeys(Protocol):
+    """Which keys sign checkpoints."""
+
+    async def log_keys(self, log: Log, size: int) -> LogKeys:
+        """Return the keys that sign a checkpoint of so many entries now."""
+        ...
+
+    def still_sign(self, keys: LogPublicKeys, directory_size: int) -> bool:
+        """Say whether these sign the traffic log under a directory of so many entries; False when it is not known."""
+        ...
+
+    def log_keys_ever(self) -> Sequence[LogPublicKeys]:
+        """Return all with which a checkpoint in the store may be signed, the newest last."""
+        ...
+
 
 class Checkpoints:
     """The newest checkpoint of each log. For one event loop."""
@@ -33,17 +57,17 @@ class Checkpoints:
         self,
         database: Database,
         exchange: str,
-        keys: LogKeys,
+        keys: SigningKeys,
         *,
         continuity: Continuity | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Sign with the log's keys, for both logs of `exchange`; `folder` is where handed out notes are remembered."""
+        """Sign by `keys`, for both logs of `exchange`; `folder` is where handed out notes are remembered."""
         self._database = database
         self._keys = keys
         self._continuity = continuity or Continuity()
         self._origins = {Log.DIRECTORY: directory_origin(exchange), Log.TRAFFIC: traffic_origin(exchange)}
-        self._handed_out = HandedOut(folder, self._origins, keys.public) if folder is not None else None
+        self._handed_out = HandedOut(folder, self._opened) if folder is not None else None
         self._newest: dict[Log, Noted] = {}
         self._locks = {log: asyncio.Lock() for log in Log}
         self._grown = {log: asyncio.Event() for log in Log}
@@ -60,6 +84,7 @@ class Checkpoints:
             found = await self._database.read(partial(self._load, log))
             if found is not None:
                 self._newest[log] = found
+        for log in Log:
             await self.refresh(log)
 
     def newest(self, log: Log) -> Noted:
@@ -67,19 +92,27 @@ class Checkpoints:
         return self._newest[log]
 
     async def refresh(self, log: Log) -> Noted:
-        """Sign what is committed now, if that is more than what was signed, and return the newest checkpoint.
+        """Sign what is committed now, if more was signed never or by other keys; return the newest checkpoint.
 
         Raises:
             ConfigurationError: the store does not continue what was answered for; nothing is signed.
+            Unavailable: the keys change again and again.
         """
         async with self._locks[log]:
-            state, stored = await self._database.read(partial(self._look, log))
-            self._continuity.seen(log, state)
-            if stored is None or stored[0] < state.size:
-                note = sign_checkpoint(Checkpoint(self._origins[log], state.size, state.root), self._keys)
-                stored = await self._database.write(partial(_put, log, (state.size, note)))
-            await self._hand_out(log, stored)
-            return self._newest[log]
+            for _ in range(ATTEMPTS):
+                state, stored = await self._database.read(partial(self._look, log))
+                self._continuity.seen(log, state)
+                keys = await self._keys.log_keys(log, state.size)
+                if stored is None or stored[0] < state.size or not self._is_by(keys.public, log, stored[1]):
+                    if log is Log.DIRECTORY and not self._known_by(keys.public, Log.TRAFFIC):
+                        await self.refresh(Log.TRAFFIC)
+                    note = sign_checkpoint(Checkpoint(self._origins[log], state.size, state.root), keys)
+                    put = partial(self._put, log, (state.size, note), keys.public)
+                    stored = await self._database.write(put)
+                if stored is not None:
+                    await self._hand_out(log, stored)
+                    return self._newest[log]
+            raise Unavailable("the relay's keys change while a checkpoint is signed")
 
     async def take_up(self, log: Log) -> Noted:
         """Return the newest checkpoint that any process on this database has handed out."""
@@ -96,7 +129,7 @@ class Checkpoints:
 
     async def _hand_out(self, log: Log, stored: Noted) -> None:
         before = self._newest.get(log)
-        if before is not None and before[0] >= stored[0]:
+        if before is not None and (before[0] > stored[0] or before == stored):
             return
         if self._handed_out is not None:
             await asyncio.to_thread(self._handed_out.keep, log, stored[1])
@@ -115,7 +148,7 @@ class Checkpoints:
         if found is None:
             return None
         size, note = found
-        signed = open_checkpoint(note, self._origins[log], self._keys.public)
+        signed = self._opened(log, note)
         stored = logs.state(log)
         tiles = partial(logs.tile, log)
         if signed.size != size or size > stored.size or signed.root != root_at(tiles, size):
@@ -126,12 +159,33 @@ class Checkpoints:
         self._continuity.seen(log, LogState(signed.size, signed.root))
         return found
 
+    def _put(self, log: Log, made: Noted, keys: LogPublicKeys, connection: Connection) -> Noted | None:
+        """Store a note, unless another process has stored one of as many entries or more; return what stands.
 
-def _put(log: Log, made: Noted, connection: Connection) -> Noted:
-    """Store a note, unless another process has stored one of as many entries or more; return what stands."""
-    logs = SqlLogs(connection)
-    found = logs.checkpoint(log)
-    if found is not None and found[0] >= made[0]:
-        return found
-    logs.put_checkpoint(log, *made)
-    return made
+        None when the keys are not those that sign now: then nothing was stored.
+        """
+        logs = SqlLogs(connection)
+        if log is Log.TRAFFIC and not self._keys.still_sign(keys, logs.state(Log.DIRECTORY).size):
+            return None
+        found = logs.checkpoint(log)
+        if found is not None and (found[0] > made[0] or (found[0] == made[0] and self._is_by(keys, log, found[1]))):
+            return found
+        logs.put_checkpoint(log, *made)
+        return made
+
+    def _known_by(self, keys: LogPublicKeys, log: Log) -> bool:
+        """Say whether the newest checkpoint of a log is by these keys; True while there is none."""
+        return log not in self._newest or self._is_by(keys, log, self._newest[log][1])
+
+    def _is_by(self, keys: LogPublicKeys, log: Log, note: str) -> bool:
+        try:
+            open_checkpoint(note, self._origins[log], keys)
+        except BadProof:
+            return False
+        return True
+
+    def _opened(self, log: Log, note: str) -> Checkpoint:
+        """Return the checkpoint that some keys of this relay signed; BadProof otherwise."""
+        *others, newest = self._keys.log_keys_ever()
+        by = next((keys for keys in others if self._is_by(keys, log, note)), newest)
+        return open_checkpoint(note, self._origins[log], by)

@@ -1,6 +1,8 @@
 """`concord relay`: make a relay, run it, ask how it is."""
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +12,14 @@ import orjson
 import typer
 
 from exchange.directory.ceremony import draft_genesis
+from exchange.directory.relay_keys import spoken
 from exchange.directory.statements import CouncilMember, ExchangeLimits, Witnesses
 from exchange.envelope.model import SUITE
 from exchange.errors import BadInput, ConfigurationError, MalformedInput, Unavailable
 from exchange.limits import KIB, MIB, RECIPIENTS, REPORT_BYTES
 from exchange.names import exchange_name
 from exchange.relay.config import ENV_PREFIX, RelaySettings
-from exchange.relay.home import GENESIS_REQUEST, RelayHome, RelaySecrets, new_home
+from exchange.relay.home import GENESIS_REQUEST, SETS_MOST, KeySet, RelayHome, RelaySecrets, new_home
 from exchange.runtime.armour import write_armour
 from exchange.runtime.clock import now_ms
 from exchange.runtime.config import load_config
@@ -24,7 +27,7 @@ from exchange.runtime.grpc_options import local_options
 from exchange.runtime.interceptors import from_rpc_error
 from exchange.runtime.lifecycle import Drain, run
 from exchange.runtime.logs import configure_logging
-from exchange.runtime.relay_info import RootFile, check_address, read_root_file
+from exchange.runtime.relay_info import RelayKeysFile, RootFile, check_address, read_root_file, write_relay_keys
 from exchange.runtime.secrets import read_passphrase, write_private
 from exchange.v1 import relay_admin_service_pb2 as pb
 from exchange.v1.relay_admin_service_pb2_grpc import RelayAdminServiceStub
@@ -36,6 +39,7 @@ app = typer.Typer(
 
 DEFAULT_HOME = Path("~/.concord/relay").expanduser()
 STATUS_S = 5.0
+RELOAD_S = 60.0
 
 Home = Annotated[
     Path, typer.Option("--home", envvar="CONCORD_RELAY_HOME", help="The relay's home directory.", show_default=True)
@@ -85,7 +89,7 @@ def init(
         exchange=name,
         council=[CouncilMember(member.party, member.root) for member in members],
         threshold=threshold,
-        relay=secrets.public,
+        relay=secrets.sets[0].public,
         limits=ExchangeLimits(min_suite=SUITE, report_bytes=REPORT_BYTES, recipients=RECIPIENTS),
         now_ms=now,
         witnesses=Witnesses((), witness_quorum),
@@ -125,6 +129,42 @@ def serve(
 
 
 @app.command()
+def rotate(
+    out: Annotated[Path, typer.Option("--out", help="Where to write the public halves, for the council.")],
+    home: Home = DEFAULT_HOME,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    memory_mib: Annotated[int, typer.Option(help="Memory that each guess of the passphrase costs.", min=64)] = 256,
+) -> None:
+    """Make keys that are to follow those in force; the relay goes on with those until the council has named the new.
+
+    The secret halves stay in relay.keys. The relay, running or not, signs with the new ones from the entry on by which
+    the council names them, without a restart.
+
+    Example: concord relay rotate --home relay --out relay.next --passphrase-file relay.pass
+    """
+    here = _existing(home)
+    if out.exists():
+        raise BadInput(f"{out} exists already", hint="give another --out")
+    exchange = exchange_name(load_config(RelaySettings, here.config, env_prefix=ENV_PREFIX).exchange)
+    passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file)
+    secrets = RelaySecrets.load(here.keys, passphrase)
+    running = here.admin_socket.is_socket()
+    kept = _still_needed(secrets.sets, _reload(here, passphrase)) if running else secrets.sets
+    if len(kept) >= SETS_MOST:
+        raise ConfigurationError(f"{here.keys} holds {len(kept)} sets of keys", hint="start the relay, then rotate")
+    following = KeySet.new(now_ms())
+    made = RelaySecrets((*kept, following), secrets.join)
+    made.save(here.keys, passphrase, memory_kib=memory_mib * KIB)
+    if running:
+        _reload(here, passphrase)
+    out.write_text(write_relay_keys(RelayKeysFile(exchange, following.public)))
+    print(out)
+    _say(f"fingerprint, for the council to compare: {spoken(following.public)}")
+    _say(f"next, at a council party with a node: concord root relay-keys {out} --out relay-keys.request")
+
+
+@app.command()
 def status(
     home: Home = DEFAULT_HOME,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
@@ -147,11 +187,18 @@ def status(
         ("envelopes held", f"{answer.envelopes:,}, {answer.held_bytes / MIB:,.1f} MiB"),
         ("deleted", f"{answer.deleted:,} since the start of this process"),
         ("store", _store(answer)),
+        *(("promise key", f"{each.promise}  {each.standing}") for each in answer.keys),
+        *((each.name, f"{each.value:,}  {'by the council' if each.by_council else ''}") for each in answer.limits),
         ("joining", ", ".join(answer.joining) or "-"),
     ):
         print(f"{label:<18} {value}")
     for box in answer.mailboxes:
         print(f"{box.party:<18} {box.waiting:,} waiting, {'connected' if box.connections else 'not connected'}")
+
+
+def _still_needed(sets: Sequence[KeySet], needed: Sequence[bool]) -> tuple[KeySet, ...]:
+    """Return the sets that the relay needs, and the one made last: the council may be signing it."""
+    return tuple(each for each, used in zip(sets, needed, strict=True) if used or each is sets[-1])
 
 
 def _existing(root: Path) -> RelayHome:
@@ -171,9 +218,20 @@ def _read_root(path: Path) -> RootFile:
 def _ask(home: RelayHome) -> pb.GetRelayStatusResponse:
     if not home.admin_socket.is_socket():
         raise Unavailable("the relay is not running", hint=f"concord relay serve --home {home.root}")
+    with _asked(home) as relay:
+        return relay.GetStatus(pb.GetRelayStatusRequest(), timeout=STATUS_S)
+
+
+def _reload(home: RelayHome, passphrase: bytes) -> Sequence[bool]:
+    with _asked(home) as relay:
+        return relay.ReloadKeys(pb.ReloadKeysRequest(passphrase=passphrase), timeout=RELOAD_S).needed
+
+
+@contextmanager
+def _asked(home: RelayHome) -> Iterator[RelayAdminServiceStub]:
     with grpc.insecure_channel(f"unix:{home.admin_socket}", options=local_options()) as channel:
         try:
-            return RelayAdminServiceStub(channel).GetStatus(pb.GetRelayStatusRequest(), timeout=STATUS_S)
+            yield RelayAdminServiceStub(channel)
         except grpc.RpcError as error:
             found = from_rpc_error(error)
             if isinstance(found, Unavailable):
@@ -206,6 +264,8 @@ def _fields(answer: pb.GetRelayStatusResponse) -> dict[str, object]:
             {"party": box.party, "waiting": box.waiting, "connections": box.connections} for box in answer.mailboxes
         ],
         "joining": list(answer.joining),
+        "keys": [{"promise": each.promise, "standing": each.standing} for each in answer.keys],
+        "limits": {each.name: {"value": each.value, "by_council": each.by_council} for each in answer.limits},
     }
 
 

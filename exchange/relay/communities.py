@@ -36,12 +36,16 @@ class Communities:
     """Takes notices of epochs; one object for the relay."""
 
     def __init__(
-        self, directory: LiveDirectory, promise_key: Ed25519Key, clock: Callable[[], int], quota: StatementQuota
+        self,
+        directory: LiveDirectory,
+        promise_at: Callable[[int], Ed25519Key],
+        clock: Callable[[], int],
+        quota: StatementQuota,
     ) -> None:
-        """Sign with the relay's promise key; `quota` bounds what one owner adds."""
+        """`promise_at` gives the key that signs as of a directory size; `quota` bounds what one owner adds."""
         self._quota = quota
         self._directory = directory
-        self._promise_key = promise_key
+        self._promise_at = promise_at
         self._clock = clock
         self._log = get_logger(__name__)
 
@@ -122,7 +126,7 @@ class Communities:
                 commitment=shown,
                 status=status,
                 now_ms=self._clock(),
-                promise_key=self._promise_key,
+                promise_key=self._promise_at(directory.size),
             )
             entries.append(encode_signed(signed))
             place = place_after(signed, place)

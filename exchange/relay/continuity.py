@@ -8,15 +8,14 @@ docs/operations/production.md says what to do then.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from exchange.crypto.logkeys import LogPublicKeys
 from exchange.errors import ConfigurationError, Unavailable, VerificationFailed
 from exchange.relay.sequencer import Log, LogState, LogStore
 from exchange.runtime.secrets import write_private
-from exchange.tlog.signing import open_checkpoint
+from exchange.tlog.checkpoint import Checkpoint
 from exchange.tlog.tiles import root_at
 
 HINT = "stop every relay on it, and bring back the newest store: docs/operations/production.md"
@@ -81,21 +80,21 @@ class HandedOut:
     """The newest checkpoint of each log that this process handed out, in files beside the store."""
 
     folder: Path
-    origins: Mapping[Log, str]
-    keys: LogPublicKeys
+    opened: Callable[[Log, str], Checkpoint]
+    """Returns the checkpoint of a note that this relay signed, and raises for any other."""
 
     def tell(self, continuity: Continuity) -> None:
         """Let `continuity` know them.
 
         Raises:
-            ConfigurationError: a file that these keys did not sign.
+            ConfigurationError: a file that this relay did not sign.
         """
-        for log in self.origins:
+        for log in Log:
             path = self._path(log)
             if not path.exists():
                 continue
             try:
-                found = open_checkpoint(path.read_text(), self.origins[log], self.keys)
+                found = self.opened(log, path.read_text())
             except (OSError, ValueError, VerificationFailed) as error:
                 raise ConfigurationError(f"{path} is not a checkpoint of this relay", hint="restore it") from error
             continuity.seen(log, LogState(found.size, found.root))

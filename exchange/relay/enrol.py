@@ -19,7 +19,15 @@ from exchange.directory.ceremony import check_join_request
 from exchange.directory.codec import decode, decode_as, encode_join_request, statement_name
 from exchange.directory.prekeys import open_bundle
 from exchange.directory.state import MEMBERS, Reason, Status
-from exchange.directory.statements import JoinRequest, NodeCert, PrekeyBundleHash, Statement, TransportKey
+from exchange.directory.statements import (
+    JoinRequest,
+    NodeCert,
+    PrekeyBundleHash,
+    RelayKeys,
+    RelayKeySet,
+    Statement,
+    TransportKey,
+)
 from exchange.errors import BadStatement, NotAllowed
 from exchange.limits import FRAME_BYTES, STATEMENT_BYTES
 from exchange.names import COUNCIL, PartyId
@@ -55,8 +63,14 @@ class Enrolment:
         requests: Path,
         clock: Callable[[], int],
         quota: StatementQuota,
+        *,
+        check_held: Callable[[RelayKeys], None],
     ) -> None:
-        """`requests` is the folder in which the council finds who asks to join; `quota` bounds each party's entries."""
+        """`requests` is the folder in which the council finds who asks to join; `quota` bounds each party's entries.
+
+        `check_held` raises for keys that the relay could not go on with.
+        """
+        self._check_held = check_held
         self._quota = quota
         self._database = database
         self._directory = directory
@@ -126,7 +140,8 @@ class Enrolment:
         """Log a statement that the caller's keys or the council signed, and return its index.
 
         Raises:
-            NotAllowed: another party's statement, or one that has its own way in.
+            NotAllowed: another party's statement, one that has its own way in, or one that names keys which the relay
+                does not hold.
             RateLimited: the caller has added as many today as it may; the council's statements are not counted.
             BadStatement: it would be ignored by everybody.
         """
@@ -137,6 +152,8 @@ class Enrolment:
         if statement.common.issuer not in (caller, COUNCIL):
             raise NotAllowed(f"{caller} publishes a statement of {statement.common.issuer}")
         await self._directory.catch_up()
+        if isinstance(statement, RelayKeySet):
+            self._check_held(statement.keys)
         if statement.common.issuer != COUNCIL and not self._stands(signed):
             self._quota.demand(caller, root=name not in _BY_NODE)
         (index,) = await self._directory.append([entry])

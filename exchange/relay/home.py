@@ -1,7 +1,8 @@
 """The relay's directory: configuration, keys, genesis, store.
 
     relay.toml        configuration
-    relay.keys        keystore: the promise key, the log's two keys, two CAs for TLS; nothing that opens anything
+    relay.keys        keystore: the promise key, the log's two keys, two CAs for TLS, and the keys that are to follow
+                      them; nothing that opens anything
     genesis.unsigned  what the council is to sign
     genesis.signed    what it signed; without it the relay does not start
     relay.info        public: what the council puts into invitations; written at every start
@@ -13,6 +14,7 @@
 The council's keys never lie here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -36,10 +38,14 @@ GENESIS_REQUEST = "GENESIS REQUEST"
 GENESIS = "GENESIS"
 
 CA_DAYS = 3_650
-"""The transport CA is named in the genesis; there is no successor to it yet."""
 
-KEY_NAMES = frozenset({"promise", "log", "log-mldsa", "transport-ca", "transport-ca-key", "join-ca", "join-ca-key"})
-"""Entries of the keystore, all of them: signing and TLS."""
+JOIN_NAMES = frozenset({"join-ca", "join-ca-key"})
+SET_NAMES = frozenset({"promise", "log", "log-mldsa", "transport-ca", "transport-ca-key"})
+KEY_NAMES = SET_NAMES | JOIN_NAMES
+"""Entries of a new relay's keystore, all of them: signing and TLS. Later sets have the same names with `.N` behind."""
+
+SETS_MOST = 8
+"""Sets of keys that a keystore holds: in force, followed, and not named yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,44 +133,53 @@ class CertificateAuthority:
 
 
 @dataclass(frozen=True, slots=True)
-class RelaySecrets:
-    """Everything secret that the relay has."""
+class KeySet:
+    """One set of keys that the genesis, or the council later, names as a whole."""
 
     promise: Ed25519Key
     """Promises, refusals, agreement commitments."""
     log: LogKeys
     """Checkpoints of both logs."""
     transport: CertificateAuthority
-    """Issues the leaf that partners see; named in the genesis."""
+    """Issues the leaf that partners see."""
+
+    @classmethod
+    def new(cls, now_ms: int) -> Self:
+        """Make all keys."""
+        return cls(Ed25519Key.generate(), LogKeys.generate(), CertificateAuthority.new(now_ms))
+
+    @property
+    def public(self) -> RelayKeys:
+        """What the directory says of them."""
+        return RelayKeys(self.promise.public, self.log.public, self.transport.certificate)
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySecrets:
+    """Everything secret that the relay has."""
+
+    sets: tuple[KeySet, ...]
+    """In the order in which they were made; which of them is in force is for the directory to say."""
     join: CertificateAuthority
     """Issues the leaf that newcomers see; named in relay.info."""
 
     @classmethod
     def new(cls, now_ms: int) -> Self:
-        """Make all keys."""
-        return cls(
-            Ed25519Key.generate(),
-            LogKeys.generate(),
-            CertificateAuthority.new(now_ms),
-            CertificateAuthority.new(now_ms),
-        )
-
-    @property
-    def public(self) -> RelayKeys:
-        """What the genesis says of the relay."""
-        return RelayKeys(self.promise.public, self.log.public, self.transport.certificate)
+        """Make all keys of a new relay."""
+        return cls((KeySet.new(now_ms),), CertificateAuthority.new(now_ms))
 
     def save(self, path: Path, passphrase: bytes, *, memory_kib: int) -> None:
-        """Write the keystore."""
-        entries = {
-            "promise": self.promise.seed,
-            "log": self.log.ed25519.seed,
-            "log-mldsa": self.log.mldsa.seed,
-            "transport-ca": self.transport.certificate,
-            "transport-ca-key": self.transport.key,
-            "join-ca": self.join.certificate,
-            "join-ca-key": self.join.key,
-        }
+        """Write the keystore, in the place of the one before if there is one."""
+        entries = {"join-ca": self.join.certificate, "join-ca-key": self.join.key}
+        for number, each in enumerate(self.sets):
+            named = {
+                "promise": each.promise.seed,
+                "log": each.log.ed25519.seed,
+                "log-mldsa": each.log.mldsa.seed,
+                "transport-ca": each.transport.certificate,
+                "transport-ca-key": each.transport.key,
+            }
+            entries |= {f"{name}{_mark(number)}": value for name, value in named.items()}
         write_private(path, seal_keystore(entries, passphrase, memory_kib=memory_kib))
 
     @classmethod
@@ -176,14 +191,24 @@ class RelaySecrets:
             ConfigurationError: it is missing, others may read it, it is damaged, or of another kind.
         """
         found = open_keystore_file(path, passphrase)
-        if found.keys() != KEY_NAMES:
+        count, more = divmod(len(found) - len(JOIN_NAMES), len(SET_NAMES))
+        names = {f"{name}{_mark(number)}" for number in range(count) for name in SET_NAMES} | JOIN_NAMES
+        if more or not 1 <= count <= SETS_MOST or found.keys() != names:
             raise ConfigurationError(f"{path} is not the keystore of a relay", hint="check --home")
-        return cls(
-            Ed25519Key.from_seed(found["promise"]),
-            LogKeys(Ed25519Key.from_seed(found["log"]), Mldsa44Key.from_seed(found["log-mldsa"])),
-            CertificateAuthority(found["transport-ca"], found["transport-ca-key"]),
-            CertificateAuthority(found["join-ca"], found["join-ca-key"]),
-        )
+        join = CertificateAuthority(found["join-ca"], found["join-ca-key"])
+        return cls(tuple(_key_set(found, _mark(number)) for number in range(count)), join)
+
+
+def _mark(number: int) -> str:
+    return f".{number}" if number else ""
+
+
+def _key_set(found: Mapping[str, bytes], mark: str) -> KeySet:
+    return KeySet(
+        Ed25519Key.from_seed(found[f"promise{mark}"]),
+        LogKeys(Ed25519Key.from_seed(found[f"log{mark}"]), Mldsa44Key.from_seed(found[f"log-mldsa{mark}"])),
+        CertificateAuthority(found[f"transport-ca{mark}"], found[f"transport-ca-key{mark}"]),
+    )
 
 
 def new_home(root: Path) -> RelayHome:

@@ -31,10 +31,15 @@ class Rate:
         self, per_window: int, *, window_s: float = MINUTE_S, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """`monotonic` gives seconds."""
-        self._per_s = per_window / window_s
-        self._most = float(per_window)
+        self._window_s = window_s
+        self.set(per_window)
         self._monotonic = monotonic
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def set(self, per_window: int) -> None:
+        """Fill the buckets at another rate from now on."""
+        self._per_s = per_window / self._window_s
+        self._most = float(per_window)
 
     def take(self, caller: str, count: int = 1) -> float:
         """Take tokens, into debt if need be, and return for how many seconds the caller is in debt."""
@@ -106,6 +111,11 @@ class StatementQuota:
         self._node = Rate(per_day, window_s=DAY_S, monotonic=monotonic)
         self._root = Rate(per_day, window_s=DAY_S, monotonic=monotonic)
 
+    def set(self, per_day: int) -> None:
+        """Allow another number from now on."""
+        self._node.set(per_day)
+        self._root.set(per_day)
+
     def demand(self, party: PartyId, *, root: bool) -> None:
         """Count one statement, or raise RateLimited and count none."""
         (self._root if root else self._node).demand(party)
@@ -116,6 +126,10 @@ class HeldQuota:
 
     def __init__(self, most: int) -> None:
         """Allow `most` bytes of each sender."""
+        self._most = most
+
+    def set(self, most: int) -> None:
+        """Allow another number of bytes from now on; what waits already stays."""
         self._most = most
 
     def room(self, held: int, *, control: bool) -> int:

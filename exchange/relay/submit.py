@@ -2,7 +2,8 @@
 
  1-11  exchange/envelope/verify.py: size, parse, sender, key, signature, clock, body, leaves, prekeys, root
  12    decide: every slot is permitted by the agreement that it cites, or is control traffic between members
- 13    attachments: all that it names are here; looked at when it is recorded (exchange/relay/accept.py)
+ 13    limits that the council sets: suite, recipients of one envelope
+       attachments: all that it names are here; looked at when it is recorded (exchange/relay/accept.py)
 
 Admission is all or nothing. A refusal is signed and final once the header's signature holds: the sender decides and
 seals again, and voids the numbers of the refused envelope in its next stream head. It names a clause only of an
@@ -33,8 +34,12 @@ NOT_DELIVERABLE = "NOT_DELIVERABLE"
 
 BAD_ENVELOPE = "BAD_ENVELOPE"
 
+OUTSIDE_LIMITS = "OUTSIDE_LIMITS"
+"""Reason for an envelope that keeps to every format, and not to what the council allows."""
+
 STEP_SIGNATURE = 6
 STEP_DECIDE = 12
+STEP_LIMITS = 13
 
 _RECIPIENT_REASONS = frozenset(
     {
@@ -88,6 +93,11 @@ def _judge(submission: bytes, checks: RelayChecks, snapshot: Snapshot) -> Judged
     denied = _deny(verified, snapshot, checks.now_ms)
     if denied is not None:
         return denied
+    # 13
+    limits = snapshot.directory.limits
+    if verified.core.suite < limits.min_suite or len(verified.leaves) > limits.recipients:
+        detail = f"suite {verified.core.suite}, {len(verified.leaves)} recipients"
+        return Refused(verified.envelope_hash, OUTSIDE_LIMITS, STEP_LIMITS, final=True, detail=detail)
     decisions = (
         RelayDecision(leaf.index, leaf.leaf.basis.commitment if leaf.leaf.basis else b"") for leaf in verified.leaves
     )

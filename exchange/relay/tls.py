@@ -18,11 +18,14 @@ RENEW_AFTER_MS = 24 * 60 * 60 * 1000
 
 
 class Leaf:
-    """A server's leaf and key, issued anew when half of its life is over."""
+    """A server's leaf and key, issued anew when half of its life is over, or another CA serves."""
 
-    def __init__(self, authority: CertificateAuthority, exchange: ExchangeName, clock: Callable[[], int]) -> None:
-        """Issue under `authority`."""
+    def __init__(
+        self, authority: Callable[[], CertificateAuthority], exchange: ExchangeName, clock: Callable[[], int]
+    ) -> None:
+        """Issue under the CA that `authority` gives now."""
         self._authority = authority
+        self._issued_by: CertificateAuthority | None = None
         self._uri = x509.relay_uri(exchange)
         self._clock = clock
         self._lock = threading.Lock()
@@ -31,12 +34,13 @@ class Leaf:
 
     def current(self) -> tuple[bytes, bytes]:
         """Return chain and key, both PEM."""
-        now_ms = self._clock()
+        now_ms, authority = self._clock(), self._authority()
         with self._lock:
-            if self._current is None or not 0 <= now_ms - self._issued_ms < RENEW_AFTER_MS:
+            young = 0 <= now_ms - self._issued_ms < RENEW_AFTER_MS
+            if self._current is None or not young or self._issued_by != authority:
                 self._current = x509.issue_leaf(
-                    self._authority.certificate,
-                    self._authority.key,
+                    authority.certificate,
+                    authority.key,
                     uri=self._uri,
                     dns_names=(NEUTRAL_NAME,),
                     ip_addresses=(),
@@ -45,7 +49,7 @@ class Leaf:
                     client=False,
                     server=True,
                 )
-                self._issued_ms = now_ms
+                self._issued_ms, self._issued_by = now_ms, authority
             return self._current
 
 

@@ -99,7 +99,7 @@ class Witnessing:
             size, note = await self._checkpoints.take_up(log)
             self._adopt(await self._database.read(noted), log)
             asked, cosigned = self._noted.get((log, Stage.ASKED)), self._noted.get((log, Stage.COSIGNED))
-            if asked is not None:
+            if asked is not None and _signed_alike(asked.note, note):
                 complete = cosigned is not None and cosigned.size == asked.size
                 over = self._clock() - asked.since_ms >= self._round_ms[log]
                 if size <= asked.size or not (complete or over):
@@ -176,6 +176,13 @@ class Witnessing:
         if cosigned is not None and (before is None or cosigned.size > before.size):
             self._vouched[log].set()
             self._vouched[log] = asyncio.Event()
+
+
+def _signed_alike(asked: str, newest: str) -> bool:
+    """Say whether the log signed both notes with the same keys: after these have changed, nobody cosigns the old."""
+    (_, first), (text, second) = read_note(asked), read_note(newest)
+    origin = text.partition("\n")[0]
+    return {line.key for line in first if line.name == origin} == {line.key for line in second if line.name == origin}
 
 
 def _compare_and_put(connection: Connection, *, log: Log, before: Noted | None, found: Mapping[Stage, Noted]) -> bool:

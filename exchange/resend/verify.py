@@ -1,8 +1,10 @@
 """From signed statements to requests for what never came, and to their answers. Pure; verified value or exception."""
 
-from exchange.crypto.keys import PublicKey
+from collections.abc import Callable
+
 from exchange.crypto.signed import KeyLookup, Signed, VerifiedRoots
-from exchange.receipts.verify import check_promise_for, open_between, open_promise
+from exchange.receipts.model import Promise
+from exchange.receipts.verify import check_promise_for, open_between
 from exchange.resend.codec import decode_resend_answer, decode_resend_request
 from exchange.resend.model import ResendAnswer, ResendRequest
 
@@ -33,13 +35,13 @@ def open_resend_answer(
     signed: Signed,
     lookup: KeyLookup,
     *,
-    promise_key: PublicKey,
+    promise_of: Callable[[Signed], Promise],
     exchange: str,
     from_party: str,
     to_party: str,
     seen: VerifiedRoots | None = None,
 ) -> ResendAnswer:
-    """Return the answer that `from_party` signed for `to_party`; the promises in it hold under the relay's key.
+    """Return the answer that `from_party` signed for `to_party`; the promises in it hold by `promise_of`.
 
     Raises:
         VerificationFailed, BadInput: it does not hold, or is between other parties; a promise in it does not hold, or
@@ -49,5 +51,5 @@ def open_resend_answer(
     answer = open_between(signed, lookup, name, decode_resend_answer, exchange=exchange, parties=parties, seen=seen)
     for line in answer.lines:
         if line.promise is not None:
-            check_promise_for(open_promise(line.promise, promise_key, exchange, seen), line.envelope_hash)
+            check_promise_for(promise_of(line.promise), line.envelope_hash)
     return answer

@@ -1,21 +1,24 @@
-"""Public files that the relay and the partners' roots hand each other: RELAY INFO and PARTY ROOT.
+"""Public files that the relay and the partners' roots hand each other: RELAY INFO, RELAY KEYS and PARTY ROOT.
 
-Both are armour around strict JSON. Nothing in them is secret and nothing in them is trusted by itself: the genesis
-carries its council's signatures, and a root is compared by fingerprint.
+All are armour around strict JSON. Nothing in them is secret and nothing in them is trusted by itself: the genesis
+carries its council's signatures, and a root, or the relay's next keys, are compared by fingerprint.
 """
 
 import re
 from dataclasses import dataclass
 
 from exchange.crypto.keys import KeyAlgorithm, PublicKey, admit_public_key, fingerprint
+from exchange.crypto.logkeys import LogPublicKeys
 from exchange.directory.fold import Directory
-from exchange.directory.seats import with_seats
+from exchange.directory.seats import named_keys, with_seats
+from exchange.directory.statements import RelayKeys, RelayKeySet
 from exchange.errors import BadStatement, MalformedInput
 from exchange.names import ExchangeName, PartyId, exchange_name, hash_bytes, party_id
 from exchange.runtime.armour import read_armour, write_armour
 from exchange.runtime.json_record import decode_record, encode_record, from_base64, from_hex, to_base64
 
 RELAY_INFO = "RELAY INFO"
+RELAY_KEYS = "RELAY KEYS"
 PARTY_ROOT = "PARTY ROOT"
 
 ADDRESS_LENGTH = 260
@@ -25,8 +28,9 @@ ADDRESSES = 16
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 _INFO_FIELDS: dict[str, type] = dict.fromkeys(
-    ("exchange", "address", "join_address", "join_ca_pem", "genesis_hash", "genesis", "seats"), str
+    ("exchange", "address", "join_address", "join_ca_pem", "genesis_hash", "genesis", "seats", "relay_keys"), str
 )
+_KEYS_FIELDS: dict[str, type] = dict.fromkeys(("exchange", "promise", "log", "log_mldsa", "transport_ca"), str)
 _ROOT_FIELDS: dict[str, type] = dict.fromkeys(("party", "root"), str)
 
 
@@ -47,6 +51,8 @@ class RelayInfo:
     """The first entry of the directory log."""
     seats: tuple[bytes, ...] = ()
     """Entries that show which roots took over seats of the council since (exchange/directory/seats.py)."""
+    relay_keys: bytes = b""
+    """The entry that named the relay's keys last; empty while those of the genesis hold."""
 
     def directory(self) -> Directory:
         """Return the directory of the genesis and what changed the council's seats.
@@ -61,6 +67,14 @@ class RelayInfo:
             raise BadStatement(f"the genesis is of {directory.exchange}, not {self.exchange}")
         return with_seats(directory, self.seats)
 
+    def named_keys(self) -> RelayKeySet | None:
+        """Return the statement that named the relay's keys last; None while those of the genesis hold.
+
+        Raises:
+            BadStatement: it, or what shows the council, does not hold.
+        """
+        return named_keys(self.relay_keys, self.directory()) if self.relay_keys else None
+
 
 def info_to_json(info: RelayInfo) -> bytes:
     """Return the bytes that info_from_json accepts."""
@@ -73,6 +87,7 @@ def info_to_json(info: RelayInfo) -> bytes:
             "genesis_hash": info.genesis_hash.hex(),
             "genesis": to_base64(info.genesis),
             "seats": " ".join(map(to_base64, info.seats)),
+            "relay_keys": to_base64(info.relay_keys),
         }
     )
 
@@ -92,6 +107,7 @@ def info_from_json(data: bytes) -> RelayInfo:
         genesis_hash=hash_bytes(from_hex(fields["genesis_hash"], what="the genesis hash"), "the genesis hash"),
         genesis=from_base64(fields["genesis"], what="the genesis"),
         seats=tuple(from_base64(each, what="an entry on the council's seats") for each in fields["seats"].split()),
+        relay_keys=from_base64(fields["relay_keys"], what="the entry on the relay's keys"),
     )
 
 
@@ -119,6 +135,42 @@ def write_relay_info(info: RelayInfo) -> str:
 def read_relay_info(text: str) -> RelayInfo:
     """Return what a relay.info file says; raises as info_from_json."""
     return info_from_json(read_armour(text, {RELAY_INFO})[1])
+
+
+@dataclass(frozen=True, slots=True)
+class RelayKeysFile:
+    """Keys that are to follow those of a relay, from `concord relay rotate` to `concord root relay-keys`."""
+
+    exchange: ExchangeName
+    keys: RelayKeys
+
+
+def write_relay_keys(file: RelayKeysFile) -> str:
+    """Return the text of such a file."""
+    keys = file.keys
+    record = {
+        "exchange": file.exchange,
+        "promise": to_base64(keys.promise.raw),
+        "log": to_base64(keys.log.ed25519.raw),
+        "log_mldsa": to_base64(keys.log.mldsa.raw),
+        "transport_ca": to_base64(keys.transport_ca),
+    }
+    return write_armour(RELAY_KEYS, encode_record(record))
+
+
+def read_relay_keys(text: str) -> RelayKeysFile:
+    """Return what such a file says; the keys in it are admitted.
+
+    Raises:
+        MalformedInput, BadName, TooLarge: not one.
+    """
+    fields = decode_record(read_armour(text, {RELAY_KEYS})[1], _KEYS_FIELDS, what="the relay's keys")
+    raw = {name: from_base64(fields[name], what=name) for name in ("promise", "log", "log_mldsa", "transport_ca")}
+    log = LogPublicKeys(
+        admit_public_key(KeyAlgorithm.ED25519, raw["log"]), admit_public_key(KeyAlgorithm.MLDSA_44, raw["log_mldsa"])
+    )
+    keys = RelayKeys(admit_public_key(KeyAlgorithm.ED25519, raw["promise"]), log, raw["transport_ca"])
+    return RelayKeysFile(exchange_name(fields["exchange"]), keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,13 +82,13 @@ def read_proof(text: str) -> LogProof:
     return LogProof(int(index[1]), path, note, extra)
 
 
-def write_policy(origin: str, log: LogPublicKeys, witnesses: Sequence[Cosigner], quorum: int) -> str:
+def write_policy(origin: str, logs: Sequence[LogPublicKeys], witnesses: Sequence[Cosigner], quorum: int) -> str:
     """Return the C2SP tlog-policy by which proofs of this log are checked: its keys, the witnesses and their quorum.
 
-    Both keys of the log MUST have signed: where a policy lists several, each stands for one of its signatures.
+    `logs` are all pairs of keys that the log has had. Both keys of one pair MUST have signed.
     """
-    lines = ["# Both log keys must have signed: Ed25519 and ML-DSA-44."]
-    lines += [f"log {verifier_key(origin, key)}" for key in (log.ed25519, log.mldsa)]
+    lines = ["# Both keys of a pair must have signed: Ed25519 and, in the line below it, ML-DSA-44."]
+    lines += [f"log {verifier_key(origin, key)}" for log in logs for key in (log.ed25519, log.mldsa)]
     names = [each.name.rpartition("/")[2] for each in witnesses]
     lines += [
         f"witness {name} {verifier_key(each.name, each.key)}" for name, each in zip(names, witnesses, strict=True)

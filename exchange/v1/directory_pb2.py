@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from exchange.v1 import signing_pb2 as exchange_dot_v1_dot_signing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xchange/v1/directory.proto\x12\x0b\x65xchange.v1\x1a\x19\x65xchange/v1/signing.proto\"\x80\x01\n\x06\x43ommon\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0c\n\x04prev\x18\x04 \x01(\x0c\x12\x15\n\rnot_before_ms\x18\x05 \x01(\x04\x12\x14\n\x0cnot_after_ms\x18\x06 \x01(\x04\x12\x0c\n\x04salt\x18\x07 \x01(\x0c\"F\n\tPublicKey\x12,\n\talgorithm\x18\x01 \x01(\x0e\x32\x19.exchange.v1.KeyAlgorithm\x12\x0b\n\x03raw\x18\x02 \x01(\x0c\"D\n\rCouncilMember\x12\r\n\x05party\x18\x01 \x01(\t\x12$\n\x04root\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\"\x9a\x01\n\tRelayKeys\x12\'\n\x07promise\x18\x01 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12#\n\x03log\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12\x14\n\x0ctransport_ca\x18\x03 \x01(\x0c\x12)\n\tlog_mldsa\x18\x04 \x01(\x0b\x32\x16.exchange.v1.PublicKey\"M\n\x0e\x45xchangeLimits\x12\x11\n\tmin_suite\x18\x01 \x01(\r\x12\x14\n\x0creport_bytes\x18\x02 \x01(\r\x12\x12\n\nrecipients\x18\x03 \x01(\r\"=\n\x07Witness\x12\r\n\x05party\x18\x01 \x01(\t\x12#\n\x03key\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\"B\n\tWitnesses\x12%\n\x07members\x18\x01 \x03(\x0b\x32\x14.exchange.v1.Witness\x12\x0e\n\x06quorum\x18\x02 \x01(\r\"\x81\x02\n\x07Genesis\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12+\n\x07\x63ouncil\x18\x02 \x03(\x0b\x32\x1a.exchange.v1.CouncilMember\x12\x11\n\tthreshold\x18\x03 \x01(\r\x12%\n\x05relay\x18\x04 \x01(\x0b\x32\x16.exchange.v1.RelayKeys\x12+\n\x06limits\x18\x05 \x01(\x0b\x32\x1b.exchange.v1.ExchangeLimits\x12\x12\n\ncreated_ms\x18\x06 \x01(\x04\x12)\n\twitnesses\x18\x07 \x01(\x0b\x32\x16.exchange.v1.Witnesses\"\x8e\x01\n\nInvitation\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\x12\x14\n\x0cone_time_key\x18\x04 \x01(\x0c\x12\x0f\n\x07\x63\x65iling\x18\x05 \x01(\r\x12\x14\n\x0c\x64isplay_name\x18\x06 \x01(\t\"q\n\tPartyRoot\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12$\n\x04root\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12\x19\n\x11invitation_sha256\x18\x03 \x01(\x0c\"T\n\tAdmission\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x13\n\x0broot_key_id\x18\x03 \x01(\x0c\"\x8c\x01\n\x08NodeCert\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12-\n\rstatement_key\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12,\n\x0c\x65nvelope_key\x18\x03 \x01(\x0b\x32\x16.exchange.v1.PublicKey\"K\n\x0cTransportKey\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\"o\n\x10PrekeyBundleHash\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\x15\n\rbundle_sha256\x18\x02 \x01(\x0c\x12\x11\n\tfirst_day\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ys\x18\x04 \x01(\r\"^\n\x0cPrekeyBundle\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\t\x12\x11\n\tfirst_day\x18\x03 \x01(\r\x12\x0c\n\x04keys\x18\x04 \x03(\x0c\x12\x0c\n\x04salt\x18\x05 \x01(\x0c\"x\n\x0f\x41greementCommit\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\x12\n\ncommitment\x18\x02 \x01(\x0c\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.exchange.v1.AgreementStatus\"\x9d\x01\n\nRevocation\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\x0c\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.exchange.v1.RevocationReason\x12\x1c\n\x14\x63ompromised_since_ms\x18\x05 \x01(\x04\"\x9b\x01\n\x0cRootRollover\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x17\n\x0fold_root_key_id\x18\x03 \x01(\x0c\x12(\n\x08new_root\x18\x04 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12\x14\n\x0c\x65\x66\x66\x65\x63tive_ms\x18\x05 \x01(\x04\"S\n\nSuspension\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x11\n\tsuspended\x18\x03 \x01(\x08\"?\n\tExpulsion\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\"\\\n\nWitnessSet\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12)\n\twitnesses\x18\x02 \x01(\x0b\x32\x16.exchange.v1.Witnesses\"\xb3\x01\n\x0bJoinRequest\x12\'\n\ninvitation\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Signed\x12\'\n\nparty_root\x18\x02 \x01(\x0b\x32\x13.exchange.v1.Signed\x12&\n\tnode_cert\x18\x03 \x01(\x0b\x32\x13.exchange.v1.Signed\x12*\n\rtransport_key\x18\x04 \x01(\x0b\x32\x13.exchange.v1.Signed*\x9d\x01\n\x0cKeyAlgorithm\x12\x1d\n\x19KEY_ALGORITHM_UNSPECIFIED\x10\x00\x12\x1e\n\x1aKEY_ALGORITHM_COMPOSITE_65\x10\x01\x12\x17\n\x13KEY_ALGORITHM_XWING\x10\x02\x12\x19\n\x15KEY_ALGORITHM_ED25519\x10\x03\x12\x1a\n\x16KEY_ALGORITHM_MLDSA_44\x10\x04*\x91\x01\n\x0f\x41greementStatus\x12 \n\x1c\x41GREEMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41GREEMENT_STATUS_ACTIVE\x10\x01\x12\x1e\n\x1a\x41GREEMENT_STATUS_SUSPENDED\x10\x02\x12\x1f\n\x1b\x41GREEMENT_STATUS_TERMINATED\x10\x03*\x96\x01\n\x10RevocationReason\x12!\n\x1dREVOCATION_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cREVOCATION_REASON_SUPERSEDED\x10\x01\x12!\n\x1dREVOCATION_REASON_COMPROMISED\x10\x02\x12\x1a\n\x16REVOCATION_REASON_LOST\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65xchange/v1/directory.proto\x12\x0b\x65xchange.v1\x1a\x19\x65xchange/v1/signing.proto\"\x80\x01\n\x06\x43ommon\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0c\n\x04prev\x18\x04 \x01(\x0c\x12\x15\n\rnot_before_ms\x18\x05 \x01(\x04\x12\x14\n\x0cnot_after_ms\x18\x06 \x01(\x04\x12\x0c\n\x04salt\x18\x07 \x01(\x0c\"F\n\tPublicKey\x12,\n\talgorithm\x18\x01 \x01(\x0e\x32\x19.exchange.v1.KeyAlgorithm\x12\x0b\n\x03raw\x18\x02 \x01(\x0c\"D\n\rCouncilMember\x12\r\n\x05party\x18\x01 \x01(\t\x12$\n\x04root\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\"\x9a\x01\n\tRelayKeys\x12\'\n\x07promise\x18\x01 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12#\n\x03log\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12\x14\n\x0ctransport_ca\x18\x03 \x01(\x0c\x12)\n\tlog_mldsa\x18\x04 \x01(\x0b\x32\x16.exchange.v1.PublicKey\"\xb5\x01\n\x0e\x45xchangeLimits\x12\x11\n\tmin_suite\x18\x01 \x01(\r\x12\x14\n\x0creport_bytes\x18\x02 \x01(\r\x12\x12\n\nrecipients\x18\x03 \x01(\r\x12\x1a\n\x12reports_per_minute\x18\x04 \x01(\r\x12\x1a\n\x12\x63ontrol_per_minute\x18\x05 \x01(\r\x12\x12\n\nheld_bytes\x18\x06 \x01(\x04\x12\x1a\n\x12statements_per_day\x18\x07 \x01(\r\"=\n\x07Witness\x12\r\n\x05party\x18\x01 \x01(\t\x12#\n\x03key\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\"B\n\tWitnesses\x12%\n\x07members\x18\x01 \x03(\x0b\x32\x14.exchange.v1.Witness\x12\x0e\n\x06quorum\x18\x02 \x01(\r\"\x81\x02\n\x07Genesis\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12+\n\x07\x63ouncil\x18\x02 \x03(\x0b\x32\x1a.exchange.v1.CouncilMember\x12\x11\n\tthreshold\x18\x03 \x01(\r\x12%\n\x05relay\x18\x04 \x01(\x0b\x32\x16.exchange.v1.RelayKeys\x12+\n\x06limits\x18\x05 \x01(\x0b\x32\x1b.exchange.v1.ExchangeLimits\x12\x12\n\ncreated_ms\x18\x06 \x01(\x04\x12)\n\twitnesses\x18\x07 \x01(\x0b\x32\x16.exchange.v1.Witnesses\"\x8e\x01\n\nInvitation\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\x12\x14\n\x0cone_time_key\x18\x04 \x01(\x0c\x12\x0f\n\x07\x63\x65iling\x18\x05 \x01(\r\x12\x14\n\x0c\x64isplay_name\x18\x06 \x01(\t\"q\n\tPartyRoot\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12$\n\x04root\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12\x19\n\x11invitation_sha256\x18\x03 \x01(\x0c\"T\n\tAdmission\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x13\n\x0broot_key_id\x18\x03 \x01(\x0c\"\x8c\x01\n\x08NodeCert\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12-\n\rstatement_key\x18\x02 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12,\n\x0c\x65nvelope_key\x18\x03 \x01(\x0b\x32\x16.exchange.v1.PublicKey\"K\n\x0cTransportKey\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\"o\n\x10PrekeyBundleHash\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\x15\n\rbundle_sha256\x18\x02 \x01(\x0c\x12\x11\n\tfirst_day\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ys\x18\x04 \x01(\r\"^\n\x0cPrekeyBundle\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\t\x12\x11\n\tfirst_day\x18\x03 \x01(\r\x12\x0c\n\x04keys\x18\x04 \x03(\x0c\x12\x0c\n\x04salt\x18\x05 \x01(\x0c\"x\n\x0f\x41greementCommit\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\x12\n\ncommitment\x18\x02 \x01(\x0c\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.exchange.v1.AgreementStatus\"\x9d\x01\n\nRevocation\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\x0c\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.exchange.v1.RevocationReason\x12\x1c\n\x14\x63ompromised_since_ms\x18\x05 \x01(\x04\"\x9b\x01\n\x0cRootRollover\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x17\n\x0fold_root_key_id\x18\x03 \x01(\x0c\x12(\n\x08new_root\x18\x04 \x01(\x0b\x32\x16.exchange.v1.PublicKey\x12\x14\n\x0c\x65\x66\x66\x65\x63tive_ms\x18\x05 \x01(\x04\"S\n\nSuspension\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\x12\x11\n\tsuspended\x18\x03 \x01(\x08\"?\n\tExpulsion\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12\r\n\x05party\x18\x02 \x01(\t\"\\\n\nWitnessSet\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12)\n\twitnesses\x18\x02 \x01(\x0b\x32\x16.exchange.v1.Witnesses\"q\n\x0bRelayKeySet\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12$\n\x04keys\x18\x02 \x01(\x0b\x32\x16.exchange.v1.RelayKeys\x12\x17\n\x0fstolen_since_ms\x18\x03 \x01(\x04\"\\\n\x08LimitSet\x12#\n\x06\x63ommon\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Common\x12+\n\x06limits\x18\x02 \x01(\x0b\x32\x1b.exchange.v1.ExchangeLimits\"\xb3\x01\n\x0bJoinRequest\x12\'\n\ninvitation\x18\x01 \x01(\x0b\x32\x13.exchange.v1.Signed\x12\'\n\nparty_root\x18\x02 \x01(\x0b\x32\x13.exchange.v1.Signed\x12&\n\tnode_cert\x18\x03 \x01(\x0b\x32\x13.exchange.v1.Signed\x12*\n\rtransport_key\x18\x04 \x01(\x0b\x32\x13.exchange.v1.Signed*\x9d\x01\n\x0cKeyAlgorithm\x12\x1d\n\x19KEY_ALGORITHM_UNSPECIFIED\x10\x00\x12\x1e\n\x1aKEY_ALGORITHM_COMPOSITE_65\x10\x01\x12\x17\n\x13KEY_ALGORITHM_XWING\x10\x02\x12\x19\n\x15KEY_ALGORITHM_ED25519\x10\x03\x12\x1a\n\x16KEY_ALGORITHM_MLDSA_44\x10\x04*\x91\x01\n\x0f\x41greementStatus\x12 \n\x1c\x41GREEMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41GREEMENT_STATUS_ACTIVE\x10\x01\x12\x1e\n\x1a\x41GREEMENT_STATUS_SUSPENDED\x10\x02\x12\x1f\n\x1b\x41GREEMENT_STATUS_TERMINATED\x10\x03*\x96\x01\n\x10RevocationReason\x12!\n\x1dREVOCATION_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cREVOCATION_REASON_SUPERSEDED\x10\x01\x12!\n\x1dREVOCATION_REASON_COMPROMISED\x10\x02\x12\x1a\n\x16REVOCATION_REASON_LOST\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'exchange.v1.directory_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEYALGORITHM']._serialized_start=2613
-  _globals['_KEYALGORITHM']._serialized_end=2770
-  _globals['_AGREEMENTSTATUS']._serialized_start=2773
-  _globals['_AGREEMENTSTATUS']._serialized_end=2918
-  _globals['_REVOCATIONREASON']._serialized_start=2921
-  _globals['_REVOCATIONREASON']._serialized_end=3071
+  _globals['_KEYALGORITHM']._serialized_start=2927
+  _globals['_KEYALGORITHM']._serialized_end=3084
+  _globals['_AGREEMENTSTATUS']._serialized_start=3087
+  _globals['_AGREEMENTSTATUS']._serialized_end=3232
+  _globals['_REVOCATIONREASON']._serialized_start=3235
+  _globals['_REVOCATIONREASON']._serialized_end=3385
   _globals['_COMMON']._serialized_start=72
   _globals['_COMMON']._serialized_end=200
   _globals['_PUBLICKEY']._serialized_start=202
@@ -46,40 +46,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUNCILMEMBER']._serialized_end=342
   _globals['_RELAYKEYS']._serialized_start=345
   _globals['_RELAYKEYS']._serialized_end=499
-  _globals['_EXCHANGELIMITS']._serialized_start=501
-  _globals['_EXCHANGELIMITS']._serialized_end=578
-  _globals['_WITNESS']._serialized_start=580
-  _globals['_WITNESS']._serialized_end=641
-  _globals['_WITNESSES']._serialized_start=643
-  _globals['_WITNESSES']._serialized_end=709
-  _globals['_GENESIS']._serialized_start=712
-  _globals['_GENESIS']._serialized_end=969
-  _globals['_INVITATION']._serialized_start=972
-  _globals['_INVITATION']._serialized_end=1114
-  _globals['_PARTYROOT']._serialized_start=1116
-  _globals['_PARTYROOT']._serialized_end=1229
-  _globals['_ADMISSION']._serialized_start=1231
-  _globals['_ADMISSION']._serialized_end=1315
-  _globals['_NODECERT']._serialized_start=1318
-  _globals['_NODECERT']._serialized_end=1458
-  _globals['_TRANSPORTKEY']._serialized_start=1460
-  _globals['_TRANSPORTKEY']._serialized_end=1535
-  _globals['_PREKEYBUNDLEHASH']._serialized_start=1537
-  _globals['_PREKEYBUNDLEHASH']._serialized_end=1648
-  _globals['_PREKEYBUNDLE']._serialized_start=1650
-  _globals['_PREKEYBUNDLE']._serialized_end=1744
-  _globals['_AGREEMENTCOMMIT']._serialized_start=1746
-  _globals['_AGREEMENTCOMMIT']._serialized_end=1866
-  _globals['_REVOCATION']._serialized_start=1869
-  _globals['_REVOCATION']._serialized_end=2026
-  _globals['_ROOTROLLOVER']._serialized_start=2029
-  _globals['_ROOTROLLOVER']._serialized_end=2184
-  _globals['_SUSPENSION']._serialized_start=2186
-  _globals['_SUSPENSION']._serialized_end=2269
-  _globals['_EXPULSION']._serialized_start=2271
-  _globals['_EXPULSION']._serialized_end=2334
-  _globals['_WITNESSSET']._serialized_start=2336
-  _globals['_WITNESSSET']._serialized_end=2428
-  _globals['_JOINREQUEST']._serialized_start=2431
-  _globals['_JOINREQUEST']._serialized_end=2610
+  _globals['_EXCHANGELIMITS']._serialized_start=502
+  _globals['_EXCHANGELIMITS']._serialized_end=683
+  _globals['_WITNESS']._serialized_start=685
+  _globals['_WITNESS']._serialized_end=746
+  _globals['_WITNESSES']._serialized_start=748
+  _globals['_WITNESSES']._serialized_end=814
+  _globals['_GENESIS']._serialized_start=817
+  _globals['_GENESIS']._serialized_end=1074
+  _globals['_INVITATION']._serialized_start=1077
+  _globals['_INVITATION']._serialized_end=1219
+  _globals['_PARTYROOT']._serialized_start=1221
+  _globals['_PARTYROOT']._serialized_end=1334
+  _globals['_ADMISSION']._serialized_start=1336
+  _globals['_ADMISSION']._serialized_end=1420
+  _globals['_NODECERT']._serialized_start=1423
+  _globals['_NODECERT']._serialized_end=1563
+  _globals['_TRANSPORTKEY']._serialized_start=1565
+  _globals['_TRANSPORTKEY']._serialized_end=1640
+  _globals['_PREKEYBUNDLEHASH']._serialized_start=1642
+  _globals['_PREKEYBUNDLEHASH']._serialized_end=1753
+  _globals['_PREKEYBUNDLE']._serialized_start=1755
+  _globals['_PREKEYBUNDLE']._serialized_end=1849
+  _globals['_AGREEMENTCOMMIT']._serialized_start=1851
+  _globals['_AGREEMENTCOMMIT']._serialized_end=1971
+  _globals['_REVOCATION']._serialized_start=1974
+  _globals['_REVOCATION']._serialized_end=2131
+  _globals['_ROOTROLLOVER']._serialized_start=2134
+  _globals['_ROOTROLLOVER']._serialized_end=2289
+  _globals['_SUSPENSION']._serialized_start=2291
+  _globals['_SUSPENSION']._serialized_end=2374
+  _globals['_EXPULSION']._serialized_start=2376
+  _globals['_EXPULSION']._serialized_end=2439
+  _globals['_WITNESSSET']._serialized_start=2441
+  _globals['_WITNESSSET']._serialized_end=2533
+  _globals['_RELAYKEYSET']._serialized_start=2535
+  _globals['_RELAYKEYSET']._serialized_end=2648
+  _globals['_LIMITSET']._serialized_start=2650
+  _globals['_LIMITSET']._serialized_end=2742
+  _globals['_JOINREQUEST']._serialized_start=2745
+  _globals['_JOINREQUEST']._serialized_end=2924
 # @@protoc_insertion_point(module_scope)

@@ -259,22 +259,38 @@ class ExchangeLimits(_message.Message):
     MIN_SUITE_FIELD_NUMBER: _builtins.int
     REPORT_BYTES_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
+    REPORTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    CONTROL_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    HELD_BYTES_FIELD_NUMBER: _builtins.int
+    STATEMENTS_PER_DAY_FIELD_NUMBER: _builtins.int
     min_suite: _builtins.int
     """Lowest suite accepted."""
     report_bytes: _builtins.int
     """Plain report, bytes."""
     recipients: _builtins.int
     """Recipients of one envelope."""
+    reports_per_minute: _builtins.int
+    """Report envelopes that one partner may submit in a minute; 0 leaves it to the relay, as in each field below."""
+    control_per_minute: _builtins.int
+    """Control envelopes that one partner may submit in a minute."""
+    held_bytes: _builtins.int
+    """Ciphertext of one partner that may wait at the relay, bytes."""
+    statements_per_day: _builtins.int
+    """Directory statements in a day by a partner's node keys, and as many by its root."""
     def __init__(
         self,
         *,
         min_suite: _builtins.int = ...,
         report_bytes: _builtins.int = ...,
         recipients: _builtins.int = ...,
+        reports_per_minute: _builtins.int = ...,
+        control_per_minute: _builtins.int = ...,
+        held_bytes: _builtins.int = ...,
+        statements_per_day: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_suite", b"min_suite", "recipients", b"recipients", "report_bytes", b"report_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_per_minute", b"control_per_minute", "held_bytes", b"held_bytes", "min_suite", b"min_suite", "recipients", b"recipients", "report_bytes", b"report_bytes", "reports_per_minute", b"reports_per_minute", "statements_per_day", b"statements_per_day"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -851,6 +867,72 @@ class WitnessSet(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WitnessSet: _TypeAlias = WitnessSet  # noqa: Y015
+
+@_typing.final
+class RelayKeySet(_message.Message):
+    """The council names keys of the relay that take the place of those before, from the entry after it on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMON_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    STOLEN_SINCE_MS_FIELD_NUMBER: _builtins.int
+    stolen_since_ms: _builtins.int
+    """Since when those before may be in other hands: then all are new, and none before serves any longer. 0 when they are
+    followed in good order.
+    """
+    @_builtins.property
+    def common(self) -> Global___Common:
+        """issuer = council."""
+
+    @_builtins.property
+    def keys(self) -> Global___RelayKeys:
+        """Each is the one in force, or new; at least one is new."""
+
+    def __init__(
+        self,
+        *,
+        common: Global___Common | None = ...,
+        keys: Global___RelayKeys | None = ...,
+        stolen_since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "keys", b"keys"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "keys", b"keys", "stolen_since_ms", b"stolen_since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelayKeySet: _TypeAlias = RelayKeySet  # noqa: Y015
+
+@_typing.final
+class LimitSet(_message.Message):
+    """The council sets the exchange's limits, in place of those before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMON_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def common(self) -> Global___Common:
+        """issuer = council."""
+
+    @_builtins.property
+    def limits(self) -> Global___ExchangeLimits:
+        """All of them."""
+
+    def __init__(
+        self,
+        *,
+        common: Global___Common | None = ...,
+        limits: Global___ExchangeLimits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["common", b"common", "limits", b"limits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitSet: _TypeAlias = LimitSet  # noqa: Y015
 
 @_typing.final
 class JoinRequest(_message.Message):

@@ -90,6 +90,8 @@ class GetRelayStatusResponse(_message.Message):
     DELETED_FIELD_NUMBER: _builtins.int
     STORE_BYTES_FIELD_NUMBER: _builtins.int
     STORE_FREE_BYTES_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     started_ms: _builtins.int
@@ -132,6 +134,14 @@ class GetRelayStatusResponse(_message.Message):
     def joining(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Parties that asked to join and are not admitted yet."""
 
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldKeys]:
+        """Keys that the relay holds, in the order in which they were made."""
+
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitInForce]:
+        """Limits in force that the council set or the configuration gives, by name."""
+
     def __init__(
         self,
         *,
@@ -154,11 +164,115 @@ class GetRelayStatusResponse(_message.Message):
         deleted: _builtins.int = ...,
         store_bytes: _builtins.int = ...,
         store_free_bytes: _builtins.int = ...,
+        keys: _abc.Iterable[Global___HeldKeys] | None = ...,
+        limits: _abc.Iterable[Global___LimitInForce] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "directory_checkpoint", b"directory_checkpoint", "directory_cosigned", b"directory_cosigned", "directory_cosigned_size", b"directory_cosigned_size", "directory_size", b"directory_size", "draining", b"draining", "envelopes", b"envelopes", "exchange", b"exchange", "held_bytes", b"held_bytes", "joining", b"joining", "mailboxes", b"mailboxes", "started_ms", b"started_ms", "store_bytes", b"store_bytes", "store_free_bytes", b"store_free_bytes", "traffic_checkpoint", b"traffic_checkpoint", "traffic_cosigned", b"traffic_cosigned", "traffic_cosigned_size", b"traffic_cosigned_size", "traffic_size", b"traffic_size", "witnessed", b"witnessed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "directory_checkpoint", b"directory_checkpoint", "directory_cosigned", b"directory_cosigned", "directory_cosigned_size", b"directory_cosigned_size", "directory_size", b"directory_size", "draining", b"draining", "envelopes", b"envelopes", "exchange", b"exchange", "held_bytes", b"held_bytes", "joining", b"joining", "keys", b"keys", "limits", b"limits", "mailboxes", b"mailboxes", "started_ms", b"started_ms", "store_bytes", b"store_bytes", "store_free_bytes", b"store_free_bytes", "traffic_checkpoint", b"traffic_checkpoint", "traffic_cosigned", b"traffic_cosigned", "traffic_cosigned_size", b"traffic_cosigned_size", "traffic_size", b"traffic_size", "witnessed", b"witnessed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRelayStatusResponse: _TypeAlias = GetRelayStatusResponse  # noqa: Y015
+
+@_typing.final
+class HeldKeys(_message.Message):
+    """A set of keys that the relay holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMISE_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    promise: _builtins.str
+    """Id of the promise key, hexadecimal."""
+    standing: _builtins.str
+    """in-force, followed or to-follow."""
+    def __init__(
+        self,
+        *,
+        promise: _builtins.str = ...,
+        standing: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["promise", b"promise", "standing", b"standing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldKeys: _TypeAlias = HeldKeys  # noqa: Y015
+
+@_typing.final
+class LimitInForce(_message.Message):
+    """One limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    BY_COUNCIL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As in relay.toml, or in the council's statement."""
+    value: _builtins.int
+    """What holds now."""
+    by_council: _builtins.bool
+    """The council set it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.int = ...,
+        by_council: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_council", b"by_council", "name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitInForce: _TypeAlias = LimitInForce  # noqa: Y015
+
+@_typing.final
+class ReloadKeysRequest(_message.Message):
+    """The keystore is under this passphrase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSPHRASE_FIELD_NUMBER: _builtins.int
+    passphrase: _builtins.bytes
+    """UTF-8 or any bytes."""
+    def __init__(
+        self,
+        *,
+        passphrase: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passphrase", b"passphrase"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadKeysRequest: _TypeAlias = ReloadKeysRequest  # noqa: Y015
+
+@_typing.final
+class ReloadKeysResponse(_message.Message):
+    """What is held now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEEDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def needed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """In the order of the keystore: whether it is in force, or its CA still serves."""
+
+    def __init__(
+        self,
+        *,
+        needed: _abc.Iterable[_builtins.bool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["needed", b"needed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadKeysResponse: _TypeAlias = ReloadKeysResponse  # noqa: Y015

@@ -40,6 +40,11 @@ class RelayAdminServiceStub:
                 request_serializer=exchange_dot_v1_dot_relay__admin__service__pb2.GetRelayStatusRequest.SerializeToString,
                 response_deserializer=exchange_dot_v1_dot_relay__admin__service__pb2.GetRelayStatusResponse.FromString,
                 _registered_method=True)
+        self.ReloadKeys = channel.unary_unary(
+                '/exchange.v1.RelayAdminService/ReloadKeys',
+                request_serializer=exchange_dot_v1_dot_relay__admin__service__pb2.ReloadKeysRequest.SerializeToString,
+                response_deserializer=exchange_dot_v1_dot_relay__admin__service__pb2.ReloadKeysResponse.FromString,
+                _registered_method=True)
 
 
 class RelayAdminServiceServicer:
@@ -53,6 +58,13 @@ class RelayAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReloadKeys(self, request, context):
+        """Read the keystore again, after keys were made that are to follow those in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RelayAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_RelayAdminServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=exchange_dot_v1_dot_relay__admin__service__pb2.GetRelayStatusRequest.FromString,
                     response_serializer=exchange_dot_v1_dot_relay__admin__service__pb2.GetRelayStatusResponse.SerializeToString,
+            ),
+            'ReloadKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadKeys,
+                    request_deserializer=exchange_dot_v1_dot_relay__admin__service__pb2.ReloadKeysRequest.FromString,
+                    response_serializer=exchange_dot_v1_dot_relay__admin__service__pb2.ReloadKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class RelayAdminService:
             '/exchange.v1.RelayAdminService/GetStatus',
             exchange_dot_v1_dot_relay__admin__service__pb2.GetRelayStatusRequest.SerializeToString,
             exchange_dot_v1_dot_relay__admin__service__pb2.GetRelayStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exchange.v1.RelayAdminService/ReloadKeys',
+            exchange_dot_v1_dot_relay__admin__service__pb2.ReloadKeysRequest.SerializeToString,
+            exchange_dot_v1_dot_relay__admin__service__pb2.ReloadKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class RelayAdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RelayAdminServiceAsyncStub: ...
     GetStatus: _grpc.UnaryUnaryMultiCallable[_relay_admin_service_pb2.GetRelayStatusRequest, _relay_admin_service_pb2.GetRelayStatusResponse]
     """How the relay is."""
+    ReloadKeys: _grpc.UnaryUnaryMultiCallable[_relay_admin_service_pb2.ReloadKeysRequest, _relay_admin_service_pb2.ReloadKeysResponse]
+    """Read the keystore again, after keys were made that are to follow those in force."""
 
 @_typing.type_check_only
 class RelayAdminServiceAsyncStub(RelayAdminServiceStub):
@@ -43,6 +45,8 @@ class RelayAdminServiceAsyncStub(RelayAdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_relay_admin_service_pb2.GetRelayStatusRequest, _relay_admin_service_pb2.GetRelayStatusResponse]  # type: ignore[assignment]
     """How the relay is."""
+    ReloadKeys: _aio.UnaryUnaryMultiCallable[_relay_admin_service_pb2.ReloadKeysRequest, _relay_admin_service_pb2.ReloadKeysResponse]  # type: ignore[assignment]
+    """Read the keystore again, after keys were made that are to follow those in force."""
 
 class RelayAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Local administration of the relay."""
@@ -54,5 +58,13 @@ class RelayAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_relay_admin_service_pb2.GetRelayStatusResponse, _abc.Awaitable[_relay_admin_service_pb2.GetRelayStatusResponse]]:
         """How the relay is."""
+
+    @_abc_1.abstractmethod
+    def ReloadKeys(
+        self,
+        request: _relay_admin_service_pb2.ReloadKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_admin_service_pb2.ReloadKeysResponse, _abc.Awaitable[_relay_admin_service_pb2.ReloadKeysResponse]]:
+        """Read the keystore again, after keys were made that are to follow those in force."""
 
 def add_RelayAdminServiceServicer_to_server(servicer: RelayAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

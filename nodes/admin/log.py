@@ -9,6 +9,7 @@ from exchange.errors import BadProof, NotFound
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
 from nodes.admin.plain import plain
+from nodes.admin.relay_terms import relay
 from nodes.admin.witnesses import witness
 from nodes.node_client import connect
 from nodes.root_home import check_free_file, write_file
@@ -18,6 +19,7 @@ from nodes.v1.witness_pb2 import ListLogEvidenceRequest
 
 app = typer.Typer(help="Check the relay's logs.", no_args_is_help=True)
 app.command("witness")(witness)
+app.command("relay")(relay)
 
 
 @app.callback()

@@ -15,6 +15,7 @@ from nodes import root as party_root
 from nodes.admin import output
 from nodes.admin.heard import ask_fingerprint
 from nodes.admin.options import PassphraseFd, PassphraseFile, Yes
+from nodes.admin.relay_terms import limits, relay_keys
 from nodes.admin.witnesses import witnesses
 from nodes.ceremony import read_admission, read_invitation, write_admission, write_invitation
 from nodes.reportfile import naming
@@ -33,6 +34,8 @@ from nodes.statement_file import read_statement, write_statement
 
 app = typer.Typer(help="The party root and the council: keep them on a machine without network.", no_args_is_help=True)
 app.command("witnesses")(witnesses)
+app.command("relay-keys")(relay_keys)
+app.command("limits")(limits)
 
 HomeOption = Annotated[Path, typer.Option("--home", help="The root's home directory.")]
 DEFAULT_ROOT_HOME = Path("~/.concord/root").expanduser()

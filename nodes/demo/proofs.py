@@ -26,15 +26,15 @@ from exchange.receipts.verify import (
     check_decisions,
     check_promise_for,
     check_promise_in_log,
-    open_promise,
     open_receipts,
 )
 from exchange.runtime.relay_info import read_relay_info
-from exchange.tlog.checkpoint import Checkpoint, traffic_origin
-from exchange.tlog.signing import open_checkpoint
+from exchange.tlog.checkpoint import Checkpoint
 from nodes.demo import cast
 from nodes.demo.enrol import Home
 from nodes.demo.stage import Proven
+from nodes.relay_port import Log
+from nodes.relay_word import opened_ever, opened_promise
 
 TRAFFIC = 2
 """Number of the traffic log in the stores."""
@@ -151,7 +151,7 @@ def promises_in_log(disks: Disks, directory: Directory) -> Proven:
             raise BadProof(f"the relay's log is not the one that {party} holds a checkpoint of")
         for promise_bytes, envelope in disks.rows(f"{party}.db", "SELECT promise, envelope FROM promise"):
             signed = decode_signed(_bytes(promise_bytes), limit=MIB, what="a promise")
-            promise = open_promise(signed, directory.relay_keys.promise, directory.exchange)
+            promise = opened_promise(signed, directory, directory.exchange)
             check_promise_for(promise, _bytes(envelope))
             if promise.log_index >= checkpoint.size:
                 continue
@@ -207,7 +207,7 @@ def tampered_log(disks: Disks, directory: Directory) -> Proven:
     checkpoint = _checkpoint(disks, "XA", directory)
     row = disks.rows("XA.db", "SELECT promise, log_index FROM promise WHERE ours ORDER BY log_index")[0]
     signed = decode_signed(_bytes(row[0]), limit=MIB, what="a promise")
-    promise = open_promise(signed, directory.relay_keys.promise, directory.exchange)
+    promise = opened_promise(signed, directory, directory.exchange)
     damaged = bytearray(entries[promise.log_index])
     damaged[5] ^= 1
     entries[promise.log_index] = bytes(damaged)
@@ -238,7 +238,7 @@ def offline(home: Home) -> list[Proven]:
 
 def _checkpoint(disks: Disks, party: str, directory: Directory) -> Checkpoint:
     (note,) = disks.rows(f"{party}.db", "SELECT note FROM checkpoint WHERE log = ?", TRAFFIC)[0]
-    return open_checkpoint(str(note), traffic_origin(directory.exchange), directory.relay_keys.log)
+    return opened_ever(str(note), Log.TRAFFIC, directory)
 
 
 def _played() -> Sequence[str]:

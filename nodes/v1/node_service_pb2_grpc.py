@@ -13,6 +13,7 @@ from nodes.v1 import holding_pb2 as nodes_dot_v1_dot_holding__pb2
 from nodes.v1 import log_proof_pb2 as nodes_dot_v1_dot_log__proof__pb2
 from nodes.v1 import node_service_pb2 as nodes_dot_v1_dot_node__service__pb2
 from nodes.v1 import operator_pb2 as nodes_dot_v1_dot_operator__pb2
+from nodes.v1 import relay_terms_pb2 as nodes_dot_v1_dot_relay__terms__pb2
 from nodes.v1 import sensor_ca_pb2 as nodes_dot_v1_dot_sensor__ca__pb2
 from nodes.v1 import statement_pb2 as nodes_dot_v1_dot_statement__pb2
 from nodes.v1 import suspect_pb2 as nodes_dot_v1_dot_suspect__pb2
@@ -347,6 +348,21 @@ class NodeServiceStub:
                 '/nodes.v1.NodeService/ExportProof',
                 request_serializer=nodes_dot_v1_dot_log__proof__pb2.ExportProofRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_log__proof__pb2.ExportProofResponse.FromString,
+                _registered_method=True)
+        self.GetRelayTerms = channel.unary_unary(
+                '/nodes.v1.NodeService/GetRelayTerms',
+                request_serializer=nodes_dot_v1_dot_relay__terms__pb2.GetRelayTermsRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_relay__terms__pb2.GetRelayTermsResponse.FromString,
+                _registered_method=True)
+        self.DraftRelayKeys = channel.unary_unary(
+                '/nodes.v1.NodeService/DraftRelayKeys',
+                request_serializer=nodes_dot_v1_dot_relay__terms__pb2.DraftRelayKeysRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_relay__terms__pb2.DraftTermsResponse.FromString,
+                _registered_method=True)
+        self.DraftLimits = channel.unary_unary(
+                '/nodes.v1.NodeService/DraftLimits',
+                request_serializer=nodes_dot_v1_dot_relay__terms__pb2.DraftLimitsRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_relay__terms__pb2.DraftTermsResponse.FromString,
                 _registered_method=True)
 
 
@@ -791,6 +807,29 @@ class NodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRelayTerms(self, request, context):
+        """-- what the council says of the relay --
+
+        Which keys the relay has had, and the exchange's limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DraftRelayKeys(self, request, context):
+        """Draft the naming of the relay's next keys, for roots to sign.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DraftLimits(self, request, context):
+        """Draft the exchange's limits, for roots to sign.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1093,6 +1132,21 @@ def add_NodeServiceServicer_to_server(servicer, server):
                     servicer.ExportProof,
                     request_deserializer=nodes_dot_v1_dot_log__proof__pb2.ExportProofRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_log__proof__pb2.ExportProofResponse.SerializeToString,
+            ),
+            'GetRelayTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRelayTerms,
+                    request_deserializer=nodes_dot_v1_dot_relay__terms__pb2.GetRelayTermsRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_relay__terms__pb2.GetRelayTermsResponse.SerializeToString,
+            ),
+            'DraftRelayKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.DraftRelayKeys,
+                    request_deserializer=nodes_dot_v1_dot_relay__terms__pb2.DraftRelayKeysRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_relay__terms__pb2.DraftTermsResponse.SerializeToString,
+            ),
+            'DraftLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.DraftLimits,
+                    request_deserializer=nodes_dot_v1_dot_relay__terms__pb2.DraftLimitsRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_relay__terms__pb2.DraftTermsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2716,6 +2770,87 @@ class NodeService:
             '/nodes.v1.NodeService/ExportProof',
             nodes_dot_v1_dot_log__proof__pb2.ExportProofRequest.SerializeToString,
             nodes_dot_v1_dot_log__proof__pb2.ExportProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRelayTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/GetRelayTerms',
+            nodes_dot_v1_dot_relay__terms__pb2.GetRelayTermsRequest.SerializeToString,
+            nodes_dot_v1_dot_relay__terms__pb2.GetRelayTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DraftRelayKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/DraftRelayKeys',
+            nodes_dot_v1_dot_relay__terms__pb2.DraftRelayKeysRequest.SerializeToString,
+            nodes_dot_v1_dot_relay__terms__pb2.DraftTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DraftLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nodes.v1.NodeService/DraftLimits',
+            nodes_dot_v1_dot_relay__terms__pb2.DraftLimitsRequest.SerializeToString,
+            nodes_dot_v1_dot_relay__terms__pb2.DraftTermsResponse.FromString,
             options,
             channel_credentials,
             insecure,

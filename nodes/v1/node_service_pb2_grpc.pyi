@@ -15,6 +15,7 @@ from nodes.v1 import holding_pb2 as _holding_pb2
 from nodes.v1 import log_proof_pb2 as _log_proof_pb2
 from nodes.v1 import node_service_pb2 as _node_service_pb2
 from nodes.v1 import operator_pb2 as _operator_pb2
+from nodes.v1 import relay_terms_pb2 as _relay_terms_pb2
 from nodes.v1 import sensor_ca_pb2 as _sensor_ca_pb2
 from nodes.v1 import statement_pb2 as _statement_pb2
 from nodes.v1 import suspect_pb2 as _suspect_pb2
@@ -192,6 +193,15 @@ class NodeServiceStub:
     """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep."""
     ExportProof: _grpc.UnaryUnaryMultiCallable[_log_proof_pb2.ExportProofRequest, _log_proof_pb2.ExportProofResponse]
     """A proof, to hand on, that an envelope with a report stands in the traffic log."""
+    GetRelayTerms: _grpc.UnaryUnaryMultiCallable[_relay_terms_pb2.GetRelayTermsRequest, _relay_terms_pb2.GetRelayTermsResponse]
+    """-- what the council says of the relay --
+
+    Which keys the relay has had, and the exchange's limits.
+    """
+    DraftRelayKeys: _grpc.UnaryUnaryMultiCallable[_relay_terms_pb2.DraftRelayKeysRequest, _relay_terms_pb2.DraftTermsResponse]
+    """Draft the naming of the relay's next keys, for roots to sign."""
+    DraftLimits: _grpc.UnaryUnaryMultiCallable[_relay_terms_pb2.DraftLimitsRequest, _relay_terms_pb2.DraftTermsResponse]
+    """Draft the exchange's limits, for roots to sign."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -344,6 +354,15 @@ class NodeServiceAsyncStub(NodeServiceStub):
     """Evidence against the relay: checkpoints that contradict each other, promises that its log does not keep."""
     ExportProof: _aio.UnaryUnaryMultiCallable[_log_proof_pb2.ExportProofRequest, _log_proof_pb2.ExportProofResponse]  # type: ignore[assignment]
     """A proof, to hand on, that an envelope with a report stands in the traffic log."""
+    GetRelayTerms: _aio.UnaryUnaryMultiCallable[_relay_terms_pb2.GetRelayTermsRequest, _relay_terms_pb2.GetRelayTermsResponse]  # type: ignore[assignment]
+    """-- what the council says of the relay --
+
+    Which keys the relay has had, and the exchange's limits.
+    """
+    DraftRelayKeys: _aio.UnaryUnaryMultiCallable[_relay_terms_pb2.DraftRelayKeysRequest, _relay_terms_pb2.DraftTermsResponse]  # type: ignore[assignment]
+    """Draft the naming of the relay's next keys, for roots to sign."""
+    DraftLimits: _aio.UnaryUnaryMultiCallable[_relay_terms_pb2.DraftLimitsRequest, _relay_terms_pb2.DraftTermsResponse]  # type: ignore[assignment]
+    """Draft the exchange's limits, for roots to sign."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Administration of one node, over a Unix socket in a directory that only its owner can enter."""
@@ -853,6 +872,33 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_log_proof_pb2.ExportProofResponse, _abc.Awaitable[_log_proof_pb2.ExportProofResponse]]:
         """A proof, to hand on, that an envelope with a report stands in the traffic log."""
+
+    @_abc_1.abstractmethod
+    def GetRelayTerms(
+        self,
+        request: _relay_terms_pb2.GetRelayTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_terms_pb2.GetRelayTermsResponse, _abc.Awaitable[_relay_terms_pb2.GetRelayTermsResponse]]:
+        """-- what the council says of the relay --
+
+        Which keys the relay has had, and the exchange's limits.
+        """
+
+    @_abc_1.abstractmethod
+    def DraftRelayKeys(
+        self,
+        request: _relay_terms_pb2.DraftRelayKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_terms_pb2.DraftTermsResponse, _abc.Awaitable[_relay_terms_pb2.DraftTermsResponse]]:
+        """Draft the naming of the relay's next keys, for roots to sign."""
+
+    @_abc_1.abstractmethod
+    def DraftLimits(
+        self,
+        request: _relay_terms_pb2.DraftLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_terms_pb2.DraftTermsResponse, _abc.Awaitable[_relay_terms_pb2.DraftTermsResponse]]:
+        """Draft the exchange's limits, for roots to sign."""
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -27,7 +27,8 @@ from exchange.runtime.database import Database
 from exchange.runtime.engine import Use, make_engine
 from exchange.runtime.migrate import upgrade
 from exchange.runtime.wake import PAYLOAD_BYTES, Wake, Word
-from tests.support.directory_builders import EXCHANGE, log_keys
+from tests.support.directory_builders import EXCHANGE
+from tests.support.relay_world import OneKey
 
 WAIT_S = 30.0
 
@@ -176,7 +177,7 @@ def test_a_server_that_takes_no_writes_is_unavailable_and_not_our_bug(postgres_u
 
 
 async def test_two_signers_hand_out_one_note_for_a_size_and_never_an_older_one(pair: tuple[Database, Database]) -> None:
-    signers = [Checkpoints(database, EXCHANGE, log_keys("relay")) for database in pair]
+    signers = [Checkpoints(database, EXCHANGE, OneKey()) for database in pair]
     for signer in signers:
         await signer.load()
     sequencer = Sequencer()
@@ -194,7 +195,7 @@ async def test_a_store_that_has_lost_entries_is_neither_appended_to_nor_signed(p
     """As after a failover to a replica without the last commits, also when it has grown again past that size."""
     database, other = pair
     continuity = Continuity()
-    checkpoints = Checkpoints(database, EXCHANGE, log_keys("relay"), continuity=continuity)
+    checkpoints = Checkpoints(database, EXCHANGE, OneKey(), continuity=continuity)
     sequencer = Sequencer(continuity.check_size)
     await checkpoints.load()
     await database.write(lambda c: appended(c, sequencer, b"kept"))

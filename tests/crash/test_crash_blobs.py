@@ -48,7 +48,7 @@ def delete(connection: Connection, limit: int) -> object:
 
 
 def record(connection: Connection, frame: Frame) -> object:
-    recorder = Recorder(EXCHANGE, ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), Rate(1_000))
+    recorder = Recorder(EXCHANGE, lambda _: ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), Rate(1_000))
     blobs = SqlBlobs(connection)
     return recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, NOW, blobs=blobs)
 

@@ -43,7 +43,7 @@ Step = Callable[[Connection, Any], object]
 
 
 def record(connection: Connection, frame: Frame) -> object:
-    recorder = Recorder(EXCHANGE, ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), Rate(1_000))
+    recorder = Recorder(EXCHANGE, lambda _: ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), Rate(1_000))
     return recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, NOW)
 
 

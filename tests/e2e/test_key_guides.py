@@ -35,11 +35,14 @@ def world(tmp_path: Path) -> Iterator[World]:
             (desk / party.lower()).symlink_to(exchange.home.node(party))
             (desk / f"root-{party.lower()}").symlink_to(exchange.home.root(party))
         (desk / "relay.info").symlink_to(exchange.home.relay / "relay.info")
+        (desk / "relay").symlink_to(exchange.home.relay)
         yield World(exchange, desk)
 
 
 @pytest.mark.parametrize(
-    "guides", [("rotate-a-key", "key-stolen"), ("lost-disk-or-root",), ("expel-a-partner",)], ids="-".join
+    "guides",
+    [("rotate-a-key", "key-stolen"), ("lost-disk-or-root",), ("expel-a-partner",), ("relay-keys",)],
+    ids="-".join,
 )
 def test_the_guide_works_as_it_is_written(world: World, guides: tuple[str, ...]) -> None:
     for name in guides:

@@ -100,12 +100,13 @@ def test_the_genesis_names_the_relays_keys_and_nothing_secret_lies_open(place: P
     home = RelayHome(place / "relay")
     secrets = RelaySecrets.load(home.keys, PASSPHRASE.strip())
     genesis = decode_as(Genesis, read_armour(home.genesis_request.read_text(), {GENESIS_REQUEST})[1])
-    assert genesis.relay == secrets.public
+    (keys,) = secrets.sets
+    assert genesis.relay == keys.public
     seeds = (
-        secrets.promise.seed,
-        secrets.log.ed25519.seed,
-        secrets.log.mldsa.seed,
-        secrets.transport.key,
+        keys.promise.seed,
+        keys.log.ed25519.seed,
+        keys.log.mldsa.seed,
+        keys.transport.key,
         secrets.join.key,
     )
     for path in home.root.rglob("*"):

@@ -25,6 +25,7 @@ from exchange.runtime.migrate import upgrade
 from exchange.tlog.checkpoint import traffic_origin
 from exchange.tlog.signing import open_checkpoint
 from tests.support.directory_builders import EXCHANGE, NOON, an_exchange, an_invitation, log_keys, party_keys
+from tests.support.relay_world import OneKey
 
 
 @asynccontextmanager
@@ -37,7 +38,7 @@ async def a_store(path: Path) -> AsyncIterator[Database]:
 
 async def test_only_what_is_committed_is_signed(tmp_path: Path) -> None:
     async with a_store(tmp_path) as database:
-        sequencer, checkpoints = Sequencer(), Checkpoints(database, EXCHANGE, log_keys("relay"))
+        sequencer, checkpoints = Sequencer(), Checkpoints(database, EXCHANGE, OneKey())
         await checkpoints.load()
 
         def fails(connection: Connection) -> None:
@@ -56,7 +57,7 @@ async def test_only_what_is_committed_is_signed(tmp_path: Path) -> None:
 
 async def test_a_note_survives_a_restart_and_a_store_that_differs_from_it_is_refused(tmp_path: Path) -> None:
     async with a_store(tmp_path) as database:
-        key = log_keys("relay")
+        key = OneKey()
         first = Checkpoints(database, EXCHANGE, key)
         await first.load()
         await database.write(lambda c: Sequencer().append(SqlLogs(c), Log.TRAFFIC, [b"one", b"two"]))

@@ -29,6 +29,7 @@ from exchange.tlog.checkpoint import Checkpoint, directory_origin, traffic_origi
 from exchange.tlog.cosignature import cosign
 from exchange.tlog.signing import open_checkpoint
 from tests.support.directory_builders import EXCHANGE, NOON, Exchange, an_exchange, log_keys, mldsa44
+from tests.support.relay_world import OneKey
 
 ROUND_S = 300
 XA, XV, XO = PartyId("XA"), PartyId("XV"), PartyId("XO")
@@ -85,7 +86,7 @@ async def collected(path: Path, *, named: bool = True) -> AsyncIterator[Collecte
         directory = LiveDirectory(database, sequencer, lambda: NOON)
         await directory.load(exchange.entries[0])
         await directory.append(exchange.entries[1:])
-        checkpoints = Checkpoints(database, EXCHANGE, log_keys("relay"))
+        checkpoints = Checkpoints(database, EXCHANGE, OneKey())
         await checkpoints.load()
         made = Collected(database, exchange, directory, checkpoints, None, sequencer)  # type: ignore[arg-type]  # next
         made.witnessing = Witnessing(database, directory, checkpoints, lambda: made.now_ms, round_s=ROUND_S)
@@ -116,7 +117,7 @@ async def test_a_restart_loses_no_cosignature(tmp_path: Path) -> None:
 async def test_lines_handed_to_two_processes_meet_below_one_note(tmp_path: Path) -> None:
     async with collected(tmp_path) as relay:
         with Database(sqlite_url(tmp_path / "relay.db")) as database:
-            checkpoints = Checkpoints(database, EXCHANGE, log_keys("relay"))
+            checkpoints = Checkpoints(database, EXCHANGE, OneKey())
             await checkpoints.load()
             other = Witnessing(database, relay.directory, checkpoints, lambda: relay.now_ms, round_s=ROUND_S)
             await other.load()

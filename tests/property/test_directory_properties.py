@@ -41,6 +41,8 @@ NAMES = (
     "suspension",
     "expulsion",
     "witness-set",
+    "relay-keys",
+    "limits",
     "nonsense",
 )
 

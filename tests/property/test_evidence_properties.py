@@ -43,7 +43,7 @@ def evidence() -> Evidence:
         refusals=(),
         header=None,
         envelope_key=None,
-        relay_key=ed25519("relay/promise").public,
+        relay_keys=(ed25519("relay/promise").public,),
         views=(type(signed)(signed.payload_type, signed.payload, (*signed.signatures, *other.signatures)),),
         roots={party: key.public for party, key in roots.items()},
     )

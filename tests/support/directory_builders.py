@@ -71,9 +71,9 @@ def transport_ca(name: str) -> tuple[bytes, bytes]:
     return x509.new_ca(sha256(name.encode()).hexdigest()[:32], now_ms=NOON, days=3650)
 
 
-def relay_keys() -> RelayKeys:
+def relay_keys(name: str = "relay") -> RelayKeys:
     """Return the relay's public keys: ed25519("relay/promise"), log_keys("relay"), transport_ca("relay")."""
-    return RelayKeys(ed25519("relay/promise").public, log_keys("relay").public, transport_ca("relay")[0])
+    return RelayKeys(ed25519(f"{name}/promise").public, log_keys(name).public, transport_ca(name)[0])
 
 
 @dataclass(frozen=True, slots=True)

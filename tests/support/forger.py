@@ -50,7 +50,7 @@ class Forger:
         relay = RelayClient(
             read_relay_info(self.relay_info.read_text()).address,
             server_name="",
-            relay_ca=self.directory.relay_keys.transport_ca,
+            relay_cas=lambda: self.directory.relay_cas(at_ms=now_ms()),
             exchange=self.directory.exchange,
             party=self.party,
             keys=KeysInUse(Keyring(self.keys, self.party), lambda: self.directory, now_ms),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from exchange.crypto import x509
 from exchange.crypto.codec import encode_signed, signed_from_proto
+from exchange.crypto.logkeys import LogKeys, LogPublicKeys
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signed import Signed, add_signature, payload_type, sign
 from exchange.directory import ceremony, prekeys
@@ -39,7 +40,7 @@ from exchange.receipts.model import Promise, Refusal
 from exchange.receipts.verify import open_promise, open_refusal
 from exchange.relay.app import Listening, running
 from exchange.relay.config import LimitSettings, RelaySettings
-from exchange.relay.home import GENESIS, CertificateAuthority, RelayHome, RelaySecrets
+from exchange.relay.home import GENESIS, CertificateAuthority, KeySet, RelayHome, RelaySecrets
 from exchange.runtime.armour import write_armour
 from exchange.runtime.clock import now_ms
 from exchange.runtime.grpc_options import channel_options
@@ -77,12 +78,31 @@ CALL_S = 10.0
 
 def secrets() -> RelaySecrets:
     """Return the relay's keys that the genesis of directory_builders names."""
-    return RelaySecrets(
-        ed25519("relay/promise"),
-        log_keys("relay"),
-        CertificateAuthority(*transport_ca("relay")),
-        CertificateAuthority(*transport_ca("relay/join")),
-    )
+    return RelaySecrets((key_set("relay"),), CertificateAuthority(*transport_ca("relay/join")))
+
+
+def key_set(name: str) -> KeySet:
+    """Return the secret halves of directory_builders.relay_keys(name)."""
+    return KeySet(ed25519(f"{name}/promise"), log_keys(name), CertificateAuthority(*transport_ca(name)))
+
+
+@dataclass(frozen=True, slots=True)
+class OneKey:
+    """Signs checkpoints by the same keys for ever."""
+
+    keys: LogKeys = field(default_factory=lambda: log_keys("relay"))
+
+    async def log_keys(self, _log: object, _size: int) -> LogKeys:
+        """Return them."""
+        return self.keys
+
+    def still_sign(self, keys: LogPublicKeys, _size: int) -> bool:
+        """Say whether it is them."""
+        return keys == self.keys.public
+
+    def log_keys_ever(self) -> Sequence[LogPublicKeys]:
+        """Return them."""
+        return [self.keys.public]
 
 
 def short_home() -> Path:

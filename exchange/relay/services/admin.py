@@ -5,6 +5,8 @@ from sqlalchemy import Connection
 from exchange.directory.state import MEMBERS, Status
 from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
+from exchange.relay.keys import Keystore
+from exchange.relay.limits import Limits
 from exchange.relay.peers import Context
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log
@@ -29,6 +31,8 @@ class RelayAdminService(RelayAdminServiceServicer):
         *,
         retention: Retention,
         draining: Drain,
+        keystore: Keystore,
+        limits: Limits,
         started_ms: int,
     ) -> None:
         """`started_ms` is when the process began."""
@@ -38,6 +42,8 @@ class RelayAdminService(RelayAdminServiceServicer):
         self._deliveries = deliveries
         self._retention = retention
         self._draining = draining
+        self._keystore = keystore
+        self._limits = limits
         self._started_ms = started_ms
 
     async def GetStatus(  # noqa: N802 - the name in the proto
@@ -85,4 +91,20 @@ class RelayAdminService(RelayAdminServiceServicer):
             ],
             joining=[record.party for record in parties if record.status is Status.JOINING],
             draining=self._draining.begun,
+            keys=[
+                pb.HeldKeys(promise=each.promise.public.key_id.hex(), standing=standing)
+                for each, standing in self._keystore.keys.standings()
+            ],
+            limits=[
+                pb.LimitInForce(name=each.name, value=each.value, by_council=each.by_council)
+                for each in self._limits.in_force(now.directory.limits)
+            ],
         )
+
+    async def ReloadKeys(  # noqa: N802 - the name in the proto
+        self,
+        request: pb.ReloadKeysRequest,
+        context: Context,  # noqa: ARG002
+    ) -> pb.ReloadKeysResponse:
+        """Take up keys that were made."""
+        return pb.ReloadKeysResponse(needed=await self._keystore.reload(request.passphrase))

@@ -81,7 +81,7 @@ def logged(anchor: Anchor, cosigned_by: Sequence[str] = NAMES) -> LoggedEnvelope
     ]
     note = with_lines(sign_checkpoint(checkpoint, log_keys("relay")), lines)
     proof = LogProof(1, tuple(inclusion_path(leaves, 1)), note)
-    return LoggedEnvelope(EXCHANGE, sha256(bytes([1])).digest(), entries[1], anchor, proof)
+    return LoggedEnvelope(EXCHANGE, sha256(bytes([1])).digest(), entries[1], anchor, (), proof)
 
 
 def verdict(file: LoggedEnvelope) -> Result:

@@ -50,6 +50,7 @@ def found() -> Withheld:
         made_by=party_id("XV"),
         made_ms=ASKED_MS,
         genesis=encode_signed(a_council().genesis()),
+        relay_keys=(),
         sender=party_id("XA"),
         recipient=party_id("XV"),
         stream=1,

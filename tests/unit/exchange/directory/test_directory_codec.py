@@ -15,13 +15,16 @@ from exchange.directory.statements import (
     AgreementCommit,
     AgreementStatus,
     Common,
+    ExchangeLimits,
     Expulsion,
     Genesis,
     Invitation,
+    LimitSet,
     NodeCert,
     PartyRoot,
     PrekeyBundle,
     PrekeyBundleHash,
+    RelayKeySet,
     Revocation,
     RevocationReason,
     RootRollover,
@@ -74,6 +77,8 @@ STATEMENTS: tuple[Statement, ...] = (
     Suspension(BY_COUNCIL, XV, suspended=True),
     WitnessSet(BY_COUNCIL, Witnesses((Witness(XV, mldsa44("k").public),), 1)),
     Expulsion(BY_COUNCIL, XV),
+    RelayKeySet(BY_COUNCIL, relay_keys("next"), NOON),
+    LimitSet(BY_COUNCIL, ExchangeLimits(1, 1 << 20, 256, 600, 600, 1 << 30, 50)),
 )
 
 
@@ -182,6 +187,12 @@ MEMBERS = a_council(("XA", "XV"), 2).members
         WitnessSet(BY_COUNCIL, Witnesses((Witness(XV, mldsa44("k").public),), 2)),
         replace(GENESIS, witnesses=Witnesses((Witness(XV, mldsa44("k").public),), 0)),
         replace(GENESIS, witnesses=Witnesses((), 25)),
+        RelayKeySet(BY_COUNCIL, replace(relay_keys(), transport_ca=b"junk"), 0),
+        RelayKeySet(BY_COUNCIL, relay_keys(), 1 << 60),
+        LimitSet(BY_COUNCIL, replace(LIMITS, min_suite=0)),
+        LimitSet(BY_COUNCIL, replace(LIMITS, report_bytes=(1 << 20) + 1)),
+        LimitSet(BY_COUNCIL, replace(LIMITS, recipients=257)),
+        LimitSet(BY_COUNCIL, replace(LIMITS, held_bytes=1)),
     ],
 )
 def test_impossible_statements_are_refused(wrong: Statement) -> None:

@@ -1,12 +1,13 @@
 """The relay's directory and keys."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from exchange.crypto.keystore import open_keystore, seal_keystore
 from exchange.errors import ConfigurationError, WrongPassphrase
-from exchange.relay.home import KEY_NAMES, RelayHome, RelaySecrets, new_home
+from exchange.relay.home import KEY_NAMES, KeySet, RelayHome, RelaySecrets, new_home
 from exchange.runtime.secrets import write_private
 
 NOW = 1_795_000_000_000
@@ -24,9 +25,19 @@ def keystore(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RelaySecre
 def test_keys_come_back_from_the_keystore(keystore: tuple[Path, RelaySecrets]) -> None:
     path, secrets = keystore
     loaded = RelaySecrets.load(path, b"open sesame")
-    assert loaded.public == secrets.public
+    assert [each.public for each in loaded.sets] == [secrets.sets[0].public]
     assert loaded.join == secrets.join
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_keys_that_are_to_follow_lie_in_the_same_keystore(tmp_path: Path) -> None:
+    path, first = tmp_path / "relay.keys", RelaySecrets.new(NOW)
+    first.save(path, b"open sesame", memory_kib=MEMORY_KIB)
+    both = replace(first, sets=(*first.sets, KeySet.new(NOW)))
+    both.save(path, b"open sesame", memory_kib=MEMORY_KIB)
+    loaded = RelaySecrets.load(path, b"open sesame")
+    assert [each.public for each in loaded.sets] == [each.public for each in both.sets]
+    assert loaded.join == first.join
 
 
 def test_the_relay_holds_signing_and_tls_keys_and_none_that_opens_anything(
@@ -53,8 +64,9 @@ def test_a_keystore_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_secrets_do_not_show_in_a_repr(keystore: tuple[Path, RelaySecrets]) -> None:
     _, secrets = keystore
     shown = repr(secrets)
-    assert repr(secrets.transport.key) not in shown
-    assert secrets.promise.seed.hex() not in shown
+    (keys,) = secrets.sets
+    assert repr(keys.transport.key) not in shown
+    assert keys.promise.seed.hex() not in shown
 
 
 def test_a_home_holds_one_relay(tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ class Bench:
         directory = self.exchange.directory
         self.snapshot = Snapshot(directory, rules_of(directory, agreements, {}), agreements, {})
         self.sequencer = Sequencer()
-        self.recorder = Recorder(EXCHANGE, self.exchange.promise, self.sequencer, HeldQuota(held), Rate(refusals))
+        self.recorder = Recorder(
+            EXCHANGE, lambda _: self.exchange.promise, self.sequencer, HeldQuota(held), Rate(refusals)
+        )
         self.judge = Judge(
             lambda _, party, at_ms: party_keys(party).prekey(day_of(at_ms)).public.key_id, VerifiedRoots()
         )
@@ -187,7 +189,9 @@ def test_what_there_is_no_room_for_is_refused_but_not_for_good_and_the_rest_of_i
         signed = decode_signed(recorded.answers[1].answer, limit=4096, what="a refusal")
         refusal = open_refusal(signed, bench.exchange.promise.public, EXCHANGE)
         assert (refusal.reason, refusal.step, refusal.recipient) == ("TOO_MUCH_HELD", 0, "")
-        bench.recorder = Recorder(EXCHANGE, bench.exchange.promise, bench.sequencer, HeldQuota(100_000), Rate(1_000))
+        bench.recorder = Recorder(
+            EXCHANGE, lambda _: bench.exchange.promise, bench.sequencer, HeldQuota(100_000), Rate(1_000)
+        )
         again = bench.record(bench.judged(large))
         assert again is not None
         assert [each.hash for each in again.new] == [large.envelope_hash]

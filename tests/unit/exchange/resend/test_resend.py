@@ -8,6 +8,7 @@ from exchange.crypto.signed import Signed, sign
 from exchange.crypto.signing import Ed25519Key
 from exchange.errors import BadInput, VerificationFailed
 from exchange.receipts.codec import encode_promise
+from exchange.receipts.verify import open_promise
 from exchange.resend.codec import (
     ANSWER_BYTES,
     decode_resend_answer,
@@ -32,7 +33,12 @@ def promised(envelope: bytes = ENVELOPE) -> Signed:
 def opened(answer: ResendAnswer) -> ResendAnswer:
     signed = sign(PARTNER, "resend-answer", encode_resend_answer(answer), context=EXCHANGE)
     return open_resend_answer(
-        signed, lambda _: PARTNER.public, promise_key=RELAY.public, exchange=EXCHANGE, from_party="XA", to_party="XV"
+        signed,
+        lambda _: PARTNER.public,
+        promise_of=lambda promise: open_promise(promise, RELAY.public, EXCHANGE),
+        exchange=EXCHANGE,
+        from_party="XA",
+        to_party="XV",
     )
 
 

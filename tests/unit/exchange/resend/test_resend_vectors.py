@@ -1,6 +1,7 @@
 """Golden bytes of resend requests and answers: they open, say what is written beside them, and encode to themselves."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from exchange.crypto.keys import KeyAlgorithm, admit_public_key
 from exchange.crypto.signed import only
 from exchange.errors import BadInput
 from exchange.limits import KIB
+from exchange.receipts.verify import open_promise
 from exchange.resend.codec import (
     decode_resend_answer,
     decode_resend_request,
@@ -42,7 +44,8 @@ def test_the_golden_answer_opens_with_the_promise_in_it_and_says_what_stands_bes
     assert ANSWER["type"] == "resend-answer"
     signed, key, between = parts(ANSWER)
     relay = admit_public_key(KeyAlgorithm.ED25519, bytes.fromhex(GOLDEN["relay_promise_key"]))
-    answer = open_resend_answer(signed, key, promise_key=relay, **between)
+    promise_of = partial(open_promise, promise_key=relay, exchange=between["exchange"])
+    answer = open_resend_answer(signed, key, promise_of=promise_of, **between)
     assert fields_of_answer(answer) == ANSWER["fields"]
     assert {line["outcome"] for line in ANSWER["fields"]["lines"]} == {"RESENT", "VOID", "GONE"}
     assert signed.payload == encode_resend_answer(answer) == bytes.fromhex(ANSWER["payload"])

@@ -76,14 +76,14 @@ def test_any_text_is_a_proof_or_refused(text: str) -> None:
 
 def test_a_policy_names_both_keys_of_the_log_the_witnesses_and_their_quorum() -> None:
     witnesses = [Cosigner(f"demo.concord.example/witness/{name}", KEYS.mldsa.public) for name in ("XA", "FR.office")]
-    lines = write_policy("demo.concord.example/traffic", KEYS.public, witnesses, 2).splitlines()
+    lines = write_policy("demo.concord.example/traffic", [KEYS.public], witnesses, 2).splitlines()
     assert [line.split()[0] for line in lines] == ["#", "log", "log", "witness", "witness", "group", "quorum"]
     assert lines[5:] == ["group witnesses 2 XA FR.office", "quorum witnesses"]
     name, hash_, key = lines[3].split()[2].split("+", 2)
     raw = base64.b64decode(key)
     assert (name, raw[0], raw[1:]) == (witnesses[0].name, 6, KEYS.mldsa.public.raw)
     assert hash_ == sha256(name.encode() + b"\n" + raw).digest()[:4].hex()
-    assert write_policy("o/traffic", KEYS.public, [], 0).endswith("quorum none\n")
+    assert write_policy("o/traffic", [KEYS.public], [], 0).endswith("quorum none\n")
 
 
 def test_the_verifier_key_of_the_specification_is_written_as_it_stands_there() -> None:
