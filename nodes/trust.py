@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import overload
 
 from sqlalchemy import Connection
 
@@ -42,6 +43,45 @@ FRAME_BYTES_MOST = 64 * MIB
 
 RULES_KEPT = 16
 """Directory sizes whose rules are remembered."""
+
+
+class Roots(Sequence[bytes]):
+    """Root hashes by size. Those that continue each other share one list; each sees as much of it as is its own.
+
+    One thread at a time makes longer ones; any may read.
+    """
+
+    def __init__(self, shared: list[bytes], size: int) -> None:
+        """See the first `size` of a list to which others may add."""
+        self._shared = shared
+        self._size = size
+
+    @classmethod
+    def of(cls, roots: Sequence[bytes]) -> "Roots":
+        """Return these root hashes."""
+        return roots if isinstance(roots, cls) else cls(list(roots), len(roots))
+
+    def with_one(self, root: bytes) -> "Roots":
+        """Return these and one more; who sees fewer does not notice."""
+        shared = self._shared if len(self._shared) == self._size else self._shared[: self._size]
+        shared.append(root)
+        return Roots(shared, self._size + 1)
+
+    def __len__(self) -> int:
+        """Count them."""
+        return self._size
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[bytes]: ...
+
+    def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
+        """Return one, or some."""
+        if isinstance(at, slice):
+            return self._shared[: self._size][at]
+        return self._shared[range(self._size)[at]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,11 +380,11 @@ class Trust:
 def extended(snapshot: Snapshot, entries: Iterable[bytes]) -> tuple[Snapshot, list[Ignored]]:
     """Return a snapshot with more entries, and those of them that count for nothing."""
     directory = snapshot.directory.fork()
-    roots = list(snapshot.roots)
+    roots = Roots.of(snapshot.roots)
     ignored = []
     for entry in entries:
         applied = directory.apply(entry, directory.size)
         if isinstance(applied, Ignored):
             ignored.append(applied)
-        roots.append(directory.root())
+        roots = roots.with_one(directory.root())
     return replace(snapshot, directory=directory, roots=roots), ignored

@@ -9,6 +9,7 @@ file         what
 statements   every statement as a value
 codec        statements as bytes, strict
 state        records that the fold keeps, and questions by log position
+layers       a mapping that is forked at no cost
 rules        whether one entry is valid in the state just before it
 changes      what a valid statement changes
 fold         the Directory: apply, check, ask

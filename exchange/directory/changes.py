@@ -51,9 +51,9 @@ def founded(genesis: Genesis, payload_sha256: bytes, entry: bytes) -> State:
     """Return the state after the first entry."""
     state = State(genesis, payload_sha256)
     for member in genesis.council:
-        state.keys[member.root.key_id] = KeyRecord(
-            member.party, member.root.key_id, KeyUse.ROOT, member.root, b"", 0, genesis.common.not_before_ms, 0
-        )
+        begins_ms = genesis.common.not_before_ms
+        root = KeyRecord(member.party, member.root.key_id, KeyUse.ROOT, member.root, b"", 0, begins_ms, 0)
+        state.put_key(root)
         state.seats[member.root.key_id] = member.party
     state.witnesses = ((0, genesis.witnesses),)
     state.witness_keys.update({member.key.key_id: member.party for member in genesis.witnesses.members})
@@ -101,10 +101,10 @@ def _present_root(state: State, _judged: Judged, statement: PartyRoot) -> None:
 
 def _forget_keys(state: State, before: PartyRecord, statement: PartyRoot) -> None:
     """End what the party entered when it began to join before; a seat in the council stays."""
-    for record in [record for record in state.keys.values() if record.party == before.party]:
+    for record in state.records_of(before.party):
         stays = record.key_id == statement.root.key_id or record.key_id in state.seats
         if record.until_index is None and not stays:
-            state.keys[record.key_id] = replace(record, until_index=state.size, revoked_for=RevocationReason.SUPERSEDED)
+            state.put_key(replace(record, until_index=state.size, revoked_for=RevocationReason.SUPERSEDED))
 
 
 def _admit(state: State, _judged: Judged, statement: Admission) -> None:
@@ -122,10 +122,10 @@ def _certify(state: State, judged: Judged, statement: NodeCert) -> None:
 def _end_those_before(state: State, statement: NodeCert) -> None:
     """Let the node keys certified before serve for the overlap and no longer."""
     until_ms = statement.common.not_before_ms + KEY_OVERLAP_MS
-    for record in list(state.keys.values()):
-        of_node = record.party == statement.common.issuer and record.use in (KeyUse.STATEMENT, KeyUse.ENVELOPE)
+    for record in state.records_of(PartyId(statement.common.issuer)):
+        of_node = record.use in (KeyUse.STATEMENT, KeyUse.ENVELOPE)
         if of_node and record.until_index is None and record.followed_index is None:
-            state.keys[record.key_id] = replace(record, followed_index=state.size, followed_until_ms=until_ms)
+            state.put_key(replace(record, followed_index=state.size, followed_until_ms=until_ms))
 
 
 def _enter_transport(state: State, judged: Judged, statement: TransportKey) -> None:
@@ -149,12 +149,13 @@ def _commit_agreement(state: State, _judged: Judged, statement: AgreementCommit)
 def _revoke(state: State, _judged: Judged, statement: Revocation) -> None:
     record = state.keys[statement.key_id]
     until = state.size if record.until_index is None else record.until_index
-    state.keys[statement.key_id] = replace(
+    revoked = replace(
         record,
         until_index=until,
         revoked_for=statement.reason,
         compromised_since_ms=statement.compromised_since_ms,
     )
+    state.put_key(revoked)
     party = state.parties.get(statement.party)
     if party is not None and party.root.key_id == statement.key_id:
         _go_back(state, party)
@@ -172,11 +173,11 @@ def _go_back(state: State, party: PartyRecord) -> None:
 def _roll_over(state: State, _judged: Judged, statement: RootRollover) -> None:
     old, new, party = state.keys[statement.old_root_key_id], statement.new_root, statement.party
     if not statement.effective_ms:
-        state.keys[old.key_id] = replace(old, retired_index=state.size)
+        state.put_key(replace(old, retired_index=state.size))
     begins_ms = statement.effective_ms or statement.common.not_before_ms
-    state.keys[new.key_id] = KeyRecord(
-        party, new.key_id, KeyUse.ROOT, new, b"", state.size, begins_ms, 0, counts_from_ms=statement.effective_ms
-    )
+    counts_ms = statement.effective_ms
+    begun = KeyRecord(party, new.key_id, KeyUse.ROOT, new, b"", state.size, begins_ms, 0, counts_from_ms=counts_ms)
+    state.put_key(begun)
     if old.key_id in state.seats:
         state.seats[new.key_id] = party
     state.parties[party] = replace(state.parties[party], root=new)
@@ -220,7 +221,7 @@ def _enter(
     certified_by: bytes = b"",
     certificate: bytes = b"",
 ) -> None:
-    state.keys[key_id] = KeyRecord(
+    record = KeyRecord(
         party=PartyId(common.issuer),
         key_id=key_id,
         use=use,
@@ -231,6 +232,7 @@ def _enter(
         not_after_ms=common.not_after_ms,
         certificate=certificate,
     )
+    state.put_key(record)
 
 
 # `Any`: each function takes the kind that it stands beside.

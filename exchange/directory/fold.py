@@ -73,7 +73,7 @@ class Directory:
         return cls(state, seen)
 
     def fork(self) -> "Directory":
-        """Return a copy that changes apart from this one: costs some microseconds a hundred entries."""
+        """Return a copy that changes apart from this one: what that costs hardly depends on the number of entries."""
         return Directory(self._state.fork(), self._seen)
 
     # Changing

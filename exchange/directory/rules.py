@@ -102,7 +102,7 @@ def judge(state: State, entry: bytes, seen: VerifiedRoots) -> Judged:
     # 6
     _FITS[type(statement)](state, statement)
     if isinstance(statement, TransportKey):
-        _check_room(state, signers)
+        _check_room(state, statement, signers)
     return Judged(name, statement, payload_sha256, signers)
 
 
@@ -354,8 +354,8 @@ def _fits_node_cert(state: State, statement: NodeCert) -> None:
     # A certificate that was signed and never logged must not come later and displace what followed it.
     begun = [
         record.not_before_ms
-        for record in state.keys.values()
-        if record.party == statement.common.issuer and record.use is KeyUse.STATEMENT and record.until_index is None
+        for record in state.records_of(PartyId(statement.common.issuer))
+        if record.use is KeyUse.STATEMENT and record.until_index is None
     ]
     if max(begun, default=0) >= statement.common.not_before_ms:
         raise Refused(Reason.OLDER_CERTIFICATE, "one that begins as late, or later, stands")
@@ -366,10 +366,10 @@ def _fits_transport_key(state: State, statement: TransportKey) -> None:
     _check_new(state, ca_key_hash(statement.ca_certificate))
 
 
-def _check_room(state: State, signers: frozenset[bytes]) -> None:
+def _check_room(state: State, statement: TransportKey, signers: frozenset[bytes]) -> None:
     standing = [
         record
-        for record in state.keys.values()
+        for record in state.records_of(PartyId(statement.common.issuer))
         if record.use is KeyUse.TRANSPORT and record.certified_by in signers and record.stands(state.size)
     ]
     if len(standing) >= TRANSPORT_CAS:

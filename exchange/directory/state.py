@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exchange.crypto.keys import PublicKey
+from exchange.directory.layers import Layers
 from exchange.directory.relay_keys import KeysSince
 from exchange.directory.statements import (
     AgreementStatus,
@@ -225,20 +226,25 @@ class Frontier:
 
 @dataclass(slots=True)
 class State:
-    """Everything that the fold knows. Records are values and replaced whole, so a shallow copy is a fork."""
+    """Everything that the fold knows. Records are values and replaced whole, so a shallow copy is a fork.
+
+    What grows with every party is copied; what grows with every entry is forked by layers.
+    """
 
     genesis: Genesis
     genesis_sha256: bytes
     frontier: Frontier = field(default_factory=Frontier)
-    payloads: dict[bytes, int] = field(default_factory=dict)
+    payloads: Layers[bytes, int] = field(default_factory=Layers)
     """SHA-256 of each valid payload, and its index."""
     chains: dict[str, Chain] = field(default_factory=dict)
     parties: dict[PartyId, PartyRecord] = field(default_factory=dict)
-    keys: dict[bytes, KeyRecord] = field(default_factory=dict)
+    keys: Layers[bytes, KeyRecord] = field(default_factory=Layers)
+    """In the order in which they came. Changed by `put_key` alone."""
+    keys_by_party: dict[PartyId, tuple[bytes, ...]] = field(default_factory=dict)
     invitations: dict[bytes, InvitationRecord] = field(default_factory=dict)
     bundles: dict[PartyId, tuple[BundleRecord, ...]] = field(default_factory=dict)
     """Newest first."""
-    agreements: dict[bytes, tuple[tuple[int, AgreementStatus], ...]] = field(default_factory=dict)
+    agreements: Layers[bytes, tuple[tuple[int, AgreementStatus], ...]] = field(default_factory=Layers)
     seats: dict[bytes, PartyId] = field(default_factory=dict)
     """Party of every root that sits in the council, or took over from one."""
     ignored: list[Ignored] = field(default_factory=list)
@@ -262,13 +268,14 @@ class State:
             self.genesis,
             self.genesis_sha256,
             Frontier(self.frontier.size, list(self.frontier.peaks)),
-            dict(self.payloads),
+            self.payloads.fork(),
             dict(self.chains),
             dict(self.parties),
-            dict(self.keys),
+            self.keys.fork(),
+            dict(self.keys_by_party),
             dict(self.invitations),
             dict(self.bundles),
-            dict(self.agreements),
+            self.agreements.fork(),
             dict(self.seats),
             list(self.ignored),
             self.witnesses,
@@ -321,9 +328,15 @@ class State:
 
     def keys_of(self, party: PartyId, use: KeyUse) -> list[KeyRecord]:
         """Return a party's keys for one use that stand now, newest first, whatever the standing of its party."""
-        found = [
-            record
-            for record in self.keys.values()
-            if record.party == party and record.use is use and self.stands(record, self.size)
-        ]
+        found = [record for record in self.records_of(party) if record.use is use and self.stands(record, self.size)]
         return sorted(found, key=lambda record: record.since_index, reverse=True)
+
+    def records_of(self, party: PartyId) -> list[KeyRecord]:
+        """Return every key that a party ever had, in the order in which they came."""
+        return [self.keys[key_id] for key_id in self.keys_by_party.get(party, ())]
+
+    def put_key(self, record: KeyRecord) -> None:
+        """Enter a key, or put a record in the place of the one before."""
+        if record.key_id not in self.keys:
+            self.keys_by_party[record.party] = (*self.keys_by_party.get(record.party, ()), record.key_id)
+        self.keys[record.key_id] = record
