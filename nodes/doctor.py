@@ -13,12 +13,14 @@ from pathlib import Path
 from exchange.errors import ExchangeError, Unavailable
 from exchange.limits import CLOCK_AHEAD_MS, MIB
 from exchange.runtime.clock import now_ms
-from exchange.runtime.engine import sqlite_url
+from exchange.runtime.engine import Use, make_engine, our_errors, sqlite_url
 from exchange.runtime.migrate import examine, refuse_damaged
 from exchange.runtime.relay_info import read_relay_info
 from exchange.runtime.secrets import check_keystore_file, check_private_file
 from nodes.config import NodeConfig, load
 from nodes.figures_client import Running, ask
+from nodes.operators import known
+from nodes.permits import PEOPLE, who_may
 from nodes.store import MIGRATIONS
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -112,6 +114,7 @@ def _store(home: Path, config: NodeConfig) -> Iterator[Finding]:
     else:
         if current:
             yield Finding("ok", "store", "of this version")
+            yield from _backups(config.database_url(home))
         else:
             yield Finding("warning", "store", "of an older version", "the next start brings it to this one")
     try:
@@ -119,6 +122,21 @@ def _store(home: Path, config: NodeConfig) -> Iterator[Finding]:
             refuse_damaged(sqlite_url(home / KEYS_FILE))
     except ExchangeError as error:
         yield Finding("error", KEYS_FILE, str(error), error.hint)
+
+
+def _backups(url: str) -> Iterator[Finding]:
+    """Say when nobody could back this node up: where there are operators it takes two of them."""
+    engine = make_engine(url, Use.READ)
+    try:
+        with our_errors(), engine.connect() as connection, connection.begin():
+            operators = known(connection, now_ms())
+    finally:
+        engine.dispose()
+    may = who_may(operators)
+    if operators and len(may) < PEOPLE:
+        who = ", ".join(may) or "nobody"
+        what = f"it takes {PEOPLE} operators to back this node up, and these may permit it: {who}"
+        yield Finding("warning", "backup", what, "concord operator add NAME --key ... --role security-officer")
 
 
 def _disk(home: Path, config: NodeConfig) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ from nodes.partner_service import PartnerMethods
 from nodes.parts import Node
 from nodes.relay_terms_service import RelayTermsMethods
 from nodes.report_service import ReportMethods
-from nodes.sensor_service import SensorMethods, SensorService, sensor_identity
+from nodes.sensor_service import SensorMethods, SensorService, late_sensors, sensor_identity
 from nodes.sensors import Scope
 from nodes.simulation import Simulation
 from nodes.spool import Spool
@@ -106,6 +106,7 @@ def _status_of(node: Node) -> StatusMethods:
         freshness=node.watch.freshness,
         home=node.home,
         started_ms=node.started_ms,
+        late_sensors=partial(late_sensors, node.core, node.sensors),
     )
 
 

@@ -5,7 +5,7 @@ Its methods stand by subject: nodes/report_service.py, nodes/partner_service.py,
 node is below.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -76,8 +76,10 @@ class StatusMethods:
         freshness: Freshness,
         home: Path,
         started_ms: int,
+        late_sensors: Callable[[], Awaitable[Sequence[str]]],
     ) -> None:
-        """Ask these parts."""
+        """Ask these parts; `late_sensors` gives notices about sensors."""
+        self._late_sensors = late_sensors
         self._operators = operators
         self._reminders = reminders
         self._freshness = freshness
@@ -121,6 +123,7 @@ class StatusMethods:
         )
         if sees_totals:
             answer.MergeFrom(_of_reports(figures))
+            answer.notices.extend(await self._late_sensors())
         return answer
 
 

@@ -107,6 +107,11 @@ def read_permit(text: str) -> Permit:
     )
 
 
+def who_may(operators: Iterable[Operator]) -> list[str]:
+    """Return the operators who may permit a backup or a restore, by name."""
+    return sorted(each.profile.name for each in operators if _may_permit(each))
+
+
 def two_of(
     permits: Sequence[Permit], operators: Sequence[Operator], *, act: Act, subject: str, now_ms: int
 ) -> tuple[str, ...]:
@@ -130,12 +135,12 @@ def two_of(
             raise NotAllowed(f"a permit counts from {moment(permit.at_ms)} to {moment(permit.until_ms)} UTC only")
         operator = may.get(permit.key_id)
         if operator is None:
-            raise NotAllowed("a permit is by nobody who may permit this", hint=_who(may.values()))
+            raise NotAllowed("a permit is by nobody who may permit this", hint=_who(operators))
         _check(permit, operator.profile.key)
         names[operator.profile.name] = None
     if len(names) < PEOPLE:
         found = f"{next(iter(names))} alone permits it" if names else "nobody permits it"
-        hint = f"{_who(may.values())}: concord operator permit-{act}, then --permit FILE for each"
+        hint = f"{_who(operators)}: concord operator permit-{act}, then --permit FILE for each"
         raise NotAllowed(f"to {act.verb} a node that has operators takes two of them; {found}", hint=hint)
     return tuple(names)
 
@@ -144,9 +149,8 @@ def _may_permit(operator: Operator) -> bool:
     return operator.status == "active" and not MAY_PERMIT.isdisjoint(operator.profile.roles)
 
 
-def _who(may: Iterable[Operator]) -> str:
-    names = ", ".join(sorted(each.profile.name for each in may))
-    return f"two of {names or 'nobody; admit administrators or security officers'}"
+def _who(operators: Iterable[Operator]) -> str:
+    return f"two of {', '.join(who_may(operators)) or 'nobody; admit administrators or security officers'}"
 
 
 def _check(permit: Permit, key: PublicKey) -> None:

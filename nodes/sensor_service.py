@@ -20,6 +20,7 @@ from nodes.bearer import bearer_token
 from nodes.core import Core
 from nodes.desk import Authoring
 from nodes.keyring import Authority, follows_ms
+from nodes.moments import moment
 from nodes.sensors import Scope, Sensor, Sensors, permit
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1 import sensor_ca_pb2
@@ -96,6 +97,20 @@ def pinned(core: Core) -> Pinned:
     held = _at_sensors(core)
     pem = "".join(pem_of(each.certificate).decode() for each in held)
     return Pinned(pem, held[-1].made_ms, follows_ms(held[1]) if len(held) > 1 else 0)
+
+
+async def late_sensors(core: Core, sensors: Sensors) -> list[str]:
+    """Return a notice when sensors were not given the CA that their door changes to, and when it does."""
+    found = pinned(core)
+    if not found.changes_ms:
+        return []
+    late = [
+        each.scope.name for each in await sensors.list() if each.status == "active" and each.ca_ms < found.newest_ms
+    ]
+    if not late:
+        return []
+    what = f"the sensors' door changes its CA on {moment(found.changes_ms)} UTC, and these do not know the next one"
+    return [f"{what}: {', '.join(late)}; they ask by themselves, or: concord sensor ca"]
 
 
 def _host(address: str) -> str:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -82,10 +82,15 @@ async def knows(home: Path) -> dict[str, bool]:
     return {each.scope.name: each.ca_known for each in sensors}
 
 
+async def noticed(home: Path) -> Sequence[str]:
+    return list((await ask(home, "GetStatus", pb.GetStatusRequest())).notices)
+
+
 async def test_sensors_follow_the_ca_before_the_door_changes(unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async with a_door(unused_port) as (_, node, home, address):
         old, idle = await added(home, "old"), await added(home, "idle")
         assert old[0].count(b"BEGIN CERTIFICATE") == 1
+        assert not any("sensors" in each for each in await noticed(home))
         await rotate(node)
         assert len(node.core.keyring.authorities) == 2
 
@@ -94,6 +99,8 @@ async def test_sensors_follow_the_ca_before_the_door_changes(unused_port: int, m
         assert await knows(home) == {"old": False, "idle": False, "new": True}
         old = await followed(address, old)
         assert await knows(home) == {"old": True, "idle": False, "new": True}
+        (notice,) = [each for each in await noticed(home) if "sensors" in each]
+        assert "the next one: idle;" in notice
         assert old[0] == new[0] and old[0].startswith(idle[0]) and old[0] != idle[0]
         for given in (old, idle, new):
             assert await pushes(address, given)

@@ -2,15 +2,25 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from exchange.crypto.keystore import seal_keystore
+from exchange.policy.model import Tlp
+from exchange.policy.readers import ReaderTerms
+from exchange.runtime.clock import now_ms
+from exchange.runtime.database import Database
+from exchange.runtime.engine import sqlite_url
 from exchange.runtime.migrate import upgrade
 from exchange.runtime.secrets import private_dir, write_private
 from nodes.doctor import diagnose
+from nodes.operators import Profile, admit
+from nodes.roles import Role
 from nodes.store import MIGRATIONS
+from tests.support.operators import DAY_MS, key_of
 
 MEMORY_KIB = 64 * 1024
 SETTINGS = b'party = "XA"\nexchange = "test.concord.example"\nrelay_address = "127.0.0.1:1"\n'
@@ -42,6 +52,21 @@ def errors(home: Path) -> dict[str, str]:
 
 def test_a_home_in_order_has_nothing_to_mend(home: Path) -> None:
     assert errors(home) == {}
+
+
+def test_a_node_that_nobody_could_back_up_is_told_of(home: Path) -> None:
+    def backups() -> list[str]:
+        return [each.message for each in diagnose(home) if each.subject == "backup"]
+
+    url = sqlite_url(home / "node.db")
+    profile = Profile("root", key_of("root").public, frozenset({Role.ADMINISTRATOR}), Tlp.RED, now_ms() + DAY_MS)
+    another = replace(profile, name="noor", key=key_of("noor").public, roles=frozenset({Role.SECURITY_OFFICER}))
+    assert backups() == []
+    with Database(url) as database:
+        database.write_now(partial(admit, profile=profile, by="owner", terms=ReaderTerms(), now_ms=now_ms()))
+        assert "may permit it: root" in backups()[0]
+        database.write_now(partial(admit, profile=another, by="root", terms=ReaderTerms(), now_ms=now_ms()))
+        assert backups() == []
 
 
 def of_a_newer_version(home: Path) -> None:

@@ -8,7 +8,7 @@ from exchange.errors import BadInput, BadSignature, MalformedInput, NotAllowed
 from exchange.policy.model import Tlp
 from exchange.runtime.armour import read_armour, write_armour
 from nodes.operators import Operator, Profile
-from nodes.permits import DAY_MS, DAYS_MOST, Act, Permit, node_subject, read_permit, two_of, write_permit
+from nodes.permits import DAY_MS, DAYS_MOST, Act, Permit, node_subject, read_permit, two_of, who_may, write_permit
 from nodes.roles import Role
 from tests.support.operators import key_of
 
@@ -43,6 +43,10 @@ def test_two_operators_permit_together_what_neither_may_do_alone() -> None:
         with pytest.raises(NotAllowed, match="takes two") as caught:
             two(*alone)
         assert "two of root, sami" in caught.value.hint and "permit-backup" in caught.value.hint
+
+
+def test_who_may_permit_can_be_told() -> None:
+    assert who_may(PEOPLE) == ["root", "sami"]
 
 
 def test_a_node_that_never_had_operators_asks_nobody() -> None:
