@@ -1,10 +1,11 @@
 """Keep what the relay signed and cannot have meant: an evidence file in the store, and an alarm.
 
-Of the directory this node can prove what its own replay says at any size. Of the traffic log it has checkpoints alone:
-for two of different sizes it asks the relay for a proof, and where none holds it reads the entries; where they give the
-root of the larger one, what the smaller one should have been is proven too. A relay that gives neither has proven
-nothing, and neither has this node: both notes are kept and named, at once when it refuses, after `directory_most_s`
-when it is never able to answer. The same is tried again whenever the two are compared again.
+Of the directory this node can prove what its own replay says at any size; of one that it did not take in, and of the
+traffic log, it has checkpoints alone. For two sizes of the traffic log it asks the relay for a proof, and where none
+holds it reads the entries; where they give the root of the larger one, what the smaller one should have been is proven
+too. A relay that gives neither has proven nothing, and neither has this node: both notes are kept and named, at once
+when it refuses, after `directory_most_s` when it is never able to answer. The same is tried again whenever the two are
+compared again.
 Witnesses that have vouched for both sides are named, by all notes that are at hand.
 """
 
@@ -236,26 +237,30 @@ class Forks:
         """Return the root that the second checkpoint's tree had at a smaller size, with the proof; empty if unknown."""
         if not 0 < size < second.size:
             return b"", ()
-        if log is Log.DIRECTORY:
-            leaves = await self._core.database.read(partial(_leaves, size=second.size))
-        else:
-            leaves = await self._read(second.size)
-        if len(leaves) != second.size or root_of(leaves) != second.root:
+        own = partial(_leaves, size=second.size)
+        leaves = await self._core.database.read(own) if log is Log.DIRECTORY else []
+        if not _are(leaves, second):
+            leaves = await self._read(log, second.size)
+        if not _are(leaves, second):
             return b"", ()
         return root_of(leaves[:size]), consistency_proof(tiles_of(leaves), size, second.size)
 
-    async def _read(self, size: int) -> list[bytes]:
-        """Return the leaves of the traffic log, as far as the relay gives them; none of a log that is too large."""
+    async def _read(self, log: Log, size: int) -> list[bytes]:
+        """Return the leaves of a log, as far as the relay gives them; none of a log that is too large."""
         leaves: list[bytes] = []
         try:
             while len(leaves) < size <= READ_MOST:
-                more = await self._relay.read_log(Log.TRAFFIC, len(leaves), min(READ_AT_ONCE, size - len(leaves)))
+                more = await self._relay.read_log(log, len(leaves), min(READ_AT_ONCE, size - len(leaves)))
                 if not more:
                     break
                 leaves += map(leaf_hash, more)
         except ExchangeError:
             return []
         return leaves
+
+
+def _are(leaves: list[bytes], checkpoint: Checkpoint) -> bool:
+    return len(leaves) == checkpoint.size > 0 and root_of(leaves) == checkpoint.root
 
 
 def _leaves(connection: Connection, *, size: int) -> list[bytes]:

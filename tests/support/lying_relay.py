@@ -289,7 +289,7 @@ def with_false_promise(waiting: pb.Waiting) -> pb.Waiting:
 
 @dataclass(slots=True)
 class Several(Honest):
-    """Several lies about deliveries, one after the other; what the directory shows is the last one's word."""
+    """Several lies, one after the other: each changes what the one before left; a proof is the first one's word."""
 
     lies: list[Honest] = field(default_factory=list)
 
@@ -301,8 +301,24 @@ class Several(Honest):
 
     def directory(self, to: PartyId, frame: pb.FollowDirectoryResponse) -> pb.FollowDirectoryResponse | None:
         """Show it unless one of them does not."""
-        shown = [lie.directory(to, frame) for lie in self.lies]
-        return None if None in shown else frame
+        shown: pb.FollowDirectoryResponse | None = frame
+        for lie in self.lies:
+            shown = lie.directory(to, shown) if shown is not None else None
+        return shown
+
+    def checkpoint(self, to: PartyId, log: Log, note: str) -> str:
+        """Sign what the last of them says."""
+        for lie in self.lies:
+            note = lie.checkpoint(to, log, note)
+        return note
+
+    def inclusion(self, to: PartyId, asked: pb.GetInclusionProofRequest) -> tuple[bytes, Sequence[bytes]] | None:
+        """Prove what one of them says."""
+        return next((found for lie in self.lies if (found := lie.inclusion(to, asked)) is not None), None)
+
+    def consistency(self, to: PartyId, asked: pb.GetConsistencyProofRequest) -> Sequence[bytes] | None:
+        """Prove what one of them says."""
+        return next((found for lie in self.lies if (found := lie.consistency(to, asked)) is not None), None)
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------
