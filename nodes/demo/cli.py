@@ -12,7 +12,7 @@ from rich.console import Console
 
 from exchange.errors import Conflict
 from nodes.admin import output
-from nodes.demo import cast, enrol, lying_disk, proofs
+from nodes.demo import cast, enrol, lying_disk, proofs, rule_acts
 from nodes.demo import play as play_
 from nodes.demo.enrol import Home
 from nodes.demo.exchange import Exchange, until_audited, until_in_force, until_ready
@@ -95,6 +95,8 @@ def _play(exchange: Exchange) -> list[Proven]:
     with stage.step("every party's root signs its agreements; they come into force"):
         enrol.sign_agreements(home)
         until_in_force(exchange)
+    with stage.step(f"the council names all eight nodes as witnesses of the relay's logs; {enrol.QUORUM} must agree"):
+        enrol.name_witnesses(home, cast.PLAYERS)
     with stage.step(
         "every node admits an administrator, a duty officer, a release desk; from now on calls need a session"
     ):
@@ -102,7 +104,7 @@ def _play(exchange: Exchange) -> list[Proven]:
     shown = [_act(exchange, act) for act in play_.ACTS]
     stage.act("A relay that is killed, and whose disk lies")
     shown += lying_disk.play(exchange)
-    shown.append(_act(exchange, play_.EMBARGO_ENDS))
+    shown += [_act(exchange, act) for act in (play_.EMBARGO_ENDS, play_.PROOF)]
     stage.act("What it proves, from the disks alone")
     with stage.step("promises, receipts and both logs are checked offline; the relay's files are searched"):
         until_audited(exchange)
@@ -150,6 +152,7 @@ def _look_around(console: Console, path: Path) -> None:
         f"  concord partner list --home {shown}/xo",
         f"  concord agreement list --home {shown}/xh",
         f"  concord log verify --full --home {shown}/xa",
+        f"  concord verify {shown}/{rule_acts.PROOF}      (anywhere: it needs no node)",
         f"  concord relay status --home {shown}/relay",
         f"Stop it:  concord demo stop --home {shown}",
     ]

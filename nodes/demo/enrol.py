@@ -50,6 +50,12 @@ audit_pause_s = 0.5
 """
 """What the nodes of a demonstration say of time."""
 
+WATCHFUL = "witness_s = 5.0\n"
+"""Behind QUICK: what was promised a moment ago is cosigned before the story ends."""
+
+QUORUM = 6
+"""Of the eight witnesses: any two may be off, and who shows two histories needs four liars."""
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -146,7 +152,7 @@ def join(home: Home, player: Player, processes: Processes, fingerprint: str) -> 
     node = ("--home", home.node(party), *home.passphrase)
     command("node", "init", "--invitation", invitation, "--sensors", free_address(), *node, *MEMORY)
     with (home.node(party) / "node.toml").open("a") as settings:
-        settings.write(QUICK)
+        settings.write(QUICK + WATCHFUL)
     request = home.node(party) / "node.request"
     command("root", "sign", request, "--home", root, "--out", credentials, "--yes", *home.passphrase)
     command("node", "join", "--invitation", invitation, "--credentials", credentials, *node)
@@ -181,6 +187,16 @@ def by_council(home: Home, *words: str) -> None:
     command(*words, "--out", drafted, *node)
     command("root", "sign", drafted, "--out", signed, "--yes", *root)
     command("partner", "publish", signed, *node)
+
+
+def name_witnesses(home: Home, parties: Iterable[str]) -> None:
+    """Let the council name the nodes of these parties as witnesses of the relay's logs."""
+    files = []
+    for party in parties:
+        file = home.path / "files" / f"{party}.witness"
+        command("log", "witness", "--home", home.node(party), "--out", file)
+        files.append(str(file))
+    by_council(home, "root", "witnesses", *files, "--quorum", str(QUORUM))
 
 
 def staff(home: Home, parties: Iterable[str]) -> Path:

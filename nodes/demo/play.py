@@ -25,6 +25,7 @@ ACTS: tuple[Act, ...] = (
     ("A retraction goes out", acts.retraction_goes_out),
 )
 
+PROOF: Act = ("A proof to hand on", rule_acts.proof_is_handed_on)
 EMBARGO_ENDS: Act = ("The embargo ends", later_acts.embargo_ends)
 LAST: Act = ("A member is stopped", later_acts.member_is_stopped)
 """After the proofs: it ends a key whose signatures they check."""

@@ -1,4 +1,4 @@
-"""The demo's acts about the rules themselves: a decision explained, four eyes, a community whose members change.
+"""The demo's acts about what others can check: a decision, four eyes, a community whose members change, a log's proof.
 
 An act returns what it has shown, as in nodes/demo/acts.py.
 """
@@ -15,6 +15,7 @@ from nodes.demo.exchange import Exchange
 from nodes.demo.stage import Proven
 from nodes.node_client import connect
 from nodes.v1 import agreements_pb2, community_pb2
+from nodes.v1.log_proof_pb2 import ExportProofRequest
 
 LESSONS = b"""\
 # Lessons for everybody; a second pair of eyes looks before they go.
@@ -36,6 +37,9 @@ release: {to: [{community: Road watch}]}
 personal_data: none
 basis: {kind: mou, citation: "Indus Corridor Mutual Security Memorandum, clause 4.1"}
 """
+PROOF = Path("files") / "first-report.tlog-proof"
+"""Below the demo's home."""
+
 CORRIDOR = "Indus Corridor Mutual Security Memorandum"
 
 
@@ -56,6 +60,25 @@ def decision_is_explained(exchange: Exchange) -> Proven:
         "anybody can check a decision",
         f"concord verify: {len(computed)} checks hold, one byte off is refused; XN: {denied[0]}",
     )
+
+
+def proof_is_handed_on(exchange: Exchange) -> Proven:
+    """s01: a file shows when its envelope was logged; the witnesses' quorum is counted from the genesis on, offline."""
+    home, item = exchange.home, exchange.items["s01-dasu-flash"]
+    asked, file = ExportProofRequest(id=item, partner="XV"), home.path / PROOF
+
+    def cosigned() -> bool:
+        with connect(home.node("XA")) as node:
+            return node.ExportProof(asked).cosigned
+
+    with exchange.stage.step("XA writes a proof that its first report was logged; it is checked without any node"):
+        exchange.until(cosigned, "a quorum of witnesses")
+        command("log", "export-proof", item, "--partner", "XV", "--out", file, "--home", home.node("XA"))
+        checks = json.loads(command("verify", file, "--json"))
+    (vouched,) = [each for each in checks if each["what"] == "witnesses"]
+    expect(vouched["result"] == "holds" and not _failing(checks), "a quorum of witnesses vouches for it")
+    expect(_is_refused(file), "a proof in which one byte was changed is refused")
+    return Proven("anybody can check when it was sent", f"concord verify: {vouched['detail']}; one byte off is refused")
 
 
 def release_takes_two(exchange: Exchange) -> Proven:

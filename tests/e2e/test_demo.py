@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nodes.admin.exit_codes import DENIED
+from nodes.demo import rule_acts
 from nodes.demo.processes import Processes
 
 DEMO = [sys.executable, "-m", "nodes", "demo"]
@@ -49,6 +50,7 @@ def test_the_demo_plays_leaves_a_running_exchange_and_plays_again(home: Path) ->
         "anybody can check a decision",
         "release takes two people",
         "who is in a group can change",
+        "anybody can check when it was sent",
     ):
         assert promise in first.stdout
     officer = re.search(r"export CONCORD_OPERATOR_HOME=(\S+)", first.stdout)[1]  # type: ignore[index]  # it is there
@@ -57,10 +59,11 @@ def test_the_demo_plays_leaves_a_running_exchange_and_plays_again(home: Path) ->
         ("partner", "list", "--home", str(home / "xo"), "--json"),
         ("log", "verify", "--full", "--home", str(home / "xa")),
         ("relay", "status", "--home", str(home / "relay")),
+        ("verify", str(home / rule_acts.PROOF)),
     ):
         looked = concord(*words, operator=officer)
         assert looked.returncode == 0, looked.stderr
-        assert words[0] == "relay" or concord(*words).returncode == DENIED, "a call needs a session"
+        assert words[0] in ("relay", "verify") or concord(*words).returncode == DENIED, "a call needs a session"
     again = play(home, "--stop")
     assert again.returncode == 0, again.stdout + again.stderr
     assert Processes(home).running() == []
