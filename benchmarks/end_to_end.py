@@ -179,7 +179,12 @@ def _until(done: Callable[[], bool], what: str) -> None:
         time.sleep(POLL_S)
 
 
-def a_report(size: int) -> bytes:
+def push_request(node: NodeServiceStub, content: bytes) -> pb.PushReportRequest:
+    """Return what pushes a report with everything confirmed that a person would."""
+    return pb.PushReportRequest(report=_file(content), confirmed=_unusual(node, content))
+
+
+def a_report(size: int, precedence: str = "routine") -> bytes:
     """Return a report of about `size` bytes that is unlike every other."""
     now = "2026-01-01T00:00:00.000Z"
     root = {
@@ -192,7 +197,7 @@ def a_report(size: int) -> bytes:
         "name": "Benchmark",
         "description": random_bytes(max(1, (size - 460) // 2)).hex(),
         "object_refs": [],
-        "extensions": {EXTENSION: {"extension_type": "property-extension", "kind": "alert", "precedence": "routine"}},
+        "extensions": {EXTENSION: {"extension_type": "property-extension", "kind": "alert", "precedence": precedence}},
     }
     return orjson.dumps({"type": "bundle", "id": f"bundle--{uuid4()}", "objects": [root]})
 

@@ -169,7 +169,7 @@ def _build(home: Path, config: NodeConfig, core: Core) -> Node:
     receipts, policies = Receipts(core, wake=sender.wake), _reader_policies(config, core, wake=sender.wake)
     publishing = Publishing(core, relay, agreements, wake=sender.wake)
     shelf = Shelf(core, Clearing(core.keys.master, config.readers.terms()))
-    obligations = Obligations(core, on_receipts=partial(_each, receipts.hurry, files.changed))
+    obligations = Obligations(core, on_receipts=partial(_each, receipts.wait, files.changed))
     consenting = Consenting(core, wake=sender.wake)
     outbox = Outbox(core, wake=sender.wake, on_change=consenting.hurry)
     on_change = partial(_each, sender.wake, groups.history.rounds.hurry, policies.rounds.hurry)
@@ -233,6 +233,7 @@ def _receiver(  # noqa: PLR0917 - whom it tells, in one place
         agreements,
         groups.communities,
         on_urgent=receipts.hurry,
+        on_receipts=receipts.wait,
         on_purge=obligations.hurry,
         on_agreement=publishing.rounds.hurry,
         on_consent=consenting.hurry,
@@ -339,6 +340,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
         node.receiver.run,
         node.sender.run_sealing,
         node.sender.run_submitting,
+        node.receipts.run_urgent,
         node.receipts.run,
         node.rotation.run,
         node.prekeys.run,

@@ -2,7 +2,8 @@
 
 1. directory: the newest checkpoint is signed, and says what this node's own replay says at that size
 2. traffic: the newest checkpoint is signed, and continues the one that was verified last (consistency proof)
-3. promises: each envelope stands at the promised index under that checkpoint (inclusion proof)
+3. promises: each envelope stands at the promised index under that checkpoint (inclusion proof; of several that stand
+   close together the whole block of the log is read, with one proof for all of it)
 4. decisions: each decision record is the one that its promise names
 5. in full: every entry is read and the root hash computed anew; the directory's heads among them are those of this
    node's own replay, and each promise names the directory of the head before it: none was given back in time
@@ -12,7 +13,8 @@ an evidence file (nodes/forks.py). A promise whose envelope is not in the log a 
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -29,6 +31,7 @@ from exchange.tlog.entry import EntryKind, directory_head_hash
 from nodes import alarms
 from nodes.core import Core
 from nodes.forks import Forks
+from nodes.log_blocks import Proven, blocks_worth_reading, read_block
 from nodes.log_evidence import Unkept
 from nodes.refusals import Verdict, decode_refused, judge
 from nodes.relay_port import Log, Relay
@@ -246,9 +249,10 @@ class Auditor:
         """
         core = self._core
         held, wrong = [], []
+        shown = await self._shown([each.log_index for each in promises], checkpoint)
         for each in promises:
             try:
-                await self._check_when_allowed(each, checkpoint)
+                await self._when_allowed(partial(self._check_promise, each, checkpoint, shown))
             except VerificationFailed as error:
                 if core.clock() - each.received_ms < MERGE_MS:
                     continue
@@ -272,21 +276,39 @@ class Auditor:
         entry, path = (error.entry, tuple(error.path)) if isinstance(error, _OtherEntry) else (b"", ())
         await self._forks.unkept(Unkept(signed, note, entry, path), text)
 
-    async def _check_when_allowed(self, kept: KeptPromise, checkpoint: Checkpoint) -> None:
-        """Check a promise, at the pace that the relay allows: a node has more promises than calls in a minute."""
+    async def _shown(self, indices: Sequence[int], checkpoint: Checkpoint) -> dict[int, Proven]:
+        """Return what stands in blocks of the log with several of these entries; the others are asked for one by one.
+
+        So is what the relay does not show in a block: its answer about that one entry is the evidence.
+        """
+        shown: dict[int, Proven] = {}
+        for first in blocks_worth_reading(indices, checkpoint.size):
+            with suppress(VerificationFailed):
+                shown |= await self._when_allowed(partial(self._block, first, checkpoint))
+        return shown
+
+    async def _block(self, first: int, checkpoint: Checkpoint) -> Mapping[int, Proven]:
+        return await proven(read_block(self._relay, first, checkpoint))
+
+    async def _proof(self, index: int, checkpoint: Checkpoint) -> Proven:
+        entry, path = await proven(self._relay.inclusion_proof(Log.TRAFFIC, index, checkpoint.size))
+        return entry, tuple(path)
+
+    async def _when_allowed(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask at the pace that the relay allows: a node has more promises than calls in a minute."""
         while True:
             try:
-                return await self._check_promise(kept, checkpoint)
+                return await ask()
             except RateLimited:
                 await asyncio.sleep(self._core.timing.audit_pause_s)
 
-    async def _check_promise(self, kept: KeptPromise, checkpoint: Checkpoint) -> None:
+    async def _check_promise(self, kept: KeptPromise, checkpoint: Checkpoint, shown: Mapping[int, Proven]) -> None:
         core = self._core
         signed: Signed = decode_signed(kept.promise, limit=PROMISE_BYTES, what="a stored promise")
         promise = opened_promise(signed, core.trust.now.directory, core.exchange, core.seen)
         if promise.log_index >= checkpoint.size:
             raise BadProof(f"index {promise.log_index} is not in the log of {checkpoint.size} entries")
-        entry, path = await proven(self._relay.inclusion_proof(Log.TRAFFIC, promise.log_index, checkpoint.size))
+        entry, path = shown.get(promise.log_index) or await self._proof(promise.log_index, checkpoint)
         try:
             check_promise_in_log(promise, entry, path, size=checkpoint.size, root=checkpoint.root)
         except VerificationFailed as error:

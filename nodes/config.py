@@ -26,9 +26,7 @@ _STORE_URL = re.compile(r"\s*store_url\s*=")
 class Timing(Section):
     """How often the node does what it does by itself. Tests shorten these."""
 
-    receipts_s: float = Field(
-        default=2.0, gt=0, description="Receipts wait so long for company; flash ones do not wait."
-    )
+    receipts_s: float = Field(default=2.0, gt=0, description="Receipts go at most so often; flash ones do not wait.")
     stream_head_quiet_s: float = Field(
         default=600.0, gt=0, description="A stream head follows the last traffic after this."
     )

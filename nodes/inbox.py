@@ -87,7 +87,7 @@ class Effects:
     purge: bool = False
     """A retraction asked for destruction."""
     urgent: bool = False
-    """A flash report waits for its receipt."""
+    """A receipt waits that is given at once."""
     consent: bool = False
     """A partner asks for consent, or what partners asked about is retracted or replaced."""
     waiting: bool = False
@@ -556,7 +556,8 @@ def _set_aside(connection: Connection, bads: Sequence[Bad], effects: Effects, no
         if bad.split_view:
             effects.alarms.append((alarms.DIRECTORY, bad.reason, bad.detail))
         if bad.sender and bad.envelope:
-            line = QueuedReceipt(
-                bad.sender, bad.envelope, bad.item, int(ReceiptStatus.REFUSED), now_ms, bad.step, bad.reason
-            )
+            urgent = bad.waiting.lane is Lane.FLASH
+            status = int(ReceiptStatus.REFUSED)
+            line = QueuedReceipt(bad.sender, bad.envelope, bad.item, status, now_ms, bad.step, bad.reason, urgent)
             effects.receipts.append(line)
+            effects.urgent |= urgent

@@ -51,8 +51,7 @@ class Keybox:
         made = [(item, store.new_report_key()) for item in items]
 
         def write(connection: Connection) -> Mapping[bytes, bytes]:
-            store.add_report_keys(connection, self._master, made)
-            return store.report_keys(connection, self._master, items)
+            return store.add_report_keys(connection, self._master, made)
 
         return await self._database.write(write)
 

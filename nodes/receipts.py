@@ -1,8 +1,9 @@
 """Receipts that this node gives: what it confirms to senders. Those that come back are applied in nodes/receipted.py.
 
-They wait in a queue that is filled in the transaction that stores a report. Every 2 s, or at once when a flash
-report waits, the queue becomes one signed batch a sender, all under one signature, and leaves as control envelopes.
-A receipt is never receipted.
+They wait in a queue that is filled in the transaction that stores a report. What waits becomes one signed batch a
+sender, all under one signature, and leaves as control envelopes: of flash reports at once, of others at once as well
+when the last round was 2 s ago, so that a report on its own never waits and a stream of them costs few signatures.
+Nothing looks at an empty queue. A receipt is never receipted.
 """
 
 import asyncio
@@ -38,31 +39,44 @@ class Receipts:
         self._core = core
         self._wake = wake
         self._urgent = asyncio.Event()
+        self._others = asyncio.Event()
         self._log = get_logger(__name__)
 
     def hurry(self) -> None:
-        """Give what waits at once."""
+        """Give what waits for flash reports, at once."""
         self._urgent.set()
 
+    def wait(self) -> None:
+        """Give what waits for other reports, when the pace allows it."""
+        self._others.set()
+
+    async def run_urgent(self) -> None:
+        """Give receipts for flash reports until cancelled."""
+        await self._run(self._urgent, urgent=True, pace_s=0)
+
     async def run(self) -> None:
-        """Give receipts until cancelled."""
+        """Give receipts for other reports until cancelled."""
+        await self._run(self._others, urgent=False, pace_s=self._core.timing.receipts_s)
+
+    async def _run(self, due: asyncio.Event, *, urgent: bool, pace_s: float) -> None:
+        due.set()  # a crash may have left some
         while True:
+            await due.wait()
+            due.clear()
             try:
-                async with asyncio.timeout(self._core.timing.receipts_s):
-                    await self._urgent.wait()
-            except TimeoutError:
-                pass
-            self._urgent.clear()
-            try:
-                await self.give()
+                await self.give(urgent=urgent)
             except ExchangeError as error:
                 self._log.error("receipts.failed", reason=error.reason, detail=str(error))
+                due.set()
+                await asyncio.sleep(self._core.timing.receipts_s)
+            await asyncio.sleep(pace_s)
 
-    async def give(self) -> int:
+    async def give(self, *, urgent: bool) -> int:
         """Sign what waits and place it in the outbox; return how many receipts that were."""
         core = self._core
         given = 0
-        while queued := await core.database.read(partial(receiving.queued_receipts, limit=QUEUE_READ)):
+        read = partial(receiving.queued_receipts, urgent=urgent, limit=QUEUE_READ)
+        while queued := await core.database.read(read):
             now_ms = core.clock()
             groups = _groups(queued)
             payloads = [encode_receipts(self._batch(group, now_ms)) for group in groups]
@@ -94,10 +108,10 @@ class Receipts:
 
 
 def _groups(queued: Sequence[QueuedReceipt]) -> list[list[QueuedReceipt]]:
-    """Return receipts by sender, urgent ones apart so that only they take the flash lane, in batches that fit."""
-    by_sender: dict[tuple[str, bool], list[QueuedReceipt]] = {}
+    """Return receipts by sender, in batches that fit."""
+    by_sender: dict[str, list[QueuedReceipt]] = {}
     for each in queued:
-        by_sender.setdefault((each.sender, each.urgent), []).append(each)
+        by_sender.setdefault(each.sender, []).append(each)
     return [
         lines[at : at + RECEIPT_LINES_SAFE]
         for lines in by_sender.values()

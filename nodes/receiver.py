@@ -1,6 +1,7 @@
 """From mailbox to inbox: open, decide again, store, and only then acknowledge (PROTOCOL 3).
 
-One stream brings every lane. For each frame:
+One stream brings every lane, and is read as fast as it comes (nodes/arrivals.py). What is stored together, at most 64,
+is a frame; while one that is not urgent is judged, the flash lane is looked at every eight envelopes. For each frame:
 1. judge every delivery in a thread (nodes/opening.py); wait, bounded, for directory entries or views that are missing;
    memberships of communities are taken in before what goes by way of these is judged
 2. agreement texts are taken in; each new report gets its own durable key and is sealed for the store
@@ -9,7 +10,7 @@ One stream brings every lane. For each frame:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 
@@ -24,8 +25,10 @@ from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
 from exchange.runtime.logs import get_logger
+from exchange.stream_reset.model import StreamReset
 from nodes import alarms, anew
 from nodes.agreements import Agreements
+from nodes.arrivals import Arrivals
 from nodes.attached import kept_incoming
 from nodes.communities import Communities
 from nodes.contradiction import Contradiction, write_contradiction
@@ -38,14 +41,18 @@ from nodes.relay_port import Delivered, Relay, Waiting
 from nodes.shown import HEADER_BYTES, ShownEnvelope, ShownSlot
 from nodes.store import anew as store_anew
 from nodes.store import receiving, reports, sending, trust
+from nodes.store.anew import HeardReset
 from nodes.store.blobs import KeptBlob
 from nodes.store.decisions import DENIED_MOST, count_denied
 from nodes.store.rows import Cursor, DecisionRow, ItemState, Report
 from nodes.store.witnesses import KeptEvidence, keep_evidence
 from nodes.vault import open_report
 
-WINDOW_BYTES = 16 * MIB
-"""Deliveries that may be under way and not acknowledged."""
+WINDOW_BYTES = 8 * MIB
+"""Deliveries of one lane that may be under way and not acknowledged."""
+
+FLASH_LOOK = 8
+"""Envelopes that are judged before the flash lane is looked at again."""
 
 DRAINED_AGAIN_MS = 10 * 60 * 1000
 """That every lane is empty is written down this often."""
@@ -54,8 +61,6 @@ TRIES = 3
 """Directory entries may be missing first, then the membership that they make count, then a view."""
 
 PART = "deliver"
-
-Positions = Sequence[tuple[Lane, int]]
 
 
 class Receiver:
@@ -69,6 +74,7 @@ class Receiver:
         communities: Communities,
         *,
         on_urgent: Callable[[], None],
+        on_receipts: Callable[[], None],
         on_purge: Callable[[], None],
         on_agreement: Callable[[], None],
         on_consent: Callable[[], None],
@@ -76,9 +82,9 @@ class Receiver:
         on_files: Callable[[], None],
         on_ended: Callable[[Signed], Awaitable[None]],
     ) -> None:
-        """Whom to tell: a flash report waits for its receipt, a report is to be destroyed, an agreement came, a partner
-        asks for consent, something waits to be sealed, an attachment is to be fetched, the relay signed with a key that
-        it has no more.
+        """Whom to tell: a flash report waits for its receipt, other reports do, a report is to be destroyed, an
+        agreement came, a partner asks for consent, something waits to be sealed, an attachment is to be fetched, the
+        relay signed with a key that it has no more.
         """
         self._on_ended = on_ended
         self._core = core
@@ -86,6 +92,7 @@ class Receiver:
         self._agreements = agreements
         self._communities = communities
         self._on_urgent = on_urgent
+        self._on_receipts = on_receipts
         self._on_purge = on_purge
         self._on_agreement = on_agreement
         self._on_consent = on_consent
@@ -94,34 +101,56 @@ class Receiver:
         self._backoff = core.backoff()
         self._cursors: dict[int, Cursor] = {}
         self._highest = (-1, 0)
+        self._of_lane: dict[Lane, tuple[int, int]] = {}
         self._withheld: dict[int, int] = {}
+        self._resets: dict[str, HeardReset] = {}
+        self._arrivals = Arrivals()
         self._log = get_logger(__name__)
 
     async def load(self) -> None:
         """Take up the cursors, and how far the log has come."""
         self._cursors = await self._core.database.read(receiving.cursors)
         self._highest = await self._core.database.read(sending.highest_promise)
+        self._resets = await self._core.database.read(store_anew.heard)
 
     async def run(self) -> None:
         """Receive until cancelled."""
         while True:
-            acknowledged: asyncio.Queue[Positions | None] = asyncio.Queue()
             try:
-                async for frame in self._relay.deliver(WINDOW_BYTES, _drain(acknowledged)):
-                    self._core.link.heard(PART, frame.now_ms)
-                    self._backoff.reset()
-                    if frame.waiting:
-                        await self.take(frame)
-                        acknowledged.put_nowait(_last_positions(frame.waiting))
-                    else:
-                        await self._drained(frame.now_ms)
+                await self._receive()
             except ExchangeError as error:
                 self._core.link.lost(PART, error)
                 self._log.info("deliver.lost", reason=error.reason, detail=str(error))
-            finally:
-                # gRPC leaves the reader of a lost stream's requests waiting.
-                acknowledged.put_nowait(None)
             await asyncio.sleep(next(self._backoff))
+
+    async def _receive(self) -> None:
+        """Store what one stream brings, until it ends; raises what ended it."""
+        arrivals = self._arrivals = Arrivals()
+        reader = asyncio.create_task(self._read(arrivals))
+        try:
+            while (frame := await arrivals.next()) is not None:
+                if frame.waiting:
+                    await self._store(frame, arrivals)
+                else:
+                    await self._drained(frame.now_ms)
+            await reader
+        finally:
+            arrivals.end()
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read(self, arrivals: Arrivals) -> None:
+        try:
+            async for frame in self._relay.deliver(WINDOW_BYTES, arrivals.acknowledged()):
+                self._core.link.heard(PART, frame.now_ms)
+                self._backoff.reset()
+                arrivals.add(frame)
+        finally:
+            arrivals.end()
+
+    async def _store(self, frame: Delivered, arrivals: Arrivals) -> None:
+        await self.take(frame)
+        arrivals.stored(frame)
 
     async def take(self, frame: Delivered) -> Effects:
         """Judge and store one frame; when this returns all of it is durable and may be acknowledged."""
@@ -155,6 +184,8 @@ class Receiver:
         )
         effects = await core.database.write(store)
         self._cursors |= {cursor.lane: cursor for cursor in cursors}
+        if any(isinstance(good.control, StreamReset) for good in goods):
+            self._resets = await core.database.read(store_anew.heard)
         for kind, subject, text in effects.alarms:
             await core.alarms.raise_(kind, subject, text)
         for twice in effects.twice:
@@ -172,6 +203,8 @@ class Receiver:
     def _tell(self, effects: Effects) -> None:
         if effects.urgent:
             self._on_urgent()
+        if effects.receipts:
+            self._on_receipts()
         if effects.purge:
             self._on_purge()
         if effects.consent:
@@ -258,8 +291,20 @@ class Receiver:
             seen=core.seen,
             now_ms=core.clock(),
         )
-        work = partial(_judge_all, waiting, ground)
-        return await asyncio.get_running_loop().run_in_executor(core.executor, work)
+        loop = asyncio.get_running_loop()
+        judged: list[Good | Bad | Behind] = []
+        for at in range(0, len(waiting), FLASH_LOOK):
+            some = waiting[at : at + FLASH_LOOK]
+            judged += await loop.run_in_executor(core.executor, partial(_judge_all, some, ground))
+            if some[-1].lane is not Lane.FLASH:
+                await self._flash_first()
+        return judged
+
+    async def _flash_first(self) -> None:
+        """Store what has come in the flash lane while something else was judged."""
+        arrivals = self._arrivals
+        while (flash := arrivals.flash()) is not None:
+            await self._store(flash, arrivals)
 
     async def _catch_up(self, behind: Sequence[Behind]) -> None:
         """Wait for directory entries, then ask for views, that judging these deliveries takes.
@@ -289,14 +334,9 @@ class Receiver:
         kept, backwards = [], []
         for good in sorted(goods, key=lambda each: each.promise.log_index):
             place = (good.promise.log_index, good.promise.directory_size)
-            if place[0] > self._highest[0]:
-                fits = place[1] >= self._highest[1]
-            else:
-                around = partial(sending.directory_sizes_around, log_index=place[0])
-                before, after = await self._core.database.read(around)
-                fits = (before or 0) <= place[1] and (after is None or place[1] <= after)
-            if fits:
+            if await self._is_forward(place, good.waiting.lane):
                 self._highest = max(self._highest, place)
+                self._of_lane[good.waiting.lane] = place
                 kept.append(good)
                 continue
             text = f"promise {place[0]} was judged under directory size {place[1]}, an earlier one under a larger"
@@ -318,9 +358,22 @@ class Receiver:
         wanted = {id(good) for good in kept}
         return [good for good in goods if id(good) in wanted], backwards
 
+    async def _is_forward(self, place: tuple[int, int], lane: Lane) -> bool:
+        """Say whether a directory size is none below an earlier one, and none above a later one, in the log."""
+        index, size = place
+        if index > self._highest[0]:
+            return size >= self._highest[1]
+        before_index, before_size = self._of_lane.get(lane, (index, -1))
+        if before_index < index and before_size == self._highest[1]:
+            # Between two places with one size there is no other: an urgent report overtook this one.
+            return size == before_size
+        around = partial(sending.directory_sizes_around, log_index=index)
+        before, after = await self._core.database.read(around)
+        return (before or 0) <= size and (after is None or size <= after)
+
     async def _of_living_streams(self, goods: Sequence[Good]) -> tuple[list[Good], list[Bad]]:
         """Set aside what was logged under a stream after its sender had ended it (nodes/anew.py)."""
-        heard = anew.with_resets(await self._core.database.read(store_anew.heard), goods)
+        heard = anew.with_resets(self._resets, goods)
         if not heard:
             return list(goods), []
         over = [good for good in goods if anew.ended(good, heard)]
@@ -442,12 +495,6 @@ def contradiction_of(found: UsedTwice, core: Core) -> Contradiction | None:
         first=first,
         second=second,
     )
-
-
-async def _drain(queue: asyncio.Queue[Positions | None]) -> AsyncIterator[Positions]:
-    """Yield what is put there, until None."""
-    while (positions := await queue.get()) is not None:
-        yield positions
 
 
 def _last_positions(waiting: Sequence[Waiting]) -> list[tuple[Lane, int]]:

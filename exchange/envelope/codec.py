@@ -11,6 +11,8 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import TypeVar
 
+from google.protobuf.message import DecodeError
+
 from exchange.approvals.codec import proof_from_proto, proof_to_proto
 from exchange.approvals.model import APPROVALS
 from exchange.crypto.codec import signed_from_proto, signed_to_proto
@@ -264,6 +266,15 @@ def decode_submission(data: bytes) -> Submission:
         dummy_seed=_exact(message.dummy_seed, SEED_BYTES, "dummy_seed"),
         body=message.body,
     )
+
+
+def lane_of(submission: bytes) -> Lane | None:
+    """Return the lane that a submission names, None when it does not parse: for what to look at first, nothing else."""
+    try:
+        header = pb.SealedHeader.FromString(pb.Submission.FromString(submission).header.payload)
+        return Lane(pb.EnvelopeCore.FromString(header.core).lane)
+    except (DecodeError, ValueError):
+        return None
 
 
 def encode_delivery(delivery: Delivery) -> bytes:

@@ -36,7 +36,9 @@ class LimitSettings(Section):
     )
     joins_per_minute: int = Field(default=60, ge=1, description="Calls on the join port from one network address.")
     window_bytes: int = Field(
-        default=16 * MIB, ge=MIB, description="Most bytes that may be under way to one partner unacknowledged."
+        default=16 * MIB,
+        ge=MIB,
+        description="Most bytes of one lane that may be under way to a partner unacknowledged.",
     )
 
 

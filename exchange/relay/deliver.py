@@ -1,8 +1,9 @@
 """One partner's delivery stream: what waits, flash first, from the rows that are not acknowledged.
 
 A partner has one stream; a newer one ends the older, also one of another process on the same database. A stream begins
-with every row that is still in the mailbox and goes on as envelopes arrive. Bytes under way and not acknowledged stay
-within the window that the node asked for.
+with every row that is still in the mailbox and goes on as envelopes arrive. In each lane, bytes under way and not
+acknowledged stay within the window that the node asked for: what is urgent does not wait until there is room for what
+is not. The mailbox is looked into when its bell rings, and when room is made for what was held back.
 An acknowledgement frees rows up to a position that this stream has sent, and nothing else: what it held back stays.
 After a crash, on either side, rows are sent again; the node knows them by their envelope hash.
 """
@@ -44,6 +45,26 @@ class Waiting:
     position: int
     size: int
     delivery: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """How far one lane has been sent, and what room it has."""
+
+    lane: Lane
+    sent: int
+    room: int
+    alone: bool
+    """Nothing of it is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A frame, and whether it had no place for more, or a lane no room."""
+
+    frame: Sequence[Waiting]
+    more: bool
+    held_back: bool
 
 
 class Deliveries:
@@ -158,9 +179,13 @@ class Stream:
         self._kind = EnvelopeKind.CONTROL if control_only else None
         self._sent = dict.fromkeys(Lane, 0)
         self._under_way: dict[Lane, deque[tuple[int, int]]] = {lane: deque() for lane in Lane}
-        self._bytes_under_way = 0
+        self._bytes = dict.fromkeys(Lane, 0)
         self._pending: dict[Lane, int] = {}
         self._acknowledged = asyncio.Event()
+        self._more = False
+        """Whether more waits than the last frame had place for."""
+        self._held_back = False
+        """Whether something waits until there is room in its lane."""
         self._ended = False
         self._error: ExchangeError | None = None
 
@@ -179,12 +204,13 @@ class Stream:
             frame = await self._next()
             if frame:
                 yield frame
+            if self._more:
                 continue
             try:
                 async with asyncio.timeout(self._heartbeat_s):
                     await self.bell.wait()
             except TimeoutError:
-                if not self._bytes_under_way:
+                if not any(self._bytes.values()):
                     # Room was perhaps made just as the time ran out: look once more before saying that nothing waits.
                     yield await self._next()
         if self._error is not None:
@@ -202,13 +228,14 @@ class Stream:
             under_way = self._under_way[lane]
             freed = False
             while under_way and under_way[0][0] <= position:
-                self._bytes_under_way -= under_way.popleft()[1]
+                self._bytes[lane] -= under_way.popleft()[1]
                 freed = True
             if freed:
                 self._pending[lane] = position
         if self._pending:
             self._acknowledged.set()
-            self.bell.set()
+            if self._held_back:
+                self.bell.set()
 
     def end(self, error: ExchangeError | None) -> None:
         """Let `frames` end, with an error if one is given."""
@@ -241,36 +268,43 @@ class Stream:
             self.end(error)
 
     async def _next(self) -> Sequence[Waiting]:
-        room = self._window - self._bytes_under_way
-        if self._bytes_under_way and room <= 0:
+        # One envelope may exceed the window when nothing else of its lane is under way: else it could never be sent.
+        lanes = [
+            _Lane(lane, self._sent[lane], self._window - under_way, alone=not under_way)
+            for lane, under_way in self._bytes.items()
+            if under_way < self._window
+        ]
+        self._more, self._held_back = False, len(lanes) < len(Lane)
+        if not lanes:
             return ()
-        # One envelope may exceed the window when nothing else is under way: else it could never be sent.
-        budget = min(DELIVER_BYTES, max(room, 0))
-        sent = dict(self._sent)
-        frame = await self._database.read(
-            lambda connection: self._read(self._mailboxes(connection), sent, budget, alone=not self._bytes_under_way)
-        )
-        for each in frame:
+        found = await self._database.read(lambda connection: self._read(self._mailboxes(connection), lanes))
+        for each in found.frame:
             self._sent[each.lane] = each.position
             self._under_way[each.lane].append((each.position, each.size))
-            self._bytes_under_way += each.size
-        return frame
+            self._bytes[each.lane] += each.size
+        self._more, self._held_back = found.more, self._held_back or found.held_back
+        return found.frame
 
     # What follows runs in a reader's thread.
 
-    def _read(self, mailboxes: MailboxStore, sent: dict[Lane, int], budget: int, *, alone: bool) -> Sequence[Waiting]:
+    def _read(self, mailboxes: MailboxStore, lanes: Sequence["_Lane"]) -> "_Found":
         rows: list[tuple[Lane, Row]] = []
-        for lane in Lane:
+        frame, held_back = DELIVER_BYTES, False
+        for lane in lanes:
+            room, alone = lane.room, lane.alone
             for row in mailboxes.waiting(
-                self.party, lane, after=sent[lane], limit=DELIVER_ITEMS - len(rows), kind=self._kind
+                self.party, lane.lane, after=lane.sent, limit=DELIVER_ITEMS - len(rows), kind=self._kind
             ):
-                if row.size > budget and (rows or not alone):
-                    return self._build(mailboxes, rows)
-                budget -= row.size
-                rows.append((lane, row))
+                if row.size > frame and rows:
+                    return _Found(self._build(mailboxes, rows), more=True, held_back=held_back)
+                if row.size > room and not alone:
+                    held_back = True
+                    break
+                frame, room, alone = frame - row.size, room - row.size, False
+                rows.append((lane.lane, row))
             if len(rows) >= DELIVER_ITEMS:
-                break
-        return self._build(mailboxes, rows)
+                return _Found(self._build(mailboxes, rows), more=True, held_back=held_back)
+        return _Found(self._build(mailboxes, rows), more=False, held_back=held_back)
 
     def _build(self, mailboxes: MailboxStore, rows: Sequence[tuple[Lane, Row]]) -> Sequence[Waiting]:
         sealed = self._cache.get([row.key for _, row in rows])

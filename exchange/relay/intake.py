@@ -1,8 +1,9 @@
 """One frame of submissions from arrival to answer: its turn, judging, the quota, the record, the recipients' bells.
 
-Partners take turns by how many envelopes each has had judged, so that none waits behind another's flood.
-Judging runs in a thread, the recording in the writer's; the event loop only passes frames on. Recording is
-finished even when the sender hangs up: what was recorded must also be delivered.
+Partners take turns by how many envelopes each has had judged, so that none waits behind another's flood. Judging runs
+in a thread, the recording in the writer's; the event loop only passes frames on. Frames that begin with a flash one
+have turns and a thread of their own: they are judged beside the others, not behind them. Recording is finished even
+when the sender hangs up: what was recorded must also be delivered.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from exchange.crypto.signed import VerifiedRoots
-from exchange.envelope.model import EnvelopeKind
+from exchange.envelope.codec import lane_of
+from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import Unavailable
 from exchange.names import PartyId
 from exchange.relay.accept import Frame, Judged, Permitted, Recorded, Recorder, Refused
@@ -74,9 +76,11 @@ class Intake:
         self._counters = counters
         self._clock = clock
         self._judge = Judge(PrekeyIds(database).prekey_id, VerifiedRoots())
-        # One thread: most of judging holds the interpreter's lock anyway, and frames stay in order.
+        # One thread: most of judging holds the interpreter's lock anyway, and frames stay in order. Another one for
+        # what is urgent, so that it does not wait behind the frames of everybody.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        self._turns = Turns(AT_ONCE)
+        self._urgent = ThreadPoolExecutor(1, thread_name_prefix="judge-urgent")
+        self._turns, self._urgent_turns = Turns(AT_ONCE), Turns(AT_ONCE)
         self._running: set[asyncio.Task[tuple[Answered, ...]]] = set()
         self._log = get_logger(__name__)
 
@@ -89,12 +93,13 @@ class Intake:
             Unavailable, StorageFull: nothing of the frame was recorded.
         """
         with self._counters.frames.time():
-            async with self._turns.turn(sender, len(submissions)):
-                judged = await self._judged(sender, submissions)
+            urgent = lane_of(submissions[0]) is Lane.FLASH
+            async with (self._urgent_turns if urgent else self._turns).turn(sender, len(submissions)):
+                judged = await self._judged(sender, submissions, urgent=urgent)
             control = sum(map(_is_control, judged.judged))
             await self._control.wait(sender, control)
             await self._reports.wait(sender, len(judged.judged) - control)
-            task = asyncio.create_task(self._recorded(judged, submissions))
+            task = asyncio.create_task(self._recorded(judged, submissions, urgent=urgent))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             return await asyncio.shield(task)
@@ -104,22 +109,23 @@ class Intake:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
         self._pool.shutdown()
+        self._urgent.shutdown()
 
-    async def _recorded(self, judged: Frame, submissions: Sequence[bytes]) -> tuple[Answered, ...]:
+    async def _recorded(self, judged: Frame, submissions: Sequence[bytes], *, urgent: bool) -> tuple[Answered, ...]:
         for _ in range(ATTEMPTS):
             recorded = await self._database.write(partial(self._record, judged))
             if recorded is not None:
                 self._announce(judged, recorded)
                 return recorded.answers
             await self._directory.catch_up()
-            judged = await self._judged(judged.sender, submissions)
+            judged = await self._judged(judged.sender, submissions, urgent=urgent)
         raise Unavailable("the directory changes faster than a frame is judged")
 
-    async def _judged(self, sender: PartyId, submissions: Sequence[bytes]) -> Frame:
+    async def _judged(self, sender: PartyId, submissions: Sequence[bytes], *, urgent: bool) -> Frame:
         work = partial(
             self._judge.frame, submissions, sender=sender, snapshot=self._directory.now, now_ms=self._clock()
         )
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await asyncio.get_running_loop().run_in_executor(self._urgent if urgent else self._pool, work)
 
     def _record(self, frame: Frame, connection: Connection) -> Recorded | None:
         logs, mailboxes, blobs = SqlLogs(connection), SqlMailboxes(connection), SqlBlobs(connection)

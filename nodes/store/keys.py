@@ -14,7 +14,7 @@ from exchange.crypto.atrest import open_record, seal_record, unwrap_key, wrap_ke
 from exchange.crypto.random import random_bytes
 from exchange.crypto.xwing import XWingKey
 from nodes.store import tables
-from nodes.store.upsert import insert_or_keep, next_number
+from nodes.store.upsert import insert_or_keep, next_number, one_of
 
 KEY_BYTES = 32
 
@@ -24,6 +24,7 @@ _NODE_KEY = b"node-key\x00"
 _report_key = tables.report_key.c
 _prekey = tables.prekey.c
 _node_key = tables.node_key.c
+_REPORT_KEYS = select(_report_key.item, _report_key.wrapped).where(one_of(_report_key.item))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,16 @@ def new_report_key() -> bytes:
     return random_bytes(KEY_BYTES)
 
 
-def add_report_keys(connection: Connection, master: bytes, keys: Sequence[tuple[bytes, bytes]]) -> None:
-    """Store (item, key) pairs; the key of an item that has one stays, so read it back before sealing a second time."""
-    rows = [{"item": item, "wrapped": wrap_key(master, key, _REPORT + item)} for item, key in keys]
-    insert_or_keep(connection, tables.report_key, rows)
+def add_report_keys(connection: Connection, master: bytes, keys: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Store (item, key) pairs, and return the key of each item: one that has a key keeps it."""
+    new = dict(keys)
+    wrapped = {item: wrap_key(master, key, _REPORT + item) for item, key in new.items()}
+    insert_or_keep(connection, tables.report_key, [{"item": item, "wrapped": each} for item, each in wrapped.items()])
+    kept = {row.item: row.wrapped for row in connection.execute(_REPORT_KEYS, {"values": list(wrapped)})}
+    return {
+        item: key if kept[item] == wrapped[item] else unwrap_key(master, kept[item], _REPORT + item)
+        for item, key in new.items()
+    }
 
 
 def report_keys(connection: Connection, master: bytes, items: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -63,8 +70,8 @@ def report_keys(connection: Connection, master: bytes, items: Sequence[bytes]) -
     Raises:
         VerificationFailed: the file is damaged, or belongs to another keystore.
     """
-    wanted = select(_report_key.item, _report_key.wrapped).where(_report_key.item.in_(list(items)))
-    return {row.item: unwrap_key(master, row.wrapped, _REPORT + row.item) for row in connection.execute(wanted)}
+    found = connection.execute(_REPORT_KEYS, {"values": list(items)})
+    return {row.item: unwrap_key(master, row.wrapped, _REPORT + row.item) for row in found}
 
 
 def items_with_key(connection: Connection, items: Sequence[bytes]) -> set[bytes]:

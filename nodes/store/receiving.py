@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from exchange.limits import MIB
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from nodes.store import missing, tables
 from nodes.store.rows import Came, Cursor, HeardStream, QueuedReceipt, SetAside
-from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number
+from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number, one_of
 
 SET_ASIDE_BYTES = 256 * MIB
 """Raw bytes of deliveries that failed a check; beyond it only hash, step and reason are kept."""
@@ -19,10 +19,21 @@ _inbox = tables.inbox.c
 _queue = tables.receipt_queue.c
 _head = tables.stream_head.c
 
+_KNOWN = select(tables.inbox).where(one_of(_inbox.envelope))
+_NUMBERS = select(_inbox.seq, _inbox.envelope).where(
+    _inbox.sender == bindparam("sender"),
+    _inbox.stream == bindparam("stream"),
+    _inbox.lane == bindparam("lane"),
+    one_of(_inbox.seq),
+)
+_HEARD = select(tables.stream_head).where(
+    _head.sender == bindparam("sender"), _head.stream == bindparam("stream"), _head.lane == bindparam("lane")
+)
+
 
 def known_envelopes(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, Came]:
     """Return those of these envelopes that came before."""
-    found = connection.execute(select(tables.inbox).where(_inbox.envelope.in_(list(hashes))))
+    found = connection.execute(_KNOWN, {"values": list(hashes)})
     return {row.envelope: Came(**dict(row._mapping)) for row in found}  # noqa: SLF001
 
 
@@ -47,10 +58,8 @@ def others_with_number(connection: Connection, came: Sequence[Came]) -> dict[byt
         if first != each.envelope:
             others[each.envelope] = first
     for (sender, stream, lane), numbers in streams.items():
-        wanted = select(_inbox.seq, _inbox.envelope).where(
-            _inbox.sender == sender, _inbox.stream == stream, _inbox.lane == lane, _inbox.seq.in_(list(numbers))
-        )
-        for row in connection.execute(wanted):
+        given = {"sender": sender, "stream": stream, "lane": lane, "values": list(numbers)}
+        for row in connection.execute(_NUMBERS, given):
             if row.envelope != numbers[row.seq]:
                 others[numbers[row.seq]] = row.envelope
     return others
@@ -72,6 +81,8 @@ def set_aside(connection: Connection, deliveries: Sequence[SetAside], *, most: i
 
     Beyond `most` bytes in all only hash, step and reason are kept: a partner must not fill the disk with junk.
     """
+    if not deliveries:
+        return
     held = connection.execute(select(func.coalesce(func.sum(func.length(tables.quarantine.c.raw)), 0))).scalar_one()
     rows = []
     for each in deliveries:
@@ -107,9 +118,9 @@ def queue_receipts(connection: Connection, receipts: Sequence[QueuedReceipt]) ->
         connection.execute(insert(tables.receipt_queue), rows)
 
 
-def queued_receipts(connection: Connection, *, limit: int) -> list[QueuedReceipt]:
-    """Return what waits, oldest first."""
-    wanted = select(tables.receipt_queue).order_by(_queue.number).limit(limit)
+def queued_receipts(connection: Connection, *, urgent: bool, limit: int) -> list[QueuedReceipt]:
+    """Return what waits for flash reports, or for the others, oldest first."""
+    wanted = select(tables.receipt_queue).where(_queue.urgent == urgent).order_by(_queue.number).limit(limit)
     return [QueuedReceipt(**dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
 
 
@@ -123,8 +134,7 @@ def drop_receipts(connection: Connection, numbers: Sequence[int]) -> None:
 
 def heard_stream(connection: Connection, sender: str, stream: int, lane: int) -> HeardStream:
     """Return what is known of a sender's stream; a fresh record when nothing is."""
-    wanted = select(tables.stream_head).where(_head.sender == sender, _head.stream == stream, _head.lane == lane)
-    found = connection.execute(wanted).one_or_none()
+    found = connection.execute(_HEARD, {"sender": sender, "stream": stream, "lane": lane}).one_or_none()
     if found is None:
         return HeardStream(sender, stream, lane, 0, STREAM_START, 0, b"", (), 0, "open")
     return _to_heard(dict(found._mapping))  # noqa: SLF001

@@ -10,13 +10,18 @@ from exchange.policy.terms import AgreementRef
 from nodes.store import tables
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
 from nodes.store.rule_tables import recall
-from nodes.store.upsert import insert_all, insert_or_keep, insert_or_replace, next_number, row_of
+from nodes.store.upsert import insert_all, insert_or_keep, insert_or_replace, next_number, one_of, row_of
 
 AnyRow = Row[Any]
 """A row of a select; Any because columns differ."""
 
 _report = tables.report.c
 _audience = tables.audience.c
+
+_STATES = select(_report.item, _report.state).where(one_of(_report.item))
+_THREADS = select(_report.thread).where(one_of(_report.thread)).distinct()
+_KNOWN = select(_report.item).where(one_of(_report.item))
+_WITHDRAWALS = select(tables.retraction).where(one_of(tables.retraction.c.item))
 
 # -- reports -----------------------------------------------------------------------------------------------------------
 
@@ -40,14 +45,13 @@ def add_reports(connection: Connection, new: Sequence[Report]) -> None:
 
 def states_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, ItemState]:
     """Return what has become of those of these items that are here."""
-    wanted = select(_report.item, _report.state).where(_report.item.in_(list(items)))
-    return {row.item: ItemState(row.state) for row in connection.execute(wanted)}
+    found = connection.execute(_STATES, {"values": list(items)})
+    return {row.item: ItemState(row.state) for row in found}
 
 
 def threads_with_versions(connection: Connection, threads: Sequence[bytes]) -> set[bytes]:
     """Return those of these threads that have a version here."""
-    wanted = select(_report.thread).where(_report.thread.in_(list(threads))).distinct()
-    return set(connection.execute(wanted).scalars())
+    return set(connection.execute(_THREADS, {"values": list(threads)}).scalars())
 
 
 def report_of(connection: Connection, item: bytes) -> Report | None:
@@ -64,7 +68,7 @@ def reports_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Re
 
 def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     """Return those of these items that are here, purged ones too."""
-    return set(connection.execute(select(_report.item).where(_report.item.in_(list(items)))).scalars())
+    return set(connection.execute(_KNOWN, {"values": list(items)}).scalars())
 
 
 def lights_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, int]:
@@ -444,8 +448,8 @@ def add_withdrawal(connection: Connection, withdrawal: Withdrawal) -> bool:
 
 def withdrawals_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], Withdrawal]:
     """Return the retractions of these items, by item and who signed."""
-    wanted = select(tables.retraction).where(tables.retraction.c.item.in_(list(items)))
-    found = (Withdrawal(**dict(row._mapping)) for row in connection.execute(wanted))  # noqa: SLF001
+    rows = connection.execute(_WITHDRAWALS, {"values": list(items)})
+    found = (Withdrawal(**dict(row._mapping)) for row in rows)  # noqa: SLF001
     return {(each.item, each.originator): each for each in found}
 
 

@@ -7,12 +7,13 @@ from sqlalchemy import Connection, delete, select
 
 from exchange.names import HASH_BYTES
 from nodes.store import rule_tables
-from nodes.store.upsert import insert_or_keep
+from nodes.store.upsert import insert_or_keep, one_of
 
 KEPT_MS = 90 * 24 * 60 * 60 * 1000
 """After this a second envelope under one number still raises the alarm, and proves nothing to others any more."""
 
 _shown = rule_tables.shown.c
+_BY_ID = select(_shown.sender, _shown.envelope_id, _shown.envelope).where(one_of(_shown.envelope_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,7 @@ def others_with_id(connection: Connection, rows: Sequence[KeptShown]) -> dict[by
         known = first.setdefault((row.sender, row.envelope_id), row.envelope)
         if known != row.envelope:
             others[row.envelope] = known
-    wanted = select(_shown.sender, _shown.envelope_id, _shown.envelope)
-    for sender, id_, envelope in connection.execute(wanted.where(_shown.envelope_id.in_([key for _, key in first]))):
+    for sender, id_, envelope in connection.execute(_BY_ID, {"values": [key for _, key in first]}):
         mine = first.get((sender, id_))
         if mine is not None and mine != envelope:
             others[mine] = envelope

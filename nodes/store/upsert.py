@@ -1,13 +1,14 @@
 """Rows in, many at once: INSERT with and without ON CONFLICT, which SQLAlchemy spells by dialect; numbers of rows.
 
-A statement is made once and kept: to make it costs more than to run it.
+A statement is made once and kept: to make it costs more than to run it. So the queries of the hot path stand in their
+modules as constants, and take their values when they run.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Insert, Select, Table, func, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Insert, Select, Table, bindparam, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 Row = Mapping[str, Any]
@@ -17,6 +18,11 @@ Row = Mapping[str, Any]
 def row_of(value: Any) -> dict[str, Any]:
     """Return the fields of a value with slots by name, as dataclasses.asdict without copying what they hold."""
     return {name: getattr(value, name) for name in value.__slots__}
+
+
+def one_of(column: Column[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column holds one of the `values` with which a statement is run; Any: of any type."""
+    return column.in_(bindparam("values", expanding=True))
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

@@ -425,16 +425,19 @@ def test_the_directory_sizes_around_a_place_in_the_log(database: Database) -> No
     assert found == [(None, 5), (5, 7), (7, None)]
 
 
-def test_queued_receipts_come_in_order_and_go_by_number(database: Database) -> None:
+def test_queued_receipts_come_in_order_flash_apart_and_go_by_number(database: Database) -> None:
     lines = [QueuedReceipt("XA", name("e", n), name("i", n), int(ReceiptStatus.STORED), NOW) for n in range(3)]
+    flash = replace(lines[0], envelope=name("e", 9), urgent=True)
+    database.write_now(lambda c: receiving.queue_receipts(c, [flash]))
     database.write_now(lambda c: receiving.queue_receipts(c, lines[:2]))
     database.write_now(lambda c: receiving.queue_receipts(c, lines[2:]))
-    queued = database.read_now(lambda c: receiving.queued_receipts(c, limit=9))
+    queued = database.read_now(lambda c: receiving.queued_receipts(c, urgent=False, limit=9))
     assert [replace(each, number=0) for each in queued] == lines
+    (first,) = database.read_now(lambda c: receiving.queued_receipts(c, urgent=True, limit=9))
+    assert replace(first, number=0) == flash
     database.write_now(lambda c: receiving.drop_receipts(c, [queued[0].number, queued[2].number]))
-    assert [each.envelope for each in database.read_now(lambda c: receiving.queued_receipts(c, limit=9))] == [
-        name("e", 1)
-    ]
+    (left,) = database.read_now(lambda c: receiving.queued_receipts(c, urgent=False, limit=9))
+    assert left.envelope == name("e", 1)
 
 
 # -- received ----------------------------------------------------------------------------------------------------------

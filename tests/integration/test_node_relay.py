@@ -179,7 +179,7 @@ async def test_what_comes_twice_is_stored_once_and_receipted_again() -> None:
         receiver.take = keep  # type: ignore[method-assign,assignment]
         sent = await push(running["XA"], "XV")
         await receipted(running["XA"], sent.item, "XV")
-        queued = partial(receiving.queued_receipts, limit=10)
+        queued = partial(receiving.queued_receipts, urgent=False, limit=10)
         await take(frames[0])
         again = await running["XV"].core.database.read(queued)
         assert await count_reports(running["XV"]) == 1
@@ -333,11 +333,15 @@ async def test_a_node_on_postgresql_sends_and_receives_like_one_on_sqlite(postgr
 async def test_receipts_for_a_partner_that_was_expelled_are_given_up() -> None:
     async with nodes("XA", "XV") as (world, running):
         node = running["XV"]
-        node.receipts.hurry = lambda: None  # type: ignore[method-assign]
-        object.__setattr__(node.core, "timing", QUICK.model_copy(update={"receipts_s": 3_600.0}))
-        await asyncio.sleep(0.1)
+        give = node.receipts.give
+
+        async def later(*, urgent: bool) -> int:
+            del urgent
+            return 0
+
+        node.receipts.give = later  # type: ignore[method-assign]
         sent = await push(running["XA"], "XV")
-        queue = partial(receiving.queued_receipts, limit=9)
+        queue = partial(receiving.queued_receipts, urgent=False, limit=9)
 
         async def queued() -> bool:
             return await stored(node, sent.item) is not None and len(await node.core.database.read(queue)) == 1
@@ -345,7 +349,7 @@ async def test_receipts_for_a_partner_that_was_expelled_are_given_up() -> None:
         await until(queued, "no receipt waits")
         await world.expel("XA")
         await until(lambda: node.core.trust.now.status(party_id("XA")) == "expelled", "no expulsion")
-        assert await node.receipts.give() == 1
+        assert await give(urgent=False) == 1
 
         async def given_up() -> bool:
             return await node.core.database.read(reports.count_waiting) == {}

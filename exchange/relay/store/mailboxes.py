@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, insert, select, update
 from sqlalchemy import Row as SqlRow
 
 from exchange.envelope.model import Lane
@@ -12,12 +12,39 @@ from exchange.names import PartyId
 from exchange.relay.mailbox import Accepted, Answered, Deleted, Row, Sealed
 from exchange.relay.slots import PART, part_key, recipients_of
 from exchange.relay.store import tables
-from exchange.relay.store.upsert import add_up, insert_or_keep, insert_or_replace
+from exchange.relay.store.upsert import add_up, insert_or_keep, insert_or_replace, one_of
 
 T = TypeVar("T")
 
 CHUNK = 500
 """Values bound in one statement: SQLite's oldest limit is 999."""
+
+_accepted, _refused, _mailbox, _held, _cursor = (
+    table.c for table in (tables.accepted, tables.refused, tables.mailbox, tables.held, tables.cursor)
+)
+_PROMISED = select(_accepted.hash, _accepted.promise, _accepted.decisions).where(
+    one_of(_accepted.hash), _accepted.sender == bindparam("by")
+)
+_REFUSED = select(_refused.hash, _refused.answer).where(one_of(_refused.hash), _refused.sender == bindparam("by"))
+_TAKEN = select(_accepted.envelope_id, _accepted.hash).where(
+    one_of(_accepted.envelope_id), _accepted.sender == bindparam("by")
+)
+_OF_LANE = (_mailbox.recipient == bindparam("whose"), _mailbox.lane == bindparam("in_lane"))
+_WAITING = (
+    select(_mailbox.position, _mailbox.place, _mailbox.size)
+    .where(*_OF_LANE, _mailbox.position > bindparam("after"))
+    .order_by(_mailbox.position)
+    .limit(bindparam("most", type_=Integer))
+)
+_WAITING_OF_KIND = _WAITING.where(_mailbox.kind == bindparam("of_kind"))
+_REACHED = (*_OF_LANE, _mailbox.position <= bindparam("up_to"))
+_LESS_TO_WAIT_FOR = (
+    update(tables.held)
+    .where(_held.id.in_(select(_mailbox.position).where(*_REACHED)))
+    .values(remaining=_held.remaining - 1)
+)
+_FREE = delete(tables.mailbox).where(*_REACHED)
+_CURSORS = select(_cursor.lane, _cursor.position).where(_cursor.recipient == bindparam("whose"))
 
 
 class SqlMailboxes:
@@ -29,26 +56,20 @@ class SqlMailboxes:
 
     def answered(self, sender: PartyId, hashes: Sequence[bytes]) -> Mapping[bytes, Answered]:
         """Return the answers that the sender was given for these envelope hashes."""
-        accepted, refused = tables.accepted.c, tables.refused.c
         found: dict[bytes, Answered] = {}
         for some in _chunks(hashes):
-            promised = select(accepted.hash, accepted.promise, accepted.decisions).where(
-                accepted.hash.in_(some), accepted.sender == sender
-            )
-            found |= {row.hash: Answered(row.promise, row.decisions) for row in self._connection.execute(promised)}
-            denied = select(refused.hash, refused.answer).where(refused.hash.in_(some), refused.sender == sender)
-            found |= {row.hash: Answered(row.answer, b"") for row in self._connection.execute(denied)}
+            given = {"values": some, "by": sender}
+            promised, denied = self._connection.execute(_PROMISED, given), self._connection.execute(_REFUSED, given)
+            found |= {row.hash: Answered(row.promise, row.decisions) for row in promised}
+            found |= {row.hash: Answered(row.answer, b"") for row in denied}
         return found
 
     def taken(self, sender: PartyId, envelope_ids: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return the envelope hash under which the sender has used each of these envelope ids."""
-        accepted = tables.accepted.c
         found: dict[bytes, bytes] = {}
         for some in _chunks(envelope_ids):
-            wanted = select(accepted.envelope_id, accepted.hash).where(
-                accepted.sender == sender, accepted.envelope_id.in_(some)
-            )
-            found |= {row.envelope_id: row.hash for row in self._connection.execute(wanted)}
+            rows = self._connection.execute(_TAKEN, {"values": some, "by": sender})
+            found |= {row.envelope_id: row.hash for row in rows}
         return found
 
     def deposit(self, envelopes: Sequence[Accepted]) -> None:
@@ -112,16 +133,10 @@ class SqlMailboxes:
         self, recipient: PartyId, lane: Lane, *, after: int, limit: int, kind: int | None = None
     ) -> Sequence[Row]:
         """Return what waits behind position `after`, in order."""
-        mailbox = tables.mailbox.c
-        wanted = (
-            select(mailbox.position, mailbox.place, mailbox.size)
-            .where(mailbox.recipient == recipient, mailbox.lane == int(lane), mailbox.position > after)
-            .order_by(mailbox.position)
-            .limit(limit)
-        )
-        if kind is not None:
-            wanted = wanted.where(mailbox.kind == kind)
-        return [Row(*row) for row in self._connection.execute(wanted)]
+        given = {"whose": recipient, "in_lane": int(lane), "after": after, "most": limit}
+        if kind is None:
+            return [Row(*row) for row in self._connection.execute(_WAITING, given)]
+        return [Row(*row) for row in self._connection.execute(_WAITING_OF_KIND, given | {"of_kind": kind})]
 
     def sealed(self, keys: Sequence[int]) -> Mapping[int, Sealed]:
         """Return what is stored under these keys of parts."""
@@ -139,15 +154,13 @@ class SqlMailboxes:
 
     def acknowledge(self, recipient: PartyId, lane: Lane, position: int, *, kind: int | None = None) -> int:
         """Free everything up to `position` and return how many rows went."""
-        mailbox = tables.mailbox.c
-        mine: list[ColumnElement[bool]] = [
-            mailbox.recipient == recipient,
-            mailbox.lane == int(lane),
-            mailbox.position <= position,
-        ]
-        if kind is not None:
-            mine.append(mailbox.kind == kind)
-        count = self._free(mine)
+        if kind is None:
+            given = {"whose": recipient, "in_lane": int(lane), "up_to": position}
+            self._connection.execute(_LESS_TO_WAIT_FOR, given)
+            count = self._connection.execute(_FREE, given).rowcount
+        else:
+            mine = (_mailbox.recipient == recipient, _mailbox.lane == int(lane), _mailbox.position <= position)
+            count = self._free([*mine, _mailbox.kind == kind])
         if position > self.cursors(recipient).get(lane, 0):
             row = {"recipient": recipient, "lane": int(lane), "position": position}
             insert_or_replace(self._connection, tables.cursor, [row])
@@ -176,9 +189,8 @@ class SqlMailboxes:
 
     def cursors(self, recipient: PartyId) -> Mapping[Lane, int]:
         """Return the highest position acknowledged in each lane that has one."""
-        cursor = tables.cursor.c
-        wanted = select(cursor.lane, cursor.position).where(cursor.recipient == recipient)
-        return {Lane(row.lane): row.position for row in self._connection.execute(wanted)}
+        rows = self._connection.execute(_CURSORS, {"whose": recipient})
+        return {Lane(row.lane): row.position for row in rows}
 
     def delete_done(self, limit: int, most_bytes: int) -> Sequence[Deleted]:
         """Delete ciphertexts that every recipient has."""

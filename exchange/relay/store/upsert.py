@@ -1,41 +1,61 @@
-"""INSERT ... ON CONFLICT, which SQLite and PostgreSQL both speak and SQLAlchemy spells by dialect."""
+"""INSERT ... ON CONFLICT, which SQLite and PostgreSQL both speak and SQLAlchemy spells by dialect.
+
+A statement is made once and kept: to make it costs more than to run it. So the queries of the hot path stand in their
+modules as constants, and take their values when they run.
+"""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 
 Row = Mapping[str, Any]
 """Column values by name; Any because columns differ."""
 
 
+def one_of(column: Column[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column holds one of the `values` with which a statement is run; Any: of any type."""
+    return column.in_(bindparam("values", expanding=True))
+
+
 def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key exists takes its place."""
     if rows:
-        statement = _insert(connection, table)
-        keys = {column.name for column in table.primary_key}
-        changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows)
+        connection.execute(_replacing(connection.dialect.name, table, tuple(rows[0])), rows)
 
 
 def insert_or_keep(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key exists stays as it was."""
     if rows:
-        statement = _insert(connection, table)
-        connection.execute(statement.on_conflict_do_nothing(index_elements=list(table.primary_key)), rows)
+        connection.execute(_keeping(connection.dialect.name, table), rows)
 
 
 def add_up(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; what they say is added to the row whose key exists."""
     if rows:
-        statement = _insert(connection, table)
-        keys = {column.name for column in table.primary_key}
-        sums = {name: table.c[name] + statement.excluded[name] for name in rows[0] if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=sums), rows)
+        connection.execute(_adding(connection.dialect.name, table, tuple(rows[0])), rows)
 
 
-def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+@cache
+def _replacing(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
+    statement = _insert(dialect, table)
+    changed = {name: statement.excluded[name] for name in names if not table.c[name].primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+
+
+@cache
+def _keeping(dialect: str, table: Table) -> Insert:
+    return _insert(dialect, table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+
+
+@cache
+def _adding(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
+    statement = _insert(dialect, table)
+    sums = {name: table.c[name] + statement.excluded[name] for name in names if not table.c[name].primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=sums)
+
+
+def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
