@@ -16,11 +16,13 @@ from exchange.crypto.random import random_bytes
 from exchange.errors import ExchangeError
 from exchange.limits import MIB
 from nodes import fetching
+from nodes.caller import the_owner
 from nodes.outbox import push_digest
 from nodes.parts import Node
 from nodes.v1 import attachment_pb2
 from nodes.v1 import node_service_pb2 as pb
 from tests.integration.test_node_crash import Killed, NodeProcess, a_seed, kill_at, processes, report_file
+from tests.support import consent_world
 from tests.support.node_world import (
     FIRST_TIME,
     a_label,
@@ -98,6 +100,32 @@ async def test_a_recipient_killed_at_a_step_has_the_file_in_the_end(
             await receipted(running["XA"], item, "XV")
             await nothing_stray(recipient, 1)
             assert await open_alarms(recipient) == []
+
+
+@WHEN
+@pytest.mark.parametrize("step", ["attaching._add_copies", "uploading._done"])
+async def test_who_passes_a_report_on_and_is_killed_at_a_step_passes_the_file_on_once(step: str, before: bool) -> None:
+    label = consent_world.LABEL.format(to="XV", onward="consent", hops=1, orcon="false", release="")
+    async with nodes("XA", "XT", agree=False) as (world, running):
+        place = await world.place("XV")
+        await world.relay.agree("XA", "XV", "XT")
+        originator = running["XA"]
+        async with at(place) as holder:
+            await ready(holder, ["XA", "XT"])
+            await ready(originator, ["XV", "XT"])
+            file = await attach(originator, "map.pdf", FILE)
+            made = replace(authored(originator, label.encode()), attached=(file,))
+            item = (await originator.outbox.accept(made, push_digest("one", b"", b""))).item
+            await here(holder, item, map=FILE)
+            dead = kill_at(holder, step, before=before)
+            asked = await consent_world.ask(holder, item, "XT")
+            await consent_world.arrived(originator, asked.hash)
+            await originator.consenting.grant(asked.hash, caller=the_owner())
+            await asyncio.wait_for(dead.wait(), 20)
+        async with at(place) as holder:
+            await receipted(holder, item, "XT")
+            await here(running["XT"], item, map=FILE)
+            await nothing_stray(holder, 2)
 
 
 async def test_a_file_of_which_a_part_was_not_flushed_is_fetched_from_what_was() -> None:

@@ -836,6 +836,39 @@ DERIVED = [
     ),
 ]
 
+ENVELOPE_TESTS = "tests/unit/exchange/envelope"
+BLOB = "exchange/envelope/blob.py"
+ATTACHED = [
+    without("report.attachments", where, file, before, after, f"{ENVELOPE_TESTS}/{test}")
+    for where, file, before, after, test in (
+        (
+            "recipient",
+            "exchange/envelope/statement.py",
+            "    if report.attachments != attachments_of(body.blobs):\n",
+            "    if False:\n",
+            "test_envelope_open.py",
+        ),
+        (
+            "everyone",
+            "exchange/envelope/rules.py",
+            "    if any(blob.size != blob_size(key.size) for key, blob in zip(body.blobs, core.blobs, strict=True)):\n",
+            "    if False:\n",
+            "test_envelope_seal.py",
+        ),
+        (
+            "everyone",
+            "exchange/envelope/rules.py",
+            "    if any(not BLOB_LEAST <= blob.size <= BLOB_BYTES for blob in core.blobs):\n",
+            "    if False:\n",
+            "test_envelope_open.py",
+        ),
+        ("recipient", BLOB, "padding.count(0) != len(padding)", "False", "test_envelope_blob.py"),
+        ("recipient", BLOB, "plain.digest() != key.plain_sha256", "False", "test_envelope_blob.py"),
+        ("recipient", BLOB, "return _LABEL + blob_id", "return _LABEL", "test_envelope_blob.py"),
+    )
+]
+"""A file of a report is lost where another could take its place, or more than the file could hide in it."""
+
 CARRIERS = f"{POLICY}/mappings/test_mapping_carriers.py"
 CARRIED = [
     without(
@@ -873,4 +906,5 @@ MUTANTS = [
     *COMBINED,
     *DERIVED,
     *CARRIED,
+    *ATTACHED,
 ]
