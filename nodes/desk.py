@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from exchange.errors import BadLabel, ConfigurationError, Conflict, ExchangeError, NotAllowed, NotFound
 from exchange.limits import LABEL_BYTES
 from exchange.names import PartyId
@@ -27,7 +29,7 @@ from nodes.communities import targets
 from nodes.config import ReleaseRules
 from nodes.core import Core
 from nodes.deriving import Origin
-from nodes.guard import Hint, check_confirmed, look
+from nodes.guard import Hint, History, check_confirmed, look
 from nodes.guarding import history_of
 from nodes.outbox import Accepted, Author, Outbox, getting, push_digest
 from nodes.sensors import Scope, Sensors, permit, permit_audience
@@ -127,7 +129,8 @@ class Authoring:
         """Return what a push of this draft would sign, who would get it, and what is unusual; nothing is stored."""
         authored = await self._checked(draft, caller, _digest(draft, caller))
         decisions = await self._outbox.rehearse(authored)
-        return DryRun(authored, decisions, await self._hints(authored, decisions))
+        history = await self._core.database.read(partial(history_of, kind=authored.kind))
+        return DryRun(authored, decisions, self._hints(authored, decisions, history))
 
     async def push(
         self,
@@ -151,9 +154,10 @@ class Authoring:
         authored = await self._checked(draft, caller, digest)
         check_ceiling(caller, authored.label.tlp)
         by, looked = Author(caller.name), None
-        if await self._outbox.pushed_before(digest) is None:
+        before, history = await self._core.database.read(partial(_before, digest=digest, kind=authored.kind))
+        if before is None:
             looked = await self._outbox.look(authored)
-            hints = await self._hints(authored, looked.decisions)
+            hints = self._hints(authored, looked.decisions, history)
             check_confirmed(hints, confirmed)
             by = Author(caller.name, [hint.accept for hint in hints], frozenset(getting(looked.decisions)))
         accepted = await self._outbox.accept(authored, digest, by=by, purge_left_out=purge_left_out, looked=looked)
@@ -186,16 +190,12 @@ class Authoring:
             await self._sensors.count(scope, accepted=True)
         return accepted
 
-    async def _hints(self, authored: AuthoredReport, decisions: Sequence[tuple[PartyId, Decision]]) -> list[Hint]:
+    def _hints(
+        self, authored: AuthoredReport, decisions: Sequence[tuple[PartyId, Decision]], history: History
+    ) -> list[Hint]:
         """Return what is unusual about a report that goes to whom these decisions let have it."""
-        history = await self._core.database.read(partial(history_of, kind=authored.kind))
-        return look(
-            authored.label,
-            authored.release,
-            sorted(getting(decisions)),
-            history,
-            wide_audience=self._rules.wide_audience,
-        )
+        reached = sorted(getting(decisions))
+        return look(authored.label, authored.release, reached, history, wide_audience=self._rules.wide_audience)
 
     async def _same(self, authored: AuthoredReport, accepted: Accepted) -> Accepted:
         """Return `accepted`, unless it repeats a push of something else: that would lose this report silently."""
@@ -239,6 +239,11 @@ class Authoring:
         stix = read_report(opened.statement.content)
         source = Source(opened.label, opened.release) if opened.label.derived_from else None
         return Previous(item, report.thread, stix.stix_id, stix.modified_ms, source)
+
+
+def _before(connection: Connection, digest: bytes, kind: str) -> tuple[bytes | None, History]:
+    """Return the item of an earlier push with this digest, and what was sent before of this kind."""
+    return reports.pushed_before(connection, digest), history_of(connection, kind)
 
 
 def _digest(draft: Draft, caller: Caller, key: str = "") -> bytes:

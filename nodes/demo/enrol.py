@@ -138,8 +138,11 @@ def start_node(home: Home, party: str, processes: Processes) -> None:
     processes.start(party, home.node(party), arguments)
 
 
-def join(home: Home, player: Player, processes: Processes, fingerprint: str) -> None:
-    """Take one partner from the invitation to a running node; the council's root has its `fingerprint` already."""
+def join(home: Home, player: Player, processes: Processes, fingerprint: str, *, settings: str = QUICK + WATCHFUL) -> None:
+    """Take one partner from the invitation to a running node; the council's root has its `fingerprint` already.
+
+    `settings` are added to its node.toml.
+    """
     files, party, root = home.path / "files", player.party, home.root(player.party)
     council = ("--home", home.root(COUNCIL), *home.passphrase)
     invitation, credentials = files / f"{party}.invitation", files / f"{party}.credentials"
@@ -151,8 +154,8 @@ def join(home: Home, player: Player, processes: Processes, fingerprint: str) -> 
     command("root", "invite", party, *council, *info, *about, "--out", invitation)
     node = ("--home", home.node(party), *home.passphrase)
     command("node", "init", "--invitation", invitation, "--sensors", free_address(), *node, *MEMORY)
-    with (home.node(party) / "node.toml").open("a") as settings:
-        settings.write(QUICK + WATCHFUL)
+    with (home.node(party) / "node.toml").open("a") as file:
+        file.write(settings)
     request = home.node(party) / "node.request"
     command("root", "sign", request, "--home", root, "--out", credentials, "--yes", *home.passphrase)
     command("node", "join", "--invitation", invitation, "--credentials", credentials, *node)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from exchange.envelope.model import EnvelopeKind
 from nodes.store import tables
@@ -56,12 +56,17 @@ def approvals_of(connection: Connection, item: bytes) -> list[ApprovalRow]:
 
 def approvals_of_items(connection: Connection, items: Sequence[bytes]) -> dict[bytes, list[ApprovalRow]]:
     """Return the approvals of each of these items, oldest first; an item that has none is left out."""
-    row = approval.c
-    wanted = select(approval).where(row.item.in_(list(items))).order_by(row.stored_ms, row.operator)
     found: dict[bytes, list[ApprovalRow]] = {}
-    for each in connection.execute(wanted):
+    for each in connection.execute(_OF_ITEMS, {"items": list(items)}):
         found.setdefault(each.item, []).append(ApprovalRow(**each._mapping))  # noqa: SLF001
     return found
+
+
+_OF_ITEMS = (
+    select(approval)
+    .where(approval.c.item.in_(bindparam("items", expanding=True)))
+    .order_by(approval.c.stored_ms, approval.c.operator)
+)
 
 
 def count_approvals(connection: Connection, items: Sequence[bytes]) -> dict[bytes, int]:

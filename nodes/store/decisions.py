@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from nodes.store import tables
 from nodes.store.rows import DecisionRow
@@ -16,14 +16,15 @@ DENIED_MOST = 10_000
 """Rows of deliveries that were denied: partners must not fill the disk with them."""
 
 _row = decision.c
+_COUNTED = select(_row.item, func.count()).where(_row.item.in_(bindparam("items", expanding=True))).group_by(_row.item)
 
 
 def add_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> None:
     """Keep decisions, in order; beyond MOST_OF_ITEM of one item nothing more is kept."""
     if not rows:
         return
-    counted = select(_row.item, func.count()).where(_row.item.in_({row.item for row in rows})).group_by(_row.item)
-    counts: dict[bytes, int] = {row[0]: row[1] for row in connection.execute(counted)}
+    counted = connection.execute(_COUNTED, {"items": list({row.item for row in rows})})
+    counts: dict[bytes, int] = {row[0]: row[1] for row in counted}
     number = next_number(connection, _row.number)
     kept: list[dict[str, object]] = []
     for row in rows:

@@ -1,6 +1,6 @@
 """What this node has sent before, for comparison, on an open transaction."""
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from exchange.envelope.model import EnvelopeKind
 from nodes.store import tables
@@ -12,28 +12,32 @@ LOOKED_AT = 5_000
 
 def partners_reached(connection: Connection) -> set[str]:
     """Return the partners for whom a report was ever sealed."""
-    return set(connection.execute(select(tables.reached.c.recipient)).scalars())
+    return set(connection.execute(_REACHED).scalars())
 
 
 def recent_of_kind(connection: Connection, kind: str, *, limit: int) -> list[tuple[int, int]]:
     """Return TLP and number of recipients of the last reports of a kind that were sent, newest first."""
-    report, audience = tables.report.c, tables.audience.c
-    newest = connection.execute(select(func.max(report.number))).scalar_one() or 0
-    wanted = (
-        select(report.item, report.tlp)
-        .where(report.number > newest - LOOKED_AT, report.direction == Direction.SENT, report.kind == kind)
-        .order_by(report.number.desc())
-        .limit(limit)
-    )
-    found = connection.execute(wanted).all()
-    counted = (
-        select(audience.item, func.count())
-        .where(
-            audience.item.in_([row.item for row in found]),
-            audience.kind == int(EnvelopeKind.REPORT),
-            audience.state != Reach.DENIED,
-        )
-        .group_by(audience.item)
-    )
-    counts = {row[0]: row[1] for row in connection.execute(counted)}
+    newest = connection.execute(_NEWEST).scalar_one() or 0
+    found = connection.execute(_RECENT, {"after": newest - LOOKED_AT, "kind": kind, "most": limit}).all()
+    counts = {row[0]: row[1] for row in connection.execute(_COUNTED, {"items": [row.item for row in found]})}
     return [(row.tlp, counts.get(row.item, 0)) for row in found]
+
+
+_report, _audience = tables.report.c, tables.audience.c
+_REACHED = select(tables.reached.c.recipient)
+_NEWEST = select(func.max(_report.number))
+_RECENT = (
+    select(_report.item, _report.tlp)
+    .where(_report.number > bindparam("after"), _report.direction == Direction.SENT, _report.kind == bindparam("kind"))
+    .order_by(_report.number.desc())
+    .limit(bindparam("most"))
+)
+_COUNTED = (
+    select(_audience.item, func.count())
+    .where(
+        _audience.item.in_(bindparam("items", expanding=True)),
+        _audience.kind == int(EnvelopeKind.REPORT),
+        _audience.state != Reach.DENIED,
+    )
+    .group_by(_audience.item)
+)

@@ -62,8 +62,10 @@ def report_of(connection: Connection, item: bytes) -> Report | None:
 
 def reports_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Report]:
     """Return those of these versions that are here, by item."""
-    found = connection.execute(select(tables.report).where(_report.item.in_(list(items))))
-    return {row.item: _to_report(row) for row in found}
+    return {row.item: _to_report(row) for row in connection.execute(_REPORTS, {"items": list(items)})}
+
+
+_REPORTS = select(tables.report).where(_report.item.in_(bindparam("items", expanding=True)))
 
 
 def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
@@ -230,22 +232,32 @@ def replace_addressees(connection: Connection, changed: Sequence[Addressee]) -> 
 
 def promised(connection: Connection, items: Sequence[bytes], envelopes: Sequence[bytes]) -> None:
     """Note that the relay holds these envelopes of these items; a receipt may have overtaken its promise."""
-    rows = update(tables.audience).where(_audience.item.in_(list(items)), _audience.envelope.in_(list(envelopes)))
-    connection.execute(rows.where(_audience.state == Reach.SEALED).values(state=Reach.PROMISED, why=""))
+    connection.execute(_PROMISED, {"items": list(items), "envelopes": list(envelopes)})
 
 
 def cited(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], bytes]:
     """Return the commitments of the agreements under which these items went, by (item, recipient)."""
-    wanted = select(_audience.item, _audience.recipient, _audience.basis_commitment)
-    found = connection.execute(wanted.where(_audience.item.in_(list(items))))
+    found = connection.execute(_CITED, {"items": list(items)})
     return {(item, recipient): commitment for item, recipient, commitment in found}
+
+
+_OF_ITEMS = _audience.item.in_(bindparam("items", expanding=True))
+_CITED = select(_audience.item, _audience.recipient, _audience.basis_commitment).where(_OF_ITEMS)
+_PROMISED = (
+    update(tables.audience)
+    .where(_OF_ITEMS, _audience.envelope.in_(bindparam("envelopes", expanding=True)), _audience.state == Reach.SEALED)
+    .values(state=Reach.PROMISED, why="")
+)
 
 
 def waiting_among(connection: Connection, items: Sequence[bytes]) -> set[tuple[bytes, str]]:
     """Return (item, recipient) of what still waits to be sealed, of these items."""
-    wanted = select(_audience.item, _audience.recipient).where(_audience.state.in_([Reach.WAITING, Reach.AGAIN]))
-    found = connection.execute(wanted.where(_audience.item.in_(list(items))))
-    return {(row.item, row.recipient) for row in found}
+    return {(item, recipient) for item, recipient in connection.execute(_WAITING, {"items": list(items)})}
+
+
+_WAITING = select(_audience.item, _audience.recipient).where(
+    _audience.state.in_([Reach.WAITING, Reach.AGAIN]), _OF_ITEMS
+)
 
 
 def rows_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], Addressee]:
@@ -258,19 +270,19 @@ def rows_with(
     connection: Connection, items: Collection[bytes], recipients: Collection[str]
 ) -> dict[tuple[bytes, str], Addressee]:
     """Return where these items stand with these recipients, by (item, recipient)."""
-    wanted = select(tables.audience).where(_audience.item.in_(list(items)), _audience.recipient.in_(list(recipients)))
-    return {(row.item, row.recipient): _to_addressee(row) for row in connection.execute(wanted)}
+    found = connection.execute(_ROWS_WITH, {"items": list(items), "recipients": list(recipients)})
+    return {(row.item, row.recipient): _to_addressee(row) for row in found}
+
+
+_ROWS_WITH = select(tables.audience).where(_OF_ITEMS, _audience.recipient.in_(bindparam("recipients", expanding=True)))
 
 
 def to_seal(connection: Connection, now_ms: int, *, items: int, rows: int = 1024) -> list[list[Addressee]]:
     """Return what waits to be sealed, flash first, oldest first: of each item all recipients that are due."""
-    due = and_(_audience.state == Reach.WAITING, _audience.due_ms <= now_ms)
-    again = and_(_audience.state == Reach.AGAIN, _audience.due_ms <= now_ms)
-    order = (_audience.lane, _audience.number, _audience.recipient)
     found = [
         _to_addressee(row)
-        for which in (again, due)
-        for row in connection.execute(select(tables.audience).where(which).order_by(*order).limit(rows))
+        for wanted in (_DUE_AGAIN, _DUE)
+        for row in connection.execute(wanted, {"now_ms": now_ms, "most": rows})
     ]
     found = sorted(found, key=lambda each: (each.lane, each.number, each.recipient))[:rows]
     grouped: dict[bytes, list[Addressee]] = {}
@@ -279,19 +291,34 @@ def to_seal(connection: Connection, now_ms: int, *, items: int, rows: int = 1024
     chosen = list(grouped)[:items]
     if len(found) == rows and chosen and chosen[-1] == found[-1].item:
         # The limit may have cut the last one: read it whole.
-        whole = select(tables.audience).where(due | again, _audience.item == chosen[-1])
-        grouped[chosen[-1]] = [_to_addressee(row) for row in connection.execute(whole.order_by(*order))]
+        whole = connection.execute(_DUE_OF_ITEM, {"now_ms": now_ms, "item": chosen[-1]})
+        grouped[chosen[-1]] = [_to_addressee(row) for row in whole]
     return [grouped[item] for item in chosen]
+
+
+_IN_TIME = _audience.due_ms <= bindparam("now_ms")
+_IN_ORDER = (_audience.lane, _audience.number, _audience.recipient)
+# A query of each state uses the index of that state.
+_DUE, _DUE_AGAIN = (
+    select(tables.audience).where(_audience.state == state, _IN_TIME).order_by(*_IN_ORDER).limit(bindparam("most"))
+    for state in (Reach.WAITING, Reach.AGAIN)
+)
+_DUE_OF_ITEM = (
+    select(tables.audience)
+    .where(_audience.state.in_([Reach.WAITING, Reach.AGAIN]), _IN_TIME, _audience.item == bindparam("item"))
+    .order_by(*_IN_ORDER)
+)
 
 
 def next_due_ms(connection: Connection) -> int | None:
     """Return when the earliest waiting row is due; None when nothing waits."""
-    wanted = select(func.min(_audience.due_ms))
-    times = [
-        connection.execute(wanted.where(_audience.state == state)).scalar_one()
-        for state in (Reach.WAITING, Reach.AGAIN)
-    ]
+    times = [connection.execute(wanted).scalar_one() for wanted in _NEXT_DUE]
     return min((due for due in times if due is not None), default=None)
+
+
+_NEXT_DUE = [
+    select(func.min(_audience.due_ms)).where(_audience.state == state) for state in (Reach.WAITING, Reach.AGAIN)
+]
 
 
 def held_without_newest(connection: Connection, holding: Iterable[Reach]) -> list[tuple[bytes, str]]:
@@ -463,14 +490,18 @@ def withdrawal_of(connection: Connection, item: bytes, originator: str) -> Withd
 
 def pushed_before(connection: Connection, key: bytes) -> bytes | None:
     """Return the item that the push with this key digest made."""
-    wanted = select(tables.idempotency.c.item).where(tables.idempotency.c.key == key)
-    return connection.execute(wanted).scalar_one_or_none()
+    return connection.execute(_PUSH, {"key": key}).scalar_one_or_none()
+
+
+_PUSH = select(tables.idempotency.c.item).where(tables.idempotency.c.key == bindparam("key"))
 
 
 def pushes_known(connection: Connection, keys: Sequence[bytes]) -> set[bytes]:
     """Return those of these key digests under which a push was stored."""
-    wanted = select(tables.idempotency.c.key).where(tables.idempotency.c.key.in_(list(keys)))
-    return set(connection.execute(wanted).scalars())
+    return set(connection.execute(_PUSHES, {"keys": list(keys)}).scalars())
+
+
+_PUSHES = select(tables.idempotency.c.key).where(tables.idempotency.c.key.in_(bindparam("keys", expanding=True)))
 
 
 def remember_pushes(connection: Connection, pushes: Sequence[tuple[bytes, bytes, int]]) -> None:

@@ -58,8 +58,11 @@ def control_of(connection: Connection, item: bytes) -> Control | None:
 
 def controls_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Control]:
     """Return those of these control statements that still wait for a recipient, by item."""
-    found = connection.execute(select(tables.control).where(tables.control.c.item.in_(list(items))))
+    found = connection.execute(_CONTROLS, {"items": list(items)})
     return {row.item: Control(**dict(row._mapping)) for row in found}  # noqa: SLF001
+
+
+_CONTROLS = select(tables.control).where(tables.control.c.item.in_(bindparam("items", expanding=True)))
 
 
 def drop_control(connection: Connection, item: bytes, recipients: Iterable[str]) -> None:
@@ -82,8 +85,12 @@ def drop_given_up(connection: Connection, rows: Sequence[Addressee]) -> None:
 
 def last_numbers(connection: Connection, stream: int) -> dict[tuple[str, int], int]:
     """Return the last number used, by recipient and lane."""
-    wanted = select(_sequence.recipient, _sequence.lane, _sequence.last_seq).where(_sequence.stream == stream)
-    return {(row.recipient, row.lane): row.last_seq for row in connection.execute(wanted)}
+    return {(row.recipient, row.lane): row.last_seq for row in connection.execute(_LAST_NUMBERS, {"stream": stream})}
+
+
+_LAST_NUMBERS = select(_sequence.recipient, _sequence.lane, _sequence.last_seq).where(
+    _sequence.stream == bindparam("stream")
+)
 
 
 def add_sealed(connection: Connection, envelopes: Sequence[Outgoing], now_ms: int) -> int:
@@ -166,9 +173,12 @@ def _stream_heads(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     """Return those of these control statements that are stream heads."""
     if not items:
         return set()
-    row = tables.control.c
-    wanted = select(row.item).where(row.item.in_(list(items)), row.type == payload_type(STREAM_HEAD))
-    return set(connection.execute(wanted).scalars())
+    return set(connection.execute(_STREAM_HEADS, {"items": list(items)}).scalars())
+
+
+_STREAM_HEADS = select(tables.control.c.item).where(
+    tables.control.c.item.in_(bindparam("items", expanding=True)), tables.control.c.type == payload_type(STREAM_HEAD)
+)
 
 
 def _first_number(key: tuple[str, int, int], seq: int) -> dict[str, Any]:
@@ -226,8 +236,17 @@ def slots_of(connection: Connection, envelope: bytes) -> tuple[TakenSlot, ...]:
 
 def answered(connection: Connection, envelopes: Sequence[bytes], state: SlotState) -> None:
     """Note that envelopes were promised, or that their numbers are void; their bytes go."""
-    connection.execute(update(tables.slot).where(_slot.envelope.in_(list(envelopes))).values(state=state))
-    connection.execute(delete(tables.outbox).where(_outbox.envelope.in_(list(envelopes))))
+    named = list(envelopes)
+    connection.execute(_ANSWERED, {"envelopes": named, "state": state})
+    connection.execute(_SENT, {"envelopes": named})
+
+
+_ANSWERED = (
+    update(tables.slot)
+    .where(_slot.envelope.in_(bindparam("envelopes", expanding=True)))
+    .values(state=bindparam("state"))
+)
+_SENT = delete(tables.outbox).where(_outbox.envelope.in_(bindparam("envelopes", expanding=True)))
 
 
 def count_unanswered(connection: Connection) -> dict[int, int]:
@@ -378,9 +397,14 @@ def items_sent(
     connection: Connection, envelopes: Collection[bytes], recipients: Collection[str]
 ) -> dict[tuple[bytes, str], bytes]:
     """Return the items of those of these envelopes that were sealed here for these, by envelope and recipient."""
-    wanted = select(_slot.envelope, _slot.recipient, _slot.item).where(_slot.envelope.in_(list(envelopes)))
-    found = connection.execute(wanted.where(_slot.recipient.in_(list(recipients))))
+    found = connection.execute(_ITEMS_SENT, {"envelopes": list(envelopes), "recipients": list(recipients)})
     return {(envelope, recipient): item for envelope, recipient, item in found}
+
+
+_ITEMS_SENT = select(_slot.envelope, _slot.recipient, _slot.item).where(
+    _slot.envelope.in_(bindparam("envelopes", expanding=True)),
+    _slot.recipient.in_(bindparam("recipients", expanding=True)),
+)
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------
