@@ -6,7 +6,7 @@ Figures of a machine that does other work tell little: the last column, measured
 import argparse
 import os
 
-from benchmarks import attachments, decide, end_to_end, rules_load, table, trust
+from benchmarks import attachments, decide, end_to_end, rules_load, table, trust, wrapping
 
 
 def main() -> None:
@@ -19,8 +19,8 @@ def main() -> None:
     run = end_to_end.Run(rounds=1, reports=50, seconds=2.0) if quick else end_to_end.Run()
     trusted = trust.lines(entries=2_000 if quick else trust.ENTRIES)
     files = attachments.lines(attachments.Run(rounds=1) if quick else attachments.Run())
-    decided = decide.lines(rounds=21 if quick else 101)
-    table.show([*decided, *rules_load.lines(), *trusted, *end_to_end.lines(run), *files])
+    pure = [*decide.lines(rounds=21 if quick else 101), *rules_load.lines(), *wrapping.lines()]
+    table.show([*pure, *trusted, *end_to_end.lines(run), *files])
 
 
 if __name__ == "__main__":

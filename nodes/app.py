@@ -69,6 +69,7 @@ from nodes.suspects import Suspects
 from nodes.sync import Sync
 from nodes.trust import Trust
 from nodes.watch import Watch, watch_logs
+from nodes.wrapping import Wrapping
 
 MIGRATIONS = "nodes.store.migrations"
 RELAY_INFO = Path("exchange") / "relay.info"
@@ -96,7 +97,8 @@ async def running(
         stack.callback(keybox.close)
         executor = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="crypto"))
         core = await _core(config, keys, _Opened(database, keybox, executor), info, clock)
-        node = _build(home, config, core)
+        wrapping = stack.enter_context(Wrapping())
+        node = _build(home, config, core, wrapping)
         stack.push_async_callback(node.relay.close)
         await _load(node)
         await _start(stack, node, drain)
@@ -157,12 +159,12 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
     )
 
 
-def _build(home: Path, config: NodeConfig, core: Core) -> Node:
+def _build(home: Path, config: NodeConfig, core: Core, wrapping: Wrapping) -> Node:
     relay = _relay(home, config, core)
     watch = watch_logs(core, relay)
     agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
     narrowing, announce = Narrowing(core), asyncio.Event()
-    sender = _sender(core, relay, watch, on_denied=narrowing.hurry, on_answer=announce.set)
+    sender = _sender(core, relay, watch, wrapping, on_denied=narrowing.hurry, on_answer=announce.set)
     files = ReportFiles.of(core, relay.blobs, home, least_free_mib=config.disk_least_mib, wake=sender.wake)
     sender.on_files = files.uploading.hurry
     groups = _groups(core, relay, wake=sender.wake, announce=announce)
@@ -247,6 +249,7 @@ def _sender(
     core: Core,
     relay: RelayClient,
     watch: Watch,
+    wrapping: Wrapping,
     *,
     on_denied: Callable[[], None],
     on_answer: Callable[[], None],
@@ -258,6 +261,7 @@ def _sender(
         on_answer=on_answer,
         stale_since=watch.freshness.stale_since,
         on_ended=watch.forks.ended,
+        wrap_all=wrapping.wrap_all,
     )
     watch.freshness.on_fresh = sender.wake
     return sender

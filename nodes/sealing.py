@@ -16,6 +16,7 @@ from exchange.crypto.codec import encode_signed
 from exchange.crypto.keys import PublicKey
 from exchange.crypto.signed import Signed, sign
 from exchange.crypto.signing import CompositeKey, Ed25519Key
+from exchange.crypto.xwing import WrapAll, wrap_each
 from exchange.directory.state import MEMBERS
 from exchange.envelope.model import CONTROL_LABEL, BlobKey, BlobRef, Body, EnvelopeKind, Lane
 from exchange.envelope.seal import Prepared, Recipient, prepare, seal_all
@@ -104,6 +105,7 @@ class Ground:
     """Partners whose fingerprint nobody here has compared."""
     stale_since_ms: int = 0
     """Since when the directory is too old to send reports under; 0 while it is not."""
+    wrap_all: WrapAll = wrap_each
 
 
 @dataclass(slots=True)
@@ -312,6 +314,7 @@ def _draft(job: Job, chosen: Sequence[_Chosen], ground: Ground, last: dict[tuple
             )
             for each in chosen
         ],
+        wrap_all=ground.wrap_all,
     )
     # Numbers are taken only by what was prepared.
     last.update({(recipient, int(job.lane)): seq for recipient, seq in numbers.items()})

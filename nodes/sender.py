@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from exchange.crypto.codec import decode_signed
 from exchange.crypto.signed import Signed, VerifiedRoots
+from exchange.crypto.xwing import WrapAll, wrap_each
 from exchange.directory.fold import Directory
 from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
@@ -83,12 +84,14 @@ class Sender:
         on_denied: Callable[[], None] = lambda: None,
         stale_since: Callable[[], int] = lambda: 0,
         on_ended: Callable[[Signed], Awaitable[None]],
+        wrap_all: WrapAll = wrap_each,
     ) -> None:
         """`on_answer` is called after answers were stored, `on_denied` when some recipient gets nothing.
 
         `on_ended` keeps what the relay signed with a key that it has no more.
 
-        `stale_since` says since when the directory is too old to send reports under; 0 while it is not.
+        `stale_since` says since when the directory is too old to send reports under; 0 while it is not. `wrap_all`
+        wraps on several cores (nodes/wrapping.py).
         """
         self._core = core
         self._relay = relay
@@ -98,6 +101,7 @@ class Sender:
         """Called when the relay must have files before something can be sealed."""
         self._stale_since = stale_since
         self._on_ended = on_ended
+        self._wrap_all = wrap_all
         self._backoff = core.backoff()
         self._work = asyncio.Event()
         self._ready = asyncio.Event()
@@ -181,6 +185,7 @@ class Sender:
             now_ms=now_ms,
             uncompared=core.comparisons.now(),
             stale_since_ms=stale_ms,
+            wrap_all=self._wrap_all,
         )
         loop = asyncio.get_running_loop()
         made = await loop.run_in_executor(core.executor, partial(seal_round, due.jobs, ground, due.numbers))

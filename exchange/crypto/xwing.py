@@ -5,6 +5,7 @@ the library would let it be empty, this module does not. Secret keys are 32-byte
 """
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,6 +18,9 @@ from exchange.crypto import parsed
 from exchange.crypto.keys import KeyAlgorithm, PublicKey
 from exchange.crypto.random import random_bytes
 from exchange.errors import MalformedInput, VerificationFailed
+
+WrapAll = Callable[[bytes, Sequence[tuple[bytes, bytes]]], Sequence[bytes]]
+"""`wrap_each`, or what does as it does elsewhere."""
 
 SECRET_BYTES = 32
 SEED_BYTES = 32
@@ -71,6 +75,11 @@ def wrap(secret: bytes, public_raw: bytes, info: bytes) -> bytes:
         return _SUITE.encrypt(secret, parsed.xwing(public_raw), info)
     except ValueError as error:
         raise MalformedInput("this X-Wing key cannot be wrapped for") from error
+
+
+def wrap_each(secret: bytes, wanted: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return `secret` wrapped for each of these admitted keys under its `info`, in order. Raises as `wrap`."""
+    return [wrap(secret, public_raw, info) for public_raw, info in wanted]
 
 
 def unwrap(wrapped: bytes, key: XWingKey, info: bytes) -> bytes:

@@ -21,7 +21,7 @@ from exchange.crypto.padme import frame
 from exchange.crypto.random import random_bytes, random_places
 from exchange.crypto.signed import Signed, sign_batch
 from exchange.crypto.signing import Ed25519Key
-from exchange.crypto.xwing import wrap
+from exchange.crypto.xwing import WrapAll, wrap_each
 from exchange.envelope import binding, rules
 from exchange.envelope.binding import envelope_hash
 from exchange.envelope.codec import (
@@ -145,8 +145,11 @@ def prepare(
     body: Body,
     recipients: Sequence[Recipient],
     blobs: Sequence[BlobRef] = (),
+    wrap_all: WrapAll = wrap_each,
 ) -> Prepared:
     """Return an envelope without its signature (steps 1 to 4); `label` is CONTROL_LABEL in a control envelope.
+
+    `wrap_all` may spread step 3 over several cores.
 
     Raises:
         BadInput: no envelope that a relay or recipient would accept can be made of this.
@@ -171,7 +174,7 @@ def prepare(
     content_key = random_bytes(_CONTENT_KEY_BYTES)
     sealed_body = encrypt(content_key, frame(encode_body(body)), binding.body_context(core_hash))
     rules.check_body_size(core, len(sealed_body))
-    leaves, parties = _seal_leaves(core, core_hash, content_key, recipients)
+    leaves, parties = _seal_leaves(core, core_hash, content_key, recipients, wrap_all)
     seed = random_bytes(SEED_BYTES)
     tree = binding.slot_tree({leaf.index: leaf_hash(leaf.leaf) for leaf in leaves}, seed)
     header = SealedHeader(core_bytes, sha256(sealed_body).digest(), len(sealed_body), tree.root, SLOTS)
@@ -226,7 +229,7 @@ def _checked_core_bytes(core: EnvelopeCore, body: Body) -> bytes:
 
 
 def _seal_leaves(
-    core: EnvelopeCore, core_hash: bytes, content_key: bytes, recipients: Sequence[Recipient]
+    core: EnvelopeCore, core_hash: bytes, content_key: bytes, recipients: Sequence[Recipient], wrap_all: WrapAll
 ) -> tuple[tuple[SubmittedLeaf, ...], tuple[PartyId, ...]]:
     """Return the leaves by ascending slot, and the party of each."""
     if not 1 <= len(recipients) <= RECIPIENTS:
@@ -234,15 +237,15 @@ def _seal_leaves(
     if len({recipient.party for recipient in recipients}) != len(recipients):
         raise MalformedInput("a recipient stands in an envelope once")
     placed = sorted(zip(random_places(len(recipients)), recipients, strict=True), key=lambda pair: pair[0])
-    leaves = tuple(_seal_leaf(core, core_hash, content_key, index, recipient) for index, recipient in placed)
+    wanted = [(each.kem.raw, binding.wrap_info(core_hash, each.kem.key_id, each.party)) for _, each in placed]
+    leaves = tuple(
+        _leaf(core, index, recipient, wrapped)
+        for (index, recipient), wrapped in zip(placed, wrap_all(content_key, wanted), strict=True)
+    )
     return leaves, tuple(recipient.party for _, recipient in placed)
 
 
-def _seal_leaf(
-    core: EnvelopeCore, core_hash: bytes, content_key: bytes, index: int, recipient: Recipient
-) -> SubmittedLeaf:
-    info = binding.wrap_info(core_hash, recipient.kem.key_id, recipient.party)
-    wrapped = wrap(content_key, recipient.kem.raw, info)
+def _leaf(core: EnvelopeCore, index: int, recipient: Recipient, wrapped: bytes) -> SubmittedLeaf:
     leaf = RecipientLeaf(
         salt=random_bytes(ID_BYTES),
         recipient=recipient.party,

@@ -138,7 +138,9 @@ def start_node(home: Home, party: str, processes: Processes) -> None:
     processes.start(party, home.node(party), arguments)
 
 
-def join(home: Home, player: Player, processes: Processes, fingerprint: str, *, settings: str = QUICK + WATCHFUL) -> None:
+def join(
+    home: Home, player: Player, processes: Processes, fingerprint: str, *, settings: str = QUICK + WATCHFUL
+) -> None:
     """Take one partner from the invitation to a running node; the council's root has its `fingerprint` already.
 
     `settings` are added to its node.toml.

@@ -8,7 +8,7 @@ A key is durable before the row that needs it, and destroyed before the row that
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from exchange.crypto.atrest import open_record, seal_record, unwrap_key, wrap_key
 from exchange.crypto.random import random_bytes
