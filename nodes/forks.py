@@ -96,10 +96,10 @@ class Forks:
 
     async def contradicts(self, log: Log, one: str, other: str, *, why: str) -> Fork:
         """Keep two notes of one log, each signed by the relay, that cannot both be true; raise the alarm."""
-        found = await self._found(log, one, other)
+        found = await self._richest(log, await self._found(log, one, other), await self._own(log))
         await self._ring(log, found, await self._keep_fork(log, found, why))
-        more = await self._with_more_liars(log, found)
-        if more is not None:
+        more = await self._richest(log, found, await self._shown(log))
+        if len(more.liars) > len(found.liars):
             await self._ring(log, more, await self._keep_fork(log, more, why))
         return found.fork
 
@@ -168,30 +168,39 @@ class Forks:
         liars = vouched_for_both(fork, named, core.exchange, keys) if proven else ()
         return Found(fork, proven, liars)
 
-    async def _with_more_liars(self, log: Log, found: Found) -> Found | None:
-        """Return the proven pair of notes at hand that most witnesses cosigned; None if no more than the one found."""
+    async def _richest(self, log: Log, found: Found, notes: list[str]) -> Found:
+        """Return the proven pair of these notes, or that found, which names most witnesses: of both sides, or one."""
         core = self._core
         named = core.trust.now.directory.named_witnesses
-        notes = [found.fork.first, found.fork.second, *await self._at_hand(log)]
-        signers = [cosigned_by(note, self._opened(log, note), named, core.exchange) for note in notes]
-        best = found
-        for one, other in combinations(range(len(notes)), 2):
-            if len(signers[one] & signers[other]) > len(best.liars):
-                candidate = await self._found(log, notes[one], notes[other])
-                best = candidate if len(candidate.liars) > len(best.liars) else best
-        return best if best is not found else None
+        pool = [found.fork.first, found.fork.second, *(note for note in notes if self._is_signed(log, note))]
+        opened = [self._opened(log, note) for note in pool]
+        signers = [
+            cosigned_by(note, checkpoint, named, core.exchange) for note, checkpoint in zip(pool, opened, strict=True)
+        ]
+        best, most = found, (found.proven, len(found.liars), len(signers[0]) + len(signers[1]))
+        for one, other in combinations(range(len(pool)), 2):
+            common, lines = len(signers[one] & signers[other]), len(signers[one]) + len(signers[other])
+            # Proofs between sizes are dear: they are made anew only where more liars would be named.
+            worth_it = common > most[1] or opened[one].size == opened[other].size
+            if worth_it and (True, common, lines) > most:
+                candidate = await self._found(log, pool[one], pool[other])
+                if candidate.proven and (True, len(candidate.liars), lines) > most:
+                    best, most = candidate, (True, len(candidate.liars), lines)
+        return best
 
-    async def _at_hand(self, log: Log) -> list[str]:
-        """Return notes with cosignatures: what a quorum vouched for here, and what the relay shows now."""
+    async def _own(self, log: Log) -> list[str]:
+        """Return notes with cosignatures that this node has: what a quorum vouched for, what it cosigned itself."""
         quorum = await self._core.database.read(partial(witnesses.quorum_of, log=log))
         own = await self._core.database.read(partial(witnesses.cosigned_head, log=log))
-        notes = [each.note for each in (quorum, own) if each is not None]
+        return [each.note for each in (quorum, own) if each is not None and each.note]
+
+    async def _shown(self, log: Log) -> list[str]:
+        """Return notes with cosignatures that the relay shows now; whoever contradicts itself need not answer."""
         try:
             shown = await self._relay.notes(log)
-            notes += [shown.cosigned, shown.asked]
         except ExchangeError:
-            pass  # whoever contradicts itself need not answer
-        return [note for note in dict.fromkeys(notes) if note and self._is_signed(log, note)]
+            return []
+        return [note for note in (shown.cosigned, shown.asked) if note]
 
     def _is_signed(self, log: Log, note: str) -> bool:
         try:

@@ -12,7 +12,7 @@ What a key signed that the council had ended: nodes/after_end.py. Keys that were
 council has said so, the checks say it too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from exchange.crypto.codec import decode_signed, encode_signed
@@ -245,6 +245,35 @@ def _witnesses(fork: Fork, evidence: LogEvidence, directory: Directory, relay: S
     keys = {member.party: member.key.key_id.hex()[:16] for member in named.members}
     for party in vouched_for_both(fork, named, evidence.exchange, relay):
         yield Check(f"witness {party}", Result.LIED, f"its key {keys[party]} cosigned both")
+
+
+def check_together(files: Sequence[LogEvidence]) -> list[Check]:
+    """Return the witnesses that vouched for both sides of a proven fork, each side by another of these files.
+
+    Who was shown one history has its witnesses' lines, and nobody those of the other: two partners who put their files
+    together have both. A file that does not hold adds nothing.
+    """
+    signers: dict[tuple[bytes, Checkpoint], set[PartyId]] = {}
+    proven: list[tuple[bytes, Checkpoint, Checkpoint]] = []
+    for each in files:
+        if not isinstance(each.claim, Fork):
+            continue
+        try:
+            directory = each.anchor.directory(each.exchange)
+            seats = each.anchor.seats if each.relay_keys else ()
+            keys = shown_keys(with_seats(directory, seats), each.relay_keys)
+            named, genesis = each.anchor.witnesses(directory), directory.genesis_hash
+            (first, _), (second, _) = _opened(each.claim, each.exchange, keys)
+            if contradiction(each.claim, each.exchange, keys):
+                proven.append((genesis, first, second))
+        except (BadInput, VerificationFailed):
+            continue
+        for note, checkpoint in ((each.claim.first, first), (each.claim.second, second)):
+            found = cosigned_by(note, checkpoint, named, each.exchange)
+            signers.setdefault((genesis, checkpoint), set()).update(found)
+    liars = {party for genesis, first, second in proven for party in signers[genesis, first] & signers[genesis, second]}
+    detail = "by these files together its key cosigned both"
+    return [Check(f"witness {party}", Result.LIED, detail) for party in sorted(liars)]
 
 
 def _unkept(claim: Unkept, exchange: ExchangeName, keys: ShownKeys) -> list[Check]:

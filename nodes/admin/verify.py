@@ -1,4 +1,4 @@
-"""`concord verify`: check an evidence file offline, without a node."""
+"""`concord verify`: check evidence files offline, without a node."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from nodes import contradiction, evidence, log_evidence, log_proof, outdated, wi
 from nodes.admin import output
 from nodes.admin.options import Json
 from nodes.evidence_check import Check, Result, check_evidence
+from nodes.log_evidence import LogEvidence, check_together
 from nodes.reportfile import naming, read_bounded
 
 FILE_BYTES = 2 * evidence.EVIDENCE_BYTES
@@ -25,33 +26,56 @@ class Checked:
 
     about: Mapping[str, str]
     checks: Sequence[Check]
+    fork: LogEvidence | None = None
+    """To be held against others, when it is of the relay's logs."""
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence, as a node writes it.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Evidence, as a node writes it.")],
     as_json: Json = False,
 ) -> None:
-    """Check a file that proves something: decisions, what was logged, what a sender or the relay did. No node is asked.
+    """Check files that prove something: decisions, what was logged, what a sender or the relay did. No node is asked.
 
     Decisions are computed again and every signature is verified. `concord report why --out` writes the first kind,
     `concord log export-proof` the second; the others a node keeps in its store when an alarm rings. Exit code 4 when
-    anything does not hold. What the file cannot prove by itself is listed as not checked.
+    anything does not hold. What a file cannot prove by itself is listed as not checked. Of two histories that partners
+    were shown, their files together name the witnesses that vouched for both.
 
     Example: concord verify why.evidence
     """
-    with naming(file):
-        checked = _checked(read_bounded(file, FILE_BYTES, "evidence"))
-    checks = checked.checks
+    found = [(file, _read(file)) for file in files]
+    together = check_together([each.fork for _, each in found if each.fork is not None])
     if as_json:
-        output.as_json([{"what": each.what, "result": each.result, "detail": each.detail} for each in checks])
+        rows = [
+            _plain(check) | ({"file": str(file)} if len(files) > 1 else {})
+            for file, each in found
+            for check in each.checks
+        ]
+        output.as_json([*rows, *(map(_plain, together) if len(files) > 1 else ())])
     else:
-        output.fields(dict(checked.about))
-        output.table(("check", "result", "what"), [(each.what, each.result, each.detail) for each in checks])
-    failed = [each for each in checks if each.result is Result.FAILS]
+        for _, each in found:
+            output.fields(dict(each.about))
+            _show(each.checks)
+        if len(files) > 1 and together:
+            _show(together)
+    failed = [check for _, each in found for check in each.checks if check.result is Result.FAILS]
     if failed:
         raise VerificationFailed(
             f"{len(failed)} checks fail: {failed[0].what}: {failed[0].detail}", hint="do not rely on this file"
         )
+
+
+def _read(file: Path) -> Checked:
+    with naming(file):
+        return _checked(read_bounded(file, FILE_BYTES, "evidence"))
+
+
+def _plain(check: Check) -> dict[str, str]:
+    return {"what": check.what, "result": check.result, "detail": check.detail}
+
+
+def _show(checks: Sequence[Check]) -> None:
+    output.table(("check", "result", "what"), [(each.what, each.result, each.detail) for each in checks])
 
 
 def _checked(data: bytes) -> Checked:
@@ -82,7 +106,7 @@ def _sender(text: str) -> Checked:
 def _relay(text: str) -> Checked:
     found = log_evidence.read_log_evidence(text)
     about = {"against": "the relay", "made by": f"{found.made_by}, {output.when(found.made_ms)}"}
-    return Checked(about, log_evidence.check_log_evidence(found))
+    return Checked(about, log_evidence.check_log_evidence(found), found)
 
 
 def _loss(text: str) -> Checked:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +20,7 @@ from exchange.tlog.cosignature import cosign
 from exchange.tlog.note import with_lines
 from exchange.tlog.signing import sign_checkpoint
 from exchange.tlog.tiles import consistency_proof, tiles_of
+from nodes.admin.main import run
 from nodes.alarms import Alarms
 from nodes.app import MIGRATIONS
 from nodes.evidence_check import Check, Result
@@ -29,14 +30,21 @@ from nodes.relay_port import Log, Notes, Relay
 from nodes.store import alarms
 from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
+from nodes.store.witnesses import Quorum
 from tests.property.test_witness_properties import a_core
-from tests.support.directory_builders import EXCHANGE, NOON, log_keys, mldsa44
+from tests.support.directory_builders import EXCHANGE, NOON, Exchange, log_keys, mldsa44
 from tests.unit.nodes.test_node_freshness import PAIR, an_exchange_with
 
 ORIGIN = traffic_origin(EXCHANGE)
 TRUE = [bytes([n]) * 41 for n in range(12)]
 OTHER = [*TRUE[:4], *(bytes([100 + n]) * 41 for n in range(12))]
 MINUTE = 60_000
+
+
+@cache
+def an_exchange() -> Exchange:
+    """Return the exchange of every node here: two partners have one genesis."""
+    return an_exchange_with(PAIR)
 
 
 def a_note(entries: Sequence[bytes], *cosigned_by: str) -> str:
@@ -101,7 +109,7 @@ async def a_keeper(path: Path) -> AsyncIterator[Keeper]:
     upgrade(sqlite_url(path / "node.db"), MIGRATIONS)
     database = Database(sqlite_url(path / "node.db"))
     with ThreadPoolExecutor(1) as executor, database:
-        await database.write(lambda c: trust_store.add_entries(c, 0, an_exchange_with(PAIR).entries))
+        await database.write(lambda c: trust_store.add_entries(c, 0, an_exchange().entries))
         yield Keeper(database, executor)
 
 
@@ -185,6 +193,31 @@ async def test_a_witness_that_followed_one_history_only_is_never_named(tmp_path:
         await node.continues(a_note(TRUE[:6], "XA"), a_note(TRUE, "XA"))
         (found,) = await node.verdicts()
         assert Result.LIED not in found.values()
+
+
+async def test_two_partners_put_their_files_together_and_have_the_liars_of_both_sides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has the cosignatures of the history that it was shown, and of the other the relay's signature alone."""
+    files = []
+    for shown, others, by in ((TRUE, OTHER, ("XA", "XV")), (OTHER, TRUE, ("XV", "XO"))):
+        home = tmp_path / by[0]
+        home.mkdir()
+        async with a_keeper(home) as node:
+            quorum = Quorum(int(Log.TRAFFIC), 6, a_note(shown[:6], *by), NOON, NOON)
+            await node.database.write(partial(store.set_quorum, quorum=quorum))
+            with pytest.raises(BadProof):
+                await node.continues(a_note(shown[:6]), a_note(others[:6]))
+            (text,) = await node.files()
+            files.append(home / "fork.evidence")
+            files[-1].write_text(text)
+            assert Result.LIED not in results(check_log_evidence(read_log_evidence(text))).values()
+    assert run(["verify", *map(str, files)]) == 0
+    said = capsys.readouterr().out
+    assert "witness XV" in said and "witness was wrong" in said
+    assert "witness XA" not in said and "witness XO" not in said
+    assert run(["verify", str(files[0]), "--json"]) == 0
+    assert "witness XV" not in capsys.readouterr().out, "one alone does not name it"
 
 
 async def test_one_more_line_that_does_not_hold_saves_no_liar_and_accuses_nobody(tmp_path: Path) -> None:

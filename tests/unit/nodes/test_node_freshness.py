@@ -1,6 +1,6 @@
 """The quorum time: what moves it, what cannot, and what happens when it is old."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 from exchange.directory import issue
 from exchange.directory.ceremony import sign_statement
 from exchange.directory.statements import Witness, Witnesses
-from exchange.errors import BadProof
+from exchange.errors import BadProof, Unavailable
 from exchange.merkle import leaf_hash, root_of
 from exchange.names import COUNCIL, party_id
 from exchange.runtime.database import Database
@@ -25,7 +25,7 @@ from nodes.config import Timing
 from nodes.core import Core
 from nodes.forks import Forks
 from nodes.freshness import Fresh, Freshness
-from nodes.relay_port import DirectoryFrame, Relay
+from nodes.relay_port import DirectoryFrame, Log, Notes, Relay
 from nodes.store import alarms
 from nodes.trust import Trust
 from tests.support.directory_builders import EXCHANGE, NOON, Exchange, an_exchange, log_keys, mldsa44
@@ -42,6 +42,16 @@ def an_exchange_with(witnesses: Witnesses | None) -> Exchange:
         drafted = issue.draft_witness_set(exchange=EXCHANGE, place=place, witnesses=witnesses, now_ms=NOON)
         exchange.add(sign_statement(drafted, exchange.council_key))
     return exchange
+
+
+class Away:
+    """A relay that cannot be reached."""
+
+    async def notes(self, _: Log) -> Notes:
+        raise Unavailable("away")
+
+    async def read_log(self, _: Log, __: int, ___: int) -> Sequence[bytes]:
+        raise Unavailable("away")
 
 
 @dataclass
@@ -65,7 +75,7 @@ class Watched:
             clock=clock,
             timing=Timing(),
         )
-        self.freshness = Freshness(cast(Core, core), Forks(cast(Core, core), cast(Relay, None)))
+        self.freshness = Freshness(cast(Core, core), Forks(cast(Core, core), cast(Relay, Away())))
 
     async def follow(self) -> None:
         """Take in what the exchange's log has more."""
@@ -133,7 +143,7 @@ async def test_a_quorum_moves_the_time_and_fewer_do_not(tmp_path: Path) -> None:
         assert node.freshness.now.quorum_ms == NOON
         await node.freshness.take(node.cosigned("XA", "XO"))
         assert node.freshness.now == Fresh(True, size, NOON + HOUR)
-        again = Freshness(node.freshness._core, Forks(node.freshness._core, cast(Relay, None)))
+        again = Freshness(node.freshness._core, Forks(node.freshness._core, cast(Relay, Away())))
         await again.load()
         assert again.now == node.freshness.now, "a restart forgets nothing"
 
@@ -180,7 +190,7 @@ async def test_after_a_restart_what_no_quorum_covers_does_not_count_as_covered(t
         witnessed_size = len(node.exchange.entries)
         node.grow()
         await node.follow()
-        again = Freshness(node.freshness._core, Forks(node.freshness._core, cast(Relay, None)))
+        again = Freshness(node.freshness._core, Forks(node.freshness._core, cast(Relay, Away())))
         await again.load()
         node.now_ms += HOUR
         await again.take(node.cosigned("XA", "XV", size=witnessed_size))
