@@ -97,7 +97,7 @@ def lines(run: Run) -> list[Line]:
     for role in of:
         peak = statistics.median(peaks[role])
         beside = f"idle {idle[role] / MIB:.0f} MiB, peak {peak / MIB:.0f} MiB"
-        what = f"{role}'s memory while {run.files} ×  {run.mib} MiB pass, over idle"
+        what = f"{role}'s memory while {run.files} × {run.mib} MiB pass, over idle"
         figure = f"{peak / idle[role]:.2f}"
         must, goal, more = ("3", "1.5", speed) if role == "relay" else ("", "", "")
         made_lines.append(Line(what, figure, must, goal, beside + more))

@@ -17,7 +17,7 @@ from exchange.crypto.random import random_bytes
 from exchange.envelope.attachments import check_size, file_name, media_type
 from exchange.envelope.blob import KEY_BYTES, BlobSealing, blob_size, new_blob_id, open_blob
 from exchange.envelope.model import Attachment, BlobKey
-from exchange.errors import BadInput, MalformedInput, NotFound, RateLimited, VerificationFailed
+from exchange.errors import BadInput, MalformedInput, NotFound, RateLimited, StorageFull, VerificationFailed
 from exchange.limits import ATTACHMENTS, MIB
 from exchange.names import ID_BYTES
 from exchange.runtime.logs import get_logger
@@ -44,8 +44,9 @@ class _Staged:
 class Attaching:
     """Files of reports on this node's disk. For one event loop."""
 
-    def __init__(self, core: Core, files: BlobFiles) -> None:
-        """Keep sealed files in `files`."""
+    def __init__(self, core: Core, files: BlobFiles, *, least_free: int) -> None:
+        """Keep sealed files in `files`, and leave so many bytes of its disk free."""
+        self._least_free = least_free
         self._core = core
         self._files = files
         self._staged: dict[bytes, _Staged] = {}
@@ -67,6 +68,8 @@ class Attaching:
         check_size(size)
         if len(self._staged) + len(self._busy) >= STAGED_MOST:
             raise RateLimited("too many files wait for a push", hint="push them, or wait an hour")
+        if self._files.free() - blob_size(size) < self._least_free:
+            raise StorageFull(f"the disk has no room for {name!r}", hint="make room; nothing was sent")
         file = random_bytes(ID_BYTES)
         self._busy.add(file)
         try:

@@ -6,6 +6,7 @@ that belongs under it. Everything here waits for the disk: call it in a thread.
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,10 @@ class BlobFiles:
         """Remove what lies here of a file."""
         self._part(file).unlink(missing_ok=True)
         self._whole(file).unlink(missing_ok=True)
+
+    def free(self) -> int:
+        """Return how many bytes of the disk are free."""
+        return shutil.disk_usage(self._folder).free
 
     def names(self) -> set[bytes]:
         """Return the files of which anything lies here."""

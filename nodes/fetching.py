@@ -12,12 +12,10 @@ After a crash each step is done again from what is durable. Nothing is decrypted
 
 import asyncio
 import hashlib
-import shutil
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -58,16 +56,14 @@ class Fetching:
         files: BlobFiles,
         attaching: Attaching,
         *,
-        home: Path,
         least_free: int,
         on_here: Callable[[], None],
     ) -> None:
-        """Leave `least_free` bytes of the disk of `home` free; `on_here` is called when a file has come."""
+        """Leave `least_free` bytes of the disk free; `on_here` is called when a file has come."""
         self._core = core
         self._relay = relay
         self._files = files
         self._attaching = attaching
-        self._home = home
         self._least_free = least_free
         self._on_here = on_here
         self._due = asyncio.Event()
@@ -110,7 +106,7 @@ class Fetching:
         key = await self._key(row)
         if key is None:
             return False  # it is being destroyed
-        free = await asyncio.to_thread(lambda: shutil.disk_usage(self._home).free)
+        free = await asyncio.to_thread(self._files.free)
         if free - (row.size - row.done) < self._least_free:
             await self._later(row, "the disk has no room for it", AGAIN_FIRST_MS * 30)
             return True
@@ -158,6 +154,7 @@ class Fetching:
         # 5
         await asyncio.to_thread(self._files.finish, row.file)
         await self._core.database.write(partial(_here, row=row, now_ms=self._core.clock()))
+        await self._core.alarms.close(alarms.RELAY, _subject(row))
         self._on_here()
 
     async def _stream(self, row: KeptBlob, writing: "_Incoming") -> KeptBlob:
@@ -208,9 +205,7 @@ class Fetching:
 
     async def _wrong(self, row: KeptBlob, text: str) -> None:
         """What the relay sent does not hold: drop it, say so, and ask again later."""
-        await self._core.alarms.raise_(
-            alarms.RELAY, f"attachment {row.file.hex()[:12]}", f"{text} ({row.item.hex()[:12]})"
-        )
+        await self._core.alarms.raise_(alarms.RELAY, _subject(row), f"{text} ({row.item.hex()[:12]})")
         await asyncio.to_thread(self._files.remove, row.file)
         await self._later(replace(row, done=0), text)
 
@@ -226,7 +221,7 @@ class Fetching:
             await self._later(row, "the relay does not have it")
             return
         text = f"the relay does not have an attachment of {row.item.hex()[:12]} from {row.sender}"
-        await self._core.alarms.raise_(alarms.FILES, row.file.hex()[:12], text)
+        await self._core.alarms.raise_(alarms.FILES, _subject(row), text)
         await self._change(row, state=BlobState.LOST, why="the relay has it no more")
 
     async def _later(self, row: KeptBlob, why: str, wait_ms: int = 0) -> None:
@@ -295,6 +290,11 @@ class _Incoming:
         self._files.write(self._file, self._flushed, bytes(self._pending))
         self._flushed += len(self._pending)
         self._pending.clear()
+
+
+def _subject(row: KeptBlob) -> str:
+    """Return what an alarm about a file is about."""
+    return f"attachment {row.file.hex()[:12]}"
 
 
 def _here(connection: Connection, row: KeptBlob, now_ms: int) -> None:

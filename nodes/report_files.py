@@ -62,11 +62,10 @@ class ReportFiles:
     def of(cls, core: Core, relay: RelayBlobs, home: Path, *, least_free_mib: int, wake: Callable[[], None]) -> Self:
         """Build them; `wake` tells the sender that something can be sealed."""
         disk = BlobFiles(home)
-        attaching = Attaching(core, disk)
+        least_free = least_free_mib * MIB
+        attaching = Attaching(core, disk, least_free=least_free)
         uploading = Uploading(core, relay, disk, attaching, wake=wake)
-        fetching = Fetching(
-            core, relay, disk, attaching, home=home, least_free=least_free_mib * MIB, on_here=uploading.hurry
-        )
+        fetching = Fetching(core, relay, disk, attaching, least_free=least_free, on_here=uploading.hurry)
         failed = partial(attaching.log.error, "attachments.failed")
         tidying = Rounds(attaching.tidy, every_s=core.timing.obligations_s, failed=failed)
         return cls(core, disk, attaching, uploading, fetching, tidying)

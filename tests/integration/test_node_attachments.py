@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from exchange.crypto.random import random_bytes
-from exchange.errors import BadInput, MalformedInput, NotFound, RateLimited
+from exchange.errors import BadInput, MalformedInput, NotFound, RateLimited, StorageFull
 from exchange.limits import ATTACHMENT_BYTES, MIB
 from exchange.relay.store.blobs import SqlBlobs
 from exchange.runtime.database import Database
@@ -181,6 +181,10 @@ async def test_files_that_no_push_takes_go_and_bad_ones_never_stay(monkeypatch: 
         assert node.files.attaching.staged([file.file.hex()]) == (file,)
         await node.files.attaching.tidy()
         assert lying(node) == {file.file}
+        node.files.attaching._least_free, enough = 1 << 60, node.files.attaching._least_free
+        with pytest.raises(StorageFull):
+            await attach(node, "b.txt", b"x")
+        node.files.attaching._least_free = enough
         monkeypatch.setattr(attaching, "STAGED_MOST", 1)
         with pytest.raises(RateLimited):
             await attach(node, "b.txt", b"x")

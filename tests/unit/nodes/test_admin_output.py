@@ -57,3 +57,18 @@ def test_sizes_are_readable(count: int, words: str) -> None:
 )
 def test_an_age_is_told_in_its_two_largest_units(seconds: int, words: str) -> None:
     assert output.age(1_000_000, 1_000_000 + seconds * 1_000) == words
+
+
+def test_a_bar_is_drawn_on_a_terminal_alone_and_shows_no_character_that_drives_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with output.bar("map.pdf", 2_000_000) as advance:
+        advance(2_000_000)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    with output.bar("map\u202efdp[bold]", 2_000_000) as advance:
+        advance(1_000_000)
+        advance(1_000_000)
+    shown = capsys.readouterr()
+    assert shown.out == "" and "map\\u202efdp" in shown.err and "2.0/2.0 MB" in shown.err
