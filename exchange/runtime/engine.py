@@ -35,6 +35,9 @@ POSITION_LOCK = 0x636F6E636F7264
 """Key of the PostgreSQL advisory lock: "concord" in ASCII. Each database has its own set of such locks."""
 
 
+HOLDER_S = 20
+"""A process that holds the lock and falls silent, frozen or cut off, loses it after this: others wait for it."""
+
 _LIVENESS: dict[str, str | int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -199,6 +202,8 @@ def _postgres(url: sa.URL, use: Use, *, connections: int) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def durable(connection: "psycopg.Connection[Any]", _: ConnectionPoolEntry) -> None:
         _demand_durability(connection)
+        if use is Use.WRITE:
+            _let_go_when_silent(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -218,6 +223,13 @@ def _demand_durability(connection: "psycopg.Connection[Any]") -> None:
     connection.execute(
         "SELECT set_config('statement_timeout', '0', false)"
     )  # it would cut the wait for a replica short
+    connection.commit()
+
+
+def _let_go_when_silent(connection: "psycopg.Connection[Any]") -> None:
+    """Let the server end a transaction in which nothing is said any more."""
+    milliseconds = str(int(HOLDER_S * 1000))
+    connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (milliseconds,))
     connection.commit()
 
 
@@ -247,6 +259,8 @@ def _from_postgres(error: psycopg.Error) -> ExchangeError | None:
         return Unavailable(
             "the database server is a replica", hint="name both servers and target_session_attrs=primary"
         )
+    if state == "25P03":
+        return Unavailable("the database server ended a transaction in which nothing was said", hint="try again")
     if state[:2] in ("28", "3D"):
         return ConfigurationError(f"the database server refuses us: {error}", hint="check the database URL")
     # Connection lost, resources, transaction rolled back by the server, shutdown, I/O error, or no answer at all.

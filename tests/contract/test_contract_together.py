@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
@@ -23,6 +24,7 @@ from exchange.relay.continuity import Continuity
 from exchange.relay.sequencer import Log, LogState, Sequencer
 from exchange.relay.store import tables
 from exchange.relay.store.logs import SqlLogs
+from exchange.runtime import engine
 from exchange.runtime.database import Database
 from exchange.runtime.engine import Use, make_engine
 from exchange.runtime.migrate import upgrade
@@ -155,6 +157,31 @@ def test_whatever_the_servers_defaults_are_the_writer_sees_what_is_committed_and
 
 def setting(connection: Connection, name: str) -> str:
     return str(connection.exec_driver_sql(f"SHOW {name}").scalar_one())
+
+
+def test_who_falls_silent_while_it_holds_the_lock_loses_it_and_holds_up_nobody_for_ever(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process that is frozen, or whose machine is cut off."""
+    monkeypatch.setattr(engine, "HOLDER_S", 1)
+    upgrade(postgres_url, MIGRATIONS)
+    with Database(postgres_url) as frozen, Database(postgres_url) as other:
+        entered, leave = threading.Event(), threading.Event()
+
+        def freezes(connection: Connection) -> None:
+            appended(connection, Sequencer(), b"lost")
+            entered.set()
+            assert leave.wait(WAIT_S)
+
+        with ThreadPoolExecutor(1) as pool:
+            held = pool.submit(frozen.write_now, freezes)
+            assert entered.wait(WAIT_S)
+            assert other.write_now(lambda c: appended(c, Sequencer(), b"goes on")) == 0
+            leave.set()
+            with pytest.raises(Unavailable):
+                held.result(WAIT_S)
+        assert frozen.write_now(lambda c: appended(c, Sequencer(), b"again")) == 1
+        assert other.read_now(traffic) == [b"goes on", b"again"]
 
 
 def test_a_url_that_asks_for_the_primary_serves_readers_and_writer(postgres_url: str) -> None:
@@ -298,7 +325,7 @@ async def test_words_that_are_not_ours_are_passed_over(postgres_url: str) -> Non
 
 
 def test_the_writers_engine_reads_what_is_committed(postgres_url: str) -> None:
-    engine = make_engine(postgres_url, Use.WRITE)
-    with engine.connect() as connection:
+    made = make_engine(postgres_url, Use.WRITE)
+    with made.connect() as connection:
         assert setting(connection, "transaction_isolation") == "read committed"
-    engine.dispose()
+    made.dispose()
