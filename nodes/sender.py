@@ -105,7 +105,6 @@ class Sender:
         self._backoff = core.backoff()
         self._work = asyncio.Event()
         self._ready = asyncio.Event()
-        self._room = asyncio.Event()
         self._unanswered: dict[bytes, Outgoing] = {}
         self._in_flight: dict[int, Sequence[Outgoing]] = {}
         self._frame = 0
@@ -149,6 +148,9 @@ class Sender:
                 await self._wait_for_work()
 
     async def _wait_for_work(self) -> None:
+        if len(self._unanswered) >= AHEAD:
+            await self._work.wait()  # an answer makes room, a push may be urgent
+            return
         due_ms = await self._core.database.read(reports.next_due_ms)
         wait_s = IDLE_S if due_ms is None else min(IDLE_S, max(0.05, (due_ms - self._core.clock()) / 1000))
         try:
@@ -158,10 +160,17 @@ class Sender:
             return
 
     async def seal_some(self) -> bool:
-        """Seal and store one round; say whether there was anything to do."""
-        while len(self._unanswered) >= AHEAD:
-            self._room.clear()
-            await self._room.wait()
+        """Seal and store one round; say whether there was anything to do.
+
+        What is not urgent waits while so much of it is sealed and unanswered; flash has as much room of its own.
+        """
+        flash = sum(each.lane == Lane.FLASH for each in self._unanswered.values())
+        room = AHEAD - (len(self._unanswered) - flash)
+        urgent_only = room <= 0
+        if urgent_only:
+            room = AHEAD - flash
+        if room <= 0:
+            return False
         core = self._core
         now_ms, snapshot, stale_ms = core.clock(), core.trust.now, self._stale_since()
         decided, was_stale = self._decided_under
@@ -169,8 +178,7 @@ class Sender:
             # Whatever waits for the directory is decided on again; at the start too.
             await core.database.write(reports.decide_again)
             self._decided_under = (snapshot, bool(stale_ms))
-        room = min(ROUND_ITEMS, AHEAD - len(self._unanswered))
-        due = await self._due(now_ms, room)
+        due = await self._due(now_ms, min(ROUND_ITEMS, room), urgent_only=urgent_only)
         if not due.jobs and not due.broken:
             return False
         keys = core.keys
@@ -207,9 +215,10 @@ class Sender:
             late = row.why == NO_PREKEY and self._core.trust.now.prekey(PartyId(row.recipient), now_ms) is not None
             yield replace(row, due_ms=now_ms) if late else row
 
-    async def _due(self, now_ms: int, room: int) -> _Due:
+    async def _due(self, now_ms: int, room: int, *, urgent_only: bool) -> _Due:
         core = self._core
-        groups = await core.database.read(partial(reports.to_seal, now_ms=now_ms, items=room))
+        look = partial(reports.to_seal, now_ms=now_ms, items=room, urgent_only=urgent_only)
+        groups = await core.database.read(look)
         items = [group[0].item for group in groups if group[0].kind == EnvelopeKind.REPORT]
         keys = await core.keybox.keys(items)
         read = partial(_read_jobs, groups=groups, keys=keys, stream=core.keys.stream, me=core.me, now_ms=now_ms)
@@ -255,7 +264,7 @@ class Sender:
             yield Frame(self._frame, [each.submission for each in chosen])
 
     def _next_frame(self) -> list[Outgoing]:
-        """Return what is not under way yet, flash first, as much as one frame carries."""
+        """Return what is not under way yet, as much as one frame carries; flash first, and in frames of its own."""
         under_way = {each.envelope for frame in self._in_flight.values() for each in frame}
         free = [each for each in self._unanswered.values() if each.envelope not in under_way]
         free.sort(key=lambda each: (each.lane, each.number))
@@ -263,7 +272,7 @@ class Sender:
         size = 0
         for each in free[:FRAME_ITEMS]:
             size += len(each.submission)
-            if chosen and size > FRAME_BYTES:
+            if chosen and (size > FRAME_BYTES or (chosen[0].lane == Lane.FLASH) != (each.lane == Lane.FLASH)):
                 break
             chosen.append(each)
         return chosen
@@ -291,7 +300,6 @@ class Sender:
         await self._show_held(told.held, promised=any(isinstance(each, Promised) for each in answers))
         for each in sent:
             self._unanswered.pop(each.envelope, None)
-        self._room.set()
         self._work.set()
         self._on_answer()
         if not all(isinstance(each, Promised) for each in answers):

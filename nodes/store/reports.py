@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, select, update
 
+from exchange.envelope.model import Lane
 from exchange.names import HASH_BYTES
 from exchange.policy.terms import AgreementRef
 from nodes.store import tables
@@ -277,12 +278,15 @@ def rows_with(
 _ROWS_WITH = select(tables.audience).where(_OF_ITEMS, _audience.recipient.in_(bindparam("recipients", expanding=True)))
 
 
-def to_seal(connection: Connection, now_ms: int, *, items: int, rows: int = 1024) -> list[list[Addressee]]:
+def to_seal(
+    connection: Connection, now_ms: int, *, items: int, rows: int = 1024, urgent_only: bool = False
+) -> list[list[Addressee]]:
     """Return what waits to be sealed, flash first, oldest first: of each item all recipients that are due."""
+    last = Lane.FLASH if urgent_only else Lane.ROUTINE
     found = [
         _to_addressee(row)
         for wanted in (_DUE_AGAIN, _DUE)
-        for row in connection.execute(wanted, {"now_ms": now_ms, "most": rows})
+        for row in connection.execute(wanted, {"now_ms": now_ms, "last_lane": int(last), "most": rows})
     ]
     found = sorted(found, key=lambda each: (each.lane, each.number, each.recipient))[:rows]
     grouped: dict[bytes, list[Addressee]] = {}
@@ -300,7 +304,10 @@ _IN_TIME = _audience.due_ms <= bindparam("now_ms")
 _IN_ORDER = (_audience.lane, _audience.number, _audience.recipient)
 # A query of each state uses the index of that state.
 _DUE, _DUE_AGAIN = (
-    select(tables.audience).where(_audience.state == state, _IN_TIME).order_by(*_IN_ORDER).limit(bindparam("most"))
+    select(tables.audience)
+    .where(_audience.state == state, _IN_TIME, _audience.lane <= bindparam("last_lane"))
+    .order_by(*_IN_ORDER)
+    .limit(bindparam("most"))
     for state in (Reach.WAITING, Reach.AGAIN)
 )
 _DUE_OF_ITEM = (

@@ -309,8 +309,8 @@ async def test_an_approval_that_overtakes_a_round_of_sealing_is_not_lost() -> No
         await staff(node)
         read, overtaken = node.sender._due, asyncio.Event()
 
-        async def overtake(now_ms_: int, room: int) -> object:
-            due = await read(now_ms_, room)
+        async def overtake(now_ms_: int, room: int, *, urgent_only: bool) -> object:
+            due = await read(now_ms_, room, urgent_only=urgent_only)
             if due.jobs and due.jobs[0].label is not None and not overtaken.is_set():
                 overtaken.set()
                 await approve(node, due.jobs[0].item, "rana")

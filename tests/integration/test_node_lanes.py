@@ -4,12 +4,15 @@ import asyncio
 from functools import partial
 from uuid import uuid4
 
+from exchange.envelope.model import Lane
 from nodes.arrivals import FRAME_ITEMS
 from nodes.parts import Node
+from nodes.relay_port import Answered
+from nodes.sender import AHEAD
 from nodes.stix import EXTENSION
 from nodes.store import reports
-from nodes.store.rows import Reach
-from tests.support.node_world import at, count_reports, nodes, push, reached, ready, receipted, stored, until
+from nodes.store.rows import Outgoing, Reach
+from tests.support.node_world import at, count_reports, nodes, push, reach, reached, ready, receipted, stored, until
 
 BACKLOG = 400
 SOON = 2 * FRAME_ITEMS
@@ -68,3 +71,49 @@ async def _number(node: Node, item: bytes) -> int:
     """Return which report of all that a node has stored this one is."""
     listed = await node.core.database.read(partial(reports.list_reports, direction=None, limit=10_000, before=0))
     return [report.item for report in reversed(listed)].index(item) + 1
+
+
+async def test_a_flash_report_overtakes_a_full_window_of_the_outbox() -> None:
+    async with nodes("XA", "XV") as (_, running):
+        sender, recipient = running["XA"], running["XV"]
+        answer, held = sender.sender._take, asyncio.Event()
+
+        async def late(answered: Answered) -> None:
+            """Take answers only once flash is sealed: until then the window stays full."""
+            if any(each.lane != Lane.FLASH for each in sender.sender._in_flight[answered.number]):
+                await held.wait()
+            await answer(answered)
+
+        sender.sender._take = late  # type: ignore[method-assign]
+        routine = [await _push(sender, "routine") for _ in range(AHEAD + 1)]
+        await until(lambda: sender.sender.unanswered >= AHEAD, "the window does not fill")
+        flash = await _push(sender, "flash")
+
+        async def came() -> bool:
+            return await stored(recipient, flash) is not None
+
+        await until(came, "the flash report waits for answers to routine ones")
+        assert await reach(sender, routine[-1], "XV") is not None
+        held.set()
+        for item in (flash, *routine):
+            await receipted(sender, item, "XV")
+
+
+async def test_flash_envelopes_travel_in_frames_of_their_own() -> None:
+    async with nodes("XA", "XV") as (_, running):
+        node = running["XA"]
+        frames: list[set[int]] = []
+        choose = node.sender._next_frame
+
+        def noted() -> list[Outgoing]:
+            chosen = choose()
+            if chosen:
+                frames.append({each.lane for each in chosen})
+            return chosen
+
+        node.sender._next_frame = noted  # type: ignore[method-assign]
+        items = [await _push(node, precedence) for precedence in ("routine", "flash", "immediate", "routine", "flash")]
+        for item in items:
+            await receipted(node, item, "XV")
+        assert {Lane.FLASH} in frames
+        assert all(lanes == {Lane.FLASH} or Lane.FLASH not in lanes for lanes in frames)
