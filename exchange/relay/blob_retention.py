@@ -1,10 +1,10 @@
 """Let blobs go: when every recipient has them, when their time is over, and when no envelope has named them in time.
 
 What is read for a party that is cut off (exchange/relay/retention.py) is given up. A blob is marked first and then
-deleted a few parts at a time, so that submissions never wait long behind a large one.
+deleted a few parts at a time, with a pause as long after each, so that submissions never wait long behind a large one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
@@ -12,15 +12,15 @@ from sqlalchemy import Connection
 from exchange.directory.fold import Directory
 from exchange.names import PartyId
 from exchange.relay.blobs import Store
-from exchange.relay.retention import cut_off
+from exchange.relay.retention import cut_off, paced
 from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
 
 MARK = 100
 """Blobs that are marked in one transaction."""
 
-PARTS = 32
-"""Parts that are deleted in one transaction."""
+PARTS = 8
+"""Parts that are deleted in one transaction: about as many MiB."""
 
 
 class BlobRetention:
@@ -48,10 +48,10 @@ class BlobRetention:
         """Delete all that may go now; return how many blobs were marked."""
         await self._give_up()
         total = 0
-        while marked := await self._database.write(self._mark):
-            total += marked
-        while await self._database.write(lambda connection: self._store(connection).delete(PARTS)):
-            pass
+        while await self._database.read(self._overdue):
+            total += await paced(self._database.write(self._mark))
+        while await self._database.read(self._going):
+            await paced(self._database.write(self._delete))
         if total:
             self._log.info("attachments deleted", count=total)
         return total
@@ -67,9 +67,18 @@ class BlobRetention:
     def _release_all(self, connection: Connection, party: PartyId) -> int:
         return self._store(connection).release_all(party)
 
+    def _overdue(self, connection: Connection) -> Sequence[tuple[PartyId, bytes]]:
+        now_ms = self._clock()
+        return self._store(connection).overdue(now_ms, now_ms - self._orphans_ms, MARK)
+
     def _mark(self, connection: Connection) -> int:
-        store, now_ms = self._store(connection), self._clock()
-        found = store.overdue(now_ms, now_ms - self._orphans_ms, MARK)
+        found = self._overdue(connection)
         for sender, blob_id in found:
-            store.go(sender, blob_id)
+            self._store(connection).go(sender, blob_id)
         return len(found)
+
+    def _going(self, connection: Connection) -> bool:
+        return self._store(connection).going()
+
+    def _delete(self, connection: Connection) -> None:
+        self._store(connection).delete(PARTS)

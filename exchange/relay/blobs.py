@@ -100,8 +100,11 @@ class BlobStore(Protocol):
     def overdue(self, now_ms: int, orphans_before_ms: int, limit: int) -> Sequence[tuple[PartyId, bytes]]:
         """Return blobs that go: all recipients have them, their time is over, or no envelope named them in time."""
 
-    def delete(self, limit: int) -> bool:
-        """Delete at most `limit` parts of blobs that go; say whether more are left."""
+    def going(self) -> bool:
+        """Say whether anything is left of a blob that goes."""
+
+    def delete(self, limit: int) -> None:
+        """Delete at most `limit` parts of a blob that goes, and with the last one the blob."""
 
 
 Store = Callable[[Connection], BlobStore]

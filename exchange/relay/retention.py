@@ -75,7 +75,7 @@ class Retention:
         await self._drop_copies()
         total = 0
         while True:
-            done, expired = await self._paced(self._database.write(self._batch))
+            done, expired = await paced(self._database.write(self._batch))
             if not done and not expired:
                 await self._give_back()
                 return total
@@ -85,19 +85,11 @@ class Retention:
             if expired:
                 self._log.info("expired envelopes deleted", count=len(expired))
 
-    async def _paced(self, work: Awaitable[T]) -> T:
-        """Return what `work` gives, and let the writer do other things for as long as it took."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        found = await work
-        await asyncio.sleep(loop.time() - began)
-        return found
-
     async def _give_back(self) -> None:
         while (free := await self._database.free_pages()) is not None:
             if free.free <= free.total // 4 + PAGES_KEPT:
                 return
-            await self._paced(self._database.give_back(PAGES_BACK))
+            await paced(self._database.give_back(PAGES_BACK))
             if await self._database.free_pages() == free:
                 return  # a store of before, whose file does not shrink
 
@@ -109,7 +101,7 @@ class Retention:
         for party in sorted(self._cut_off[1]):
             if await self._database.read(partial(_waits, party=party)):
                 count = 0
-                while gone := await self._paced(self._database.write(partial(_drop, party=party))):
+                while gone := await paced(self._database.write(partial(_drop, party=party))):
                     count += gone
                 self._log.warning("copies dropped", party=party, count=count)
 
@@ -123,6 +115,15 @@ class Retention:
         # An envelope older than the clock window is refused anyway, so its refusal need not be remembered.
         mailboxes.forget_refusals(now_ms - CLOCK_BEHIND_MS - CLOCK_AHEAD_MS)
         return done, expired
+
+
+async def paced(work: Awaitable[T]) -> T:
+    """Return what `work` gives, and let the writer do other things for as long as it took."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    found = await work
+    await asyncio.sleep(loop.time() - began)
+    return found
 
 
 def _waits(connection: Connection, party: PartyId) -> bool:

@@ -43,8 +43,8 @@ def go(connection: Connection, _: object) -> None:
     SqlBlobs(connection).go(XA, REF.blob_id)
 
 
-def delete(connection: Connection, limit: int) -> object:
-    return SqlBlobs(connection).delete(limit)
+def delete(connection: Connection, limit: int) -> None:
+    SqlBlobs(connection).delete(limit)
 
 
 def record(connection: Connection, frame: Frame) -> object:
@@ -131,6 +131,6 @@ def test_what_goes_is_whole_or_absent_and_its_deletion_goes_on(
     database.close()
     die(url, delete, 1, when)
     database = reopened()
-    while database.write_now(lambda c: SqlBlobs(c).delete(1)):
-        pass
+    while database.read_now(lambda c: SqlBlobs(c).going()):
+        database.write_now(lambda c: SqlBlobs(c).delete(1))
     assert kept(database) is None

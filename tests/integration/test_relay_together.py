@@ -11,6 +11,7 @@ import pytest
 from exchange.crypto.codec import encode_signed
 from exchange.directory import issue
 from exchange.directory.codec import join_request_to_proto
+from exchange.limits import MIB
 from exchange.merkle import verify_consistency
 from exchange.names import COUNCIL, party_id
 from exchange.relay.deliver import HEARTBEAT_S
@@ -20,6 +21,7 @@ from exchange.tlog.signing import open_checkpoint
 from exchange.v1 import join_service_pb2
 from exchange.v1 import relay_service_pb2 as pb
 from exchange.v1.join_service_pb2_grpc import JoinServiceStub
+from tests.support.blobs import a_file, acknowledge, fetch, upload
 from tests.support.directory_builders import EXCHANGE, a_join_request, an_invitation, log_keys, party_keys
 from tests.support.relay_world import (
     CALL_S,
@@ -206,3 +208,26 @@ async def test_what_a_sender_may_leave_here_is_counted_over_both(postgres_url: s
                     if outcome.answer.payload_type.endswith("promise.v1+protobuf"):
                         break
                     await asyncio.sleep(0.2)
+
+
+async def test_an_attachment_that_one_began_to_take_goes_on_at_the_other(postgres_url: str) -> None:
+    file = a_file(2 * MIB + 7)
+    async with twins(postgres_url, "XA", "XV") as made:
+        basis = await made.first.agree("XA", "XV")
+        keys, head = made.first.partners["XA"].keys, head_of(made.exchange)
+        submission = a_sealed(keys, ["XV"], basis, head, blobs=[(file.ref, file.key)]).submission_bytes
+        async with both(made, "XA") as senders, both(made, "XV") as receivers:
+            assert (await upload(senders[0], file.ref, file.data, until=MIB + 9))[-1] == (MIB + 9, False)
+            answers = await upload(senders[1], file.ref, file.data)
+            assert answers[0] == (MIB + 9, False) and answers[-1] == (file.ref.size, True)
+            promise_of((await senders[0].submit(submission))[0])
+            for number, start in ((0, 0), (1, MIB), (0, file.ref.size - 1)):
+                assert await fetch(receivers[number], "XA", file.ref.blob_id, start=start) == file.data[start:]
+            await acknowledge(receivers[1], "XA", file.ref.blob_id)
+            async with asyncio.timeout(SOON_S):
+                while True:
+                    try:
+                        await fetch(receivers[0], "XA", file.ref.blob_id)
+                    except grpc.aio.AioRpcError as error:
+                        assert error.code() is grpc.StatusCode.NOT_FOUND
+                        break

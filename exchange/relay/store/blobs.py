@@ -15,6 +15,9 @@ _part = tables.blob_part.c
 _reader = tables.blob_reader.c
 
 
+_GOING = select(_blob.sender, _blob.blob_id).where(_blob.state == BlobState.GOING).limit(1)
+
+
 class SqlBlobs:
     """Blobs within one open transaction."""
 
@@ -116,12 +119,15 @@ class SqlBlobs:
         wanted = select(_blob.sender, _blob.blob_id).where(_blob.state != BlobState.GOING, or_(named, orphan))
         return [(PartyId(row.sender), row.blob_id) for row in self._connection.execute(wanted.limit(limit))]
 
-    def delete(self, limit: int) -> bool:
-        """Delete at most `limit` parts of blobs that go; say whether more are left."""
-        going = select(_blob.sender, _blob.blob_id).where(_blob.state == BlobState.GOING).limit(1)
-        row = self._connection.execute(going).one_or_none()
+    def going(self) -> bool:
+        """Say whether anything is left of a blob that goes."""
+        return self._connection.execute(_GOING).first() is not None
+
+    def delete(self, limit: int) -> None:
+        """Delete at most `limit` parts of a blob that goes, and with the last one the blob."""
+        row = self._connection.execute(_GOING).one_or_none()
         if row is None:
-            return False
+            return
         mine = (_part.sender == row.sender, _part.blob_id == row.blob_id)
         starts = select(_part.start).where(*mine).order_by(_part.start).limit(limit)
         gone = list(self._connection.execute(starts).scalars())
@@ -130,7 +136,6 @@ class SqlBlobs:
             of_it = (_reader.sender == row.sender, _reader.blob_id == row.blob_id)
             self._connection.execute(delete(tables.blob_reader).where(*of_it))
             self._connection.execute(delete(tables.blob).where(_is(row.sender, row.blob_id)))
-        return True
 
     def _set(self, sender: PartyId, blob_id: bytes, state: BlobState) -> None:
         self._connection.execute(update(tables.blob).where(_is(sender, blob_id)).values(state=int(state)))
