@@ -91,7 +91,7 @@ async def running(
     url = config.database_url(home)
     upgrade(url, MIGRATIONS)
     async with AsyncExitStack() as stack:
-        database = stack.enter_context(Database(url))
+        database = stack.enter_context(Database(url, alone=True))
         keybox = Keybox(home, keys.master)
         keybox.open()
         stack.callback(keybox.close)

@@ -68,10 +68,13 @@ class Database:
     reaches the function's author, who knows what it means.
     """
 
-    def __init__(self, url: str, *, readers: int = 2, secure_delete: bool = False) -> None:
-        """`secure_delete` overwrites what is deleted, for SQLite files that hold keys; see checkpoint_truncate."""
+    def __init__(self, url: str, *, readers: int = 2, secure_delete: bool = False, alone: bool = False) -> None:
+        """`secure_delete` overwrites what is deleted, for SQLite files that hold keys; see checkpoint_truncate.
+
+        `alone` keeps a second writer of this kind from a server's database: Unavailable for it.
+        """
         self._sqlite = is_sqlite(url)
-        self._writing = make_engine(url, Use.WRITE, secure_delete=secure_delete)
+        self._writing = make_engine(url, Use.WRITE, secure_delete=secure_delete, alone=alone)
         self._reading = make_engine(url, Use.READ, connections=readers)
         self._readers = readers
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()

@@ -35,6 +35,9 @@ POSITION_LOCK = 0x636F6E636F7264
 """Key of the PostgreSQL advisory lock: "concord" in ASCII. Each database has its own set of such locks."""
 
 
+ALONE_LOCK = POSITION_LOCK + 1
+"""Key of the lock that a service holds for as long as it writes, when it must be the only one."""
+
 HOLDER_S = 20
 """A process that holds the lock and falls silent, frozen or cut off, loses it after this: others wait for it."""
 
@@ -76,8 +79,13 @@ def connect_arguments(url: str) -> dict[str, Any]:
     return {**_LIVENESS, **arguments}
 
 
-def make_engine(url: str, use: Use, *, secure_delete: bool = False, connections: int = 1) -> sa.Engine:
+def make_engine(
+    url: str, use: Use, *, secure_delete: bool = False, connections: int = 1, alone: bool = False
+) -> sa.Engine:
     """Return an engine whose connections are set up for `use`; nothing is connected yet, but an SQLite file is made.
+
+    `alone` lets nobody else connect to a server's database in the same way meanwhile; of an embedded one, the lock on
+    the home that it lies in sees to that.
 
     Raises:
         ConfigurationError: no such database kind, a password in the URL, or a file that cannot be made.
@@ -85,7 +93,7 @@ def make_engine(url: str, use: Use, *, secure_delete: bool = False, connections:
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, use, secure_delete=secure_delete, connections=connections)
-    return _postgres(parsed, use, connections=connections)
+    return _postgres(parsed, use, connections=connections, alone=alone)
 
 
 @contextmanager
@@ -180,7 +188,7 @@ def _set_pragmas(connection: sqlite3.Connection, path: Path, use: Use, *, secure
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _postgres(url: sa.URL, use: Use, *, connections: int) -> sa.Engine:
+def _postgres(url: sa.URL, use: Use, *, connections: int, alone: bool) -> sa.Engine:
     liveness = {name: value for name, value in _LIVENESS.items() if name not in url.query}
     if use is Use.READ:
         reading = sa.create_engine(
@@ -204,6 +212,8 @@ def _postgres(url: sa.URL, use: Use, *, connections: int) -> sa.Engine:
         _demand_durability(connection)
         if use is Use.WRITE:
             _let_go_when_silent(connection)
+        if alone:
+            _demand_to_be_alone(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -231,6 +241,21 @@ def _let_go_when_silent(connection: "psycopg.Connection[Any]") -> None:
     milliseconds = str(int(HOLDER_S * 1000))
     connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (milliseconds,))
     connection.commit()
+
+
+def _demand_to_be_alone(connection: "psycopg.Connection[Any]") -> None:
+    """Hold a lock for as long as the connection lives."""
+    try:
+        # A moment's patience: what a lost connection of our own held is let go only when the server has seen its end.
+        connection.execute("SELECT set_config('lock_timeout', '3000', false)")
+        connection.execute("SELECT pg_advisory_lock(%s)", (ALONE_LOCK,))
+        connection.execute("SELECT set_config('lock_timeout', '0', false)")
+        connection.commit()
+    except psycopg.errors.LockNotAvailable as error:
+        connection.close()
+        raise Unavailable(
+            "another process works on this database", hint="stop it; a node has one process and a database of its own"
+        ) from error
 
 
 def _from_sqlite(error: sqlite3.Error) -> ExchangeError | None:

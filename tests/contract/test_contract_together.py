@@ -184,6 +184,22 @@ def test_who_falls_silent_while_it_holds_the_lock_loses_it_and_holds_up_nobody_f
         assert other.read_now(traffic) == [b"goes on", b"again"]
 
 
+def test_a_service_that_must_be_alone_keeps_a_second_one_out_and_not_longer_than_it_lives(postgres_url: str) -> None:
+    with Database(postgres_url, alone=True) as first:
+        with (
+            pytest.raises(Unavailable, match="another process works on this database"),
+            Database(postgres_url, alone=True),
+        ):
+            pass
+        with Database(postgres_url) as reader:
+            assert reader.read_now(lambda c: c.exec_driver_sql("SELECT 1").scalar_one()) == 1
+        with pytest.raises(Unavailable):
+            first.write_now(lambda c: c.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())"))
+        assert first.write_now(lambda c: c.exec_driver_sql("SELECT 2").scalar_one()) == 2
+    with Database(postgres_url, alone=True):
+        pass
+
+
 def test_a_url_that_asks_for_the_primary_serves_readers_and_writer(postgres_url: str) -> None:
     for wanted in ("primary", "read-write"):
         url = sa.make_url(postgres_url).update_query_dict({"target_session_attrs": wanted})
