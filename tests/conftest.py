@@ -59,6 +59,12 @@ def postgres_url(postgres_server: postgres.Server) -> str:
     return postgres_server.new_database(f"test_{next(_numbers)}")
 
 
+@pytest.fixture
+def another_postgres_url(postgres_server: postgres.Server) -> str:
+    """The URL of another new, empty PostgreSQL database."""
+    return postgres_server.new_database(f"test_{next(_numbers)}")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a new, empty database, of each kind in turn."""

@@ -2,7 +2,7 @@
 
 import threading
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,20 +25,12 @@ TABLES: Sequence[sa.Table] = metadata.sorted_tables
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Another new store, of each kind in turn."""
-    if request.param == "postgresql":
-        base = sa.make_url(request.getfixturevalue("postgres_server"))
-        engine = sa.create_engine(base, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql("DROP DATABASE IF EXISTS copied")
-            connection.exec_driver_sql("CREATE DATABASE copied")
-        engine.dispose()
-        url = base.set(database="copied").render_as_string(hide_password=False)
-    else:
-        url = sqlite_url(tmp_path / "copied.db")
+    sqlite = request.param == "sqlite"
+    url: str = sqlite_url(tmp_path / "copied.db") if sqlite else request.getfixturevalue("another_postgres_url")
     upgrade(url, MIGRATIONS)
-    yield url
+    return url
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from exchange.errors import Conflict, ExchangeError, MalformedInput, NotAllowed, WrongPassphrase
 from exchange.policy.model import Tlp
@@ -241,7 +240,7 @@ async def test_operators_whose_time_is_over_meanwhile_still_permit_to_restore_wh
 
 @pytest.mark.parametrize("back", ["", "another database"])
 async def test_a_node_on_postgresql_is_backed_up_and_restored_into_either_kind(
-    postgres_server: str, postgres_url: str, back: str
+    postgres_url: str, another_postgres_url: str, back: str
 ) -> None:
     async with a_node_world("XV") as world:
         place = await world.place("XA")
@@ -262,7 +261,7 @@ async def test_a_node_on_postgresql_is_backed_up_and_restored_into_either_kind(
             with pytest.raises(Conflict, match="holds something already"):
                 restore(backup, home, PASSPHRASE, now_ms=now_ms())
             assert not home.exists()
-            url = another_database(postgres_server) if back else ""
+            url = another_postgres_url if back else ""
             restore(backup, home, PASSPHRASE, now_ms=now_ms(), store_url=url)
             assert (home / "node.db").exists() is (not back)
             assert load(home).store_url == url
@@ -272,16 +271,6 @@ async def test_a_node_on_postgresql_is_backed_up_and_restored_into_either_kind(
                 assert await count_reports(node) == 2
                 again = await push(node, "XV", key="again")
                 await receipted(node, again.item, "XV")
-
-
-def another_database(server: str) -> str:
-    """Return the URL of a new, empty database."""
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql("DROP DATABASE IF EXISTS restored")
-        connection.exec_driver_sql("CREATE DATABASE restored")
-    engine.dispose()
-    return sa.make_url(server).set(database="restored").render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize("name", ["../node.keys", "/etc/passwd", "spool/x.json", "node.db-wal", "..yaml"])
