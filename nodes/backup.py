@@ -18,24 +18,30 @@ restore: everything is made ready beside the new home, which then appears at onc
 The node then asks for what it misses (nodes/resending.py), and tells its partners (nodes/anew.py).
 """
 
-import os
+import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from exchange.crypto.signing import Mldsa44Key
-from exchange.errors import ConfigurationError, Conflict
+from exchange.errors import ConfigurationError
+from exchange.runtime.backup_file import (
+    Manifest,
+    Watched,
+    appearing,
+    describe,
+    read_backup,
+    temporary,
+    write_verified,
+)
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
 from exchange.runtime.migrate import examine, refuse_damaged, upgrade
 from exchange.runtime.secrets import private_dir
 from exchange.runtime.snapshot import copy_rows, copy_tables, copy_whole
 from nodes import config, keystore
-from nodes.backup_file import Manifest, Watched, describe, permitted, read_backup, write_backup
 from nodes.keybox import FILE as KEYS_DB
 from nodes.keystore import load_keys, next_stream, save_keys
 from nodes.operators import Operator, known
@@ -45,6 +51,12 @@ from nodes.store.columns import metadata
 from nodes.store.keys import count_prekeys, node_keys, report_keys
 from nodes.store.operators import AuditLine, add_audit
 from nodes.store.tables import keys_metadata, node_key, report_key
+
+NAMES = frozenset({"node.toml", "node.keys", "node.db", "keys.db", "exchange/relay.info"})
+"""Files of a node's home that a backup holds."""
+
+_BESIDE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}\.yaml")
+"""Label defaults, which node.toml names."""
 
 NODE_DB = "node.db"
 RELAY_INFO = "exchange/relay.info"
@@ -73,6 +85,11 @@ class Restored:
     """Operators who permitted it; nobody where there were none."""
 
 
+def permitted(name: str) -> bool:
+    """Say whether a backup of a node may hold a file of this name."""
+    return name in NAMES or _BESIDE.fullmatch(name) is not None
+
+
 # -- backing up --------------------------------------------------------------------------------------------------------
 
 
@@ -86,12 +103,14 @@ def back_up(home: Path, out: Path, passphrase: bytes, *, now_ms: int, permits: S
         WrongPassphrase: not the node's passphrase.
         StorageFull: there is no room for it.
     """
-    if out.exists():
-        raise Conflict(f"{out} exists already", hint="a backup is never overwritten; choose another name")
     settings = config.load(home)
     load_keys(home, passphrase)
-    part = out.with_name(f".{out.name}.part")
-    with _temporary(home, "backup") as folder:
+    reports = [0]
+
+    def verify(part: Path) -> None:
+        reports[0] = _verify(part, home, passphrase)
+
+    with temporary(home, "backup") as folder:
         # 1
         names = _gather(home, folder, settings)
         # 2
@@ -101,20 +120,9 @@ def back_up(home: Path, out: Path, passphrase: bytes, *, now_ms: int, permits: S
             folder, names, party=settings.party, exchange=settings.exchange, made_ms=now_ms, permitted=people
         )
         # 3, 4
-        try:
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                write_backup(file, folder, manifest, passphrase, memory_kib=settings.keystore_memory_kib)
-                file.flush()
-                os.fsync(file.fileno())
-            reports = _verify(part, home, passphrase)
-            part.replace(out)
-            _sync(out.parent)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink()
-            raise
-    return BackedUp(manifest, out.stat().st_size, reports)
+        memory_kib = settings.keystore_memory_kib
+        write_verified(out, folder, manifest, passphrase, verify, memory_kib=memory_kib)
+    return BackedUp(manifest, out.stat().st_size, reports[0])
 
 
 def _gather(home: Path, folder: Path, settings: config.NodeConfig) -> list[str]:
@@ -149,9 +157,9 @@ def _operators(folder: Path, at_ms: int) -> list[Operator]:
 
 def _verify(part: Path, home: Path, passphrase: bytes) -> int:
     """Restore a backup to a temporary place and look through it; return how many reports' keys it holds."""
-    with _temporary(home, "verify") as folder:
+    with temporary(home, "verify") as folder:
         with part.open("rb") as file:
-            read_backup(file, folder, passphrase)
+            read_backup(file, folder, passphrase, allowed=permitted)
         return check_files(folder, passphrase)
 
 
@@ -198,24 +206,8 @@ def restore(
         NotAllowed, BadSignature: the node had operators, and not two of them permit it for this file.
         MalformedInput, VerificationFailed, ConfigurationError: no backup, or a damaged one.
     """
-    if home.exists() and (not home.is_dir() or any(home.iterdir())):
-        raise Conflict(f"{home} holds something already", hint="restore into a new home")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    ready = home.with_name(f".{home.name}.restoring")
-    if ready.exists():
-        shutil.rmtree(ready)
-    private_dir(ready)
-    try:
-        made = _make_ready(ready, backup, passphrase, now_ms=now_ms, permits=permits, store_url=store_url)
-        if home.exists():
-            home.rmdir()
-        ready.rename(home)
-    except BaseException:
-        # What was not permitted must not stay there to be used all the same.
-        shutil.rmtree(ready, ignore_errors=True)
-        raise
-    _sync(home.parent)
-    return made
+    with appearing(home) as ready:
+        return _make_ready(ready, backup, passphrase, now_ms=now_ms, permits=permits, store_url=store_url)
 
 
 def _make_ready(
@@ -224,7 +216,7 @@ def _make_ready(
     # 1
     with backup.open("rb") as file:
         source = Watched(file)
-        manifest = read_backup(source, ready, passphrase)
+        manifest = read_backup(source, ready, passphrase, allowed=permitted)
     check_files(ready, passphrase)
     upgrade(sqlite_url(ready / NODE_DB), MIGRATIONS)
     operators = _operators(ready, manifest.made_ms)
@@ -254,21 +246,3 @@ def _begin_anew(folder: Path, passphrase: bytes, now_ms: int, lines: Sequence[Au
     fresh = replace(keys, stream=stream, witness=Mldsa44Key.generate())
     save_keys(folder, fresh, passphrase, memory_kib=settings.keystore_memory_kib)
     return stream
-
-
-@contextmanager
-def _temporary(home: Path, what: str) -> Iterator[Path]:
-    """Give a folder in the home, which only we may enter, and remove it."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{what}-", dir=home))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,8 @@ from exchange.names import COUNCIL, party_id
 from nodes.core import Core
 from nodes.proving import Proving
 from nodes.relay_port import Log
+from nodes.store import sending
+from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
 from nodes.v1 import witness_pb2 as pb
 
@@ -48,7 +50,19 @@ class WitnessMethods:
                 for head in heads
                 if head is not None
             ],
+            directory_seen=await self._seen(Log.DIRECTORY),
+            traffic_seen=await self._seen(Log.TRAFFIC),
+            promise_seen=await core.database.read(sending.promise_at_the_end),
         )
+
+    async def _seen(self, log: Log) -> str:
+        """Return the newest checkpoint of a log that this node has taken in or cosigned."""
+        core = self._core
+        kept = await core.database.read(partial(trust_store.checkpoint_of, log=log))
+        head = await core.database.read(partial(store.cosigned_head, log=log))
+        notes = [(kept[0], kept[1])] if kept is not None else []
+        notes += [(head.size, head.note)] if head is not None else []
+        return max(notes)[1] if notes else ""
 
     async def evidence(self, request: pb.ListLogEvidenceRequest) -> pb.ListLogEvidenceResponse:
         """Return the evidence against the relay, with one file at most: some have 300 KB."""

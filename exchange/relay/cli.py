@@ -29,6 +29,7 @@ from exchange.runtime.lifecycle import Drain, run
 from exchange.runtime.logs import configure_logging
 from exchange.runtime.relay_info import RelayKeysFile, RootFile, check_address, read_root_file, write_relay_keys
 from exchange.runtime.secrets import read_passphrase, write_private
+from exchange.runtime.seen_file import LogsSeen, read_logs_seen
 from exchange.v1 import relay_admin_service_pb2 as pb
 from exchange.v1.relay_admin_service_pb2_grpc import RelayAdminServiceStub
 
@@ -162,6 +163,68 @@ def rotate(
     print(out)
     _say(f"fingerprint, for the council to compare: {spoken(following.public)}")
     _say(f"next, at a council party with a node: concord root relay-keys {out} --out relay-keys.request")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the backup.")],
+    home: Home = DEFAULT_HOME,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+    memory_mib: Annotated[int, typer.Option(help="Memory that each guess of the passphrase costs.", min=64)] = 256,
+) -> None:
+    """Back the relay up, running or not, and verify the backup by restoring it to a temporary place.
+
+    The file opens with the relay's passphrase of today and holds its keys. Of a store in PostgreSQL it holds nothing:
+    take that with pg_basebackup and archived WAL, or from a synchronous replica.
+
+    Example: concord relay backup relay-friday.backup --home relay
+    """
+    from exchange.relay.backup import back_up  # noqa: PLC0415 - loads the database, which the other commands do without
+
+    here = _existing(home)
+    passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file)
+    made = back_up(here, file, passphrase, now_ms=now_ms(), memory_kib=memory_mib * KIB)
+    print(file)
+    _say(f"{made.size:,} bytes; verified by restoring it")
+    if made.server:
+        _say("it holds the keys alone: back the store up with PostgreSQL's own tools (pg_basebackup and archived WAL)")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Backup of a relay.")],
+    home: Annotated[Path, typer.Option("--home", help="Home to make; it must be new.")],
+    seen: Annotated[
+        list[Path], typer.Option("--seen", help="What a party has seen (concord log witness --seen); once for each.")
+    ],
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Make a relay's home of a backup, if that holds everything that partners have seen of its logs.
+
+    With witnesses so many of them must say what they have seen that every quorum is among them; without, every member.
+    A store that lacks entries is refused, and what is lost is said: a relay that went on would write a second history.
+    The relay that was backed up must never run again.
+
+    Example: concord relay restore relay-friday.backup --home relay --seen xa.seen --seen xv.seen
+    """
+    from exchange.relay.backup import restore as make  # noqa: PLC0415 - as above
+
+    read = [_read_seen(path) for path in seen]
+    made = make(file, home, read_passphrase(fd=passphrase_fd, file=passphrase_file), read)
+    print(home)
+    _say(f"{made.manifest.exchange}, as of {_when(made.manifest.made_ms)}")
+    _say(f"{made.directory_size:,} directory and {made.traffic_size:,} traffic entries continue what was seen by")
+    _say(f"  {', '.join(made.compared)}")
+    _say(f"start it: concord relay serve --home {home}; the old home must never run again: destroy it")
+
+
+def _read_seen(path: Path) -> LogsSeen:
+    try:
+        return read_logs_seen(path.read_text())
+    except (OSError, UnicodeDecodeError, MalformedInput) as error:
+        raise BadInput(f"{path} does not say what a party has seen", hint="concord log witness --seen FILE") from error
 
 
 @app.command()

@@ -151,5 +151,6 @@ def _standing(key: PublicKey, now: PublicKey, ever: set[PublicKey]) -> str:
 
 def _missing(what: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the directory names another relay's {what}", hint="sign this home's genesis.unsigned, or restore relay.keys"
+        f"the directory names another relay's keys: {what}",
+        hint="sign this home's genesis.unsigned, or restore relay.keys",
     )

@@ -258,8 +258,8 @@ def permit_restore(
 
     Example: concord operator permit-restore xv-friday.backup --out rana.permit
     """
+    from exchange.runtime.backup_file import digest_of  # noqa: PLC0415
     from nodes import permits  # noqa: PLC0415
-    from nodes.backup_file import digest_of  # noqa: PLC0415
 
     if not file.is_file():
         raise NotFound(f"no file {file}", hint="check the name of the backup")

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from exchange.crypto.codec import decode_signed
 from exchange.crypto.keys import KeyAlgorithm, admit_public_key
 from exchange.errors import BadInput
 from exchange.names import exchange_name, party_id
+from exchange.runtime.seen_file import PROMISE_BYTES, LogsSeen, write_logs_seen
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome
 from nodes.admin.plain import plain
@@ -24,13 +26,17 @@ def witness(
     policy: Annotated[
         Path | None, typer.Option("--policy", help="Write the keys by which others check proofs (C2SP tlog-policy).")
     ] = None,
+    seen: Annotated[
+        Path | None, typer.Option("--seen", help="Write what this node has seen of both logs, for a restored relay.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show who watches the relay's logs, and this node's own witness key.
 
     Example: concord log witness --out xv.witness
+    Example: concord log witness --seen xv.seen
     """
-    for target in (out, policy):
+    for target in (out, policy, seen):
         if target is not None:
             check_free_file(target)
     from nodes.node_client import connect  # noqa: PLC0415 - loads gRPC, which the other commands on roots do without
@@ -46,7 +52,10 @@ def witness(
         write_file(out, write_witness_key(own), secret=False)
         output.data(str(out))
         output.say(f"its id, for people to compare: {found.key_id}")
-    if out is not None or policy is not None:
+    if seen is not None:
+        write_file(seen, write_logs_seen(_seen(found)), secret=False)
+        output.data(str(seen))
+    if any((out, policy, seen)):
         return
     if as_json:
         output.as_json(plain(found))
@@ -66,6 +75,12 @@ def witness(
         }
     )
     output.table(("witness", "key"), [(each.party, each.key_id) for each in found.members], empty="no witnesses")
+
+
+def _seen(found: pb.GetWitnessResponse) -> LogsSeen:
+    promise = decode_signed(found.promise_seen, limit=PROMISE_BYTES, what="a promise") if found.promise_seen else None
+    exchange, party = exchange_name(found.exchange), party_id(found.party)
+    return LogsSeen(exchange, party, found.directory_seen, found.traffic_seen, promise)
 
 
 def witnesses(

@@ -366,6 +366,12 @@ def highest_promise(connection: Connection) -> tuple[int, int]:
     return (-1, 0) if found is None else (found.log_index, found.directory_size)
 
 
+def promise_at_the_end(connection: Connection) -> bytes:
+    """Return the promise that stands last in the log, as the relay signed it; empty without any."""
+    wanted = select(_promise.promise).order_by(_promise.log_index.desc()).limit(1)
+    return connection.execute(wanted).scalar_one_or_none() or b""
+
+
 def directory_sizes_around(connection: Connection, log_index: int) -> tuple[int | None, int | None]:
     """Return the directory sizes of the promises just before and just after a log index."""
     before = select(_promise.directory_size).where(_promise.log_index < log_index)

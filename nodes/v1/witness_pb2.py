@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nodes/v1/witness.proto\x12\x08nodes.v1\"\x13\n\x11GetWitnessRequest\".\n\rWitnessMember\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"E\n\x0b\x43osignedLog\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04root\x18\x03 \x01(\t\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x04\"\xc5\x01\n\x12GetWitnessResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12(\n\x07members\x18\x05 \x03(\x0b\x32\x17.nodes.v1.WitnessMember\x12\x0e\n\x06quorum\x18\x06 \x01(\r\x12\x0e\n\x06policy\x18\x07 \x01(\t\x12\'\n\x08\x63osigned\x18\x08 \x03(\x0b\x32\x15.nodes.v1.CosignedLog\")\n\x16ListLogEvidenceRequest\x12\x0f\n\x07\x66ile_of\x18\x01 \x01(\t\"W\n\x0bLogEvidence\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x10\n\x08\x66ound_ms\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04what\x18\x04 \x01(\t\x12\x0c\n\x04\x66ile\x18\x05 \x01(\t\"B\n\x17ListLogEvidenceResponse\x12\'\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x15.nodes.v1.LogEvidence\"-\n\x0fProposedWitness\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"S\n\x15\x44raftWitnessesRequest\x12*\n\x07members\x18\x01 \x03(\x0b\x32\x19.nodes.v1.ProposedWitness\x12\x0e\n\x06quorum\x18\x02 \x01(\r\"7\n\x16\x44raftWitnessesResponse\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nodes/v1/witness.proto\x12\x08nodes.v1\"\x13\n\x11GetWitnessRequest\".\n\rWitnessMember\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"E\n\x0b\x43osignedLog\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04root\x18\x03 \x01(\t\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x04\"\x89\x02\n\x12GetWitnessResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12(\n\x07members\x18\x05 \x03(\x0b\x32\x17.nodes.v1.WitnessMember\x12\x0e\n\x06quorum\x18\x06 \x01(\r\x12\x0e\n\x06policy\x18\x07 \x01(\t\x12\'\n\x08\x63osigned\x18\x08 \x03(\x0b\x32\x15.nodes.v1.CosignedLog\x12\x16\n\x0e\x64irectory_seen\x18\t \x01(\t\x12\x14\n\x0ctraffic_seen\x18\n \x01(\t\x12\x14\n\x0cpromise_seen\x18\x0b \x01(\x0c\")\n\x16ListLogEvidenceRequest\x12\x0f\n\x07\x66ile_of\x18\x01 \x01(\t\"W\n\x0bLogEvidence\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x10\n\x08\x66ound_ms\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04what\x18\x04 \x01(\t\x12\x0c\n\x04\x66ile\x18\x05 \x01(\t\"B\n\x17ListLogEvidenceResponse\x12\'\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x15.nodes.v1.LogEvidence\"-\n\x0fProposedWitness\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"S\n\x15\x44raftWitnessesRequest\x12*\n\x07members\x18\x01 \x03(\x0b\x32\x19.nodes.v1.ProposedWitness\x12\x0e\n\x06quorum\x18\x02 \x01(\r\"7\n\x16\x44raftWitnessesResponse\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,17 +38,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COSIGNEDLOG']._serialized_start=105
   _globals['_COSIGNEDLOG']._serialized_end=174
   _globals['_GETWITNESSRESPONSE']._serialized_start=177
-  _globals['_GETWITNESSRESPONSE']._serialized_end=374
-  _globals['_LISTLOGEVIDENCEREQUEST']._serialized_start=376
-  _globals['_LISTLOGEVIDENCEREQUEST']._serialized_end=417
-  _globals['_LOGEVIDENCE']._serialized_start=419
-  _globals['_LOGEVIDENCE']._serialized_end=506
-  _globals['_LISTLOGEVIDENCERESPONSE']._serialized_start=508
-  _globals['_LISTLOGEVIDENCERESPONSE']._serialized_end=574
-  _globals['_PROPOSEDWITNESS']._serialized_start=576
-  _globals['_PROPOSEDWITNESS']._serialized_end=621
-  _globals['_DRAFTWITNESSESREQUEST']._serialized_start=623
-  _globals['_DRAFTWITNESSESREQUEST']._serialized_end=706
-  _globals['_DRAFTWITNESSESRESPONSE']._serialized_start=708
-  _globals['_DRAFTWITNESSESRESPONSE']._serialized_end=763
+  _globals['_GETWITNESSRESPONSE']._serialized_end=442
+  _globals['_LISTLOGEVIDENCEREQUEST']._serialized_start=444
+  _globals['_LISTLOGEVIDENCEREQUEST']._serialized_end=485
+  _globals['_LOGEVIDENCE']._serialized_start=487
+  _globals['_LOGEVIDENCE']._serialized_end=574
+  _globals['_LISTLOGEVIDENCERESPONSE']._serialized_start=576
+  _globals['_LISTLOGEVIDENCERESPONSE']._serialized_end=642
+  _globals['_PROPOSEDWITNESS']._serialized_start=644
+  _globals['_PROPOSEDWITNESS']._serialized_end=689
+  _globals['_DRAFTWITNESSESREQUEST']._serialized_start=691
+  _globals['_DRAFTWITNESSESREQUEST']._serialized_end=774
+  _globals['_DRAFTWITNESSESRESPONSE']._serialized_start=776
+  _globals['_DRAFTWITNESSESRESPONSE']._serialized_end=831
 # @@protoc_insertion_point(module_scope)

@@ -109,6 +109,9 @@ class GetWitnessResponse(_message.Message):
     QUORUM_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     COSIGNED_FIELD_NUMBER: _builtins.int
+    DIRECTORY_SEEN_FIELD_NUMBER: _builtins.int
+    TRAFFIC_SEEN_FIELD_NUMBER: _builtins.int
+    PROMISE_SEEN_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     party: _builtins.str
@@ -121,6 +124,12 @@ class GetWitnessResponse(_message.Message):
     """How many of them must agree; 0 while the exchange is unwitnessed."""
     policy: _builtins.str
     """C2SP tlog-policy of the traffic log: keys and quorum by which others check proofs."""
+    directory_seen: _builtins.str
+    """Newest checkpoint of the directory that this node has seen, a note signed by the relay; empty when there is none."""
+    traffic_seen: _builtins.str
+    """Newest checkpoint of the traffic log that it has seen."""
+    promise_seen: _builtins.bytes
+    """Promise with the highest place in the traffic log that it holds (exchange.v1.Signed); empty when it holds none."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___WitnessMember]:
         """Witnesses that count now; empty while the exchange is unwitnessed."""
@@ -140,10 +149,13 @@ class GetWitnessResponse(_message.Message):
         quorum: _builtins.int = ...,
         policy: _builtins.str = ...,
         cosigned: _abc.Iterable[Global___CosignedLog] | None = ...,
+        directory_seen: _builtins.str = ...,
+        traffic_seen: _builtins.str = ...,
+        promise_seen: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned", b"cosigned", "exchange", b"exchange", "key", b"key", "key_id", b"key_id", "members", b"members", "party", b"party", "policy", b"policy", "quorum", b"quorum"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned", b"cosigned", "directory_seen", b"directory_seen", "exchange", b"exchange", "key", b"key", "key_id", b"key_id", "members", b"members", "party", b"party", "policy", b"policy", "promise_seen", b"promise_seen", "quorum", b"quorum", "traffic_seen", b"traffic_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,10 +9,10 @@ import pytest
 
 from exchange.errors import Conflict, ExchangeError, MalformedInput, NotAllowed, WrongPassphrase
 from exchange.policy.model import Tlp
+from exchange.runtime.backup_file import Kept, Manifest, decode_manifest, digest_of, encode_manifest
 from exchange.runtime.clock import now_ms
 from exchange.runtime.secrets import write_private
-from nodes.backup import RESTORED, back_up, check_files, restore
-from nodes.backup_file import Kept, Manifest, decode_manifest, digest_of, encode_manifest
+from nodes.backup import RESTORED, back_up, check_files, permitted, restore
 from nodes.config import change_store, load
 from nodes.keystore import load_keys, next_stream, save_keys
 from nodes.operators import Profile
@@ -277,7 +277,7 @@ async def test_a_node_on_postgresql_is_backed_up_and_restored_into_either_kind(
 def test_a_manifest_names_files_of_a_node_and_no_others(name: str) -> None:
     data = encode_manifest(Manifest("XA", "test.concord.example", 1, (Kept(name, 1, bytes(32)),)))
     with pytest.raises(MalformedInput):
-        decode_manifest(data)
+        decode_manifest(data, allowed=permitted)
 
 
 def test_two_lives_of_one_backup_never_share_numbers() -> None:

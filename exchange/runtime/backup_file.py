@@ -1,16 +1,18 @@
-"""A backup as one sealed file: a keystore under the passphrase, then what it protects, in pieces.
+"""A backup of a node or of the relay as one sealed file: a keystore under the passphrase, then its files, in pieces.
 
     "concord/v1/backup" 0x00 | length (4) | keystore with one entry, `backup`: a random key
     pieces: length (4) | piece, sealed under that key in the context hash of the keystore || number (8) || last (1)
 
 The pieces together are: length of the manifest (4) | manifest, JSON | the files one after the other. Number and mark of
-the last piece are under the seal, so none can be left out, moved, or cut off at the end. Names in a manifest are of a
-fixed set: a file that somebody made cannot write anywhere else.
+the last piece are under the seal, so none can be left out, moved, or cut off at the end. Names in a manifest are those
+that the reader allows: a file that somebody made cannot write anywhere else, and a node's is none of the relay's.
 """
 
 import os
-import re
-from collections.abc import Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BufferedIOBase
@@ -22,7 +24,7 @@ import orjson
 from exchange.crypto.atrest import open_record, seal_record
 from exchange.crypto.keystore import KEYSTORE_BYTES, open_keystore, seal_keystore
 from exchange.crypto.random import random_bytes
-from exchange.errors import MalformedInput, VerificationFailed
+from exchange.errors import Conflict, MalformedInput, VerificationFailed
 from exchange.limits import KIB, MIB
 from exchange.names import hash_bytes
 from exchange.runtime.secrets import private_dir
@@ -34,11 +36,8 @@ SEALED_PIECE_BYTES = PIECE_BYTES + 64 * KIB
 MANIFEST_BYTES = 64 * KIB
 VERSION = 1
 
-NAMES = frozenset({"node.toml", "node.keys", "node.db", "keys.db", "exchange/relay.info"})
-"""Files of a node's home that a backup holds."""
-
-_BESIDE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}\.yaml")
-"""Label defaults, which node.toml names."""
+Allowed = Callable[[str], bool]
+"""Says whether a backup may hold a file of this name."""
 
 
 class Source(Protocol):
@@ -70,11 +69,6 @@ class Manifest:
     """Operators of the node who permitted it; nobody where there are none."""
 
 
-def permitted(name: str) -> bool:
-    """Say whether a backup may hold a file of this name."""
-    return name in NAMES or _BESIDE.fullmatch(name) is not None
-
-
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
@@ -100,6 +94,32 @@ def write_backup(out: BufferedIOBase, folder: Path, manifest: Manifest, passphra
             number += 1
         before = piece
     _write_piece(out, key, before or b"", bound, number, last=True)
+
+
+def write_verified(
+    out: Path, folder: Path, manifest: Manifest, passphrase: bytes, verify: Callable[[Path], None], *, memory_kib: int
+) -> None:
+    """Write the sealed file under a dot name; it gets its own name once `verify` returns, durably, or leaves nothing.
+
+    Raises:
+        Conflict: there is a file of this name.
+    """
+    if out.exists():
+        raise Conflict(f"{out} exists already", hint="a backup is never overwritten; choose another name")
+    part = out.with_name(f".{out.name}.part")
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            write_backup(file, folder, manifest, passphrase, memory_kib=memory_kib)
+            file.flush()
+            os.fsync(file.fileno())
+        verify(part)
+        part.replace(out)
+        _sync(out.parent)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
 
 
 def _write_piece(out: BufferedIOBase, key: bytes, piece: bytes, bound: bytes, number: int, *, last: bool) -> None:
@@ -137,7 +157,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read_backup(source: Source, into: Path, passphrase: bytes) -> Manifest:
+def read_backup(source: Source, into: Path, passphrase: bytes, *, allowed: Allowed) -> Manifest:
     """Write the files of a backup into a folder that is ours and empty, and return the manifest.
 
     Raises:
@@ -145,7 +165,7 @@ def read_backup(source: Source, into: Path, passphrase: bytes) -> Manifest:
         MalformedInput, VerificationFailed: no backup, or damaged; what was written so far is not to be used.
     """
     if source.read(len(MAGIC)) != MAGIC:
-        raise MalformedInput("not a backup of a node")
+        raise MalformedInput("not a backup")
     keystore = _take(source, _length(source, KEYSTORE_BYTES))
     entries = open_keystore(keystore, passphrase)
     if set(entries) != {ENTRY}:
@@ -154,7 +174,7 @@ def read_backup(source: Source, into: Path, passphrase: bytes) -> Manifest:
     size = int.from_bytes(stream.take(4), "big")
     if not 1 <= size <= MANIFEST_BYTES:
         raise MalformedInput("the manifest has an impossible length")
-    manifest = decode_manifest(stream.take(size))
+    manifest = decode_manifest(stream.take(size), allowed=allowed)
     for kept in manifest.files:
         path = into / kept.name
         private_dir(path.parent)
@@ -163,7 +183,7 @@ def read_backup(source: Source, into: Path, passphrase: bytes) -> Manifest:
     return manifest
 
 
-def decode_manifest(data: bytes) -> Manifest:
+def decode_manifest(data: bytes, *, allowed: Allowed) -> Manifest:
     """Return what a manifest says; MalformedInput for anything else."""
     try:
         fields = orjson.loads(data)
@@ -180,8 +200,8 @@ def decode_manifest(data: bytes) -> Manifest:
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedInput("the manifest of the backup is damaged") from error
     names = [each.name for each in files]
-    if len(set(names)) != len(names) or not all(map(permitted, names)) or any(each.size < 0 for each in files):
-        raise MalformedInput("the backup holds files that no node's backup holds")
+    if len(set(names)) != len(names) or not all(map(allowed, names)) or any(each.size < 0 for each in files):
+        raise MalformedInput("the backup holds files that none of this kind holds")
     return manifest
 
 
@@ -272,6 +292,53 @@ def _restore(stream: _Plain, kept: Kept, path: Path) -> None:
         os.fsync(out.fileno())
     if digest.digest() != kept.sha256:
         raise VerificationFailed(f"{kept.name} in the backup is damaged")
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def temporary(home: Path, what: str) -> Iterator[Path]:
+    """Give a folder in the home, which only we may enter, and remove it."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{what}-", dir=home))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def appearing(home: Path) -> Iterator[Path]:
+    """Give a folder to be made ready; it becomes `home` when the block ends well, and is gone otherwise.
+
+    Raises:
+        Conflict: the home holds something already.
+    """
+    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+        raise Conflict(f"{home} holds something already", hint="restore into a new home")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    ready = home.with_name(f".{home.name}.restoring")
+    if ready.exists():
+        shutil.rmtree(ready)
+    private_dir(ready)
+    try:
+        yield ready
+        if home.exists():
+            home.rmdir()
+        ready.rename(home)
+    except BaseException:
+        # What did not hold, or was not permitted, must not stay there to be used all the same.
+        shutil.rmtree(ready, ignore_errors=True)
+        raise
+    _sync(home.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def digest_of(path: Path) -> bytes:
