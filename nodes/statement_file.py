@@ -1,6 +1,7 @@
 """Files with a statement that roots sign one after the other: standing, invitations, keys, witnesses.
 
-    partner suspend|expel              STATEMENT REQUEST   drafted by a node, which knows its place in the directory
+    partner suspend                    STATEMENT REQUEST   drafted by a node, which knows its place in the directory
+    partner expel                      EXPULSION REQUEST   as well, with what the partner holds, for `root expel`
     key revoke|rotate|rollover         STATEMENT REQUEST   as well
     root witnesses|relay-keys|limits   STATEMENT REQUEST   as well
     root invite                        STATEMENT           of an invitation, without its secret, for the other roots
@@ -114,7 +115,11 @@ def task_of(kind: str, data: bytes) -> StatementTask:
         return StatementTask(signed.payload, _read(statement_name(signed.payload_type), signed.payload), signed)
     fields = decode_record(data, _FIELDS, what="the statement request")
     payload = from_base64(fields["payload"], what="the statement")
-    return StatementTask(payload, _read(fields["type"], payload), None)
+    statement = _read(fields["type"], payload)
+    if isinstance(statement, Expulsion):
+        # With what the partner holds, and what cannot be undone, before the eyes of whoever signs first.
+        raise MalformedInput("an expulsion is not signed this way", hint="concord partner expel, then root expel")
+    return StatementTask(payload, statement, None)
 
 
 def _read(name: str, payload: bytes) -> Carried:

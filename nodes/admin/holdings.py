@@ -1,5 +1,8 @@
 """What a partner holds of ours, for people; and what nobody can undo when it leaves."""
 
+from google.protobuf.message import DecodeError
+
+from exchange.errors import MalformedInput
 from nodes.admin import output
 from nodes.v1.expulsion_pb2 import HoldingThere, ShowHoldingsResponse
 
@@ -11,6 +14,14 @@ CANNOT = (
     "it knows who was in the exchange, which agreements it was a party to, and the members of communities that it saw",
     "its id is never used again; what it signed before stays valid evidence",
 )
+
+
+def read_holdings(data: bytes) -> ShowHoldingsResponse:
+    """Return what a node wrote of a partner's holdings; MalformedInput for anything else."""
+    try:
+        return ShowHoldingsResponse.FromString(data)
+    except DecodeError as error:
+        raise MalformedInput("the file does not say what the partner holds") from error
 
 
 def holdings_view(party: str, found: ShowHoldingsResponse, *, to_stderr: bool = False) -> None:

@@ -10,12 +10,13 @@ from exchange.errors import NotFound
 from nodes.admin import output
 from nodes.admin.drafting import Out, write_draft
 from nodes.admin.heard import ask_fingerprint
-from nodes.admin.holdings import farewell, holdings_view
+from nodes.admin.holdings import holdings_view
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, Yes
 from nodes.admin.plain import plain
+from nodes.expulsion_file import HELD_MOST, write_expulsion
 from nodes.node_client import connect
 from nodes.reportfile import naming
-from nodes.root_home import check_free_file, read_text
+from nodes.root_home import check_free_file, read_text, write_file
 from nodes.spoken import without_ends
 from nodes.statement_file import read_statement
 from nodes.v1 import node_service_pb2 as pb
@@ -174,10 +175,11 @@ def expel(
     ] = True,
     yes: Yes = False,
 ) -> None:
-    """Draft a partner's expulsion for the council to sign. It is for good: the id is never used again.
+    """Draft a partner's expulsion for the council's roots (root expel). It is for good: the id is never used again.
 
     Shows first what it holds of this party, then asks it to destroy what the agreements say must go: an expelled
     partner hears nothing any more. Nothing else changes before the council's roots have signed and it is published.
+    The file says what it holds, for whoever signs on a machine without network.
 
     Example: concord partner expel XT --out XT.expulsion
     """
@@ -191,8 +193,13 @@ def expel(
             output.say(
                 f"asked {party} to destroy {asked} reports: concord partner holdings {party} shows what it confirms"
             )
-    _draft(DraftStatementRequest(deed="expel", party=party), out, home)
-    farewell(party)
+        drafted = node.DraftStatement(DraftStatementRequest(deed="expel", party=party))
+        held = node.ShowHoldings(ShowHoldingsRequest(party=party))
+    del held.held[HELD_MOST:]
+    write_file(out, write_expulsion(drafted.payload, held.SerializeToString()), secret=False)
+    output.data(str(out))
+    output.say(f"let the council sign it: concord root expel {out}")
+    output.say(f"wait for {party}'s confirmations first: while it is suspended it still gets retractions")
 
 
 @app.command()

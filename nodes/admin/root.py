@@ -14,10 +14,12 @@ from exchange.runtime.secrets import read_passphrase
 from nodes import root as party_root
 from nodes.admin import output
 from nodes.admin.heard import ask_fingerprint
+from nodes.admin.holdings import farewell, holdings_view, read_holdings
 from nodes.admin.options import PassphraseFd, PassphraseFile, Yes
 from nodes.admin.relay_terms import limits, relay_keys
 from nodes.admin.witnesses import witnesses
 from nodes.ceremony import read_admission, read_invitation, write_admission, write_invitation
+from nodes.expulsion_file import read_expulsion
 from nodes.reportfile import naming
 from nodes.root_home import (
     MEMORY_MIB,
@@ -89,6 +91,38 @@ def sign(
     for line in task.words():
         output.say(line)
     output.ask(f"Sign this as {public_root(home).party}?", yes=yes, refusal="not signed")
+    root = _open(home, passphrase_file, passphrase_fd)
+    write_file(target, task.sign(root, now_ms()), secret=False)
+    output.data(str(target))
+
+
+@app.command()
+def expel(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `concord partner expel` has written at a node.")],
+    home: HomeOption = DEFAULT_ROOT_HOME,
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write; FILE.signed when left out.")] = None,
+    yes: Yes = False,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseFd = None,
+) -> None:
+    """Expel a partner, as the council, for good: show what it holds and under which duties, and what cannot be undone.
+
+    What it holds is what the node knew that wrote the file: that party's own reports. Where several council parties
+    must sign, the next roots sign what this one has signed (root sign); any node publishes (partner publish).
+
+    Example: concord root expel xt.expulsion --home xa-root
+    """
+    target = out or file.with_name(f"{file.name}.signed")
+    check_free_file(target)
+    with naming(file):
+        request = read_expulsion(read_text(file))
+        party, found = request.statement.party, read_holdings(request.holdings)
+    holdings_view(party, found, to_stderr=True)
+    farewell(party)
+    task = request.task()
+    for line in task.words():
+        output.say(line)
+    output.ask(f"Expel {party}, for good, as {public_root(home).party}?", yes=yes, refusal="not signed")
     root = _open(home, passphrase_file, passphrase_fd)
     write_file(target, task.sign(root, now_ms()), secret=False)
     output.data(str(target))

@@ -15,7 +15,6 @@ from exchange.envelope import binding
 from exchange.envelope.codec import decode_delivery, decode_header, decode_leaf
 from exchange.envelope.model import REPORT_TYPE
 from exchange.errors import VerificationFailed, WrongPassphrase
-from exchange.runtime.backup_file import digest_of
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url

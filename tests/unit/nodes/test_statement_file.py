@@ -6,13 +6,16 @@ from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.directory.codec import encode, name_of
 from exchange.directory.issue import draft_expulsion, draft_revocation, draft_suspension
 from exchange.directory.state import Status
-from exchange.directory.statements import RevocationReason
+from exchange.directory.statements import Expulsion, RevocationReason
 from exchange.errors import BadStatement, MalformedInput, NotAllowed
 from exchange.limits import MIB
 from exchange.names import COUNCIL, PartyId
+from nodes.admin.holdings import read_holdings
+from nodes.expulsion_file import read_expulsion, write_expulsion
 from nodes.root import read_task
 from nodes.root_home import Root
 from nodes.statement_file import Drafted, StatementTask, read_statement, write_request
+from nodes.v1.expulsion_pb2 import HoldingThere, ShowHoldingsResponse
 from tests.support.directory_builders import (
     EXCHANGE,
     NOON,
@@ -47,6 +50,8 @@ def drafted(exchange: Exchange, deed: str, *, issuer: str = COUNCIL) -> Drafted:
 
 
 def task(statement: Drafted) -> StatementTask:
+    if isinstance(statement, Expulsion):
+        return read_expulsion(write_expulsion(encode(statement), b"")).task()
     found = read_task(write_request(name_of(statement), encode(statement)))
     assert isinstance(found, StatementTask)
     return found
@@ -105,6 +110,20 @@ def test_other_statements_are_not_signed_this_way() -> None:
         read_task(write_request("party-root", request.party_root.payload))
     with pytest.raises(MalformedInput):
         read_task(write_request("suspension", b"\xff"))
+
+
+def test_an_expulsion_goes_with_what_the_partner_holds_and_no_other_way() -> None:
+    statement = drafted(an_exchange(("XA", "XT")), "expulsion")
+    with pytest.raises(MalformedInput, match="not signed this way") as refused:
+        read_task(write_request(name_of(statement), encode(statement)))
+    assert "root expel" in str(refused.value.hint)
+    held = ShowHoldingsResponse(status="suspended", held=[HoldingThere(item="3f", clause="1")])
+    request = read_expulsion(write_expulsion(encode(statement), held.SerializeToString()))
+    assert read_holdings(request.holdings) == held and request.statement == statement
+    with pytest.raises(MalformedInput, match="what the partner holds"):
+        read_holdings(b"\xff")
+    with pytest.raises(MalformedInput):
+        read_expulsion(write_expulsion(encode(drafted(an_exchange(("XA", "XT")), "suspension")), b""))
 
 
 def test_a_signed_file_comes_back_as_it_was() -> None:
