@@ -117,21 +117,27 @@ class Attaching:
     # -- for passing on ------------------------------------------------------------------------------------------------
 
     async def copy(self, item: bytes, rows: Sequence[KeptBlob]) -> None:
-        """Seal the files of a received report anew, for passing it on; `rows` are those that came, all of them here."""
+        """Seal the files of a received report anew, for passing it on; `rows` are those that came, all of them here.
+
+        Raises:
+            VerificationFailed: one is damaged on this disk.
+        """
         core = self._core
         keys, report = await core.keybox.keys([item]), await core.database.read(partial(reports.report_of, item=item))
         if report is None or item not in keys or not report.record:
             return
         attachments = vault.open_report(keys[item], item, report.record).statement.attachments
-        made: list[Attached] = []
-        for row in rows:
-            file, attachment = random_bytes(ID_BYTES), attachments[row.place]
-            self._busy.add(file)
-            key = key_of(row, attachment, keys[item])
-            made.append(await asyncio.to_thread(self._copy, file, key, attachment, row))
-        kept = kept_outgoing(made, item, keys[item], me=core.me, lane=report.lane, now_ms=core.clock())
-        await core.database.write(partial(_add_copies, item=item, kept=kept))
-        self._busy -= {each.file for each in made}
+        new, made = [random_bytes(ID_BYTES) for _ in rows], []
+        self._busy.update(new)
+        try:
+            for file, row in zip(new, rows, strict=True):
+                attachment = attachments[row.place]
+                key = key_of(row, attachment, keys[item])
+                made.append(await asyncio.to_thread(self._copy, file, key, attachment, row))
+            kept = kept_outgoing(made, item, keys[item], me=core.me, lane=report.lane, now_ms=core.clock())
+            await core.database.write(partial(_add_copies, item=item, kept=kept))
+        finally:
+            self._busy.difference_update(new)
 
     def _copy(self, file: bytes, key: BlobKey, attachment: Attachment, row: KeptBlob) -> Attached:
         blob_id, new_key = new_blob_id(), random_bytes(KEY_BYTES)

@@ -84,7 +84,7 @@ class Uploading:
         return False
 
     async def _bring(self, item: bytes, lane: int) -> bool:
-        """Bring the files of one report to the relay; False when they have not all come here yet."""
+        """Bring the files of one report to the relay; False when nothing can be done about them now."""
         rows = await self._rows(item)
         if rows is None:
             return False
@@ -96,7 +96,7 @@ class Uploading:
         return True
 
     async def _rows(self, item: bytes) -> list[KeptBlob] | None:
-        """Return what is uploaded of a report; None while it has files that have not come."""
+        """Return what is uploaded of a report; None while it has files that have not come, or when it is given up."""
         core = self._core
         report = await core.database.read(partial(reports.report_of, item=item))
         rows = await core.database.read(partial(blobs.of_item, item=item))
@@ -105,7 +105,11 @@ class Uploading:
             return out
         if not all(row.state in {BlobState.HERE, BlobState.KEPT} for row in rows):
             return None
-        await self._attaching.copy(item, rows)
+        try:
+            await self._attaching.copy(item, rows)
+        except VerificationFailed:
+            await self._give_up(rows[0], item, "is damaged on this disk")
+            return None
         return await core.database.read(partial(blobs.of_item, item=item, way=Way.OUT))
 
     async def _upload(self, row: KeptBlob, item: bytes, lane: int) -> bool:

@@ -254,6 +254,25 @@ def _at_once(connection: Connection) -> None:
     connection.execute(update(blob).values(due_ms=0))
 
 
+async def test_a_file_that_is_damaged_where_it_lies_is_passed_on_to_nobody() -> None:
+    label = consent_world.LABEL.format(to="XV", onward="consent", hops=1, orcon="false", release="")
+    async with nodes("XA", "XV", "XT") as (_, running):
+        originator, holder = running["XA"], running["XV"]
+        file = await attach(originator, "note.txt", NOTE)
+        made = replace(authored(originator, label.encode()), attached=(file,))
+        sent = await originator.outbox.accept(made, push_digest("one", b"", b""))
+        await here(holder, sent.item, note=NOTE)
+        (path,) = (holder.home / "attachments").iterdir()
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        asked = await consent_world.ask(holder, sent.item, "XT")
+        await consent_world.arrived(originator, asked.hash)
+        await originator.consenting.grant(asked.hash, caller=the_owner())
+        await reached(holder, sent.item, "XT", Reach.REFUSED)
+        assert await open_alarms(holder) == ["files"]
+        await holder.files.attaching.tidy()
+        assert len(lying(holder)) == 1, "nothing of the copy stays"
+
+
 async def test_a_file_that_is_not_the_one_that_was_signed_for_is_its_senders_fault_and_never_here() -> None:
     async with nodes("XA", "XV") as (_, running):
         sender, recipient = running["XA"], running["XV"]
