@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import grpc.aio
+from prometheus_client import Counter
 
 from exchange.limits import KIB, LABEL_BYTES, REPORT_BYTES
 from exchange.runtime.grpc_options import local_options, server_options
@@ -77,15 +78,16 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             relay_terms=RelayTermsMethods(core),
             proofs=LogProofMethods(node.watch.proving, node.shelf),
         )
+        refused = metrics.counter("node_calls_refused", "Calls that ended with an error.", ["door", "reason"])
         people = grpc.aio.server(
-            interceptors=[ErrorInterceptor(detailed=True), Gate(node.operators)], options=local_options()
+            interceptors=[_errors(refused, "people", detailed=True), Gate(node.operators)], options=local_options()
         )
         add_NodeServiceServicer_to_server(service, people)
         bind_socket(people, node.home / SOCKET, lock)
         await people.start()
         stack.push_async_callback(people.stop, config.timing.drain_s)
         if config.sensor_address:
-            await _open_for_sensors(stack, node)
+            await _open_for_sensors(stack, node, refused)
         if config.spool:
             spool = Spool(node.home / "spool", node.sensors, partial(push_from_spool, node.authoring))
             await asyncio.to_thread(spool.prepare)
@@ -110,11 +112,17 @@ def _status_of(node: Node) -> StatusMethods:
     )
 
 
-async def _open_for_sensors(stack: AsyncExitStack, node: Node) -> None:
+def _errors(refused: Counter, door: str, *, detailed: bool = False) -> ErrorInterceptor:
+    return ErrorInterceptor(detailed=detailed, count=lambda reason: refused.labels(door, reason).inc())
+
+
+async def _open_for_sensors(stack: AsyncExitStack, node: Node, refused: Counter) -> None:
     config = node.config
     # Strangers reach this port: what they may send is no more than a report, and only so many may speak at once.
     options = [*server_options(connections=SENSOR_CONNECTIONS), ("grpc.max_receive_message_length", SENSOR_BYTES)]
-    sensors = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options, maximum_concurrent_rpcs=SENSOR_CALLS)
+    sensors = grpc.aio.server(
+        interceptors=[_errors(refused, "sensors")], options=options, maximum_concurrent_rpcs=SENSOR_CALLS
+    )
     add_SensorServiceServicer_to_server(SensorService(node.core, node.sensors, node.authoring), sensors)
     fetch = partial(sensor_identity, node.core, config.sensor_address)
     bind_port(sensors, config.sensor_address, server_credentials(fetch, require_client=False))

@@ -3,8 +3,23 @@
 from collections.abc import Callable
 from functools import partial
 
-from exchange.runtime.metrics import Metrics
+from sqlalchemy import Connection
+
+from exchange.envelope.model import Lane
+from exchange.runtime.measure import measure_database, measure_disk
+from exchange.runtime.metrics import Measured, Metrics
+from nodes.core import Core
 from nodes.parts import Node
+from nodes.store import alarms, receiving, reports, sending
+from nodes.store.rows import Reach
+
+STAGES = {
+    Reach.WAITING: "unsealed",
+    Reach.AGAIN: "unsealed",
+    Reach.SEALED: "unanswered",
+    Reach.PROMISED: "unreceipted",
+}
+"""How far a report has come that its recipient has not receipted."""
 
 
 def measure(metrics: Metrics, node: Node) -> None:
@@ -27,11 +42,56 @@ def measure(metrics: Metrics, node: Node) -> None:
         "node_key_days": ("Days that the certificate of this node's keys still has.", partial(_days, node, own=True)),
         "node_partner_key_days": ("Days of the partner whose certificate ends first.", partial(_days, node, own=False)),
         "node_unanswered": ("Sealed envelopes without an answer.", lambda: float(node.sender.unanswered)),
-        "node_writes_waiting": ("Writes that wait for the store.", lambda: float(core.database.waiting)),
     }
     for name, (what, measure) in measured.items():
         metrics.gauge(name, what).set_function(measure)
     node.numbers.measure(metrics)
+    metrics.counters(
+        "node_answers",
+        "The relay's answers to envelopes, by reason or `promised`.",
+        "reason",
+        node.sender.outcomes.copy,
+    )
+    _measure_store(metrics, core)
+    measure_database(metrics, "node", core.database)
+    measure_disk(metrics, "node", node.home)
+
+
+def _measure_store(metrics: Metrics, core: Core) -> None:
+    """Show what only the store knows: what waits, what is open."""
+
+    def backlogs() -> Measured:
+        found, now_ms = core.database.read_now(reports.backlogs), core.clock()
+        measured: dict[tuple[str, ...], tuple[float, float]] = {}
+        for partner, state, count, since_ms in found:
+            key = (partner, STAGES[state])
+            before, lag = measured.get(key, (0.0, 0.0))
+            measured[key] = (before + count, max(lag, (now_ms - since_ms) / 1000))
+        return measured
+
+    def depths() -> dict[tuple[str, ...], float]:
+        found = core.database.read_now(_depths)
+        return {(lane.name.lower(),): float(found[lane]) for lane in Lane}
+
+    def set_aside() -> dict[tuple[str, ...], float]:
+        return {(): float(core.database.read_now(receiving.count_set_aside))}
+
+    def open_alarms() -> dict[tuple[str, ...], float]:
+        return {(kind,): float(count) for kind, count in core.database.read_now(alarms.count_open).items()}
+
+    lag = {
+        "node_waiting": "Reports that a partner has not receipted, by how far they have come.",
+        "node_lag_seconds": "How long ago the oldest of them was pushed.",
+    }
+    metrics.gauges_together(lag, ("partner", "stage"), backlogs)
+    metrics.gauges("node_outbox", "What waits to be sealed or answered.", ("lane",), depths)
+    metrics.gauges("node_set_aside", "Deliveries that did not hold and are kept for a person.", (), set_aside)
+    metrics.gauges("node_alarms", "Open alarms, by kind.", ("kind",), open_alarms)
+
+
+def _depths(connection: Connection) -> dict[Lane, int]:
+    unanswered, unsealed = sending.count_unanswered(connection), reports.count_waiting(connection)
+    return {lane: unanswered.get(lane, 0) + unsealed.get(lane, 0) for lane in Lane}
 
 
 def _days(node: Node, *, own: bool) -> float:

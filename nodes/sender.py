@@ -7,6 +7,7 @@ recipients are decided on again later, never at once. What waits for the directo
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,6 +45,9 @@ AHEAD = 64
 
 ROUND_ITEMS = 64
 IDLE_S = 60.0
+REASONS_MOST = 64
+"""Reasons of refusals that are counted apart."""
+
 PART = "submit"
 HELD = "refused"
 """Subject of the alarm that the relay refuses for no recipient's sake."""
@@ -102,6 +106,8 @@ class Sender:
         self._stale_since = stale_since
         self._on_ended = on_ended
         self._wrap_all = wrap_all
+        self.outcomes: Counter[str] = Counter()
+        """The relay's answers since the start: `promised`, or the reason of the refusal."""
         self._backoff = core.backoff()
         self._work = asyncio.Event()
         self._ready = asyncio.Event()
@@ -298,6 +304,8 @@ class Sender:
         for text in told.wrong:
             await core.alarms.raise_(alarms.RELAY, text[:64], text)
         await self._show_held(told.held, promised=any(isinstance(each, Promised) for each in answers))
+        for answer in answers:
+            self.outcomes[self._outcome(answer)] += 1
         for each in sent:
             self._unanswered.pop(each.envelope, None)
         self._work.set()
@@ -310,6 +318,13 @@ class Sender:
         core = self._core
         read = partial(_read_answers, pairs, directory=core.trust.now.directory, exchange=core.exchange, seen=core.seen)
         return await asyncio.get_running_loop().run_in_executor(core.executor, read)
+
+    def _outcome(self, answer: Answer) -> str:
+        """Return what an answer counts as: a relay that invents reasons fills no memory."""
+        if isinstance(answer, Promised):
+            return "promised"
+        reason = answer.refusal.reason
+        return reason if reason in self.outcomes or len(self.outcomes) < REASONS_MOST else "OTHER"
 
     def _standing(self, size: int) -> Status | None:
         """Return where this party stands as of a directory size; None when that is not replayed yet."""

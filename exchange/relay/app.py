@@ -33,6 +33,7 @@ from exchange.relay.counters import Counters
 from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.enrol import Enrolment
+from exchange.relay.gauges import measure
 from exchange.relay.home import RelayHome, RelaySecrets
 from exchange.relay.intake import Intake
 from exchange.relay.keys import Keystore, RelayKeyring
@@ -164,6 +165,7 @@ async def running(
         listening = await _listen(stack, relay, given, lock, drain)
         info = _Info(relay, home, listening.info)
         await info.write()
+        measure(metrics, database, relay.directory, relay.deliveries, home=home.root, clock=clock)
         metrics.serve(settings.metrics_port)
         await _keep_working(stack, relay, info, drain)
         stack.callback(relay.deliveries.end_all)
@@ -250,11 +252,11 @@ async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: Hom
     settings, clock = given.settings, given.clock
     authorities = PartnerAuthorities(relay.directory)
     partners = _partners_server(relay, given, authorities, drain)
-    newcomers = _server(_newcomers_options(settings.limits.connections), detailed=False)
+    newcomers = _server(relay, "newcomers", _newcomers_options(settings.limits.connections))
     add_JoinServiceServicer_to_server(
         JoinService(relay.enrolment, relay.checkpoints, Rate(settings.limits.joins_per_minute)), newcomers
     )
-    operator = _server(local_options(), detailed=True)
+    operator = _server(relay, "operator", local_options(), detailed=True)
     admin = RelayAdminService(
         relay.database,
         relay.directory,
@@ -301,7 +303,7 @@ def _partners_server(relay: _Relay, given: _Given, authorities: PartnerAuthoriti
         LogReader(relay.database),
         relay.witnessing,
     )
-    server = _server(server_options(connections=limits.connections), detailed=False)
+    server = _server(relay, "partners", server_options(connections=limits.connections))
     memory = Turns(given.settings.intake_bytes)
     add_RelayServiceServicer_to_server(RelayService(peers, use, drain, relay.counters, memory), server)
     add_BlobServiceServicer_to_server(BlobService(peers, relay.blobs, drain), server)
@@ -329,8 +331,13 @@ def _listening(relay: _Relay, given: _Given, port: int, join_port: int) -> Liste
     return Listening(address, join_address, info)
 
 
-def _server(options: list[tuple[str, int | str]], *, detailed: bool) -> grpc.aio.Server:
-    return grpc.aio.server(interceptors=[ErrorInterceptor(detailed=detailed)], options=options)
+def _server(
+    relay: _Relay, door: str, options: list[tuple[str, int | str]], *, detailed: bool = False
+) -> grpc.aio.Server:
+    def count(reason: str) -> None:
+        relay.counters.refused_calls.labels(door, reason).inc()
+
+    return grpc.aio.server(interceptors=[ErrorInterceptor(detailed=detailed, count=count)], options=options)
 
 
 async def _start(stack: AsyncExitStack, server: grpc.aio.Server, service: str, settings: RelaySettings) -> None:

@@ -9,6 +9,9 @@ class Counters:
     def __init__(self, metrics: Metrics) -> None:
         """Register them."""
         self.answers = metrics.counter("relay_answers", "Submissions answered, by reason or `promised`.", ["reason"])
+        self.refused_calls = metrics.counter(
+            "relay_calls_refused", "Calls that ended with an error, by door and reason.", ["door", "reason"]
+        )
         self.delivered = metrics.counter("relay_delivered", "Deliveries sent, repeats included.")
         self.deleted = metrics.counter("relay_deleted", "Ciphertexts deleted: acknowledged by all, or expired.")
         self.log_size = metrics.gauge("relay_log_size", "Entries under the newest checkpoint.", ["log"])

@@ -87,6 +87,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for one recipient in one lane."""
+
+    waiting: int
+    since_ms: int
+    """When the oldest of it was logged."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deleted:
     """A ciphertext that is gone: whose it was, and how many bytes it took."""
 

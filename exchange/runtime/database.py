@@ -83,6 +83,14 @@ class Database:
         self._gate = threading.Lock()
         self._writer: threading.Thread | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._observe: Callable[[int, float], None] = lambda *_: None
+
+    def observe(self, commits: Callable[[int, float], None]) -> None:
+        """Tell `commits` of each commit from now on how many writes it had and how many seconds it took.
+
+        It is called in the writer's thread.
+        """
+        self._observe = commits
 
     def open(self) -> None:
         """Connect, so that a database that cannot be used stops the start."""
@@ -194,7 +202,9 @@ class Database:
                 if call.alone:
                     call.value = call.fn(self._connected())
                 else:
+                    began = time.monotonic()
                     self._transact(group)
+                    self._observe(len(group), time.monotonic() - began)
             except BaseException as error:  # noqa: BLE001 - the writer outlives every failure and tells the callers
                 self._disconnect()
                 for failed in group:

@@ -46,9 +46,13 @@ _log = get_logger(__name__)
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Turns what a service raises into a status. Put it first, so that it covers the other interceptors."""
 
-    def __init__(self, *, detailed: bool = False) -> None:
-        """`detailed` sends detail, hint and place: only where the peer is this machine's operator."""
+    def __init__(self, *, detailed: bool = False, count: Callable[[str], None] = lambda _: None) -> None:
+        """`detailed` sends detail, hint and place: only where the peer is this machine's operator.
+
+        `count` is told the reason of each refusal.
+        """
         self._detailed = detailed
+        self._count = count
 
     async def intercept_service(
         self,
@@ -104,6 +108,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             _log.info("refused", method=method, reason=known.reason, detail=str(known))
         if known is None:
             known = InternalError("this is a bug", hint="its trace is in the service's log")
+        self._count(known.reason)
         metadata: list[tuple[str, str | bytes]] = [(REASON, known.reason)]
         if self._detailed:
             metadata.append((DETAIL, _described(known)))

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from nodes.store import tables
 from nodes.store.rows import Alarm
@@ -28,6 +28,12 @@ def close_alarm(connection: Connection, kind: str, subject: str, now_ms: int) ->
     """Close an open alarm whose cause is gone; nothing happens when there is none."""
     rows = update(tables.alarm).where(_alarm.kind == kind, _alarm.subject == subject[:SUBJECT_CHARS])
     connection.execute(rows.where(_alarm.closed_ms == 0).values(closed_ms=now_ms))
+
+
+def count_open(connection: Connection) -> dict[str, int]:
+    """Return how many alarms are open, by kind."""
+    wanted = select(_alarm.kind, func.count()).where(_alarm.closed_ms == 0).group_by(_alarm.kind)
+    return {row[0]: row[1] for row in connection.execute(wanted)}
 
 
 def open_alarms(connection: Connection, *, limit: int = 100) -> list[Alarm]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, select, update
 
-from exchange.envelope.model import Lane
+from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.names import HASH_BYTES
 from exchange.policy.terms import AgreementRef
 from nodes.store import tables
@@ -376,6 +376,21 @@ def count_waiting(connection: Connection) -> dict[int, int]:
     due = _audience.state.in_([Reach.WAITING, Reach.AGAIN])
     wanted = select(_audience.lane, func.count()).where(due).group_by(_audience.lane)
     return {row[0]: row[1] for row in connection.execute(wanted)}
+
+
+def backlogs(connection: Connection) -> list[tuple[str, Reach, int, int]]:
+    """Return for each partner and each state before its receipt how many reports there are, and when the oldest came.
+
+    As (partner, state, count, ms).
+    """
+    before = [Reach.WAITING, Reach.AGAIN, Reach.SEALED, Reach.PROMISED]
+    wanted = (
+        select(_audience.recipient, _audience.state, func.count(), func.min(_report.stored_ms))
+        .join(tables.report, _report.item == _audience.item)
+        .where(_audience.state.in_(before), _audience.kind == int(EnvelopeKind.REPORT))
+        .group_by(_audience.recipient, _audience.state)
+    )
+    return [(partner, Reach(state), count, since) for partner, state, count, since in connection.execute(wanted)]
 
 
 def count_unreceipted(connection: Connection) -> int:

@@ -9,10 +9,11 @@ from sqlalchemy import Row as SqlRow
 
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
-from exchange.relay.mailbox import Accepted, Answered, Deleted, Row, Sealed
+from exchange.relay.mailbox import Accepted, Answered, Backlog, Deleted, Row, Sealed
 from exchange.relay.slots import PART, part_key, recipients_of
 from exchange.relay.store import tables
 from exchange.relay.store.upsert import add_up, insert_or_keep, insert_or_replace, one_of
+from exchange.tlog.entry import decode_entry
 
 T = TypeVar("T")
 
@@ -235,6 +236,21 @@ class SqlMailboxes:
         mailbox = tables.mailbox.c
         wanted = select(mailbox.recipient, func.count()).group_by(mailbox.recipient)
         return Counter({row[0]: row[1] for row in self._connection.execute(wanted)})
+
+    def backlogs(self) -> Mapping[tuple[PartyId, Lane], Backlog]:
+        """Return what waits for each recipient in each lane, and since when; lanes in which nothing waits are left out.
+
+        A position is an index of the traffic log, which says when.
+        """
+        first = func.min(_mailbox.position).label("first")
+        lanes = select(_mailbox.recipient, _mailbox.lane, func.count().label("waiting"), first)
+        found = lanes.group_by(_mailbox.recipient, _mailbox.lane).subquery()
+        entry = tables.traffic_entry.c
+        wanted = select(found, entry.entry).join(tables.traffic_entry, entry.number == found.c.first)
+        return {
+            (PartyId(row.recipient), Lane(row.lane)): Backlog(row.waiting, decode_entry(row.entry).at_ms)
+            for row in self._connection.execute(wanted)
+        }
 
     def held(self) -> int:
         """Return how many ciphertexts are stored."""

@@ -77,11 +77,13 @@ class Failing(grpc.GenericRpcHandler):
 
 
 @contextlib.asynccontextmanager
-async def connected(handler: Failing, path: Path, *, detailed: bool = False) -> AsyncIterator[Any]:
+async def connected(
+    handler: Failing, path: Path, *, detailed: bool = False, count: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Any]:
     """A channel to a server with this handler. Any: its stubs want the messages' types, and these have none."""
     # gRPC would keep a connection to the same path for the next channel.
     address = f"unix:{path / token_hex(4)}"
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=detailed)])
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(detailed=detailed, count=count)])
     server.add_generic_rpc_handlers((handler,))
     server.add_insecure_port(address)
     await server.start()
@@ -258,3 +260,15 @@ def test_an_unknown_reason_of_a_newer_peer_falls_back_to_the_status() -> None:
 
 def test_an_rpc_error_that_says_nothing_is_our_bug() -> None:
     assert type(from_rpc_error(grpc.RpcError())) is InternalError
+
+
+@pytest.mark.parametrize(
+    "error, reason", [(Unavailable("away"), "UNAVAILABLE"), (ValueError("a bug"), "INTERNAL")], ids=["ours", "bug"]
+)
+async def test_each_refusal_is_counted_by_its_reason(error: Exception, reason: str, tmp_path: Path) -> None:
+    counted: list[str] = []
+    async with connected(Failing(error), tmp_path, count=counted.append) as channel:
+        for kind in ("unary_unary", "stream_stream"):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await call(channel, kind)
+    assert counted == [reason, reason]
