@@ -281,39 +281,45 @@ _ROWS_WITH = select(tables.audience).where(_OF_ITEMS, _audience.recipient.in_(bi
 def to_seal(
     connection: Connection, now_ms: int, *, items: int, rows: int = 1024, urgent_only: bool = False
 ) -> list[list[Addressee]]:
-    """Return what waits to be sealed, flash first, oldest first: of each item all recipients that are due."""
-    last = Lane.FLASH if urgent_only else Lane.ROUTINE
-    found = [
-        _to_addressee(row)
-        for wanted in (_DUE_AGAIN, _DUE)
-        for row in connection.execute(wanted, {"now_ms": now_ms, "last_lane": int(last), "most": rows})
-    ]
-    found = sorted(found, key=lambda each: (each.lane, each.number, each.recipient))[:rows]
-    grouped: dict[bytes, list[Addressee]] = {}
-    for each in found:
-        grouped.setdefault(each.item, []).append(each)
-    chosen = list(grouped)[:items]
-    if len(found) == rows and chosen and chosen[-1] == found[-1].item:
-        # The limit may have cut the last one: read it whole.
-        whole = connection.execute(_DUE_OF_ITEM, {"now_ms": now_ms, "item": chosen[-1]})
-        grouped[chosen[-1]] = [_to_addressee(row) for row in whole]
-    return [grouped[item] for item in chosen]
+    """Return what waits to be sealed, flash first, oldest first: of each item all recipients that are due.
+
+    No more than so many items, and no further one once there are so many rows.
+    """
+    # Which they are is found out first: behind the few that are taken a hundred thousand may wait.
+    when = {"now_ms": now_ms, "last_lane": int(Lane.FLASH if urgent_only else Lane.ROUTINE)}
+    waiting = [row for wanted in (_FIRST_AGAIN, _FIRST) for row in connection.execute(wanted, {**when, "most": rows})]
+    chosen: dict[bytes, int] = {}
+    for item, count in [(row[0], row[3]) for row in sorted(waiting, key=lambda row: (row[1], row[2]))]:
+        if item not in chosen and (len(chosen) == items or sum(chosen.values()) >= rows):
+            break
+        chosen[item] = chosen.get(item, 0) + count
+    grouped: dict[bytes, list[Addressee]] = {item: [] for item in chosen}
+    if chosen:
+        for row in connection.execute(_DUE_OF_ITEMS, {**when, "values": list(chosen)}):
+            grouped[row.item].append(_to_addressee(row))
+    return list(grouped.values())
 
 
-_IN_TIME = _audience.due_ms <= bindparam("now_ms")
-_IN_ORDER = (_audience.lane, _audience.number, _audience.recipient)
-# A query of each state uses the index of that state.
-_DUE, _DUE_AGAIN = (
+_IS_DUE = (_audience.due_ms <= bindparam("now_ms"), _audience.lane <= bindparam("last_lane"))
+
+
+def _first_waiting(state: Reach) -> Select[Any]:
+    """Return the query for item, lane, number and count of what comes first; of one state, so that its index serves."""
+    first = (
+        select(_audience.item, _audience.lane, _audience.number)
+        .where(_audience.state == state, *_IS_DUE)
+        .order_by(_audience.lane, _audience.number)
+        .limit(bindparam("most"))
+        .subquery()
+    )
+    return select(first, func.count()).group_by(first.c.item, first.c.lane, first.c.number)
+
+
+_FIRST, _FIRST_AGAIN = _first_waiting(Reach.WAITING), _first_waiting(Reach.AGAIN)
+_DUE_OF_ITEMS = (
     select(tables.audience)
-    .where(_audience.state == state, _IN_TIME, _audience.lane <= bindparam("last_lane"))
-    .order_by(*_IN_ORDER)
-    .limit(bindparam("most"))
-    for state in (Reach.WAITING, Reach.AGAIN)
-)
-_DUE_OF_ITEM = (
-    select(tables.audience)
-    .where(_audience.state.in_([Reach.WAITING, Reach.AGAIN]), _IN_TIME, _audience.item == bindparam("item"))
-    .order_by(*_IN_ORDER)
+    .where(_audience.state.in_([Reach.WAITING, Reach.AGAIN]), *_IS_DUE, one_of(_audience.item))
+    .order_by(_audience.lane, _audience.number, _audience.recipient)
 )
 
 
@@ -440,26 +446,32 @@ def _standing(each: Addressee) -> dict[str, Any]:
 
 
 def _to_addressee(row: AnyRow) -> Addressee:
-    basis = AgreementRef(row.basis_id, row.basis_version, row.basis_commitment) if row.basis_id else None
+    """Return a row of the whole table; by place, which takes a third of the time that names take."""
+    columns: tuple[Any, ...] = tuple(row)
+    item, recipient, number, kind, lane, state, why, due_ms, on_change, tries, alone = columns[:11]
+    basis_id, version, commitment, clause, envelope, receipted_ms, purge_by_ms, keep_ms = columns[11:]
     return Addressee(
-        item=row.item,
-        recipient=row.recipient,
-        kind=row.kind,
-        lane=row.lane,
-        state=Reach(row.state),
-        why=row.why,
-        due_ms=row.due_ms,
-        on_change=row.on_change,
-        tries=row.tries,
-        alone=row.alone,
-        basis=basis,
-        clause=row.clause,
-        envelope=row.envelope,
-        receipted_ms=row.receipted_ms,
-        purge_by_ms=row.purge_by_ms,
-        keep_ms=row.keep_ms,
-        number=row.number,
+        item=item,
+        recipient=recipient,
+        kind=kind,
+        lane=lane,
+        state=_REACHES[state],
+        why=why,
+        due_ms=due_ms,
+        on_change=on_change,
+        tries=tries,
+        alone=alone,
+        basis=AgreementRef(basis_id, version, commitment) if basis_id else None,
+        clause=clause,
+        envelope=envelope,
+        receipted_ms=receipted_ms,
+        purge_by_ms=purge_by_ms,
+        keep_ms=keep_ms,
+        number=number,
     )
+
+
+_REACHES = {reach.value: reach for reach in Reach}
 
 
 # -- story, retractions, idempotency -----------------------------------------------------------------------------------
