@@ -166,6 +166,22 @@ def rotate(
 
 
 @app.command()
+def reload(
+    home: Home = DEFAULT_HOME, passphrase_file: PassphraseFile = None, passphrase_fd: PassphraseFd = None
+) -> None:
+    """Let the running relay read its keystore again: `rotate` does it itself, where it runs.
+
+    Where several processes are one relay, copy relay.keys to each home, and reload there, before the council names the
+    keys: a process without them could not go on.
+
+    Example: concord relay reload --home relay-two --passphrase-file relay.pass
+    """
+    here = _existing(home)
+    needed = _reload(here, read_passphrase(fd=passphrase_fd, file=passphrase_file))
+    _say(f"it holds {len(needed)} sets of keys")
+
+
+@app.command()
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the backup.")],
     home: Home = DEFAULT_HOME,
