@@ -168,15 +168,15 @@ class Sender:
     async def seal_some(self) -> bool:
         """Seal and store one round; say whether there was anything to do.
 
-        What is not urgent waits while so much of it is sealed and unanswered; flash has as much room of its own.
+        What is not urgent waits while so much of it is sealed and unanswered; flash has as much room of its own, and
+        while that is full nothing else is sealed either: nothing overtakes flash.
         """
         flash = sum(each.lane == Lane.FLASH for each in self._unanswered.values())
-        room = AHEAD - (len(self._unanswered) - flash)
-        urgent_only = room <= 0
-        if urgent_only:
-            room = AHEAD - flash
-        if room <= 0:
+        others = len(self._unanswered) - flash
+        if flash >= AHEAD:
             return False
+        urgent_only = others >= AHEAD
+        room = AHEAD - (flash if urgent_only else others)
         core = self._core
         now_ms, snapshot, stale_ms = core.clock(), core.trust.now, self._stale_since()
         decided, was_stale = self._decided_under

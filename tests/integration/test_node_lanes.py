@@ -4,6 +4,8 @@ import asyncio
 from functools import partial
 from uuid import uuid4
 
+import pytest
+
 from exchange.envelope.model import Lane
 from nodes.arrivals import FRAME_ITEMS
 from nodes.parts import Node
@@ -96,6 +98,28 @@ async def test_a_flash_report_overtakes_a_full_window_of_the_outbox() -> None:
         assert await reach(sender, routine[-1], "XV") is not None
         held.set()
         for item in (flash, *routine):
+            await receipted(sender, item, "XV")
+
+
+async def test_however_much_is_pushed_no_more_is_sealed_ahead_than_both_windows_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = 4
+    monkeypatch.setattr("nodes.sender.AHEAD", few)
+    async with nodes("XA", "XV") as (_, running):
+        sender = running["XA"]
+        answer, held = sender.sender._take, asyncio.Event()
+
+        async def late(answered: Answered) -> None:
+            await held.wait()
+            await answer(answered)
+
+        sender.sender._take = late  # type: ignore[method-assign]
+        items = [await _push(sender, precedence) for precedence in ["routine", "flash"] * 3 * few]
+        await until(lambda: sender.sender.unanswered >= few, "nothing is sealed ahead")
+        assert sender.sender.unanswered < 3 * few
+        held.set()
+        for item in items:
             await receipted(sender, item, "XV")
 
 
