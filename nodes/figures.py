@@ -14,9 +14,17 @@ from nodes.relay_client import RelayClient
 from nodes.silence import silent_partners
 from nodes.store import alarms, holding, missing, receiving, reports, sending
 from nodes.store.missing import Gap
-from nodes.store.rows import Alarm, Direction
+from nodes.store.rows import Alarm, Direction, Reach
 
 ALARMS_SHOWN = 50
+
+STAGES = {
+    Reach.WAITING: "unsealed",
+    Reach.AGAIN: "unsealed",
+    Reach.SEALED: "unanswered",
+    Reach.PROMISED: "unreceipted",
+}
+"""How far a report has come that its recipient has not receipted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,8 @@ class Counts:
     waiting: dict[int, int]
     """By lane: envelopes without an answer and rows that are not sealed yet."""
     alarms: list[Alarm]
+    backlogs: list[tuple[str, Reach, int, int]]
+    """Partner, how far, how many and since when."""
     gaps: list[Gap]
     answered_here: int
     """Missing numbers of which their senders said what became of them."""
@@ -87,6 +97,7 @@ def _counts(connection: Connection, now_ms: int) -> Counts:
         positions={lane: cursor.position for lane, cursor in receiving.cursors(connection).items()},
         waiting={int(lane): unanswered.get(lane, 0) + unsealed.get(lane, 0) for lane in Lane},
         alarms=alarms.open_alarms(connection, limit=ALARMS_SHOWN),
+        backlogs=reports.backlogs(connection),
         gaps=missing.gaps(connection),
         answered_here=missing.count_answered(connection),
         asked_of_us=asked_of_us,

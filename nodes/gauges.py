@@ -9,17 +9,9 @@ from exchange.envelope.model import Lane
 from exchange.runtime.measure import measure_database, measure_disk
 from exchange.runtime.metrics import Measured, Metrics
 from nodes.core import Core
+from nodes.figures import STAGES
 from nodes.parts import Node
 from nodes.store import alarms, receiving, reports, sending
-from nodes.store.rows import Reach
-
-STAGES = {
-    Reach.WAITING: "unsealed",
-    Reach.AGAIN: "unsealed",
-    Reach.SEALED: "unanswered",
-    Reach.PROMISED: "unreceipted",
-}
-"""How far a report has come that its recipient has not receipted."""
 
 
 def measure(metrics: Metrics, node: Node) -> None:

@@ -21,7 +21,7 @@ from nodes.community_service import CommunityMethods
 from nodes.consent_service import ConsentMethods
 from nodes.core import Core
 from nodes.expulsion_service import ExpulsionMethods
-from nodes.figures import Figures, gather
+from nodes.figures import STAGES, Figures, gather
 from nodes.freshness import Freshness
 from nodes.holding_service import HoldingMethods
 from nodes.key_service import KeyMethods
@@ -41,6 +41,7 @@ from nodes.v1 import (
     agreements_pb2,
     approval_pb2,
     attachment_pb2,
+    backlog_pb2,
     community_pb2,
     consent_pb2,
     expulsion_pb2,
@@ -146,6 +147,10 @@ def _of_reports(figures: Figures) -> pb.GetStatusResponse:
         overdue=counts.overdue,
         alarms=[alarm.text for alarm in counts.alarms],
         missing=_missing(figures),
+        backlogs=[
+            backlog_pb2.Backlog(partner=partner, stage=STAGES[state], reports=count, since_ms=since_ms)
+            for partner, state, count, since_ms in sorted(counts.backlogs)
+        ],
     )
 
 

@@ -266,6 +266,7 @@ async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: Hom
         draining=drain,
         keystore=Keystore(given.home, relay.keys),
         limits=relay.limits,
+        counters=relay.counters,
         started_ms=clock(),
     )
     add_RelayAdminServiceServicer_to_server(admin, operator)

@@ -14,7 +14,7 @@ import typer
 from exchange.directory.ceremony import draft_genesis
 from exchange.directory.relay_keys import spoken
 from exchange.directory.statements import CouncilMember, ExchangeLimits, Witnesses
-from exchange.envelope.model import SUITE
+from exchange.envelope.model import SUITE, Lane
 from exchange.errors import BadInput, ConfigurationError, MalformedInput, Unavailable
 from exchange.limits import KIB, MIB, RECIPIENTS, REPORT_BYTES
 from exchange.names import exchange_name
@@ -30,6 +30,7 @@ from exchange.runtime.logs import configure_logging
 from exchange.runtime.relay_info import RelayKeysFile, RootFile, check_address, read_root_file, write_relay_keys
 from exchange.runtime.secrets import read_passphrase, write_private
 from exchange.runtime.seen_file import LogsSeen, read_logs_seen
+from exchange.runtime.watching import INTERVAL_LEAST_S, INTERVAL_MOST_S, INTERVAL_S, Shown, watch
 from exchange.v1 import relay_admin_service_pb2 as pb
 from exchange.v1.relay_admin_service_pb2_grpc import RelayAdminServiceStub
 
@@ -247,11 +248,23 @@ def _read_seen(path: Path) -> LogsSeen:
 def status(
     home: Home = DEFAULT_HOME,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
+    watching: Annotated[bool, typer.Option("--watch", help="Ask again and again, until Ctrl-C.")] = False,
+    interval: Annotated[
+        float,
+        typer.Option(min=INTERVAL_LEAST_S, max=INTERVAL_MOST_S, help="Seconds between two looks of --watch."),
+    ] = INTERVAL_S,
 ) -> None:
     """Ask the running relay how it is.
 
     Example: concord relay status --home relay --json
+    Example: concord relay status --home relay --watch
     """
+    if watching and as_json:
+        raise typer.BadParameter("tables that refresh are not JSON; give one of them", param_hint="--watch, --json")
+    if watching:
+        home_ = _existing(home)
+        watch(lambda: _tables(_ask(home_), now_ms()), interval_s=interval)
+        return
     answer = _ask(_existing(home))
     if as_json:
         print(orjson.dumps(_fields(answer), option=orjson.OPT_INDENT_2).decode())
@@ -273,6 +286,26 @@ def status(
         print(f"{label:<18} {value}")
     for box in answer.mailboxes:
         print(f"{box.party:<18} {box.waiting:,} waiting, {'connected' if box.connections else 'not connected'}")
+
+
+def _tables(answer: pb.GetRelayStatusResponse, now_ms: int) -> Sequence[Shown]:
+    """Return what --watch shows: the partners with what waits for them in each lane, the answers, the store."""
+    lanes = [lane.name.lower() for lane in Lane]
+    boxes = []
+    for box in answer.mailboxes:
+        waiting = {each.lane: each.waiting for each in box.lanes}
+        since = [each.since_ms for each in box.lanes]
+        oldest = f"{max(0, now_ms - min(since)) // 1000:,} s" if since else "-"
+        boxes.append(
+            [box.party, "yes" if box.connections else "no", *(f"{waiting.get(x, 0):,}" for x in lanes), oldest]
+        )
+    held = f"{answer.envelopes:,} held, {answer.held_bytes / MIB:,.1f} MiB, {answer.writes_waiting:,} writes wait"
+    return (
+        Shown(f"{answer.exchange}, {_when(now_ms)}: {held}", ["partner", "connected", *lanes, "oldest"], boxes),
+        Shown(
+            "submissions answered", ["answer", "count"], [[each.reason, f"{each.count:,}"] for each in answer.answers]
+        ),
+    )
 
 
 def _still_needed(sets: Sequence[KeySet], needed: Sequence[bool]) -> tuple[KeySet, ...]:
@@ -340,8 +373,16 @@ def _fields(answer: pb.GetRelayStatusResponse) -> dict[str, object]:
         "store_bytes": answer.store_bytes,
         "store_free_bytes": answer.store_free_bytes,
         "mailboxes": [
-            {"party": box.party, "waiting": box.waiting, "connections": box.connections} for box in answer.mailboxes
+            {
+                "party": box.party,
+                "waiting": box.waiting,
+                "connections": box.connections,
+                "lanes": {each.lane: {"waiting": each.waiting, "since_ms": each.since_ms} for each in box.lanes},
+            }
+            for box in answer.mailboxes
         ],
+        "answers": {each.reason: each.count for each in answer.answers},
+        "writes_waiting": answer.writes_waiting,
         "joining": list(answer.joining),
         "keys": [{"promise": each.promise, "standing": each.standing} for each in answer.keys],
         "limits": {each.name: {"value": each.value, "by_council": each.by_council} for each in answer.limits},

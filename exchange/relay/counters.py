@@ -19,3 +19,8 @@ class Counters:
             "relay_cosigned_size", "Entries that a quorum of witnesses has cosigned.", ["log"]
         )
         self.frames = metrics.seconds("relay_frame", "From a frame's arrival until its answers are durable.")
+
+    def answered(self) -> dict[str, int]:
+        """Return how many submissions were answered, by reason or `promised`."""
+        samples = (sample for family in self.answers.collect() for sample in family.samples)
+        return {each.labels["reason"]: int(each.value) for each in samples if each.name.endswith("_total")}

@@ -16,6 +16,7 @@ grpc_options      limits and timings of servers and channels
 status            which gRPC status an error has
 interceptors      errors across gRPC, both ways
 lifecycle         start, lock of the home, sockets, drain, periodic tasks
+watching          tables that refresh, for people
 metrics, measure  counters, and where they are read; what both measure alike
 ================  ===================================================================
 """

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%exchange/v1/relay_admin_service.proto\x12\x0b\x65xchange.v1\"\x17\n\x15GetRelayStatusRequest\"D\n\rMailboxStatus\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x04\x12\x13\n\x0b\x63onnections\x18\x03 \x01(\r\"\xb8\x04\n\x16GetRelayStatusResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x12\n\nstarted_ms\x18\x02 \x01(\x04\x12\x16\n\x0e\x64irectory_size\x18\x03 \x01(\x04\x12\x14\n\x0ctraffic_size\x18\x04 \x01(\x04\x12\x1c\n\x14\x64irectory_checkpoint\x18\x05 \x01(\t\x12\x1a\n\x12traffic_checkpoint\x18\x06 \x01(\t\x12\x11\n\tenvelopes\x18\x07 \x01(\x04\x12-\n\tmailboxes\x18\x08 \x03(\x0b\x32\x1a.exchange.v1.MailboxStatus\x12\x0f\n\x07joining\x18\t \x03(\t\x12\x10\n\x08\x64raining\x18\n \x01(\x08\x12\x1a\n\x12\x64irectory_cosigned\x18\x0b \x01(\t\x12\x18\n\x10traffic_cosigned\x18\x0c \x01(\t\x12\x1f\n\x17\x64irectory_cosigned_size\x18\r \x01(\x04\x12\x1d\n\x15traffic_cosigned_size\x18\x0e \x01(\x04\x12\x11\n\twitnessed\x18\x0f \x01(\x08\x12\x12\n\nheld_bytes\x18\x10 \x01(\x04\x12\x0f\n\x07\x64\x65leted\x18\x11 \x01(\x04\x12\x13\n\x0bstore_bytes\x18\x12 \x01(\x04\x12\x18\n\x10store_free_bytes\x18\x13 \x01(\x04\x12#\n\x04keys\x18\x14 \x03(\x0b\x32\x15.exchange.v1.HeldKeys\x12)\n\x06limits\x18\x15 \x03(\x0b\x32\x19.exchange.v1.LimitInForce\"-\n\x08HeldKeys\x12\x0f\n\x07promise\x18\x01 \x01(\t\x12\x10\n\x08standing\x18\x02 \x01(\t\"?\n\x0cLimitInForce\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04\x12\x12\n\nby_council\x18\x03 \x01(\x08\",\n\x11ReloadKeysRequest\x12\x17\n\npassphrase\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\"$\n\x12ReloadKeysResponse\x12\x0e\n\x06needed\x18\x01 \x03(\x08\x32\xb8\x01\n\x11RelayAdminService\x12T\n\tGetStatus\x12\".exchange.v1.GetRelayStatusRequest\x1a#.exchange.v1.GetRelayStatusResponse\x12M\n\nReloadKeys\x12\x1e.exchange.v1.ReloadKeysRequest\x1a\x1f.exchange.v1.ReloadKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%exchange/v1/relay_admin_service.proto\x12\x0b\x65xchange.v1\"\x17\n\x15GetRelayStatusRequest\">\n\x0bLaneBacklog\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x04\x12\x10\n\x08since_ms\x18\x03 \x01(\x04\",\n\x0b\x41nswerCount\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"m\n\rMailboxStatus\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x04\x12\x13\n\x0b\x63onnections\x18\x03 \x01(\r\x12\'\n\x05lanes\x18\x04 \x03(\x0b\x32\x18.exchange.v1.LaneBacklog\"\xfb\x04\n\x16GetRelayStatusResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x12\n\nstarted_ms\x18\x02 \x01(\x04\x12\x16\n\x0e\x64irectory_size\x18\x03 \x01(\x04\x12\x14\n\x0ctraffic_size\x18\x04 \x01(\x04\x12\x1c\n\x14\x64irectory_checkpoint\x18\x05 \x01(\t\x12\x1a\n\x12traffic_checkpoint\x18\x06 \x01(\t\x12\x11\n\tenvelopes\x18\x07 \x01(\x04\x12-\n\tmailboxes\x18\x08 \x03(\x0b\x32\x1a.exchange.v1.MailboxStatus\x12\x0f\n\x07joining\x18\t \x03(\t\x12\x10\n\x08\x64raining\x18\n \x01(\x08\x12\x1a\n\x12\x64irectory_cosigned\x18\x0b \x01(\t\x12\x18\n\x10traffic_cosigned\x18\x0c \x01(\t\x12\x1f\n\x17\x64irectory_cosigned_size\x18\r \x01(\x04\x12\x1d\n\x15traffic_cosigned_size\x18\x0e \x01(\x04\x12\x11\n\twitnessed\x18\x0f \x01(\x08\x12\x12\n\nheld_bytes\x18\x10 \x01(\x04\x12\x0f\n\x07\x64\x65leted\x18\x11 \x01(\x04\x12\x13\n\x0bstore_bytes\x18\x12 \x01(\x04\x12\x18\n\x10store_free_bytes\x18\x13 \x01(\x04\x12#\n\x04keys\x18\x14 \x03(\x0b\x32\x15.exchange.v1.HeldKeys\x12)\n\x06limits\x18\x15 \x03(\x0b\x32\x19.exchange.v1.LimitInForce\x12)\n\x07\x61nswers\x18( \x03(\x0b\x32\x18.exchange.v1.AnswerCount\x12\x16\n\x0ewrites_waiting\x18) \x01(\x04\"-\n\x08HeldKeys\x12\x0f\n\x07promise\x18\x01 \x01(\t\x12\x10\n\x08standing\x18\x02 \x01(\t\"?\n\x0cLimitInForce\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04\x12\x12\n\nby_council\x18\x03 \x01(\x08\",\n\x11ReloadKeysRequest\x12\x17\n\npassphrase\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\"$\n\x12ReloadKeysResponse\x12\x0e\n\x06needed\x18\x01 \x03(\x08\x32\xb8\x01\n\x11RelayAdminService\x12T\n\tGetStatus\x12\".exchange.v1.GetRelayStatusRequest\x1a#.exchange.v1.GetRelayStatusResponse\x12M\n\nReloadKeys\x12\x1e.exchange.v1.ReloadKeysRequest\x1a\x1f.exchange.v1.ReloadKeysResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,18 +35,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELOADKEYSREQUEST'].fields_by_name['passphrase']._serialized_options = b'\200\001\001'
   _globals['_GETRELAYSTATUSREQUEST']._serialized_start=54
   _globals['_GETRELAYSTATUSREQUEST']._serialized_end=77
-  _globals['_MAILBOXSTATUS']._serialized_start=79
-  _globals['_MAILBOXSTATUS']._serialized_end=147
-  _globals['_GETRELAYSTATUSRESPONSE']._serialized_start=150
-  _globals['_GETRELAYSTATUSRESPONSE']._serialized_end=718
-  _globals['_HELDKEYS']._serialized_start=720
-  _globals['_HELDKEYS']._serialized_end=765
-  _globals['_LIMITINFORCE']._serialized_start=767
-  _globals['_LIMITINFORCE']._serialized_end=830
-  _globals['_RELOADKEYSREQUEST']._serialized_start=832
-  _globals['_RELOADKEYSREQUEST']._serialized_end=876
-  _globals['_RELOADKEYSRESPONSE']._serialized_start=878
-  _globals['_RELOADKEYSRESPONSE']._serialized_end=914
-  _globals['_RELAYADMINSERVICE']._serialized_start=917
-  _globals['_RELAYADMINSERVICE']._serialized_end=1101
+  _globals['_LANEBACKLOG']._serialized_start=79
+  _globals['_LANEBACKLOG']._serialized_end=141
+  _globals['_ANSWERCOUNT']._serialized_start=143
+  _globals['_ANSWERCOUNT']._serialized_end=187
+  _globals['_MAILBOXSTATUS']._serialized_start=189
+  _globals['_MAILBOXSTATUS']._serialized_end=298
+  _globals['_GETRELAYSTATUSRESPONSE']._serialized_start=301
+  _globals['_GETRELAYSTATUSRESPONSE']._serialized_end=936
+  _globals['_HELDKEYS']._serialized_start=938
+  _globals['_HELDKEYS']._serialized_end=983
+  _globals['_LIMITINFORCE']._serialized_start=985
+  _globals['_LIMITINFORCE']._serialized_end=1048
+  _globals['_RELOADKEYSREQUEST']._serialized_start=1050
+  _globals['_RELOADKEYSREQUEST']._serialized_end=1094
+  _globals['_RELOADKEYSRESPONSE']._serialized_start=1096
+  _globals['_RELOADKEYSRESPONSE']._serialized_end=1132
+  _globals['_RELAYADMINSERVICE']._serialized_start=1135
+  _globals['_RELAYADMINSERVICE']._serialized_end=1319
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,62 @@ class GetRelayStatusRequest(_message.Message):
 Global___GetRelayStatusRequest: _TypeAlias = GetRelayStatusRequest  # noqa: Y015
 
 @_typing.final
+class LaneBacklog(_message.Message):
+    """What waits for one partner in one lane."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANE_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    lane: _builtins.str
+    """flash, priority or routine."""
+    waiting: _builtins.int
+    """Envelopes that wait."""
+    since_ms: _builtins.int
+    """When the oldest of them was logged."""
+    def __init__(
+        self,
+        *,
+        lane: _builtins.str = ...,
+        waiting: _builtins.int = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lane", b"lane", "since_ms", b"since_ms", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LaneBacklog: _TypeAlias = LaneBacklog  # noqa: Y015
+
+@_typing.final
+class AnswerCount(_message.Message):
+    """How many submissions were answered with one outcome."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """promised, or the reason of the refusal."""
+    count: _builtins.int
+    """Since the process started."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerCount: _TypeAlias = AnswerCount  # noqa: Y015
+
+@_typing.final
 class MailboxStatus(_message.Message):
     """How much waits for one partner."""
 
@@ -44,22 +100,28 @@ class MailboxStatus(_message.Message):
     PARTY_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
     CONNECTIONS_FIELD_NUMBER: _builtins.int
+    LANES_FIELD_NUMBER: _builtins.int
     party: _builtins.str
     """The partner."""
     waiting: _builtins.int
     """Envelopes that wait."""
     connections: _builtins.int
     """Its nodes connected now."""
+    @_builtins.property
+    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneBacklog]:
+        """Lanes in which something waits."""
+
     def __init__(
         self,
         *,
         party: _builtins.str = ...,
         waiting: _builtins.int = ...,
         connections: _builtins.int = ...,
+        lanes: _abc.Iterable[Global___LaneBacklog] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "party", b"party", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "lanes", b"lanes", "party", b"party", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -92,6 +154,8 @@ class GetRelayStatusResponse(_message.Message):
     STORE_FREE_BYTES_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    WRITES_WAITING_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     """The exchange's name."""
     started_ms: _builtins.int
@@ -126,6 +190,8 @@ class GetRelayStatusResponse(_message.Message):
     """Bytes of an embedded database's file; 0 for a database server."""
     store_free_bytes: _builtins.int
     """Bytes of it that are free: used again, or given back."""
+    writes_waiting: _builtins.int
+    """Writes that wait for their commit."""
     @_builtins.property
     def mailboxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MailboxStatus]:
         """Partners admitted, with what waits for them."""
@@ -141,6 +207,10 @@ class GetRelayStatusResponse(_message.Message):
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitInForce]:
         """Limits in force that the council set or the configuration gives, by name."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnswerCount]:
+        """Submissions that this process has answered, by outcome."""
 
     def __init__(
         self,
@@ -166,10 +236,12 @@ class GetRelayStatusResponse(_message.Message):
         store_free_bytes: _builtins.int = ...,
         keys: _abc.Iterable[Global___HeldKeys] | None = ...,
         limits: _abc.Iterable[Global___LimitInForce] | None = ...,
+        answers: _abc.Iterable[Global___AnswerCount] | None = ...,
+        writes_waiting: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "directory_checkpoint", b"directory_checkpoint", "directory_cosigned", b"directory_cosigned", "directory_cosigned_size", b"directory_cosigned_size", "directory_size", b"directory_size", "draining", b"draining", "envelopes", b"envelopes", "exchange", b"exchange", "held_bytes", b"held_bytes", "joining", b"joining", "keys", b"keys", "limits", b"limits", "mailboxes", b"mailboxes", "started_ms", b"started_ms", "store_bytes", b"store_bytes", "store_free_bytes", b"store_free_bytes", "traffic_checkpoint", b"traffic_checkpoint", "traffic_cosigned", b"traffic_cosigned", "traffic_cosigned_size", b"traffic_cosigned_size", "traffic_size", b"traffic_size", "witnessed", b"witnessed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "deleted", b"deleted", "directory_checkpoint", b"directory_checkpoint", "directory_cosigned", b"directory_cosigned", "directory_cosigned_size", b"directory_cosigned_size", "directory_size", b"directory_size", "draining", b"draining", "envelopes", b"envelopes", "exchange", b"exchange", "held_bytes", b"held_bytes", "joining", b"joining", "keys", b"keys", "limits", b"limits", "mailboxes", b"mailboxes", "started_ms", b"started_ms", "store_bytes", b"store_bytes", "store_free_bytes", b"store_free_bytes", "traffic_checkpoint", b"traffic_checkpoint", "traffic_cosigned", b"traffic_cosigned", "traffic_cosigned_size", b"traffic_cosigned_size", "traffic_size", b"traffic_size", "witnessed", b"witnessed", "writes_waiting", b"writes_waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from exchange.names import party_id
 from exchange.runtime.clock import now_ms
 from exchange.runtime.relay_info import read_relay_info
 from exchange.runtime.secrets import read_passphrase
+from exchange.runtime.watching import INTERVAL_LEAST_S, INTERVAL_MOST_S, INTERVAL_S, Shown, watch
 from nodes import ceremony, joining, keystore, rejoining
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile
@@ -257,18 +258,46 @@ def _permits(paths: Sequence[Path] | None) -> "list[Permit]":
 
 
 @app.command()
-def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
+def status(
+    home: NodeHome = DEFAULT_HOME,
+    as_json: Json = False,
+    watching: Annotated[bool, typer.Option("--watch", help="Ask again and again, until Ctrl-C.")] = False,
+    interval: Annotated[
+        float,
+        typer.Option(min=INTERVAL_LEAST_S, max=INTERVAL_MOST_S, help="Seconds between two looks of --watch."),
+    ] = INTERVAL_S,
+) -> None:
     """Show how the running node is.
 
     Example: concord node status --home xv
+    Example: concord node status --home xv --watch
     """
     from nodes.node_client import connect  # noqa: PLC0415
 
+    if watching and as_json:
+        raise typer.BadParameter("tables that refresh are not JSON; give one of them", param_hint="--watch, --json")
     with connect(home) as node:
+        if watching:
+            watch(lambda: _tables(node.GetStatus(pb.GetStatusRequest())), interval_s=interval)
+            return
         reply = node.GetStatus(pb.GetStatusRequest())
     if as_json:
         output.as_json(plain(reply))
         return
+    output.fields(_shown(reply))
+    if reply.limited:
+        output.say(
+            "figures about reports, and alarms, are for security officers, auditors and administrators: "
+            "concord operator login"
+        )
+    for notice in reply.notices:
+        output.say(f"notice: {notice}")
+    for alarm in reply.alarms:
+        output.say(f"alarm: {alarm}")
+
+
+def _shown(reply: pb.GetStatusResponse) -> dict[str, str]:
+    """Return what is said of the node, by name; of reports only to who may see them."""
     contact = f"last contact {output.when(reply.relay_contact_ms)}"
     skew = f"{reply.clock_skew_ms:+,} ms against the relay's" if reply.relay_contact_ms else "not compared yet"
     shown = {
@@ -294,16 +323,21 @@ def status(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         "disk free": output.size(reply.disk_free_bytes),
         "running since": output.when(reply.started_ms),
     }
-    output.fields({name: words for name, words in shown.items() if not (reply.limited and name in OF_REPORTS)})
-    if reply.limited:
-        output.say(
-            "figures about reports, and alarms, are for security officers, auditors and administrators: "
-            "concord operator login"
-        )
-    for notice in reply.notices:
-        output.say(f"notice: {notice}")
-    for alarm in reply.alarms:
-        output.say(f"alarm: {alarm}")
+    return {name: words for name, words in shown.items() if not (reply.limited and name in OF_REPORTS)}
+
+
+def _tables(reply: pb.GetStatusResponse) -> Sequence[Shown]:
+    """Return what --watch shows: the node, what waits for each partner, and what is open."""
+    now = now_ms()
+    backlogs = [[x.partner, x.stage, f"{x.reports:,}", output.age(x.since_ms, now)] for x in reply.backlogs]
+    found = [["alarm", alarm] for alarm in reply.alarms] + [["notice", notice] for notice in reply.notices]
+    rows = [[name, output.printable(words)] for name, words in _shown(reply).items()]
+    tables = [Shown(f"{reply.party}, {output.when(now)} UTC", ["what", "how"], rows)]
+    if backlogs:
+        tables.append(Shown("without a receipt", ["partner", "stage", "reports", "oldest"], backlogs))
+    if found:
+        tables.append(Shown("open", ["kind", "text"], [[kind, output.printable(text)] for kind, text in found]))
+    return tables
 
 
 def _witnesses(reply: pb.GetStatusResponse) -> str:

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from nodes.v1 import approval_pb2 as _approval_pb2
 from nodes.v1 import attachment_pb2 as _attachment_pb2
+from nodes.v1 import backlog_pb2 as _backlog_pb2
 from nodes.v1 import missing_pb2 as _missing_pb2
 from nodes.v1 import reader_pb2 as _reader_pb2
 from nodes.v1 import revision_pb2 as _revision_pb2
@@ -106,6 +107,7 @@ class GetStatusResponse(_message.Message):
     LIMITED_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    BACKLOGS_FIELD_NUMBER: _builtins.int
     party: _builtins.str
     """This partner."""
     exchange: _builtins.str
@@ -176,6 +178,10 @@ class GetStatusResponse(_message.Message):
     def missing(self) -> _missing_pb2.MissingStatus:
         """What never came, and who has fallen silent."""
 
+    @_builtins.property
+    def backlogs(self) -> _containers.RepeatedCompositeFieldContainer[_backlog_pb2.Backlog]:
+        """Reports without a receipt, by partner and how far they have come."""
+
     def __init__(
         self,
         *,
@@ -209,10 +215,11 @@ class GetStatusResponse(_message.Message):
         limited: _builtins.bool = ...,
         notices: _abc.Iterable[_builtins.str] | None = ...,
         missing: _missing_pb2.MissingStatus | None = ...,
+        backlogs: _abc.Iterable[_backlog_pb2.Backlog] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "clock_skew_ms", b"clock_skew_ms", "directory_root", b"directory_root", "directory_size", b"directory_size", "disk_free_bytes", b"disk_free_bytes", "exchange", b"exchange", "lanes", b"lanes", "limited", b"limited", "membership", b"membership", "missing", b"missing", "node_cert_until_ms", b"node_cert_until_ms", "notices", b"notices", "open_mode", b"open_mode", "overdue", b"overdue", "party", b"party", "prekey_days", b"prekey_days", "quarantined", b"quarantined", "quorum_ms", b"quorum_ms", "quorum_size", b"quorum_size", "relay", b"relay", "relay_contact_ms", b"relay_contact_ms", "relay_error", b"relay_error", "reports_received", b"reports_received", "reports_sent", b"reports_sent", "reviews_due", b"reviews_due", "stale_since_ms", b"stale_since_ms", "started_ms", b"started_ms", "transport_until_ms", b"transport_until_ms", "unreceipted", b"unreceipted", "witnessed", b"witnessed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "backlogs", b"backlogs", "clock_skew_ms", b"clock_skew_ms", "directory_root", b"directory_root", "directory_size", b"directory_size", "disk_free_bytes", b"disk_free_bytes", "exchange", b"exchange", "lanes", b"lanes", "limited", b"limited", "membership", b"membership", "missing", b"missing", "node_cert_until_ms", b"node_cert_until_ms", "notices", b"notices", "open_mode", b"open_mode", "overdue", b"overdue", "party", b"party", "prekey_days", b"prekey_days", "quarantined", b"quarantined", "quorum_ms", b"quorum_ms", "quorum_size", b"quorum_size", "relay", b"relay", "relay_contact_ms", b"relay_contact_ms", "relay_error", b"relay_error", "reports_received", b"reports_received", "reports_sent", b"reports_sent", "reviews_due", b"reviews_due", "stale_since_ms", b"stale_since_ms", "started_ms", b"started_ms", "transport_until_ms", b"transport_until_ms", "unreceipted", b"unreceipted", "witnessed", b"witnessed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

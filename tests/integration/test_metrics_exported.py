@@ -3,7 +3,11 @@
 import asyncio
 import socket
 import urllib.request
+from pathlib import Path
 
+from nodes.admin.node import _tables
+from nodes.node_client import connect
+from nodes.v1 import node_service_pb2 as pb
 from tests.support.doors import open_socket
 from tests.support.metrics_page import documented, exported
 from tests.support.node_world import nodes, push, receipted
@@ -64,3 +68,19 @@ async def test_the_page_lists_what_a_running_relay_and_node_export() -> None:
     assert 'concord_node_waiting{partner="XO",stage="unsealed"} 1.0' in here
     assert 'concord_node_lag_seconds{partner="XO",stage="unsealed"}' in here
     assert 'concord_node_outbox{lane="routine"} 1.0' in here
+
+
+async def test_the_tables_of_a_node_show_what_no_partner_has_receipted() -> None:
+    async with nodes("XA", "XV", also=["XO"]) as (_, running):
+        await push(running["XA"], "XO", key="waits")
+        async with open_socket(running["XA"]) as at_door:
+            reply = await asyncio.to_thread(status, at_door.home)
+    (of_node, backlogs) = _tables(reply)[:2]
+    assert of_node.title.startswith("XA, ") and of_node.rows[0][0] == "party"
+    assert [row[:3] for row in backlogs.rows] == [["XO", "unsealed", "1"]]
+
+
+def status(home: Path) -> pb.GetStatusResponse:
+    """Ask a node as the command does."""
+    with connect(home) as node:
+        return node.GetStatus(pb.GetStatusRequest())

@@ -3,6 +3,9 @@
 import json
 import logging
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +85,7 @@ def test_a_relay_is_made_founded_served_asked_and_stopped(place: Path, capsys: p
         assert (status["exchange"], status["directory_size"], status["draining"]) == (NAME, 1, False)
         assert run(["relay", "status", "--home", str(home.root)]) == 0
         assert NAME in capsys.readouterr().out
+        assert watched(home) == 0
         assert serve(home, place) == 7
         assert f"in use by process {process.pid}" in capsys.readouterr().err
         assert process.stop() == 0
@@ -89,6 +93,20 @@ def test_a_relay_is_made_founded_served_asked_and_stopped(place: Path, capsys: p
     assert info == listening.info
     assert info.directory().exchange == NAME
     assert run(["relay", "status", "--home", str(home.root)]) == 5
+
+
+def watched(home: RelayHome) -> int:
+    """Watch the relay through a pipe for two looks, press Ctrl-C, and return the exit code."""
+    words = [sys.executable, "-m", "nodes", "relay", "status", "--home", str(home.root), "--watch", "--interval", "0.2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        titles = 0
+        while titles < 2:
+            line = process.stdout.readline()
+            assert line
+            titles += line.startswith(NAME)
+        process.send_signal(signal.SIGINT)
+        return process.wait(timeout=20)
 
 
 def serve(home: RelayHome, place: Path) -> int:

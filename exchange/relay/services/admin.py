@@ -1,12 +1,18 @@
 """RelayAdminService: what the relay's operator asks, over a Unix socket that only its owner can enter."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection
 
 from exchange.directory.state import MEMBERS, Status
+from exchange.envelope.model import Lane
+from exchange.names import PartyId
+from exchange.relay.counters import Counters
 from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.keys import Keystore
 from exchange.relay.limits import Limits
+from exchange.relay.mailbox import Backlog
 from exchange.relay.peers import Context
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log
@@ -33,6 +39,7 @@ class RelayAdminService(RelayAdminServiceServicer):
         draining: Drain,
         keystore: Keystore,
         limits: Limits,
+        counters: Counters,
         started_ms: int,
     ) -> None:
         """`started_ms` is when the process began."""
@@ -44,6 +51,7 @@ class RelayAdminService(RelayAdminServiceServicer):
         self._draining = draining
         self._keystore = keystore
         self._limits = limits
+        self._counters = counters
         self._started_ms = started_ms
 
     async def GetStatus(  # noqa: N802 - the name in the proto
@@ -53,12 +61,12 @@ class RelayAdminService(RelayAdminServiceServicer):
     ) -> pb.GetRelayStatusResponse:
         """Say how the relay is."""
 
-        def read(connection: Connection) -> tuple[int, int, int, dict[str, int]]:
+        def read(connection: Connection) -> tuple[int, int, int, dict[tuple[PartyId, Lane], Backlog]]:
             mailboxes = SqlMailboxes(connection)
             held_bytes = sum(mailboxes.held_bytes().values())
-            return SqlLogs(connection).state(Log.TRAFFIC).size, mailboxes.held(), held_bytes, dict(mailboxes.counts())
+            return SqlLogs(connection).state(Log.TRAFFIC).size, mailboxes.held(), held_bytes, dict(mailboxes.backlogs())
 
-        traffic_size, held, held_bytes, waiting = await self._database.read(read)
+        traffic_size, held, held_bytes, backlogs = await self._database.read(read)
         file = await self._database.free_pages()
         directory, traffic = (self._witnessing.shown(log) for log in (Log.DIRECTORY, Log.TRAFFIC))
         now, connected = self._directory.now, self._deliveries.connected()
@@ -81,16 +89,14 @@ class RelayAdminService(RelayAdminServiceServicer):
             store_bytes=file.total * file.page_bytes if file else 0,
             store_free_bytes=file.free * file.page_bytes if file else 0,
             mailboxes=[
-                pb.MailboxStatus(
-                    party=record.party,
-                    waiting=waiting.get(record.party, 0),
-                    connections=int(record.party in connected),
-                )
+                _mailbox(record.party, backlogs, connected=record.party in connected)
                 for record in parties
                 if record.status in MEMBERS
             ],
             joining=[record.party for record in parties if record.status is Status.JOINING],
             draining=self._draining.begun,
+            answers=[pb.AnswerCount(reason=reason, count=count) for reason, count in self._counters.answered().items()],
+            writes_waiting=self._database.waiting,
             keys=[
                 pb.HeldKeys(promise=each.promise.public.key_id.hex(), standing=standing)
                 for each, standing in self._keystore.keys.standings()
@@ -108,3 +114,16 @@ class RelayAdminService(RelayAdminServiceServicer):
     ) -> pb.ReloadKeysResponse:
         """Take up keys that were made."""
         return pb.ReloadKeysResponse(needed=await self._keystore.reload(request.passphrase))
+
+
+def _mailbox(party: PartyId, backlogs: Mapping[tuple[PartyId, Lane], Backlog], *, connected: bool) -> pb.MailboxStatus:
+    mine = {lane: backlogs[party, lane] for lane in Lane if (party, lane) in backlogs}
+    return pb.MailboxStatus(
+        party=party,
+        waiting=sum(each.waiting for each in mine.values()),
+        connections=int(connected),
+        lanes=[
+            pb.LaneBacklog(lane=lane.name.lower(), waiting=each.waiting, since_ms=each.since_ms)
+            for lane, each in mine.items()
+        ],
+    )

@@ -231,12 +231,6 @@ class SqlMailboxes:
         """Delete refusals given before a time."""
         return self._connection.execute(delete(tables.refused).where(tables.refused.c.at_ms < before_ms)).rowcount
 
-    def counts(self) -> Counter[str]:
-        """Return how many envelopes wait for each recipient that has any."""
-        mailbox = tables.mailbox.c
-        wanted = select(mailbox.recipient, func.count()).group_by(mailbox.recipient)
-        return Counter({row[0]: row[1] for row in self._connection.execute(wanted)})
-
     def backlogs(self) -> Mapping[tuple[PartyId, Lane], Backlog]:
         """Return what waits for each recipient in each lane, and since when; lanes in which nothing waits are left out.
 
