@@ -123,8 +123,15 @@ def test_five_witnesses_lie_and_whom_they_lied_to_has_the_proof(
     exchange.take_back(other, "XV")
     exchange.start_node("XV")
     exchange.processes.wait_until(partial(exchange.has_evidence, "XV"), "XV's evidence")
-    found = named(exchange, tmp_path / "five.evidence")
-    assert found <= set(LIARS) and len(found) >= len(LIARS) - 1, "seven of eight cosigned here: at most one is missing"
+    # Seven of eight cosigned here: at most one of the five is missing. What the relay shows is fetched a moment later.
+    found: set[str] = set()
+
+    def most_are_named() -> bool:
+        found.update(named(exchange, tmp_path / f"{uuid4()}.evidence"))
+        return len(found) >= len(LIARS) - 1
+
+    exchange.processes.wait_until(most_are_named, "the liars' names")
+    assert found <= set(LIARS)
     follow_the_guide(exchange, tmp_path)
 
 
