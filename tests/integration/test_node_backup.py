@@ -17,7 +17,7 @@ from nodes.config import change_store, load
 from nodes.keystore import load_keys, next_stream, save_keys
 from nodes.operators import Profile
 from nodes.parts import Node
-from nodes.permits import Act, Permit, node_subject, read_permit, write_permit
+from nodes.permits import Act, node_subject, read_permit, write_permit
 from nodes.roles import Role
 from nodes.store import reports
 from nodes.store.rows import Reach
@@ -34,7 +34,7 @@ from tests.support.node_world import (
     stored,
     until,
 )
-from tests.support.operators import DAY_MS, key_of
+from tests.support.operators import DAY_MS, key_of, permits
 from tests.support.processes import LEAST_MEMORY_KIB, PASSPHRASE
 
 
@@ -174,10 +174,6 @@ async def admitted(node: Node, *names: str) -> None:
     for name in names:
         profile = Profile(name, key_of(name).public, frozenset({Role.ADMINISTRATOR}), Tlp.RED, now_ms() + DAY_MS)
         await node.operators.add(profile, by="owner")
-
-
-def permits(act: Act, subject: str, *names: str) -> list[Permit]:
-    return [read_permit(write_permit(act, subject, key_of(name), now_ms=now_ms(), days=1)) for name in names]
 
 
 async def test_a_node_with_operators_is_backed_up_and_restored_by_two_of_them() -> None:

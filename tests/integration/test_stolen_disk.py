@@ -15,19 +15,22 @@ from exchange.envelope import binding
 from exchange.envelope.codec import decode_delivery, decode_header, decode_leaf
 from exchange.envelope.model import REPORT_TYPE
 from exchange.errors import VerificationFailed, WrongPassphrase
+from exchange.runtime.backup_file import digest_of
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
 from nodes.backup import restore
 from nodes.keybox import Keybox
 from nodes.keystore import FILE, load_keys
+from nodes.permits import Act
 from nodes.store import keys as key_store
 from nodes.store import reports
 from nodes.store.rows import ItemState, Report
 from nodes.vault import Opened, open_report, open_title
 from tests.support import stolen_disk
 from tests.support.directory_builders import EXCHANGE, party_keys
-from tests.support.stolen_disk import CITATION, IN_CONTENT, MEMORY_KIB, PASSPHRASE, TITLES, Loot, steal
+from tests.support.operators import permits
+from tests.support.stolen_disk import CITATION, IN_CONTENT, MEMORY_KIB, PASSPHRASE, PEOPLE, TITLES, Loot, steal
 from tests.support.traces import files_below, traces
 
 
@@ -177,7 +180,8 @@ def test_a_backup_with_the_passphrase_opens_what_the_disk_does_but_no_traffic_at
 ) -> None:
     """It has no prekey, neither of days past nor of days to come."""
     home = tmp_path / "restored"
-    restore(loot.backup, home, PASSPHRASE, now_ms=now_ms())
+    both = permits(Act.RESTORE, digest_of(loot.backup).hex(), *PEOPLE)
+    restore(loot.backup, home, PASSPHRASE, now_ms=now_ms(), permits=both)
     assert opened(replace(loot, home=home), "received")[1] == TITLES["received"]
     with pytest.raises(KeyError):
         opened(replace(loot, home=home), "destroyed")

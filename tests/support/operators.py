@@ -13,6 +13,7 @@ from exchange.runtime.clock import now_ms
 from nodes import session
 from nodes.login_client import log_in
 from nodes.node_client import connect
+from nodes.permits import Act, Permit, read_permit, write_permit
 from nodes.roles import Role
 from nodes.v1 import operator_pb2 as pb
 
@@ -29,6 +30,11 @@ def a_profile(name: str, *roles: Role, **more: Any) -> pb.OperatorProfile:
     """Return a profile; Any: further fields of the message."""
     fields = {"ceiling": "red", "until_ms": now_ms() + DAY_MS, **more}
     return pb.OperatorProfile(name=name, key=key_of(name).public.raw, roles=roles, **fields)
+
+
+def permits(act: Act, subject: str, *names: str) -> list[Permit]:
+    """Return what these operators have signed for a backup or a restore."""
+    return [read_permit(write_permit(act, subject, key_of(name), now_ms=now_ms(), days=1)) for name in names]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from nodes.keystore import save_keys
 from nodes.login import answer
 from nodes.operators import Profile
 from nodes.parts import Node
+from nodes.permits import Act, node_subject
 from nodes.relay_port import Answered, Delivered
 from nodes.roles import Role
 from nodes.sensors import Scope
@@ -33,7 +34,7 @@ from nodes.store.rows import Reach
 from nodes.withdrawing import withdraw
 from tests.support.directory_builders import EXCHANGE
 from tests.support.node_world import NodeWorld, Place, a_label, at, nodes, push, reached, ready, receipted
-from tests.support.operators import key_of
+from tests.support.operators import key_of, permits
 from tests.support.reports import a_report
 
 PASSPHRASE = b"correct horse battery staple"
@@ -55,6 +56,8 @@ REASON = "wrong street"
 
 IN_CONTENT = "location--33333333-3333-4333-8333-333333333333"
 OPERATOR = "ada"
+PEOPLE = (OPERATOR, "noor")
+"""Two operators, whom a backup takes."""
 
 
 @dataclass(slots=True)
@@ -123,16 +126,17 @@ async def _scene(path: Path) -> Loot:
             loot.backup.parent.mkdir()
             await _people(node, loot)
             await _live(world, running["XA"], node, loot)
-            back_up(place.home, loot.backup, PASSPHRASE, now_ms=now_ms())
+            both = permits(Act.BACKUP, node_subject(EXCHANGE, "XV"), *PEOPLE)
+            back_up(place.home, loot.backup, PASSPHRASE, now_ms=now_ms(), permits=both)
             shutil.copytree(place.home, loot.home)
             return loot
 
 
 async def _people(node: Node, loot: Loot) -> None:
-    """Admit an operator who logs in, and a sensor."""
-    key = key_of(OPERATOR)
-    roles = frozenset({Role.ADMINISTRATOR})
-    await node.operators.add(Profile(OPERATOR, key.public, roles, Tlp.RED, now_ms() + 86_400_000), by="")
+    """Admit two operators, one of whom logs in, and a sensor."""
+    key, roles = key_of(OPERATOR), frozenset({Role.ADMINISTRATOR})
+    for name in PEOPLE:
+        await node.operators.add(Profile(name, key_of(name).public, roles, Tlp.RED, now_ms() + 86_400_000), by="")
     challenge = node.operators.challenge()
     login = await node.operators.login(key.public.key_id, challenge.nonce, answer(challenge, key))
     scope = Scope("gate", (Category.ALERT,), Tlp.AMBER, 10, b"", now_ms() + 86_400_000)
