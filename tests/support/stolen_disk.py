@@ -55,7 +55,9 @@ REASON = "wrong street"
 """Text of the retraction, by which one report was destroyed."""
 
 IN_CONTENT = "location--33333333-3333-4333-8333-333333333333"
-OPERATOR = "ada"
+OPERATOR = "ada-of-the-night-watch"
+"""Long enough not to stand in ciphertext by chance."""
+
 PEOPLE = (OPERATOR, "noor")
 """Two operators, whom a backup takes."""
 
