@@ -282,7 +282,8 @@ def _from_postgres(error: psycopg.Error) -> ExchangeError | None:
         return StorageFull("the database server's disk is full", hint="make room; nothing was lost")
     if state == "25006":
         return Unavailable(
-            "the database server is a replica", hint="name both servers and target_session_attrs=primary"
+            "the database takes no writes here: the server is a replica, or the connection is for reading",
+            hint="name both servers and target_session_attrs=primary",
         )
     if state == "25P03":
         return Unavailable("the database server ended a transaction in which nothing was said", hint="try again")
