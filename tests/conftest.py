@@ -2,8 +2,8 @@
 
 import asyncio
 import dataclasses
-import faulthandler
 import inspect
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -21,8 +21,9 @@ _numbers = count(1)
 COROUTINE_S = 180.0
 """What waits longer than this waits for ever: it fails, and holds up nobody else."""
 
-CLEANUP_S = 60.0
-"""What cannot even be cancelled within this ends its process, with the stack of every thread."""
+# A suite that a shell starts in the background ignores Ctrl-C, and so would each process that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A property is about what holds, not about how long a loaded machine takes to think up an example.
 settings.register_profile("concord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,12 +36,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    # The descriptor, not sys.stderr: a test that reads what is printed has put something there that is no file.
-    faulthandler.dump_traceback_later(COROUTINE_S + CLEANUP_S, exit=True, file=2)
-    try:
-        asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_S))
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_S))
     return True
 
 

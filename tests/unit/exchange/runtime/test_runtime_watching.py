@@ -12,7 +12,7 @@ from exchange.runtime.watching import Shown, watch
 from nodes.admin.main import run
 
 STOP = """
-import os, signal, sys, threading
+import os, signal
 from exchange.runtime.watching import Shown, watch
 looks = []
 def look():
