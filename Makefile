@@ -26,7 +26,7 @@ demo: setup      ## eight partners exchange real reports on this machine, in abo
 	$(BIN)/concord demo
 
 test: setup      ## run the tests (T=path, K=expression)
-	$(BIN)/pytest -n 3 $(T) $(if $(K),-k "$(K)")
+	$(BIN)/pytest -n 3 --dist worksteal $(T) $(if $(K),-k "$(K)")
 
 fmt: setup       ## format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -120,8 +120,11 @@ def check_address(text: str) -> str:
 
 
 def check_addresses(text: str) -> tuple[str, ...]:
-    """Return the addresses in `text`, one HOST:PORT or several with commas between them; raises as check_address."""
-    found = tuple(check_address(each.strip()) for each in text.split(",")[: ADDRESSES + 1])
+    """Return the addresses in `text`, one HOST:PORT or several with commas between them; raises as check_address.
+
+    A blank may follow a comma.
+    """
+    found = tuple(check_address(each) for each in text.replace(", ", ",").split(",")[: ADDRESSES + 1])
     if len(found) > ADDRESSES:
         raise MalformedInput(f"more than {ADDRESSES} addresses of one relay")
     return found

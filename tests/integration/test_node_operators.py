@@ -57,7 +57,8 @@ def empty(method: str) -> Any:
 async def outcome(desk: Desk, name: str, method: str) -> type[ExchangeError] | None:
     """Return how a call ends: with an error, or with an answer."""
     try:
-        await desk.ask(name, method, empty(method))
+        asked = empty(method)
+        await desk.ask(name, method, iter((asked,)) if METHODS[method].client_streaming else asked)
     except ExchangeError as error:
         return type(error)
     return None
