@@ -1,9 +1,9 @@
 """One frame of submissions from arrival to answer: its turn, judging, the quota, the record, the recipients' bells.
 
-Partners take turns by how many envelopes each has had judged, so that none waits behind another's flood. Judging runs
-in a thread, the recording in the writer's; the event loop only passes frames on. Frames that begin with a flash one
-have turns and a thread of their own: they are judged beside the others, not behind them. Recording is finished even
-when the sender hangs up: what was recorded must also be delivered.
+Partners take turns by how many envelopes each has had judged, and again by how many were recorded, so that none waits
+behind another's flood. Judging runs in a thread, the recording in the writer's; the event loop only passes frames on.
+Frames that begin with a flash one have turns and a thread of their own: they go beside the others, not behind them.
+Recording is finished even when the sender hangs up: what was recorded must also be delivered.
 """
 
 import asyncio
@@ -37,6 +37,9 @@ from exchange.runtime.logs import get_logger
 
 AT_ONCE = 65
 """Envelopes that are being judged, or are next: a frame of 64 and one more frame, so that the judge never waits."""
+
+RECORDED_AT_ONCE = 129
+"""Envelopes that are with the writer: it commits them together, and whoever comes next waits for no more than these."""
 
 ATTEMPTS = 8
 """Times that a frame is judged again because the directory grew meanwhile."""
@@ -81,6 +84,7 @@ class Intake:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="judge")
         self._urgent = ThreadPoolExecutor(1, thread_name_prefix="judge-urgent")
         self._turns, self._urgent_turns = Turns(AT_ONCE), Turns(AT_ONCE)
+        self._records, self._urgent_records = Turns(RECORDED_AT_ONCE), Turns(RECORDED_AT_ONCE)
         self._running: set[asyncio.Task[tuple[Answered, ...]]] = set()
         self._log = get_logger(__name__)
 
@@ -113,7 +117,8 @@ class Intake:
 
     async def _recorded(self, judged: Frame, submissions: Sequence[bytes], *, urgent: bool) -> tuple[Answered, ...]:
         for _ in range(ATTEMPTS):
-            recorded = await self._database.write(partial(self._record, judged))
+            async with (self._urgent_records if urgent else self._records).turn(judged.sender, len(submissions)):
+                recorded = await self._database.write(partial(self._record, judged))
             if recorded is not None:
                 self._announce(judged, recorded)
                 return recorded.answers

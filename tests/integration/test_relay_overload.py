@@ -43,7 +43,15 @@ async def test_a_single_report_passes_another_partners_flood() -> None:
         prepared = [a_prepared(flood.keys, ["XV"], basis, head, seq=seq) for seq in range(1, MANY + 1)]
         sealed = [each.submission_bytes for each in await asyncio.to_thread(seal_all, prepared, flood.keys.envelope)]
         frames = [sealed[at : at + FRAME] for at in range(0, len(sealed), FRAME)]
+        singles = [a_sealed(other.keys, ["XV"], basis, head, seq=seq).submission_bytes for seq in (1, 2)]
         answered: list[int] = []
+        flooded = asyncio.Event()
+
+        async def trickle() -> AsyncIterator[pb.SubmitRequest]:
+            # The stream is there before the flood: what is measured is the turn, not how long a stream takes to open.
+            yield pb.SubmitRequest(frame=0, submissions=singles[:1])
+            await flooded.wait()
+            yield pb.SubmitRequest(frame=1, submissions=singles[1:])
 
         async def pour(mine: list[list[bytes]]) -> None:
             requests = (pb.SubmitRequest(frame=at, submissions=each) for at, each in enumerate(mine))
@@ -51,12 +59,14 @@ async def test_a_single_report_passes_another_partners_flood() -> None:
                 answered.append(response.frame)
                 assert all(promise_of(outcome) for outcome in response.outcomes)
 
+        answers = aiter(other.stub.Submit(trickle(), timeout=120))
+        await anext(answers)
         pouring = [asyncio.create_task(pour(frames[at::STREAMS])) for at in range(STREAMS)]
         while not answered:
             await asyncio.sleep(0.001)
         before = len(answered)
-        (outcome,) = await other.submit(a_sealed(other.keys, ["XV"], basis, head).submission_bytes)
-        promise_of(outcome)
+        flooded.set()
+        promise_of((await anext(answers)).outcomes[0])
         passed = len(answered) - before
         await asyncio.gather(*pouring)
         assert len(answered) == STREAMS * FRAMES, "and the flood is answered in full"

@@ -89,7 +89,9 @@ class Replica:
         if self.of.handle.system_user is not None:
             shutil.chown(self.data, self.of.handle.system_user)
         where = ("-h", str(self.of.sockets), "-U", "postgres")
-        self._run("pg_basebackup", *where, "-D", str(self.data), "-R", "-X", "stream", "-C", "-S", self.name)
+        self._run(
+            "pg_basebackup", *where, "-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "-C", "-S", self.name
+        )
         self.start()
 
     def start(self) -> None:
