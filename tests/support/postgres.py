@@ -126,7 +126,7 @@ class Replica:
 AS_USER = """
 import os, pwd, subprocess, sys
 user = {} if sys.argv[1] == "None" else {"user": sys.argv[1]}
-sys.exit(subprocess.run(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **user).returncode)
+sys.exit(subprocess.run(sys.argv[2:], stdout=subprocess.DEVNULL, cwd="/", **user).returncode)
 """
 
 
