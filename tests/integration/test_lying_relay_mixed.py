@@ -51,6 +51,7 @@ from tests.support.node_world import count_reports, open_alarms, push, reach, st
 NAMES = ("XA", "XV", "XO")
 PATIENT = HASTY.model_copy(update={"directory_most_s": 120.0})
 MINUTE_MS = 60_000
+SHOWN_S = 30.0
 T = TypeVar("T")
 
 
@@ -181,9 +182,13 @@ class Mixed(RuleBasedStateMachine):
         self.run(self._fork_traffic(self.relay[victim]))
 
     async def _fork_traffic(self, node: Node) -> None:
-        await node.auditor._checked_traffic()
-        kept = await node.core.database.read(partial(trust.checkpoint_of, log=Log.TRAFFIC))
-        assert kept is not None and kept[0]
+        kept = None
+        async with asyncio.timeout(SHOWN_S):
+            # The relay signs its log anew a moment after it has grown.
+            while kept is None or not kept[0]:
+                await node.auditor._checked_traffic()
+                kept = await node.core.database.read(partial(trust.checkpoint_of, log=Log.TRAFFIC))
+                await asyncio.sleep(0.05)
         entries = await node.relay.read_log(Log.TRAFFIC, 0, kept[0])
         self.lies.lies.append(OtherTraffic(node.core.me, [bytes(ENTRY_BYTES), *entries[1:]]))
         with pytest.raises(VerificationFailed):
