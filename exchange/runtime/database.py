@@ -150,7 +150,7 @@ class Database:
         """Do as `read`, in this thread."""
         if self._pool is None:
             raise Unavailable("the database is closed")
-        with our_errors(), self._reading.connect() as connection, connection.begin():
+        with our_errors(Use.READ), self._reading.connect() as connection, connection.begin():
             return fn(connection)
 
     async def checkpoint_truncate(self) -> None:

@@ -97,20 +97,22 @@ def make_engine(
 
 
 @contextmanager
-def our_errors() -> Iterator[None]:
+def our_errors(use: Use = Use.WRITE) -> Iterator[None]:
     """Raise what the database refuses in our words; IntegrityError and programming errors pass unchanged."""
     try:
         yield
     except (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
-        known = translated(error)
+        known = translated(error, use)
         if known is error:
             raise
         raise known from error
 
 
-def translated(error: BaseException) -> BaseException:
+def translated(error: BaseException, use: Use = Use.WRITE) -> BaseException:
     """Return our error for what a database says of its state, or `error` itself when it is about the statement."""
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    if use is Use.READ and isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+        return error  # we said so ourselves
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause) or error
     if isinstance(cause, psycopg.Error):
@@ -230,9 +232,8 @@ def _demand_durability(connection: "psycopg.Connection[Any]") -> None:
         raise ConfigurationError("the database server runs without fsync", hint="set fsync = on in postgresql.conf")
     if commit in _FORGETFUL:
         connection.execute("SELECT set_config('synchronous_commit', 'on', false)")
-    connection.execute(
-        "SELECT set_config('statement_timeout', '0', false)"
-    )  # it would cut the wait for a replica short
+    # It would cut the wait for a replica short.
+    connection.execute("SELECT set_config('statement_timeout', '0', false)")
     connection.commit()
 
 
@@ -282,8 +283,7 @@ def _from_postgres(error: psycopg.Error) -> ExchangeError | None:
         return StorageFull("the database server's disk is full", hint="make room; nothing was lost")
     if state == "25006":
         return Unavailable(
-            "the database takes no writes here: the server is a replica, or the connection is for reading",
-            hint="name both servers and target_session_attrs=primary",
+            "the database server is a replica", hint="name both servers and target_session_attrs=primary"
         )
     if state == "25P03":
         return Unavailable("the database server ended a transaction in which nothing was said", hint="try again")
