@@ -5,7 +5,7 @@ forked itself, a top layer that is not much smaller than the one below is merged
 each several times the one above it, and every item is copied a few times in its life. Nothing is ever deleted. Pure.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -15,7 +15,7 @@ GROWTH = 4
 """A layer that is forked is at least so many times smaller than the one below it."""
 
 
-class Layers(MutableMapping[K, V], Generic[K, V]):
+class Layers(Mapping[K, V], Generic[K, V]):
     """One owner changes it; older forks may be read by other threads meanwhile."""
 
     __slots__ = ("_below", "_top")
@@ -52,10 +52,6 @@ class Layers(MutableMapping[K, V], Generic[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         """Give, or replace, a value."""
         self._top[key] = value
-
-    def __delitem__(self, key: K) -> None:
-        """Refuse: forks below would bring it back."""
-        raise NotImplementedError
 
     def __iter__(self) -> Iterator[K]:
         """Yield every key in the order in which they were first given."""

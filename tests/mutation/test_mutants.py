@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.mutants import MUTANTS, STEPS, Mutant
+from tests.mutation.mutant import STEPS, Mutant
+from tests.mutation.mutants import MUTANTS
 from tests.support.mutant_run import run_pytest
 from tests.support.mutate import ROOT, VARIABLE
 
