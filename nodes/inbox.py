@@ -2,53 +2,40 @@
 
 11. a repeat of an envelope changes nothing and is receipted again; another envelope under the same number or the same
     id is kept, and both headers are proof against their sender (nodes/contradiction.py)
-A report is one item however often it comes: it is stored once, by item hash. A retraction is applied on arrival; for an
-item that has not come yet a tombstone stays, and the item is then stored without its content. The newest version of a
-report is current, whatever the order of arrival.
+A report is one item however often it comes: it is stored once, by item hash; without its content where a retraction
+came before it. The newest version of a report is current, whatever the order of arrival. What control statements change
+stands in nodes/heard.py.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import groupby
 
 from sqlalchemy import Connection
 
 from exchange.approvals.codec import encode_proof
-from exchange.consent.model import ConsentGrant, ConsentRequest
 from exchange.crypto.codec import encode_signed
 from exchange.envelope.binding import envelope_hash
 from exchange.envelope.codec import decode_delivery
 from exchange.envelope.model import Lane
 from exchange.errors import ExchangeError
-from exchange.names import PartyId
-from exchange.policy.communities.model import HeldEpoch
-from exchange.policy.decision import Reason
 from exchange.policy.holding import Holding
-from exchange.reader_policy.model import ReaderPolicy
 from exchange.receipts.model import (
-    NoticeAcknowledgement,
-    ReceiptBatch,
     ReceiptStatus,
-    Retraction,
     RetractionAction,
-    StreamHead,
 )
-from exchange.resend.model import ResendAnswer, ResendRequest
-from exchange.stream_reset.model import StreamReset
-from nodes import alarms, anew, consenting, gaps, heads, notices, passing, receipted, resending, streams, vault
+from nodes import alarms, gaps, vault
 from nodes.contradiction import Twice
-from nodes.kept_changes import HeardNotice
+from nodes.effects import Effects, UsedTwice
+from nodes.heard import apply_controls
 from nodes.opening import Bad, Good
-from nodes.passing import end_passing_on, end_replaced
-from nodes.receipted import Given
+from nodes.passing import end_replaced
 from nodes.stix import read_report
 from nodes.store import approvals, blobs, provenance, readers, receiving, reports, sending, shown
 from nodes.store.approvals import ApprovalRow
 from nodes.store.blobs import KeptBlob
 from nodes.store.decisions import add_decisions
 from nodes.store.provenance import Provenance
-from nodes.store.readers import KeptPolicy
 from nodes.store.rows import (
     Came,
     Cursor,
@@ -65,41 +52,6 @@ from nodes.store.rows import (
     Withdrawal,
 )
 from nodes.store.shown import KeptShown
-
-
-@dataclass(frozen=True, slots=True)
-class UsedTwice:
-    """A sender has used an id or a number twice; `first` and `second` show both envelopes while both are kept."""
-
-    sender: str
-    twice: Twice
-    text: str
-    first: KeptShown | None
-    second: KeptShown | None
-
-
-@dataclass(slots=True)
-class Effects:
-    """What a stored frame means beyond the store."""
-
-    alarms: list[tuple[str, str, str]] = field(default_factory=list)
-    """Kind, subject, text."""
-    purge: bool = False
-    """A retraction asked for destruction."""
-    urgent: bool = False
-    """A receipt waits that is given at once."""
-    consent: bool = False
-    """A partner asks for consent, or what partners asked about is retracted or replaced."""
-    waiting: bool = False
-    """Something waits to be sealed: an own report once more, or what is to be passed on."""
-    receipts: list[QueuedReceipt] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    twice: list[UsedTwice] = field(default_factory=list)
-    """Senders that contradict themselves."""
-    files: bool = False
-    """An attachment is to be fetched, or is not wanted any more."""
-    versions: set[tuple[bytes, str]] = field(default_factory=set)
-    """Thread and originator of reports of which there are several versions now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +134,7 @@ def store_frame(
     sending.add_promises(connection, [_promise(good) for good in fresh])
     effects.alarms += [(alarms.DIRECTORY, "DIRECTORY_DIFFERS", good.differs) for good in fresh if good.differs]
     # Retractions of this very frame are applied first: a report behind its retraction becomes a tombstone.
-    _apply_controls(connection, [good for good in fresh if good.control is not None], effects, now_ms)
+    apply_controls(connection, [good for good in fresh if good.control is not None], effects, now_ms)
     _store_reports(connection, [good for good in fresh if good.control is None], sealed, effects, now_ms)
     _note_files(connection, [good for good in fresh if good.control is None], files or {}, effects)
     _receipt_again(connection, [good for good in goods if good.opened.envelope_hash in known], effects, now_ms)
@@ -407,117 +359,6 @@ def _row(good: Good, sealed: Sealed | None, withdrawal: Withdrawal | None, now_m
         basis_id=holding.basis.id,
         basis_commitment=holding.basis.commitment,
     )
-
-
-# -- control -----------------------------------------------------------------------------------------------------------
-
-
-def _apply_controls(connection: Connection, goods: Sequence[Good], effects: Effects, now_ms: int) -> None:
-    """Apply control statements in their order; receipts that stand behind each other as one."""
-    for are_receipts, group in groupby(goods, key=lambda good: isinstance(good.control, ReceiptBatch)):
-        if not are_receipts:
-            for good in group:
-                _apply_control(connection, good, effects, now_ms)
-            continue
-        given = [
-            Given(good.control, encode_signed(good.opened.statement))
-            for good in group
-            if isinstance(good.control, ReceiptBatch)
-        ]
-        effects.waiting |= any(line.reason == Reason.COMMUNITY_UNKNOWN for each in given for line in each.batch.lines)
-        effects.alarms += receipted.apply(connection, given, now_ms)
-
-
-def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms: int) -> None:
-    sender = good.opened.core.sender
-    match good.control:
-        case Retraction() as retraction:
-            _apply_retraction(connection, retraction, good, effects, now_ms)
-        case StreamHead() | StreamReset():
-            _apply_streams(connection, good.control, good, effects, now_ms)
-        case HeardNotice() as notice:
-            effects.alarms += notices.hear(connection, notice, now_ms)
-            effects.events.append(Event(good.opened.item_hash, now_ms, "notice", sender))
-        case NoticeAcknowledgement() as acknowledgement:
-            notices.hear_acknowledgement(connection, acknowledgement, statement=encode_signed(good.opened.statement))
-        case HeldEpoch():
-            # Taken in before anything of this frame was judged (nodes/receiver.py).
-            effects.events.append(Event(good.opened.item_hash, now_ms, "community", sender))
-        case ConsentRequest() as request:
-            asked = consenting.hear_request(connection, request, good.opened.statement, me=_me(good), now_ms=now_ms)
-            effects.alarms += asked
-            effects.consent |= not asked
-        case ConsentGrant() as grant:
-            heard = passing.hear_grant(connection, grant, good.opened.statement, me=_me(good), now_ms=now_ms)
-            effects.alarms += heard.alarms
-            effects.waiting |= heard.passes_on
-        case ReaderPolicy() as policy:
-            kept = KeptPolicy(policy.party, policy.at_ms, encode_signed(good.opened.statement))
-            readers.keep_policy(connection, kept)
-        case ResendRequest() as request:
-            resending.hear_request(connection, request, good.opened.statement, now_ms)
-        case ResendAnswer() as answer:
-            resending.hear_answer(connection, answer, good.opened.statement, now_ms)
-        case _:
-            # An agreement text was taken in before this transaction (nodes/receiver.py).
-            effects.events.append(Event(good.opened.item_hash, now_ms, "agreement", sender))
-
-
-def _apply_streams(
-    connection: Connection, said: StreamHead | StreamReset, good: Good, effects: Effects, now_ms: int
-) -> None:
-    match said:
-        case StreamHead():
-            effects.alarms += streams.hear(connection, said, now_ms)
-            effects.alarms += heads.hear(connection, said, good.opened.core.exchange, now_ms)
-        case StreamReset():
-            effects.waiting |= anew.hear(connection, said, good.opened.statement, good.promise.log_index)
-
-
-def _me(good: Good) -> PartyId:
-    # A slot that is not this node's own is not opened (step 4).
-    return good.opened.leaf.recipient
-
-
-def _apply_retraction(
-    connection: Connection, retraction: Retraction, good: Good, effects: Effects, now_ms: int
-) -> None:
-    item, originator = retraction.item_hash, retraction.originator
-    report = reports.report_of(connection, item)
-    if report is not None and report.originator != originator:
-        text = f"{originator} retracted an item of {report.originator}; it was not applied"
-        effects.alarms.append((alarms.SENDER, f"{originator}/retractions", text))
-        return
-    withdrawal = Withdrawal(
-        item=item,
-        originator=originator,
-        action=int(retraction.action),
-        reason_code=retraction.reason_code,
-        text=retraction.text,
-        at_ms=retraction.at_ms,
-        stored_ms=now_ms,
-        statement=encode_signed(good.opened.statement),
-        envelope=good.opened.envelope_hash,
-    )
-    if not reports.add_withdrawal(connection, withdrawal):
-        return
-    detail = f"{retraction.reason_code}: {retraction.text}" if retraction.text else retraction.reason_code
-    effects.events.append(Event(item, now_ms, "retracted", originator, detail, good.opened.envelope_hash))
-    if report is not None:
-        end_passing_on(connection, item)
-        effects.consent = True
-    if report is not None and report.state is not ItemState.PURGED:
-        reports.set_state(connection, item, ItemState.WITHDRAWN)
-        if retraction.action is RetractionAction.PURGE:
-            reports.purge_soon(connection, item, now_ms)
-            effects.purge = True
-    envelope = receiving.envelope_of_item(connection, item, originator) or good.opened.envelope_hash
-    # Where nothing of it is left, or ever came, nothing remains to be destroyed.
-    gone = (report is None or report.state is ItemState.PURGED) and retraction.action is RetractionAction.PURGE
-    status = ReceiptStatus.PURGED if gone else ReceiptStatus.RETRACTED
-    line = QueuedReceipt(originator, envelope, item, int(status), now_ms, urgent=True)
-    effects.receipts.append(line)
-    effects.urgent = True
 
 
 # -- what failed -------------------------------------------------------------------------------------------------------

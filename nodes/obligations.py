@@ -1,7 +1,7 @@
 """Do with received reports what must be done: destroy them when their time has come, and say so.
 
 The key goes first, then the row says so, then a receipt tells the sender. After a crash between the first two, a report
-without its key is found at the start and the rest is done. Withdrawn content is hidden at once (nodes/inbox.py) and is
+without its key is found at the start and the rest is done. Withdrawn content is hidden at once (nodes/heard.py) and is
 destroyed here when the originator asked for that.
 """
 

@@ -34,7 +34,8 @@ from nodes.communities import Communities
 from nodes.contradiction import Contradiction, write_contradiction
 from nodes.core import Core
 from nodes.decisions import Stage, by_recipient, seal_decisions
-from nodes.inbox import Effects, Sealed, UsedTwice, seal_received, store_frame
+from nodes.effects import Effects, UsedTwice
+from nodes.inbox import Sealed, seal_received, store_frame
 from nodes.opening import BELOW_SENDER, Bad, Behind, Good, Ground, denied_for_good, judge
 from nodes.outdated import Outdated, write_outdated
 from nodes.relay_port import Delivered, Relay, Waiting

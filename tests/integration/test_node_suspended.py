@@ -12,7 +12,7 @@ from exchange.names import party_id
 from exchange.receipts.codec import encode_stream_head
 from exchange.receipts.model import StreamHead, StreamTail
 from exchange.receipts.verify import STREAM_HEAD
-from nodes.inbox import Effects
+from nodes.effects import Effects
 from nodes.parts import Node
 from nodes.receipts import add_control
 from nodes.receiver import Receiver
