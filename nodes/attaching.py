@@ -17,8 +17,8 @@ from exchange.crypto.random import random_bytes
 from exchange.envelope.attachments import check_size, file_name, media_type
 from exchange.envelope.blob import KEY_BYTES, BlobSealing, blob_size, new_blob_id, open_blob
 from exchange.envelope.model import Attachment, BlobKey
-from exchange.errors import BadInput, MalformedInput, NotFound, RateLimited, StorageFull, VerificationFailed
-from exchange.limits import ATTACHMENTS, MIB
+from exchange.errors import BadInput, NotFound, RateLimited, StorageFull
+from exchange.limits import ATTACHMENTS
 from exchange.names import ID_BYTES
 from exchange.runtime.logs import get_logger
 from nodes import vault
@@ -27,18 +27,20 @@ from nodes.blob_files import BlobFiles
 from nodes.core import Core
 from nodes.store import blobs, reports
 from nodes.store.blobs import BlobState, KeptBlob, Way
+from nodes.taking import Taking, Writing
 
 STAGED_MS = 60 * 60 * 1000
 """A file that no push has taken goes after this."""
 
 STAGED_MOST = 4 * ATTACHMENTS
-"""Files that wait for a push."""
+"""Files that wait for a push or are on their way: so many of people, and so many of sensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
     attached: Attached
     at_ms: int
+    owner: str
 
 
 class Attaching:
@@ -50,6 +52,7 @@ class Attaching:
         self._core = core
         self._files = files
         self._staged: dict[bytes, _Staged] = {}
+        self._taking: dict[bytes, Taking] = {}
         self._busy: set[bytes] = set()
         self.log = get_logger(__name__)
 
@@ -63,40 +66,65 @@ class Attaching:
             RateLimited: too many wait for a push already.
             StorageFull: there is no room for it.
         """
-        file_name(name)
-        media_type(kind)
-        check_size(size)
-        if len(self._staged) + len(self._busy) >= STAGED_MOST:
-            raise RateLimited("too many files wait for a push", hint="push them, or wait an hour")
-        if self._files.free() - blob_size(size) < self._least_free:
-            raise StorageFull(f"the disk has no room for {name!r}", hint="make room; nothing was sent")
-        file = random_bytes(ID_BYTES)
-        self._busy.add(file)
+        taking = self.begin(Attachment(name, kind, size, b""))
         try:
-            made = await self._seal(file, name, kind, size, parts)
+            at = 0
+            async for part in parts:
+                at = await asyncio.to_thread(taking.add, at, part, self._core.clock())
+            return await self.end(taking)
         except BaseException:
-            await asyncio.to_thread(self._files.remove, file)
+            await asyncio.to_thread(self.drop, taking)
             raise
-        finally:
-            self._busy.discard(file)
-        self._staged[file] = _Staged(made, self._core.clock())
+
+    def begin(self, announced: Attachment, *, owner: str = "") -> Taking:
+        """Begin to take a file in; only `owner`, a sensor, may push it. It goes when nothing of it comes for an hour.
+
+        Raises:
+            MalformedInput, TooLarge: name, type or size are not acceptable.
+            RateLimited: too many wait for a push already.
+            StorageFull: there is no room for it, with what else is on its way.
+        """
+        file_name(announced.name)
+        media_type(announced.media_type)
+        check_size(announced.size)
+        owners = [*(each.owner for each in self._taking.values()), *(each.owner for each in self._staged.values())]
+        if sum(bool(each) == bool(owner) for each in owners) >= STAGED_MOST:
+            raise RateLimited("too many files wait for a push", hint="push them, or wait an hour")
+        coming = sum(each.to_write for each in self._taking.values())
+        if self._files.free() - coming - blob_size(announced.size) < self._least_free:
+            raise StorageFull(f"the disk has no room for {announced.name!r}", hint="make room; nothing was sent")
+        taking = Taking(self._files, announced, owner=owner, now_ms=self._core.clock())
+        self._taking[taking.file] = taking
+        return taking
+
+    async def end(self, taking: Taking) -> Attached:
+        """Return a file once it lies here, sealed, and keep it for a push within the hour; raises as Taking.end."""
+        # To its end, also when whoever asked has left: what was ended once cannot be ended by who asks next.
+        return await asyncio.shield(asyncio.ensure_future(self._end(taking)))
+
+    async def _end(self, taking: Taking) -> Attached:
+        made = await asyncio.to_thread(taking.end)
+        if self._taking.pop(taking.file, None) is not None:
+            self._staged[taking.file] = _Staged(made, self._core.clock(), taking.owner)
         return made
 
-    async def _seal(self, file: bytes, name: str, kind: str, size: int, parts: AsyncIterator[bytes]) -> Attached:
-        blob_id, key = new_blob_id(), random_bytes(KEY_BYTES)
-        sealing, writing = BlobSealing(blob_id, key), _Writing(self._files, file)
-        await asyncio.to_thread(writing.add, sealing.start)
-        async for part in parts:
-            if sealing.size + len(part) > size:
-                raise MalformedInput(f"more came of {name!r} than was announced")
-            await asyncio.to_thread(lambda part=part: writing.add(sealing.add(part)))  # type: ignore[misc]
-        if sealing.size != size:
-            raise MalformedInput(f"{sealing.size:,} bytes came of {name!r}, and {size:,} were announced")
-        await asyncio.to_thread(lambda: writing.end(sealing))
-        return Attached(Attachment(name, kind, size, sealing.plain_sha256), sealing.ref, file, key)
+    def drop(self, taking: Taking) -> None:
+        """Take no more of a file, and remove what lies here of it."""
+        self._taking.pop(taking.file, None)
+        self._staged.pop(taking.file, None)
+        taking.close()
+        self._files.remove(taking.file)
+
+    def under_way(self, owner: str) -> list[Taking]:
+        """Return the files of a sensor that are on their way in."""
+        return [each for each in self._taking.values() if each.owner == owner]
+
+    def waiting(self, owner: str) -> list[Attached]:
+        """Return the files of a sensor that wait for a push."""
+        return [each.attached for each in self._staged.values() if each.owner == owner]
 
     def staged(self, ids: Sequence[str]) -> tuple[Attached, ...]:
-        """Return files that wait for a push, by the ids that they were given.
+        """Return a person's files that wait for a push, by the ids that they were given.
 
         Raises:
             NotFound: one is not here any more.
@@ -104,7 +132,7 @@ class Attaching:
         found = []
         for each in ids:
             kept = self._staged.get(_file(each))
-            if kept is None:
+            if kept is None or kept.owner:
                 raise NotFound(f"no file {each[:40]} waits here", hint="attach it again: it is kept for an hour")
             found.append(kept.attached)
         return tuple(found)
@@ -141,11 +169,13 @@ class Attaching:
 
     def _copy(self, file: bytes, key: BlobKey, attachment: Attachment, row: KeptBlob) -> Attached:
         blob_id, new_key = new_blob_id(), random_bytes(KEY_BYTES)
-        sealing, writing = BlobSealing(blob_id, new_key), _Writing(self._files, file)
+        sealing, writing = BlobSealing(blob_id, new_key), Writing(self._files, file)
         writing.add(sealing.start)
         for part in open_blob(key, self._files.read(row.file)):
             writing.add(sealing.add(part))
-        writing.end(sealing)
+        for sealed in sealing.end():
+            writing.add(sealed)
+        writing.finish(blob_size(sealing.size))
         return Attached(attachment, sealing.ref, file, new_key)
 
     # -- what lies here ------------------------------------------------------------------------------------------------
@@ -165,11 +195,14 @@ class Attaching:
         for file, each in list(self._staged.items()):
             if each.at_ms < late_ms:
                 del self._staged[file]
+        for taking in list(self._taking.values()):
+            if taking.moved_ms < late_ms:
+                await asyncio.to_thread(self.drop, taking)
         lying = await asyncio.to_thread(self._files.names)
         if not lying:
             return 0
         # Read after the listing: what came in between is not among what lies here.
-        known = set(await self._core.database.read(blobs.files)) | set(self._staged) | self._busy
+        known = set(await self._core.database.read(blobs.files)) | set(self._staged) | set(self._taking) | self._busy
         stray = lying - known
         for file in stray:
             await asyncio.to_thread(self._files.remove, file)
@@ -185,36 +218,6 @@ class Attaching:
         """
         for _ in open_blob(key, self._files.read(row.file, 0, row.size, part=part)):
             pass
-
-
-class _Writing:
-    """Collects what is sealed and writes it in large pieces. For one thread at a time."""
-
-    def __init__(self, files: BlobFiles, file: bytes) -> None:
-        self._files = files
-        self._file = file
-        self._pending = bytearray()
-        self._at = 0
-
-    def add(self, sealed: bytes) -> None:
-        """Take what follows."""
-        self._pending += sealed
-        if len(self._pending) >= MIB:
-            self._write()
-
-    def end(self, sealing: BlobSealing) -> None:
-        """Write the rest, durably, and give the file its name."""
-        for sealed in sealing.end():
-            self.add(sealed)
-        self._write()
-        if self._at != blob_size(sealing.size):
-            raise VerificationFailed("a sealed file has another size than it should have")
-        self._files.finish(self._file)
-
-    def _write(self) -> None:
-        self._files.write(self._file, self._at, bytes(self._pending))
-        self._at += len(self._pending)
-        self._pending.clear()
 
 
 def _add_copies(connection: Connection, item: bytes, kept: Sequence[KeptBlob]) -> None:

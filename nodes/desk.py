@@ -3,7 +3,8 @@
 A push is durable when it returns. Repeating it with the same key, or the same content and label, returns its item.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from exchange.envelope.model import Attachment
 from exchange.errors import BadLabel, ConfigurationError, Conflict, ExchangeError, NotAllowed, NotFound
 from exchange.limits import LABEL_BYTES
 from exchange.names import PartyId
@@ -31,8 +33,8 @@ from nodes.core import Core
 from nodes.deriving import Origin
 from nodes.guard import Hint, History, check_confirmed, look
 from nodes.guarding import history_of
-from nodes.outbox import Accepted, Author, Outbox, getting, push_digest
-from nodes.sensors import Scope, Sensors, permit, permit_audience
+from nodes.outbox import Accepted, Author, Looked, Outbox, getting, push_digest
+from nodes.sensors import Scope, Sensors, permit, permit_audience, permit_bytes
 from nodes.shelf import Shelf
 from nodes.stix import read_report
 from nodes.store import reports
@@ -59,6 +61,17 @@ class DryRun:
     authored: AuthoredReport
     decisions: Sequence[tuple[PartyId, Decision]]
     hints: Sequence[Hint]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A sensor's report that lies within its scope."""
+
+    authored: AuthoredReport
+    files: Sequence[Attachment]
+    digest: bytes
+    looked: Looked | None
+    """None when it repeats an earlier push."""
 
 
 class Authoring:
@@ -161,9 +174,11 @@ class Authoring:
             check_confirmed(hints, confirmed)
             by = Author(caller.name, [hint.accept for hint in hints], frozenset(getting(looked.decisions)))
         accepted = await self._outbox.accept(authored, digest, by=by, purge_left_out=purge_left_out, looked=looked)
-        return await self._same(authored, accepted)
+        return await self._same(authored, accepted, _files_of(draft.attached))
 
-    async def push_from(self, scope: Scope, content: bytes, label: bytes, *, key: str = "") -> Accepted:
+    async def push_from(
+        self, scope: Scope, content: bytes, label: bytes, *, key: str = "", attached: tuple[Attached, ...] = ()
+    ) -> Accepted:
         """Push a sensor's report, if it lies within the sensor's scope.
 
         Raises:
@@ -171,24 +186,52 @@ class Authoring:
             Conflict: the key was used for other content.
             RateLimited: the hour's allowance is spent; a repeat of an accepted push does not count.
         """
-        digest = push_digest(key, content, label, who=f"sensor/{scope.name}")
-        try:
-            authored = await self.check(Draft(content, label), caller=nobody(), sensor_label=scope.default_label)
-            permit(scope, authored.label)
-            looked = None
-            if await self._outbox.pushed_before(digest) is None:
-                looked = await self._outbox.look(authored)
-                permit_audience(scope, getting(looked.decisions), self._rules.wide_audience)
+        async with self._counted(scope):
+            judged = await self._judged(scope, Draft(content, label, attached=attached), _files_of(attached), key)
+            if judged.looked is not None:
                 self._sensors.spend(scope)
-            by = Author(f"sensor/{scope.name}")
-            accepted = await self._same(authored, await self._outbox.accept(authored, digest, by=by, looked=looked))
+            accepted = await self._accepted(judged, scope)
+        if not accepted.repeated:
+            await self._sensors.count(scope, accepted=True)
+        return accepted
+
+    async def judge_from(
+        self, scope: Scope, content: bytes, label: bytes, *, key: str = "", files: Sequence[Attachment]
+    ) -> Accepted | None:
+        """Judge a sensor's report of which files are still to come; return the push that it repeats, if it does.
+
+        Nothing is stored, and nothing counted unless it is refused. Raises as `push_from`.
+        """
+        async with self._counted(scope):
+            judged = await self._judged(scope, Draft(content, label), files, key)
+            return await self._accepted(judged, scope) if judged.looked is None else None
+
+    async def _judged(self, scope: Scope, draft: Draft, files: Sequence[Attachment], key: str) -> "_Judged":
+        digest = push_digest(key, draft.content, draft.label + _said(files), who=scope.who)
+        authored = await self.check(draft, caller=nobody(), sensor_label=scope.default_label)
+        permit(scope, authored.label)
+        for each in files:
+            permit_bytes(scope, each.size)
+        looked = None
+        if await self._outbox.pushed_before(digest) is None:
+            looked = await self._outbox.look(authored)
+            permit_audience(scope, getting(looked.decisions), self._rules.wide_audience)
+        return _Judged(authored, files, digest, looked)
+
+    async def _accepted(self, judged: "_Judged", scope: Scope) -> Accepted:
+        authored, digest = judged.authored, judged.digest
+        accepted = await self._outbox.accept(authored, digest, by=Author(scope.who), looked=judged.looked)
+        return await self._same(authored, accepted, judged.files)
+
+    @asynccontextmanager
+    async def _counted(self, scope: Scope) -> AsyncIterator[None]:
+        """Count a push that is refused, for the operator; what may be tried again is not."""
+        try:
+            yield
         except ExchangeError as error:
             if not error.retryable:
                 await self._sensors.count(scope, accepted=False)
             raise
-        if not accepted.repeated:
-            await self._sensors.count(scope, accepted=True)
-        return accepted
 
     def _hints(
         self, authored: AuthoredReport, decisions: Sequence[tuple[PartyId, Decision]], history: History
@@ -197,16 +240,12 @@ class Authoring:
         reached = sorted(getting(decisions))
         return look(authored.label, authored.release, reached, history, wide_audience=self._rules.wide_audience)
 
-    async def _same(self, authored: AuthoredReport, accepted: Accepted) -> Accepted:
+    async def _same(self, authored: AuthoredReport, accepted: Accepted, files: Sequence[Attachment]) -> Accepted:
         """Return `accepted`, unless it repeats a push of something else: that would lose this report silently."""
         if accepted.repeated:
             opened = await self._shelf.opened(accepted.item)
-            attached = tuple(each.attachment for each in authored.attached)
-            same = opened is None or (opened.statement.content, opened.statement.attachments) == (
-                authored.content,
-                attached,
-            )
-            if not same:
+            told = (authored.content, tuple(files))
+            if opened is not None and (opened.statement.content, opened.statement.attachments) != told:
                 raise Conflict("this key was used for another report", hint="give every report a key of its own")
         return accepted
 
@@ -248,14 +287,18 @@ def _before(connection: Connection, digest: bytes, kind: str) -> tuple[bytes | N
 
 def _digest(draft: Draft, caller: Caller, key: str = "") -> bytes:
     about = " ".join((draft.supersedes, *draft.derived_from)) if draft.derived_from else draft.supersedes
-    label = draft.label + about.encode() + b"".join(map(_said, draft.attached))
+    label = draft.label + about.encode() + _said(_files_of(draft.attached))
     # By caller: nobody learns from a repeat what another has pushed.
     return push_digest(key, draft.content, label, who=caller.name)
 
 
-def _said(each: Attached) -> bytes:
-    """Return what tells one file from another, whenever it was sealed."""
-    return b"".join((b"\x00", each.attachment.sha256, each.attachment.name.encode()))
+def _files_of(attached: Sequence[Attached]) -> tuple[Attachment, ...]:
+    return tuple(each.attachment for each in attached)
+
+
+def _said(files: Sequence[Attachment]) -> bytes:
+    """Return what tells files from others, whenever they were sealed."""
+    return b"".join(b"".join((b"\x00", each.sha256, each.name.encode())) for each in files)
 
 
 def load_defaults(path: str, home: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from nodes.partner_service import PartnerMethods
 from nodes.parts import Node
 from nodes.relay_terms_service import RelayTermsMethods
 from nodes.report_service import ReportMethods
+from nodes.sensor_files import SensorFiles
 from nodes.sensor_service import SensorMethods, SensorService, late_sensors, sensor_identity
 from nodes.sensors import Scope
 from nodes.simulation import Simulation
@@ -44,8 +45,8 @@ from nodes.witness_service import WitnessMethods
 
 SENSOR_CONNECTIONS = 256
 SENSOR_CALLS = 64
-SENSOR_BYTES = REPORT_BYTES + LABEL_BYTES + 16 * KIB
-"""One push: a report, its label, and what frames them."""
+SENSOR_BYTES = REPORT_BYTES + LABEL_BYTES + 64 * KIB
+"""One push: a report, its label, the names of its files, and what frames them."""
 
 
 @asynccontextmanager
@@ -123,7 +124,8 @@ async def _open_for_sensors(stack: AsyncExitStack, node: Node, refused: Counter)
     sensors = grpc.aio.server(
         interceptors=[_errors(refused, "sensors")], options=options, maximum_concurrent_rpcs=SENSOR_CALLS
     )
-    add_SensorServiceServicer_to_server(SensorService(node.core, node.sensors, node.authoring), sensors)
+    files = SensorFiles(node.core, node.sensors, node.files.attaching)
+    add_SensorServiceServicer_to_server(SensorService(node.core, node.sensors, node.authoring, files), sensors)
     fetch = partial(sensor_identity, node.core, config.sensor_address)
     bind_port(sensors, config.sensor_address, server_credentials(fetch, require_client=False))
     await sensors.start()

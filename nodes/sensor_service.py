@@ -6,14 +6,18 @@ is durable, not who gets it; errors carry only their reason. The door shows a le
 changes to the next CA only after they could follow for the overlap (nodes/keyring.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc.aio
 
 from exchange.crypto.x509 import issue_leaf, party_uri, pem_of
-from exchange.errors import BadInput, ConfigurationError
+from exchange.envelope.attachments import check_attachments, file_name, media_type
+from exchange.envelope.model import Attachment
+from exchange.errors import BadInput, ConfigurationError, MalformedInput
+from exchange.names import hash_bytes
 from exchange.policy.model import Category, Tlp
 from exchange.runtime.tls import NEUTRAL_NAME, Identity
 from nodes.bearer import bearer_token
@@ -21,9 +25,10 @@ from nodes.core import Core
 from nodes.desk import Authoring
 from nodes.keyring import Authority, follows_ms
 from nodes.moments import moment
+from nodes.sensor_files import PART_BYTES, SensorFiles
 from nodes.sensors import Scope, Sensor, Sensors, permit
+from nodes.v1 import attachment_pb2, sensor_ca_pb2
 from nodes.v1 import node_service_pb2 as pb
-from nodes.v1 import sensor_ca_pb2
 from nodes.v1.node_service_pb2_grpc import SensorServiceServicer
 
 LEAF_HOURS = 24
@@ -35,19 +40,44 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class SensorService(SensorServiceServicer):
     """The sensors' door."""
 
-    def __init__(self, core: Core, sensors: Sensors, authoring: Authoring) -> None:
+    def __init__(self, core: Core, sensors: Sensors, authoring: Authoring, files: SensorFiles) -> None:
         """Call these use cases."""
         self._core = core
         self._sensors = sensors
         self._authoring = authoring
+        self._files = files
 
     async def Push(self, request: pb.PushRequest, context: Context) -> pb.PushResponse:
-        """Push one report within the sensor's scope; returns when it is durable."""
+        """Push one report within the sensor's scope; returns when it is durable, or says which files are missing."""
         scope = await self._sensors.admit(bearer_token(context))
+        files = _files(request.attached)
+        attached, missing = self._files.found(scope, files)
+        report, key = request.report, request.idempotency_key
+        if missing:
+            before = await self._authoring.judge_from(scope, report.content, report.label_yaml, key=key, files=files)
+            if before is None:
+                return pb.PushResponse(missing=missing)
+            return pb.PushResponse(item=before.item.hex(), repeated_push=True)
         accepted = await self._authoring.push_from(
-            scope, request.report.content, request.report.label_yaml, key=request.idempotency_key
+            scope, report.content, report.label_yaml, key=key, attached=tuple(attached)
         )
+        self._files.pushed(attached)
         return pb.PushResponse(item=accepted.item.hex(), repeated_push=accepted.repeated)
+
+    async def Attach(
+        self, request_iterator: AsyncIterator[attachment_pb2.AttachRequest], context: Context
+    ) -> AsyncIterator[attachment_pb2.AttachResponse]:
+        """Take one file in, from where a cut ended it."""
+        scope = await self._sensors.admit(bearer_token(context))
+        requests = aiter(request_iterator)
+        first = await anext(requests, None)
+        if first is None or first.data:
+            raise BadInput("the first request says what the file is")
+        (file,) = _files([first.file])
+        taken = self._files.take(scope, file, _parts(requests))
+        async with aclosing(taken) as answers:  # type: ignore[type-var]  # an async generator
+            async for come, complete in answers:
+                yield attachment_pb2.AttachResponse(come=come, complete=complete)
 
     async def FollowCa(
         self, request: sensor_ca_pb2.FollowCaRequest, context: Context
@@ -57,6 +87,25 @@ class SensorService(SensorServiceServicer):
         found = pinned(self._core)
         await self._sensors.note_ca(scope)
         return sensor_ca_pb2.FollowCaResponse(ca_certificates=found.pem, changes_ms=found.changes_ms)
+
+
+def _files(named: Sequence[attachment_pb2.AttachedFile]) -> list[Attachment]:
+    """Return the files that a sensor names; BadInput for too many, and for what is no file."""
+    found = [
+        Attachment(each.name, each.media_type, each.size, hash_bytes(each.sha256, "a file's hash")) for each in named
+    ]
+    check_attachments(found)
+    for each in found:
+        file_name(each.name)
+        media_type(each.media_type)
+    return found
+
+
+async def _parts(requests: AsyncIterator[attachment_pb2.AttachRequest]) -> AsyncIterator[bytes]:
+    async for request in requests:
+        if request.HasField("file") or not 1 <= len(request.data) <= PART_BYTES:
+            raise MalformedInput(f"a file is named once, and a part of it has 1 to {PART_BYTES} bytes")
+        yield request.data
 
 
 def sensor_identity(core: Core, address: str) -> Identity:
@@ -168,6 +217,7 @@ def _scope(message: pb.SensorScope) -> Scope:
         default_label=message.default_label_yaml,
         until_ms=message.until_ms,
         recipients_most=message.recipients_most,
+        attach_mib=message.attach_mib,
     )
 
 
@@ -182,6 +232,7 @@ def _sensor(sensor: Sensor, newest_ms: int) -> pb.Sensor:
             default_label_yaml=scope.default_label,
             until_ms=scope.until_ms,
             recipients_most=scope.recipients_most,
+            attach_mib=scope.attach_mib,
         ),
         status=sensor.status,
         pushed=sensor.pushed,

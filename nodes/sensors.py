@@ -1,8 +1,8 @@
 """Sensors: who may push to this node by machine, and how much.
 
 A sensor proves itself by a bearer token of which the node keeps only a digest. Its scope is a ceiling: categories,
-a TLP, reports an hour, recipients of one report: nobody asks a machine whether something unusual was meant. Whatever
-lies outside is refused whole. A missing, unknown, expired and revoked token get the same answer.
+a TLP, reports and files in an hour, recipients of one report: nobody asks a machine whether something unusual was
+meant. Whatever lies outside is refused whole. A missing, unknown, expired and revoked token get the same answer.
 """
 
 import time
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from exchange.crypto.random import token, token_digest
 from exchange.errors import BadInput, Conflict, NotAuthenticated, NotFound, PolicyDenied, RateLimited
-from exchange.limits import RECIPIENTS
+from exchange.limits import MIB, RECIPIENTS
 from exchange.names import sensor_name
 from exchange.policy.model import Category, Label, Tlp
 from exchange.runtime.clock import now_ms
@@ -33,6 +33,7 @@ from nodes.store.sensors import (
 
 HOUR_S = 3600.0
 PER_HOUR_MAX = 100_000
+ATTACH_MIB_MAX = 1_000_000
 DAYS_MAX = 90
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -50,6 +51,13 @@ class Scope:
     until_ms: int
     recipients_most: int = 0
     """Recipients that a report may reach; 0 means as many as are usual for the node."""
+    attach_mib: int = 0
+    """MiB of files that it may attach in an hour; 0 means none."""
+
+    @property
+    def who(self) -> str:
+        """Its name among everybody who pushes."""
+        return f"sensor/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ class Sensors:
         """Use the node's database."""
         self._database = database
         self._spent: dict[str, deque[float]] = {}
+        self._attached: dict[str, deque[tuple[float, int]]] = {}
 
     async def add(self, scope: Scope) -> str:
         """Let a sensor push; return its token, which is kept nowhere.
@@ -130,6 +139,33 @@ class Sensors:
             raise RateLimited(f"{scope.name} has pushed {scope.per_hour} reports in an hour", hint=f"wait {wait} s")
         spent.append(now)
 
+    def spend_bytes(self, scope: Scope, size: int) -> None:
+        """Take a file's size of the hour's allowance.
+
+        Raises:
+            PolicyDenied: it may attach nothing, or never so much.
+            RateLimited: the rest of the hour's allowance is less; with the time to wait.
+        """
+        permit_bytes(scope, size)
+        spent = self._attached.setdefault(scope.name, deque())
+        now = time.monotonic()
+        while spent and spent[0][0] <= now - HOUR_S:
+            spent.popleft()
+        left = scope.attach_mib * MIB - sum(each for _, each in spent)
+        if size > left:
+            wait = int(spent[0][0] + HOUR_S - now) + 1
+            raise RateLimited(f"{scope.name} may attach {left:,} bytes more in this hour", hint=f"wait {wait} s")
+        spent.append((now, size))
+
+
+def permit_bytes(scope: Scope, size: int) -> None:
+    """Return when the scope permits to attach so much in an hour; PolicyDenied when it never does."""
+    if not scope.attach_mib or size > scope.attach_mib * MIB:
+        raise PolicyDenied(
+            f"{scope.name} may attach {scope.attach_mib} MiB in an hour, not {size:,} bytes",
+            hint="widen the sensor's scope: concord sensor add --attach-mib",
+        )
+
 
 def permit(scope: Scope, label: Label) -> None:
     """Return when the label lies within the scope; raise PolicyDenied naming what does not."""
@@ -169,6 +205,8 @@ def _check(scope: Scope) -> None:
         raise BadInput(f"{scope.per_hour} reports an hour", hint=f"1 to {PER_HOUR_MAX:,}")
     if not 0 <= scope.recipients_most <= RECIPIENTS:
         raise BadInput(f"{scope.recipients_most} recipients", hint=f"1 to {RECIPIENTS}, or 0 for as many as are usual")
+    if not 0 <= scope.attach_mib <= ATTACH_MIB_MAX:
+        raise BadInput(f"{scope.attach_mib} MiB of files an hour", hint=f"0 to {ATTACH_MIB_MAX:,}; 0 for none")
     if not now_ms() < scope.until_ms <= now_ms() + (DAYS_MAX + 1) * DAY_MS:
         raise BadInput("the token's end is not within the next days", hint=f"1 to {DAYS_MAX} days from now")
 
@@ -187,6 +225,7 @@ def _encode(scope: Scope) -> bytes:
             "per_hour": scope.per_hour,
             "default_label": scope.default_label.decode(),
             "recipients_most": scope.recipients_most,
+            "attach_mib": scope.attach_mib,
         }
     )
 
@@ -201,4 +240,5 @@ def _decode(row: SensorRow) -> Scope:
         default_label=stored["default_label"].encode(),
         until_ms=row.until_ms,
         recipients_most=stored.get("recipients_most", 0),
+        attach_mib=stored.get("attach_mib", 0),
     )

@@ -12,8 +12,8 @@ from exchange.policy.use import Obstacle
 from exchange.runtime.secrets import write_private
 from nodes import templates
 from nodes.admin import four_eyes, output
-from nodes.admin.attachments import LocalFile, look_at, write_attachment
 from nodes.admin.attachments import attach as hand_over
+from nodes.admin.attachments import write_attachment
 from nodes.admin.options import DEFAULT_HOME, Accept, Json, NodeHome, Yes
 from nodes.admin.plain import plain
 from nodes.admin.views import (
@@ -27,6 +27,7 @@ from nodes.admin.views import (
     trace_view,
 )
 from nodes.admin.why import why_view
+from nodes.local_file import LocalFile, look_at
 from nodes.node_client import connect
 from nodes.reportfile import read_report_file
 from nodes.v1 import node_service_pb2 as pb

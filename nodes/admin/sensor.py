@@ -31,13 +31,16 @@ def add(
     recipients: Annotated[
         int, typer.Option(min=0, max=RECIPIENTS, help="Recipients of one report; 0 for as many as are usual here.")
     ] = 0,
+    attach_mib: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="MiB of files that it may attach in an hour; 0 for none.")
+    ] = 0,
     days: Annotated[int, typer.Option(min=1, max=90, help="Days until the token ends.")] = 90,
     default_label: Annotated[Path | None, typer.Option(help="Label for reports that bring none.")] = None,
     ca_out: Annotated[Path | None, typer.Option("--ca", help="Write the CAs that the sensor must pin here.")] = None,
     home: NodeHome = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Let a sensor push, within categories, a TLP ceiling and a rate. Its token is shown once.
+    """Let a sensor push, within categories, a TLP ceiling and rates. Its token is shown once.
 
     Example: concord sensor add watch-feed --category cyber_indicator --ceiling green --ca sensor-ca.pem
     """
@@ -50,6 +53,7 @@ def add(
         default_label_yaml=read_bounded(default_label, LABEL_BYTES, "label") if default_label else b"",
         until_ms=now_ms() + days * DAY_MS,
         recipients_most=recipients,
+        attach_mib=attach_mib,
     )
     with connect(home) as node:
         reply = node.AddSensor(pb.AddSensorRequest(scope=scope))
@@ -90,6 +94,7 @@ def list_sensors(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
             s.scope.ceiling.upper(),
             str(s.scope.per_hour),
             str(s.scope.recipients_most or "usual"),
+            f"{s.scope.attach_mib:,} MiB" if s.scope.attach_mib else "none",
             f"{s.pushed:,}",
             f"{s.refused:,}",
             output.when(s.last_ms),
@@ -105,6 +110,7 @@ def list_sensors(home: NodeHome = DEFAULT_HOME, as_json: Json = False) -> None:
         "ceiling",
         "an hour",
         "recipients",
+        "files an hour",
         "pushed",
         "refused",
         "last",

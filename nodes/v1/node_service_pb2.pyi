@@ -1247,6 +1247,7 @@ class SensorScope(_message.Message):
     DEFAULT_LABEL_YAML_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     RECIPIENTS_MOST_FIELD_NUMBER: _builtins.int
+    ATTACH_MIB_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Letters, digits and dashes."""
     ceiling: _builtins.str
@@ -1259,6 +1260,8 @@ class SensorScope(_message.Message):
     """Token ends."""
     recipients_most: _builtins.int
     """Recipients that a report may reach; 0 means as many as are usual for the node (`release.wide_audience`)."""
+    attach_mib: _builtins.int
+    """MiB of files that it may attach in an hour; 0 means none."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Categories that it may push."""
@@ -1273,10 +1276,11 @@ class SensorScope(_message.Message):
         default_label_yaml: _builtins.bytes = ...,
         until_ms: _builtins.int = ...,
         recipients_most: _builtins.int = ...,
+        attach_mib: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "ceiling", b"ceiling", "default_label_yaml", b"default_label_yaml", "name", b"name", "per_hour", b"per_hour", "recipients_most", b"recipients_most", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach_mib", b"attach_mib", "categories", b"categories", "ceiling", b"ceiling", "default_label_yaml", b"default_label_yaml", "name", b"name", "per_hour", b"per_hour", "recipients_most", b"recipients_most", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1630,21 +1634,27 @@ class PushRequest(_message.Message):
 
     REPORT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """As in PushReportRequest."""
     @_builtins.property
     def report(self) -> Global___ReportFile:
         """The files; the label may be left out when the sensor has a default."""
 
+    @_builtins.property
+    def attached(self) -> _containers.RepeatedCompositeFieldContainer[_attachment_pb2.AttachedFile]:
+        """Files of the report, at most 64."""
+
     def __init__(
         self,
         *,
         report: Global___ReportFile | None = ...,
         idempotency_key: _builtins.str = ...,
+        attached: _abc.Iterable[_attachment_pb2.AttachedFile] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "idempotency_key", b"idempotency_key", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1652,25 +1662,31 @@ Global___PushRequest: _TypeAlias = PushRequest  # noqa: Y015
 
 @_typing.final
 class PushResponse(_message.Message):
-    """The report is durable in the outbox. A sensor is not told who gets it."""
+    """The report is durable in the outbox, unless files of it are missing. A sensor is not told who gets it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_FIELD_NUMBER: _builtins.int
     REPEATED_PUSH_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     item: _builtins.str
-    """Item hash, hexadecimal."""
+    """Item hash, hexadecimal; empty when files are missing."""
     repeated_push: _builtins.bool
     """true when this repeated an earlier push."""
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Places in `attached` of files that do not wait here: nothing was stored, and the push may be repeated once they do."""
+
     def __init__(
         self,
         *,
         item: _builtins.str = ...,
         repeated_push: _builtins.bool = ...,
+        missing: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "repeated_push", b"repeated_push"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "missing", b"missing", "repeated_push", b"repeated_push"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

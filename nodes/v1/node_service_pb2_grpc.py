@@ -2882,6 +2882,11 @@ class SensorServiceStub:
                 request_serializer=nodes_dot_v1_dot_sensor__ca__pb2.FollowCaRequest.SerializeToString,
                 response_deserializer=nodes_dot_v1_dot_sensor__ca__pb2.FollowCaResponse.FromString,
                 _registered_method=True)
+        self.Attach = channel.stream_stream(
+                '/nodes.v1.SensorService/Attach',
+                request_serializer=nodes_dot_v1_dot_attachment__pb2.AttachRequest.SerializeToString,
+                response_deserializer=nodes_dot_v1_dot_attachment__pb2.AttachResponse.FromString,
+                _registered_method=True)
 
 
 class SensorServiceServicer:
@@ -2902,6 +2907,13 @@ class SensorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attach(self, request_iterator, context):
+        """Take one file in for a push, from where a cut ended it. Repeating it is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SensorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -2914,6 +2926,11 @@ def add_SensorServiceServicer_to_server(servicer, server):
                     servicer.FollowCa,
                     request_deserializer=nodes_dot_v1_dot_sensor__ca__pb2.FollowCaRequest.FromString,
                     response_serializer=nodes_dot_v1_dot_sensor__ca__pb2.FollowCaResponse.SerializeToString,
+            ),
+            'Attach': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attach,
+                    request_deserializer=nodes_dot_v1_dot_attachment__pb2.AttachRequest.FromString,
+                    response_serializer=nodes_dot_v1_dot_attachment__pb2.AttachResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2971,6 +2988,33 @@ class SensorService:
             '/nodes.v1.SensorService/FollowCa',
             nodes_dot_v1_dot_sensor__ca__pb2.FollowCaRequest.SerializeToString,
             nodes_dot_v1_dot_sensor__ca__pb2.FollowCaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attach(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/nodes.v1.SensorService/Attach',
+            nodes_dot_v1_dot_attachment__pb2.AttachRequest.SerializeToString,
+            nodes_dot_v1_dot_attachment__pb2.AttachResponse.FromString,
             options,
             channel_credentials,
             insecure,

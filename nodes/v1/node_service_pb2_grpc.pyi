@@ -913,6 +913,8 @@ class SensorServiceStub:
     """Push one report within the sensor's scope; returns when it is durable."""
     FollowCa: _grpc.UnaryUnaryMultiCallable[_sensor_ca_pb2.FollowCaRequest, _sensor_ca_pb2.FollowCaResponse]
     """CAs that this sensor is to pin from now on: a CA that takes the place of another is known to it before it is shown."""
+    Attach: _grpc.StreamStreamMultiCallable[_attachment_pb2.AttachRequest, _attachment_pb2.AttachResponse]
+    """Take one file in for a push, from where a cut ended it. Repeating it is safe."""
 
 @_typing.type_check_only
 class SensorServiceAsyncStub(SensorServiceStub):
@@ -923,6 +925,8 @@ class SensorServiceAsyncStub(SensorServiceStub):
     """Push one report within the sensor's scope; returns when it is durable."""
     FollowCa: _aio.UnaryUnaryMultiCallable[_sensor_ca_pb2.FollowCaRequest, _sensor_ca_pb2.FollowCaResponse]  # type: ignore[assignment]
     """CAs that this sensor is to pin from now on: a CA that takes the place of another is known to it before it is shown."""
+    Attach: _aio.StreamStreamMultiCallable[_attachment_pb2.AttachRequest, _attachment_pb2.AttachResponse]  # type: ignore[assignment]
+    """Take one file in for a push, from where a cut ended it. Repeating it is safe."""
 
 class SensorServiceServicer(metaclass=_abc_1.ABCMeta):
     """What a sensor may do, over TLS with its token (metadata `authorization: Bearer TOKEN`)."""
@@ -942,5 +946,13 @@ class SensorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sensor_ca_pb2.FollowCaResponse, _abc.Awaitable[_sensor_ca_pb2.FollowCaResponse]]:
         """CAs that this sensor is to pin from now on: a CA that takes the place of another is known to it before it is shown."""
+
+    @_abc_1.abstractmethod
+    def Attach(
+        self,
+        request_iterator: _MaybeAsyncIterator[_attachment_pb2.AttachRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_attachment_pb2.AttachResponse], _abc.AsyncIterator[_attachment_pb2.AttachResponse]]:
+        """Take one file in for a push, from where a cut ended it. Repeating it is safe."""
 
 def add_SensorServiceServicer_to_server(servicer: SensorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -10,7 +10,8 @@ import pytest
 
 from exchange.errors import BadInput, Conflict, VerificationFailed
 from exchange.limits import ATTACHMENT_BYTES, ATTACHMENTS, MIB
-from nodes.admin.attachments import attach, look_at, write_attachment
+from nodes.admin.attachments import attach, write_attachment
+from nodes.local_file import look_at
 from nodes.v1 import attachment_pb2 as pb
 
 DATA = bytes(range(256)) * 8_192
