@@ -4,8 +4,9 @@ back_up:
 1. an unchanging view of the store, then of keys.db without its prekeys, is copied into the home, and the other files.
    The store becomes a node.db, also when it is elsewhere (store_url)
 2. where the node has operators, two of them have permitted it (nodes/permits.py)
-3. all of it is sealed under the node's own passphrase into a file with a dot name
-4. that file is restored to a temporary place and looked through; only then it gets its name
+3. attachments, sealed as they lie here, go with it, unless they are left out (nodes/backup_attachments.py)
+4. all of it is sealed under the node's own passphrase into a file with a dot name
+5. that file is restored to a temporary place and looked through; only then it gets its name
 Keys of reports are durable before the row that needs them, so the later view of keys.db has every key of the earlier
 view of the store. Prekeys are left out: a destroyed day must stay destroyed.
 
@@ -28,12 +29,14 @@ from pathlib import Path
 from exchange.crypto.signing import Mldsa44Key
 from exchange.errors import ConfigurationError
 from exchange.runtime.backup_file import (
+    Bar,
     Manifest,
     Watched,
     appearing,
     describe,
     read_backup,
     temporary,
+    unshown,
     write_verified,
 )
 from exchange.runtime.database import Database
@@ -42,6 +45,7 @@ from exchange.runtime.migrate import examine, refuse_damaged, upgrade
 from exchange.runtime.secrets import private_dir
 from exchange.runtime.snapshot import copy_rows, copy_tables, copy_whole
 from nodes import config, keystore
+from nodes.backup_attachments import Gathered, check, gather, is_attachment, whole
 from nodes.keybox import FILE as KEYS_DB
 from nodes.keystore import load_keys, next_stream, save_keys
 from nodes.operators import Operator, known
@@ -73,6 +77,9 @@ class BackedUp:
     manifest: Manifest
     size: int
     reports: int
+    attachments: int
+    left_out: tuple[bytes, ...]
+    """Items of which an attachment is damaged or missing here, and not in the backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +88,29 @@ class Restored:
 
     manifest: Manifest
     stream: int
+    attachments: int
     permitted: tuple[str, ...]
     """Operators who permitted it; nobody where there were none."""
 
 
 def permitted(name: str) -> bool:
     """Say whether a backup of a node may hold a file of this name."""
-    return name in NAMES or _BESIDE.fullmatch(name) is not None
+    return name in NAMES or _BESIDE.fullmatch(name) is not None or is_attachment(name)
 
 
 # -- backing up --------------------------------------------------------------------------------------------------------
 
 
-def back_up(home: Path, out: Path, passphrase: bytes, *, now_ms: int, permits: Sequence[Permit] = ()) -> BackedUp:
+def back_up(
+    home: Path,
+    out: Path,
+    passphrase: bytes,
+    *,
+    now_ms: int,
+    permits: Sequence[Permit] = (),
+    attachments: bool = True,
+    bar: Bar = unshown,
+) -> BackedUp:
     """Write a verified backup of a node, running or not, to a new file.
 
     Raises:
@@ -105,24 +122,44 @@ def back_up(home: Path, out: Path, passphrase: bytes, *, now_ms: int, permits: S
     """
     settings = config.load(home)
     load_keys(home, passphrase)
-    reports = [0]
-
-    def verify(part: Path) -> None:
-        reports[0] = _verify(part, home, passphrase)
-
+    checked: list[_Checked] = []
     with temporary(home, "backup") as folder:
         # 1
         names = _gather(home, folder, settings)
         # 2
         subject = node_subject(settings.exchange, settings.party)
         people = two_of(permits, _operators(folder, now_ms), act=Act.BACKUP, subject=subject, now_ms=now_ms)
+        # 3
+        gathered = _attachments(home, folder, bar) if attachments else Gathered()
         manifest = describe(
-            folder, names, party=settings.party, exchange=settings.exchange, made_ms=now_ms, permitted=people
+            folder,
+            names,
+            party=settings.party,
+            exchange=settings.exchange,
+            made_ms=now_ms,
+            permitted=people,
+            more=gathered.kept,
         )
-        # 3, 4
-        memory_kib = settings.keystore_memory_kib
-        write_verified(out, folder, manifest, passphrase, verify, memory_kib=memory_kib)
-    return BackedUp(manifest, out.stat().st_size, reports[0])
+        # 4, 5
+        write_verified(
+            out,
+            folder,
+            manifest,
+            passphrase,
+            lambda part: checked.append(_verify(part, home, passphrase, bar)),
+            memory_kib=settings.keystore_memory_kib,
+            bar=bar,
+        )
+    (found,) = checked
+    return BackedUp(manifest, out.stat().st_size, found.reports, found.attachments, gathered.left_out)
+
+
+def _attachments(home: Path, folder: Path, bar: Bar) -> Gathered:
+    with Database(sqlite_url(folder / KEYS_DB)) as keybox:
+        items = keybox.read_now(anew.items_with_keys)
+    with Database(sqlite_url(folder / NODE_DB)) as database:
+        rows = database.read_now(whole)
+    return gather(home, folder, rows, items, bar)
 
 
 def _gather(home: Path, folder: Path, settings: config.NodeConfig) -> list[str]:
@@ -155,12 +192,24 @@ def _operators(folder: Path, at_ms: int) -> list[Operator]:
         return database.read_now(partial(known, now_ms=at_ms))
 
 
-def _verify(part: Path, home: Path, passphrase: bytes) -> int:
-    """Restore a backup to a temporary place and look through it; return how many reports' keys it holds."""
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    reports: int
+    attachments: int
+
+
+def _verify(part: Path, home: Path, passphrase: bytes, bar: Bar) -> _Checked:
+    """Restore a backup to a temporary place and look through it; attachments are read, and not written once more."""
     with temporary(home, "verify") as folder:
-        with part.open("rb") as file:
-            read_backup(file, folder, passphrase, allowed=permitted)
-        return check_files(folder, passphrase)
+        with part.open("rb") as file, bar("verifying", part.stat().st_size) as advance:
+            source = Watched(file, advance)
+            manifest = read_backup(source, folder, passphrase, allowed=permitted, only_look=is_attachment)
+        return _Checked(check_files(folder, passphrase), _check_attachments(folder, manifest))
+
+
+def _check_attachments(folder: Path, manifest: Manifest) -> int:
+    with Database(sqlite_url(folder / NODE_DB)) as database:
+        return check(manifest, database.read_now(whole))
 
 
 def check_files(folder: Path, passphrase: bytes) -> int:
@@ -197,6 +246,7 @@ def restore(
     now_ms: int,
     permits: Sequence[Permit] = (),
     store_url: str | None = None,
+    bar: Bar = unshown,
 ) -> Restored:
     """Make a home of a backup; it appears whole or not at all. `store_url` takes the place of what node.toml says.
 
@@ -207,18 +257,26 @@ def restore(
         MalformedInput, VerificationFailed, ConfigurationError: no backup, or a damaged one.
     """
     with appearing(home) as ready:
-        return _make_ready(ready, backup, passphrase, now_ms=now_ms, permits=permits, store_url=store_url)
+        return _make_ready(ready, backup, passphrase, now_ms=now_ms, permits=permits, store_url=store_url, bar=bar)
 
 
 def _make_ready(
-    ready: Path, backup: Path, passphrase: bytes, *, now_ms: int, permits: Sequence[Permit], store_url: str | None
+    ready: Path,
+    backup: Path,
+    passphrase: bytes,
+    *,
+    now_ms: int,
+    permits: Sequence[Permit],
+    store_url: str | None,
+    bar: Bar,
 ) -> Restored:
     # 1
-    with backup.open("rb") as file:
-        source = Watched(file)
+    with backup.open("rb") as file, bar("restoring", backup.stat().st_size) as advance:
+        source = Watched(file, advance)
         manifest = read_backup(source, ready, passphrase, allowed=permitted)
     check_files(ready, passphrase)
     upgrade(sqlite_url(ready / NODE_DB), MIGRATIONS)
+    held = _check_attachments(ready, manifest)
     operators = _operators(ready, manifest.made_ms)
     subject = source.digest().hex()
     people = two_of(permits, operators, act=Act.RESTORE, subject=subject, now_ms=now_ms)
@@ -233,7 +291,7 @@ def _make_ready(
         upgrade(elsewhere, MIGRATIONS)
         copy_rows(sqlite_url(ready / NODE_DB), elsewhere, metadata.sorted_tables)
         (ready / NODE_DB).unlink()
-    return Restored(manifest, stream, people)
+    return Restored(manifest, stream, held, people)
 
 
 def _begin_anew(folder: Path, passphrase: bytes, now_ms: int, lines: Sequence[AuditLine]) -> int:

@@ -1,7 +1,8 @@
 """Back the relay up while it runs, and make a home of a backup that provably continues what partners have seen.
 
-back_up: configuration, keys, genesis and one unchanging view of the embedded store, sealed under the relay's passphrase
-and verified by restoring it to a temporary place. A database server has tools of its own: then the keys alone.
+back_up: configuration, keys, genesis and one unchanging view of the embedded store, with the attachments that wait in
+it, sealed under the relay's passphrase and verified by restoring it to a temporary place. A database server has tools
+of its own: then the keys alone.
 
 restore: the files, verified; then what partners have seen (`concord log witness --seen`) is held against the store:
 1. enough of them: with witnesses, so many that every quorum is among them; without, every member
@@ -31,7 +32,17 @@ from exchange.relay.continuity import HandedOut
 from exchange.relay.home import RelayHome, RelaySecrets
 from exchange.relay.sequencer import Log
 from exchange.relay.store.logs import SqlLogs
-from exchange.runtime.backup_file import Manifest, appearing, describe, read_backup, temporary, write_verified
+from exchange.runtime.backup_file import (
+    Bar,
+    Manifest,
+    Watched,
+    appearing,
+    describe,
+    read_backup,
+    temporary,
+    unshown,
+    write_verified,
+)
 from exchange.runtime.config import load_config
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
@@ -87,7 +98,9 @@ def settings_of(home: RelayHome) -> RelaySettings:
 # -- backing up --------------------------------------------------------------------------------------------------------
 
 
-def back_up(home: RelayHome, out: Path, passphrase: bytes, *, now_ms: int, memory_kib: int = MEMORY_KIB) -> BackedUp:
+def back_up(
+    home: RelayHome, out: Path, passphrase: bytes, *, now_ms: int, memory_kib: int = MEMORY_KIB, bar: Bar = unshown
+) -> BackedUp:
     """Write a verified backup of a relay, running or not, to a new file.
 
     Raises:
@@ -107,14 +120,15 @@ def back_up(home: RelayHome, out: Path, passphrase: bytes, *, now_ms: int, memor
             copy_whole(home.root / STORE, folder / STORE)
             names.append(STORE)
         manifest = describe(folder, names, party=RELAY, exchange=settings.exchange, made_ms=now_ms)
-        write_verified(out, folder, manifest, passphrase, partial(_verify, home, passphrase), memory_kib=memory_kib)
+        verify = partial(_verify, home, passphrase, bar)
+        write_verified(out, folder, manifest, passphrase, verify, memory_kib=memory_kib, bar=bar)
     return BackedUp(manifest, out.stat().st_size, bool(settings.database))
 
 
-def _verify(home: RelayHome, passphrase: bytes, part: Path) -> None:
+def _verify(home: RelayHome, passphrase: bytes, bar: Bar, part: Path) -> None:
     with temporary(home.root, "verify") as folder:
-        with part.open("rb") as file:
-            read_backup(file, folder, passphrase, allowed=permitted)
+        with part.open("rb") as file, bar("verifying", part.stat().st_size) as advance:
+            read_backup(Watched(file, advance), folder, passphrase, allowed=permitted)
         _check_files(RelayHome(folder), passphrase)
 
 
@@ -135,7 +149,7 @@ def _check_files(home: RelayHome, passphrase: bytes) -> RelaySecrets:
 # -- restoring ---------------------------------------------------------------------------------------------------------
 
 
-def restore(backup: Path, root: Path, passphrase: bytes, seen: Sequence[LogsSeen]) -> Restored:
+def restore(backup: Path, root: Path, passphrase: bytes, seen: Sequence[LogsSeen], *, bar: Bar = unshown) -> Restored:
     """Make a home of a backup; it appears whole, and only if its store continues what `seen` says, or not at all.
 
     Raises:
@@ -145,8 +159,8 @@ def restore(backup: Path, root: Path, passphrase: bytes, seen: Sequence[LogsSeen
         MalformedInput, VerificationFailed, ConfigurationError: no backup of a relay, or a damaged one.
     """
     with appearing(root) as ready:
-        with backup.open("rb") as file:
-            manifest = read_backup(file, ready, passphrase, allowed=permitted)
+        with backup.open("rb") as file, bar("restoring", backup.stat().st_size) as advance:
+            manifest = read_backup(Watched(file, advance), ready, passphrase, allowed=permitted)
         home = RelayHome(ready)
         secrets = _check_files(home, passphrase)
         for folder in (home.requests, home.admin_socket.parent, home.handed_out):

@@ -27,6 +27,7 @@ from exchange.runtime.grpc_options import local_options
 from exchange.runtime.interceptors import from_rpc_error
 from exchange.runtime.lifecycle import Drain, run
 from exchange.runtime.logs import configure_logging
+from exchange.runtime.progress import bar
 from exchange.runtime.relay_info import RelayKeysFile, RootFile, check_address, read_root_file, write_relay_keys
 from exchange.runtime.secrets import read_passphrase, write_private
 from exchange.runtime.seen_file import LogsSeen, read_logs_seen
@@ -201,7 +202,7 @@ def backup(
 
     here = _existing(home)
     passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file)
-    made = back_up(here, file, passphrase, now_ms=now_ms(), memory_kib=memory_mib * KIB)
+    made = back_up(here, file, passphrase, now_ms=now_ms(), memory_kib=memory_mib * KIB, bar=bar)
     print(file)
     _say(f"{made.size:,} bytes; verified by restoring it")
     if made.server:
@@ -229,7 +230,7 @@ def restore(
     from exchange.relay.backup import restore as make  # noqa: PLC0415 - as above
 
     read = [_read_seen(path) for path in seen]
-    made = make(file, home, read_passphrase(fd=passphrase_fd, file=passphrase_file), read)
+    made = make(file, home, read_passphrase(fd=passphrase_fd, file=passphrase_file), read, bar=bar)
     print(home)
     _say(f"{made.manifest.exchange}, as of {_when(made.manifest.made_ms)}")
     _say(f"{made.directory_size:,} directory and {made.traffic_size:,} traffic entries continue what was seen by")

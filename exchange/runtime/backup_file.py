@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BufferedIOBase
@@ -24,7 +24,7 @@ import orjson
 from exchange.crypto.atrest import open_record, seal_record
 from exchange.crypto.keystore import KEYSTORE_BYTES, open_keystore, seal_keystore
 from exchange.crypto.random import random_bytes
-from exchange.errors import Conflict, MalformedInput, VerificationFailed
+from exchange.errors import Conflict, MalformedInput, StorageFull, TooLarge, VerificationFailed
 from exchange.limits import KIB, MIB
 from exchange.names import hash_bytes
 from exchange.runtime.secrets import private_dir
@@ -33,11 +33,22 @@ MAGIC = b"concord/v1/backup\x00"
 ENTRY = "backup"
 PIECE_BYTES = 4 * MIB
 SEALED_PIECE_BYTES = PIECE_BYTES + 64 * KIB
-MANIFEST_BYTES = 64 * KIB
+MANIFEST_BYTES = 32 * MIB
+"""Some 200,000 files."""
 VERSION = 1
 
 Allowed = Callable[[str], bool]
 """Says whether a backup may hold a file of this name."""
+
+
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Shows a long step: what it is called and its bytes, then how many more of them are done."""
+
+
+@contextmanager
+def unshown(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
+    """Show nothing."""
+    yield lambda _: None
 
 
 class Source(Protocol):
@@ -73,15 +84,30 @@ class Manifest:
 
 
 def describe(
-    folder: Path, names: Sequence[str], *, party: str, exchange: str, made_ms: int, permitted: Sequence[str] = ()
+    folder: Path,
+    names: Sequence[str],
+    *,
+    party: str,
+    exchange: str,
+    made_ms: int,
+    permitted: Sequence[str] = (),
+    more: Sequence[Kept] = (),
 ) -> Manifest:
-    """Return the manifest of these files of a folder."""
+    """Return the manifest of these files of a folder, and of `more`, which were looked at already."""
     files = tuple(Kept(name, (folder / name).stat().st_size, digest_of(folder / name)) for name in names)
-    return Manifest(party, exchange, made_ms, files, tuple(permitted))
+    return Manifest(party, exchange, made_ms, (*files, *more), tuple(permitted))
 
 
-def write_backup(out: BufferedIOBase, folder: Path, manifest: Manifest, passphrase: bytes, *, memory_kib: int) -> None:
-    """Write the sealed file."""
+def write_backup(
+    out: BufferedIOBase,
+    folder: Path,
+    manifest: Manifest,
+    passphrase: bytes,
+    *,
+    memory_kib: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write the sealed file; `advance` is told how many bytes more are written."""
     key = random_bytes(32)
     keystore = seal_keystore({ENTRY: key}, passphrase, memory_kib=memory_kib)
     out.write(MAGIC + len(keystore).to_bytes(4, "big") + keystore)
@@ -93,24 +119,36 @@ def write_backup(out: BufferedIOBase, folder: Path, manifest: Manifest, passphra
             _write_piece(out, key, before, bound, number, last=False)
             number += 1
         before = piece
+        advance(len(piece))
     _write_piece(out, key, before or b"", bound, number, last=True)
 
 
 def write_verified(
-    out: Path, folder: Path, manifest: Manifest, passphrase: bytes, verify: Callable[[Path], None], *, memory_kib: int
+    out: Path,
+    folder: Path,
+    manifest: Manifest,
+    passphrase: bytes,
+    verify: Callable[[Path], None],
+    *,
+    memory_kib: int,
+    bar: Bar = unshown,
 ) -> None:
     """Write the sealed file under a dot name; it gets its own name once `verify` returns, durably, or leaves nothing.
 
     Raises:
         Conflict: there is a file of this name.
+        StorageFull: it does not fit on the disk.
     """
     if out.exists():
         raise Conflict(f"{out} exists already", hint="a backup is never overwritten; choose another name")
+    total = sum(each.size for each in manifest.files)
+    if shutil.disk_usage(out.parent).free < total:
+        raise StorageFull(f"{out} has no room: {total:,} bytes", hint="write it to another disk")
     part = out.with_name(f".{out.name}.part")
     try:
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            write_backup(file, folder, manifest, passphrase, memory_kib=memory_kib)
+        with os.fdopen(handle, "wb") as file, bar("writing", total) as advance:
+            write_backup(file, folder, manifest, passphrase, memory_kib=memory_kib, advance=advance)
             file.flush()
             os.fsync(file.fileno())
         verify(part)
@@ -133,7 +171,11 @@ def _context(bound: bytes, number: int, *, last: bool) -> bytes:
 
 def _pieces(folder: Path, manifest: Manifest) -> Iterator[bytes]:
     head = encode_manifest(manifest)
-    yield len(head).to_bytes(4, "big") + head
+    if len(head) > MANIFEST_BYTES:
+        raise TooLarge(f"{len(manifest.files):,} files do not fit into one backup")
+    head = len(head).to_bytes(4, "big") + head
+    for at in range(0, len(head), PIECE_BYTES):
+        yield head[at : at + PIECE_BYTES]
     for kept in manifest.files:
         with (folder / kept.name).open("rb") as file:
             while piece := file.read(PIECE_BYTES):
@@ -157,8 +199,12 @@ def encode_manifest(manifest: Manifest) -> bytes:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read_backup(source: Source, into: Path, passphrase: bytes, *, allowed: Allowed) -> Manifest:
+def read_backup(
+    source: Source, into: Path, passphrase: bytes, *, allowed: Allowed, only_look: Allowed = lambda _: False
+) -> Manifest:
     """Write the files of a backup into a folder that is ours and empty, and return the manifest.
+
+    Every file is checked as it comes; those that are `only_look` are not written.
 
     Raises:
         WrongPassphrase: another passphrase.
@@ -176,6 +222,9 @@ def read_backup(source: Source, into: Path, passphrase: bytes, *, allowed: Allow
         raise MalformedInput("the manifest has an impossible length")
     manifest = decode_manifest(stream.take(size), allowed=allowed)
     for kept in manifest.files:
+        if only_look(kept.name):
+            _copy(stream, kept, lambda _: None)
+            continue
         path = into / kept.name
         private_dir(path.parent)
         _restore(stream, kept, path)
@@ -242,15 +291,17 @@ def _take(source: Source, size: int) -> bytes:
 class Watched:
     """A file that is read once from its beginning, and the SHA-256 of what was read."""
 
-    def __init__(self, source: BufferedIOBase) -> None:
-        """Nothing is read yet."""
+    def __init__(self, source: BufferedIOBase, advance: Callable[[int], None] = lambda _: None) -> None:
+        """Nothing is read yet; `advance` is told how many bytes more are."""
         self._source = source
         self._digest = sha256()
+        self._advance = advance
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes, fewer at the end."""
         data = self._source.read(size)
         self._digest.update(data)
+        self._advance(len(data))
         return data
 
     def digest(self) -> bytes:
@@ -280,16 +331,20 @@ class _Plain:
 
 
 def _restore(stream: _Plain, kept: Kept, path: Path) -> None:
-    digest, left = sha256(), kept.size
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as out:
-        while left:
-            piece = stream.take(min(left, PIECE_BYTES))
-            digest.update(piece)
-            out.write(piece)
-            left -= len(piece)
+        _copy(stream, kept, out.write)
         out.flush()
         os.fsync(out.fileno())
+
+
+def _copy(stream: _Plain, kept: Kept, write: Callable[[bytes], object]) -> None:
+    digest, left = sha256(), kept.size
+    while left:
+        piece = stream.take(min(left, PIECE_BYTES))
+        digest.update(piece)
+        write(piece)
+        left -= len(piece)
     if digest.digest() != kept.sha256:
         raise VerificationFailed(f"{kept.name} in the backup is damaged")
 
@@ -341,10 +396,11 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def digest_of(path: Path) -> bytes:
-    """Return the SHA-256 of a file, also of one that does not fit into memory."""
+def digest_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> bytes:
+    """Return the SHA-256 of a file, also of one that does not fit into memory; `advance` as for `write_backup`."""
     digest = sha256()
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
             digest.update(piece)
+            advance(len(piece))
     return digest.digest()

@@ -31,6 +31,9 @@ app = typer.Typer(help="Make a node, let it join, run it, and see how it is.", n
 FILE_BYTES = 256 * 1024
 """Largest file of the ceremony."""
 
+NAMED = 5
+"""Reports that are named of those with attachments that no backup holds."""
+
 OF_REPORTS = frozenset(
     {"reports", "receipts", "quarantined", "waiting", "reviews due", "overdue", "missing", "silent", "asked of us"}
 )
@@ -195,6 +198,9 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the backup.")],
     home: NodeHome = DEFAULT_HOME,
     permit: Permits = None,
+    without_attachments: Annotated[
+        bool, typer.Option("--without-attachments", help="Leave the files of reports out.")
+    ] = False,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseFd = None,
 ) -> None:
@@ -210,9 +216,21 @@ def backup(
 
     permits = _permits(permit)
     passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
-    made = back_up(home, file, passphrase, now_ms=now_ms(), permits=permits)
+    made = back_up(
+        home,
+        file,
+        passphrase,
+        now_ms=now_ms(),
+        permits=permits,
+        attachments=not without_attachments,
+        bar=output.bar,
+    )
     output.data(str(file))
-    output.say(f"{output.size(made.size)}, keys of {made.reports:,} reports; verified by restoring it")
+    held = f"keys of {made.reports:,} reports, {made.attachments:,} attachments"
+    output.say(f"{output.size(made.size)}, {held}; verified by restoring it")
+    if made.left_out:
+        names = ", ".join(output.short(item.hex()) for item in made.left_out[:NAMED])
+        output.say(f"damaged or gone, and so not in it: attachments of {len(made.left_out):,} reports: {names}")
 
 
 @app.command()
@@ -239,11 +257,12 @@ def restore(
 
     permits = _permits(permit)
     passphrase = read_passphrase(fd=passphrase_fd, file=passphrase_file, prompt="Passphrase of the node: ")
-    made = make(file, home, passphrase, now_ms=now_ms(), permits=permits, store_url=store_url)
+    made = make(file, home, passphrase, now_ms=now_ms(), permits=permits, store_url=store_url, bar=output.bar)
     output.data(str(home))
     if made.permitted:
         output.say(f"permitted by {' and '.join(made.permitted)}")
     output.say(f"{made.manifest.party} in {made.manifest.exchange}, as of {output.when(made.manifest.made_ms)} UTC")
+    output.say(f"{made.attachments:,} attachments, each as it was sealed")
     output.say(f"start it: concord node serve --home {home}; the old home must never run again: destroy it")
 
 

@@ -15,10 +15,10 @@ import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from exchange.errors import BadInput, NotAllowed
+from exchange.runtime.progress import bar as progress_bar
 
 KEEP = {"\n", "\t", "\u200c", "\u200d"}
 """Control and format characters that text needs: line ends, and the joiners of Arabic and Indic scripts."""
@@ -144,15 +144,9 @@ def size(count: int) -> str:
 
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many bytes of a long step are done, as a bar on the terminal; nothing when stderr is not one.
-
-    Yields what is to be told of each part.
-    """
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as shown:
-        task = shown.add_task(escape(printable(what)), total=total)
-        yield lambda count: shown.advance(task, count)
+    """Show how many bytes of a long step are done (exchange/runtime/progress.py)."""
+    with progress_bar(printable(what), total) as advance:
+        yield advance
 
 
 def progress(what: str, done: int, total: int) -> None:
