@@ -18,7 +18,7 @@ from exchange.errors import ConfigurationError
 from exchange.names import exchange_name, party_id
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
-from exchange.runtime.lifecycle import Drain, HomeLock, every, run, supervised
+from exchange.runtime.lifecycle import Drain, HomeLock, every, run, started, supervised
 from exchange.runtime.logs import configure_logging, get_logger
 from exchange.runtime.migrate import upgrade
 from exchange.runtime.relay_info import RelayInfo, read_relay_info
@@ -387,8 +387,16 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
     stack.push_async_callback(stop)
 
 
+@asynccontextmanager
+async def _open(home: Path, config: NodeConfig, keys: NodeKeys, lock: HomeLock, drain: Drain) -> AsyncIterator[Node]:
+    async with running(home, config, keys, drain) as node, open_doors(node, lock, drain):
+        yield node
+
+
 def serve(home: Path, passphrase: bytes) -> None:
     """Run the node in `home` with all its doors until it is told to stop. Only in the main thread.
+
+    While its database is away, or its clock is before its own certificates, it waits.
 
     Raises:
         ConfigurationError: home, configuration, keystore, store or an address cannot be used.
@@ -398,8 +406,9 @@ def serve(home: Path, passphrase: bytes) -> None:
     keys = load_keys(home, passphrase)
 
     async def main(drain: Drain) -> None:
-        with HomeLock(home) as lock:
-            async with running(home, config, keys, drain) as node, open_doors(node, lock, drain):
+        async with AsyncExitStack() as stack:
+            lock = stack.enter_context(HomeLock(home))
+            if await started(stack, lambda: _open(home, config, keys, lock, drain), drain) is not None:
                 _log.info("node.serves", party=config.party, exchange=config.exchange, relay=config.relay_address)
                 await drain.wait()
 

@@ -267,7 +267,9 @@ class RelayClient:
         keys = self._keys()
         roots = self._relay_cas()
         changed = keys.transport_ca != self._authority or roots != self._roots
-        if self._channel is None or changed or now_ms - self._issued_ms > RENEW_MS:
+        # A clock that was ahead when the leaf was issued may have been set right since: the leaf begins in the future.
+        young = 0 <= now_ms - self._issued_ms <= RENEW_MS
+        if self._channel is None or changed or not young:
             self._roots = roots
             self._renew(keys, now_ms)
         if self._channel is None:

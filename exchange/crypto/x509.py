@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from exchange.errors import MalformedInput, NotAuthenticated, VerificationFailed
+from exchange.errors import MalformedInput, NotAuthenticated, Unavailable, VerificationFailed
 from exchange.names import ExchangeName, PartyId
 
 CERTIFICATE_BYTES = 8 * 1024
@@ -94,9 +94,16 @@ def issue_leaf(
     Raises:
         MalformedInput: the CA, its key or a name does not parse, the key is not the CA's, no role is asked for, or the
             leaf would be over before it starts.
-        VerificationFailed: not a CA that check_ca accepts now.
+        VerificationFailed: not a CA that check_ca accepts.
+        Unavailable: not now, by this machine's clock; the CA is our own, and no peer is to blame.
     """
-    check_ca(ca_der, now_ms)
+    begins_ms, ends_ms = validity(ca_der)
+    check_ca(ca_der, begins_ms)
+    if not begins_ms <= now_ms <= ends_ms:
+        raise Unavailable(
+            "our own transport CA is not valid by this machine's clock",
+            hint="set the clock; if it is right, the CA has ended, and new keys are needed",
+        )
     ca = _load(ca_der)
     ca_key = _private_key(ca_key_der)
     if ca_key.public_key() != ca.public_key():

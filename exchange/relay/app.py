@@ -58,7 +58,7 @@ from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.grpc_options import local_options, server_options
 from exchange.runtime.interceptors import ErrorInterceptor
-from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every, supervised
+from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every, started, supervised
 from exchange.runtime.logs import get_logger
 from exchange.runtime.metrics import Metrics
 from exchange.runtime.migrate import upgrade
@@ -124,8 +124,11 @@ class _Relay:
 
 
 async def serve(home: RelayHome, settings: RelaySettings, secrets: RelaySecrets, drain: Drain) -> None:
-    """Run the relay until the drain."""
-    async with running(home, settings, secrets, drain) as listening:
+    """Run the relay until the drain; while its database is away it waits for it."""
+    async with AsyncExitStack() as stack:
+        listening = await started(stack, lambda: running(home, settings, secrets, drain), drain)
+        if listening is None:
+            return
         get_logger(__name__).info(
             "relay listening",
             exchange=listening.info.exchange,

@@ -14,14 +14,14 @@ import signal
 import socket
 import stat
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import uvloop
 
-from exchange.errors import ConfigurationError, ExchangeError
+from exchange.errors import ConfigurationError, ExchangeError, Unavailable
 from exchange.runtime.logs import get_logger
 from exchange.runtime.secrets import private_dir
 
@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 RESTART_S = 5.0
 """A part that failed is started again after this."""
 
+AGAIN_S = 1.0
+"""A service that cannot start now tries again after this."""
+
 SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket on Linux."""
+
+T = TypeVar("T")
 
 _HOST_PORT = re.compile(r"(\[[\w:.%]+\]|[^\[\]:/]+):[0-9]{1,5}")
 
@@ -76,6 +81,22 @@ def harden() -> None:
     """Leave no core file, which would hold keys, and no file that others can read."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
+
+
+async def started(
+    stack: AsyncExitStack, service: Callable[[], AbstractAsyncContextManager[T]], drain: Drain
+) -> T | None:
+    """Enter a service and return what it yields; as long as it cannot be entered now, try again.
+
+    So a service outlives that its database is away, or its disk full, while it starts. None when the drain came first.
+    """
+    while not drain.begun:
+        try:
+            return await stack.enter_async_context(service())
+        except Unavailable as error:
+            _log.warning("cannot start yet", reason=error.reason, detail=str(error), hint=error.hint)
+            await drain.wait(AGAIN_S)
+    return None
 
 
 async def every(seconds: float, fn: Callable[[], Awaitable[object]], drain: Drain) -> None:

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -15,7 +16,7 @@ import pytest
 
 from exchange.errors import ConfigurationError, Unavailable
 from exchange.runtime.grpc_options import local_options, server_options
-from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every
+from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every, started
 from exchange.runtime.tls import server_credentials
 from tests.support.loopback import authority
 
@@ -204,3 +205,49 @@ async def test_something_else_in_the_place_of_a_socket_is_left_alone(tmp_path: P
 async def test_a_path_that_is_too_long_for_a_socket_is_said_so(tmp_path: Path) -> None:
     with HomeLock(tmp_path) as lock, pytest.raises(ConfigurationError, match="too long"):
         bind_socket(a_server(), tmp_path / ("x" * 120), lock)
+
+
+class Away:
+    """A service whose database is away for its first starts."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.closed = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        try:
+            if self.left:
+                self.left -= 1
+                raise Unavailable("the database server cannot be used now")
+            yield "running"
+        finally:
+            self.closed += 1
+
+
+async def test_a_service_that_cannot_start_now_starts_when_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchange.runtime.lifecycle.AGAIN_S", 0.01)
+    service = Away(2)
+    async with AsyncExitStack() as stack:
+        assert await started(stack, service.running, Drain()) == "running"
+        assert service.closed == 2, "what was begun of each start is closed before the next"
+    assert service.closed == 3
+
+
+async def test_a_service_that_waits_to_start_stops_when_it_is_told_to() -> None:
+    drain, service = Drain(), Away(1_000)
+    async with AsyncExitStack() as stack:
+        waiting = asyncio.create_task(started(stack, service.running, drain))
+        while not service.closed:
+            await asyncio.sleep(0.01)
+        drain.begin()
+        assert await waiting is None
+
+
+async def test_a_service_that_is_wrongly_configured_does_not_start_again_and_again() -> None:
+    def misconfigured() -> AbstractAsyncContextManager[None]:
+        raise ConfigurationError("no such store")
+
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError):
+            await started(stack, misconfigured, Drain())
