@@ -8,7 +8,7 @@ K ?=
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fmt lint types generate generate-check docs-check check bench lock audit clean
+.PHONY: help setup demo test fmt lint types generate generate-check docs-check check bench chaos lock audit clean
 
 help:            ## print this help
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ check: lint types generate-check  ## everything that CI runs (the docs check is 
 
 bench: setup     ## benchmarks as one table: decisions, loading rules, replay, proofs and cosigning, end to end beside the ceiling
 	$(BIN)/python -m benchmarks
+
+chaos: setup     ## break ten nodes and two relays at random; nothing may be lost (S=seconds, usually 120; SEED= of an earlier run)
+	$(BIN)/python -m tests.chaos --seconds $(or $(S),120) $(if $(SEED),--seed $(SEED))
 
 lock: setup      ## resolve dependencies anew into requirements.lock
 	$(BIN)/pip-compile --quiet --extra dev --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \

@@ -141,7 +141,13 @@ def start_node(home: Home, party: str, processes: Processes) -> None:
 def join(
     home: Home, player: Player, processes: Processes, fingerprint: str, *, settings: str = QUICK + WATCHFUL
 ) -> None:
-    """Take one partner from the invitation to a running node; the council's root has its `fingerprint` already.
+    """Take one partner from the invitation to a running node; as `admit`."""
+    admit(home, player, fingerprint, settings=settings)
+    start_node(home, player.party, processes)
+
+
+def admit(home: Home, player: Player, fingerprint: str, *, settings: str = QUICK + WATCHFUL) -> None:
+    """Take one partner from the invitation to its admission; the council's root has its `fingerprint` already.
 
     `settings` are added to its node.toml.
     """
@@ -163,7 +169,6 @@ def join(
     command("node", "join", "--invitation", invitation, "--credentials", credentials, *node)
     asked = home.relay / "requests" / f"{party}.join"
     command("root", "admit", asked, *council, *info, "--fingerprint", fingerprint)
-    start_node(home, party, processes)
 
 
 def sign_agreements(home: Home) -> list[str]:
@@ -194,14 +199,14 @@ def by_council(home: Home, *words: str) -> None:
     command("partner", "publish", signed, *node)
 
 
-def name_witnesses(home: Home, parties: Iterable[str]) -> None:
+def name_witnesses(home: Home, parties: Iterable[str], *, quorum: int = QUORUM) -> None:
     """Let the council name the nodes of these parties as witnesses of the relay's logs."""
     files = []
     for party in parties:
         file = home.path / "files" / f"{party}.witness"
         command("log", "witness", "--home", home.node(party), "--out", file)
         files.append(str(file))
-    by_council(home, "root", "witnesses", *files, "--quorum", str(QUORUM))
+    by_council(home, "root", "witnesses", *files, "--quorum", str(quorum))
 
 
 def staff(home: Home, parties: Iterable[str]) -> Path:

@@ -51,11 +51,16 @@ class Processes:
         """Return those that still run."""
         return [process for process in self.started() if self._runs(process)]
 
-    def start(self, name: str, home: Path, arguments: Sequence[str], *, module: str = "nodes") -> Started:
-        """Start `concord ARGUMENTS`, or another module that takes them; its words go to HOME/log."""
+    def start(
+        self, name: str, home: Path, arguments: Sequence[str], *, module: str = "nodes", before: Sequence[str] = ()
+    ) -> Started:
+        """Start `concord ARGUMENTS`, or another module that takes them; its words go to HOME/log.
+
+        `before` stands before the command, and becomes it (as `nice` does).
+        """
         with (home / "log").open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [*before, sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -66,17 +71,17 @@ class Processes:
         self._write([*self.started(), process])
         return process
 
-    def wait_until(self, ready: Callable[[], bool], what: str) -> None:
+    def wait_until(self, ready: Callable[[], bool], what: str, *, seconds: float = START_SECONDS) -> None:
         """Wait until `ready` answers yes.
 
         Raises:
             Unavailable: a process ended meanwhile, or it took too long.
         """
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + seconds
         while not ready():
             self._none_ended()
             if time.monotonic() > deadline:
-                raise Unavailable(f"{what}: not ready after {START_SECONDS:.0f} seconds", hint="look at the log files")
+                raise Unavailable(f"{what}: not ready after {seconds:.0f} seconds", hint="look at the log files")
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> list[str]:
