@@ -75,14 +75,22 @@ class Agreements:
     """Agreements of one node. For one event loop."""
 
     def __init__(
-        self, database: Database, trust: Trust, alarms_: Alarms, *, me: PartyId, clock: Callable[[], int]
+        self,
+        database: Database,
+        trust: Trust,
+        alarms_: Alarms,
+        *,
+        me: PartyId,
+        clock: Callable[[], int],
+        on_text: Callable[[], None],
     ) -> None:
-        """Keep them in `database`; verified views go into `trust`."""
+        """Keep them in `database`; verified views go into `trust`. `on_text` is called when a text was taken in."""
         self._database = database
         self._trust = trust
         self._alarms = alarms_
         self._me = me
         self._clock = clock
+        self._on_text = on_text
         self._courses: dict[bytes, Course] = {}
         self._log = get_logger(__name__)
 
@@ -231,7 +239,9 @@ class Agreements:
             if strangers:
                 raise VerificationFailed(f"signed by {', '.join(sorted(strangers))}, who are no parties of it")
         digest = commitment(text.view.payload, file.view.salt)
-        return await self._database.write(partial(self._merge, digest=digest, file=file))
+        taken = await self._database.write(partial(self._merge, digest=digest, file=file))
+        self._on_text()
+        return taken
 
     async def published(self, digest: bytes) -> None:
         """Note that the relay has taken a view."""

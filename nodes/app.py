@@ -67,6 +67,7 @@ from nodes.shelf import Shelf
 from nodes.signer import Signer
 from nodes.suspects import Suspects
 from nodes.sync import Sync
+from nodes.titles import Titles
 from nodes.trust import Trust
 from nodes.watch import Watch, watch_logs
 from nodes.wrapping import Wrapping
@@ -162,7 +163,8 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
 def _build(home: Path, config: NodeConfig, core: Core, wrapping: Wrapping) -> Node:
     relay = _relay(home, config, core)
     watch = watch_logs(core, relay)
-    agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock)
+    titles = Titles(core)
+    agreements = Agreements(core.database, core.trust, core.alarms, me=core.me, clock=core.clock, on_text=titles.forget)
     narrowing, announce = Narrowing(core), asyncio.Event()
     sender = _sender(core, relay, watch, wrapping, on_denied=narrowing.hurry, on_answer=announce.set)
     files = ReportFiles.of(core, relay.blobs, home, least_free_mib=config.disk_least_mib, wake=sender.wake)
@@ -182,6 +184,7 @@ def _build(home: Path, config: NodeConfig, core: Core, wrapping: Wrapping) -> No
         core=core,
         relay=relay,
         agreements=agreements,
+        titles=titles,
         groups=groups,
         sync=Sync(core, relay, agreements, watch, on_change=on_change),
         outbox=outbox,

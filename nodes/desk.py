@@ -31,9 +31,10 @@ from nodes.communities import targets
 from nodes.config import ReleaseRules
 from nodes.core import Core
 from nodes.deriving import Origin
+from nodes.gathering import Gathering
 from nodes.guard import Hint, History, check_confirmed, look
 from nodes.guarding import history_of
-from nodes.outbox import Accepted, Author, Looked, Outbox, getting, push_digest
+from nodes.outbox import PUSHES_MOST, Accepted, Author, Looked, Outbox, getting, push_digest
 from nodes.sensors import Scope, Sensors, permit, permit_audience, permit_bytes
 from nodes.shelf import Shelf
 from nodes.stix import read_report
@@ -100,6 +101,9 @@ class Authoring:
         self._rules = rules or ReleaseRules()
         self._scales = scales
         self._approvals = self._rules.approvals_by_tlp()
+        self._before: Gathering[tuple[bytes, str], tuple[bytes | None, History]] = Gathering(
+            self._look_back, most=PUSHES_MOST
+        )
 
     async def check(
         self, draft: Draft, *, caller: Caller, sensor_label: bytes = b"", repeated: bool = False
@@ -167,7 +171,7 @@ class Authoring:
         authored = await self._checked(draft, caller, digest)
         check_ceiling(caller, authored.label.tlp)
         by, looked = Author(caller.name), None
-        before, history = await self._core.database.read(partial(_before, digest=digest, kind=authored.kind))
+        before, history = await self._before.ask((digest, authored.kind))
         if before is None:
             looked = await self._outbox.look(authored)
             hints = self._hints(authored, looked.decisions, history)
@@ -233,6 +237,10 @@ class Authoring:
                 await self._sensors.count(scope, accepted=False)
             raise
 
+    async def _look_back(self, asked: Sequence[tuple[bytes, str]]) -> Sequence[tuple[bytes | None, History]]:
+        """Return for pushes that came together, by digest and kind, what the store knows."""
+        return await self._core.database.read(partial(_before, asked=asked))
+
     def _hints(
         self, authored: AuthoredReport, decisions: Sequence[tuple[PartyId, Decision]], history: History
     ) -> list[Hint]:
@@ -280,9 +288,11 @@ class Authoring:
         return Previous(item, report.thread, stix.stix_id, stix.modified_ms, source)
 
 
-def _before(connection: Connection, digest: bytes, kind: str) -> tuple[bytes | None, History]:
-    """Return the item of an earlier push with this digest, and what was sent before of this kind."""
-    return reports.pushed_before(connection, digest), history_of(connection, kind)
+def _before(connection: Connection, asked: Sequence[tuple[bytes, str]]) -> list[tuple[bytes | None, History]]:
+    """Return for each digest the item of an earlier push with it, and for its kind what was sent before."""
+    known = reports.pushed_before(connection, [digest for digest, _ in asked])
+    histories = {kind: history_of(connection, kind) for kind in {kind for _, kind in asked}}
+    return [(known.get(digest), histories[kind]) for digest, kind in asked]
 
 
 def _digest(draft: Draft, caller: Caller, key: str = "") -> bytes:

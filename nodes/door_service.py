@@ -56,7 +56,15 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
     async with AsyncExitStack() as stack:
         metrics = stack.enter_context(Metrics())
         service = NodeService(
-            ReportMethods(core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files),
+            ReportMethods(
+                core,
+                node.authoring,
+                node.outbox,
+                node.shelf,
+                node.reader_policies,
+                files=node.files,
+                titles=node.titles,
+            ),
             PartnerMethods(core, node.reader_policies, wake=node.sender.wake),
             _status_of(node),
             SensorMethods(core, node.sensors, node.authoring, address=config.sensor_address),
@@ -70,7 +78,7 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             ),
             keys=KeyMethods(core, node.relay),
             expulsions=ExpulsionMethods(node.expelling, node.shelf),
-            holding=HoldingMethods(core, node.shelf, node.suspects, hurry=node.obligations.hurry),
+            holding=HoldingMethods(core, node.shelf, node.suspects, titles=node.titles, hurry=node.obligations.hurry),
             operators=OperatorMethods(node.operators),
             statements=StatementMethods(core, node.relay, node.rotation),
             attachments=AttachmentMethods(core, node.files, node.shelf),

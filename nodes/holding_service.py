@@ -15,6 +15,7 @@ from nodes.keeping import keep, purge
 from nodes.overdue import PATIENCE_MS, overdue
 from nodes.shelf import Shelf
 from nodes.suspects import Suspects
+from nodes.titles import Titles
 from nodes.v1 import holding_pb2 as pb
 from nodes.v1.attachment_pb2 import ExportAttachmentRequest
 from nodes.v1.suspect_pb2 import ReviewReportRequest, ReviewReportResponse
@@ -26,13 +27,15 @@ V = TypeVar("V", bound=Vocabulary)
 class HoldingMethods:
     """Reports that are held, as NodeService has them."""
 
-    def __init__(self, core: Core, shelf: Shelf, suspects: Suspects, *, hurry: Callable[[], None]) -> None:
+    def __init__(
+        self, core: Core, shelf: Shelf, suspects: Suspects, *, titles: Titles, hurry: Callable[[], None]
+    ) -> None:
         """Call these use cases; `hurry` lets what is to be destroyed go at once."""
         self._core = core
         self._shelf = shelf
         self._suspects = suspects
         self._hurry = hurry
-        self._why = WhyMethods(core, shelf)
+        self._why = WhyMethods(core, shelf, titles)
 
     async def export(self, request: pb.ExportReportRequest, *, caller: Caller) -> pb.ExportReportResponse:
         """Hand content out, if what it is held under permits."""

@@ -170,7 +170,8 @@ class Outbox:
 
     async def pushed_before(self, digest: bytes) -> bytes | None:
         """Return the item of an earlier push with this digest."""
-        return await self._core.database.read(lambda connection: reports.pushed_before(connection, digest))
+        found = await self._core.database.read(partial(reports.pushed_before, keys=[digest]))
+        return found.get(digest)
 
     async def accept(
         self,
@@ -383,7 +384,7 @@ class _New:
 
 def _store(connection: Connection, pushed: Sequence[_New]) -> list[bool]:
     """Store new reports; say of each whether it was stored: nothing is when a push with its digest was before it."""
-    known = reports.pushes_known(connection, [each.digest for each in pushed])
+    known = reports.pushed_before(connection, [each.digest for each in pushed])
     firsts = {each.digest: each for each in reversed(pushed) if each.digest not in known}
     stored = [firsts.get(each.digest) is each for each in pushed]
     new = [each for each, first in zip(pushed, stored, strict=True) if first]

@@ -37,6 +37,7 @@ from nodes.sensors import Sensors
 from nodes.shelf import Shelf
 from nodes.suspects import Suspects
 from nodes.sync import Sync
+from nodes.titles import Titles
 from nodes.watch import Watch
 
 
@@ -59,6 +60,7 @@ class Node:
     core: Core
     relay: RelayClient
     agreements: Agreements
+    titles: Titles
     groups: Groups
     sync: Sync
     outbox: Outbox

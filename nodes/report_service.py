@@ -43,6 +43,7 @@ class ReportMethods:
         policies: ReaderPolicies,
         *,
         files: ReportFiles,
+        titles: Titles,
     ) -> None:
         """Call these use cases."""
         self._files = files
@@ -51,7 +52,7 @@ class ReportMethods:
         self._outbox = outbox
         self._shelf = shelf
         self._policies = policies
-        self._titles = Titles(core)
+        self._titles = titles
 
     async def check(self, request: pb.CheckReportRequest, *, caller: Caller) -> pb.CheckReportResponse:
         """Check a report and its label without storing anything; what is wrong with them is an error, as in a push."""

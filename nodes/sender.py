@@ -90,7 +90,8 @@ class Sender:
         on_ended: Callable[[Signed], Awaitable[None]],
         wrap_all: WrapAll = wrap_each,
     ) -> None:
-        """`on_answer` is called after answers were stored, `on_denied` when some recipient gets nothing.
+        """`on_answer` is called after answers to control statements were stored, `on_denied` when some recipient gets
+        nothing.
 
         `on_ended` keeps what the relay signed with a key that it has no more.
 
@@ -309,7 +310,8 @@ class Sender:
         for each in sent:
             self._unanswered.pop(each.envelope, None)
         self._work.set()
-        self._on_answer()
+        if any(each.kind == EnvelopeKind.CONTROL for each in sent):
+            self._on_answer()
         if not all(isinstance(each, Promised) for each in answers):
             self._on_denied()
         self._log.debug("answered", promised=sum(isinstance(a, Promised) for a in answers), of=len(answers))

@@ -1,4 +1,7 @@
-"""Titles of this party's agreements, as answers name them: each text is read once, however often it is named."""
+"""Titles of this party's agreements, as answers name them.
+
+Each text is read once, however often it is named, and the store is asked only once it may know another one.
+"""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -20,15 +23,21 @@ class Titles:
         self._known: dict[bytes, str] = {}
         """By commitment: under one of these a text never changes."""
         self._titles: Mapping[bytes, str] = {}
-        self._as_of: Mapping[bytes, EnforcementView] | None = None
+        self._texts = 0
+        """Texts that were taken in since the start."""
+        self._as_of: tuple[Mapping[bytes, EnforcementView] | None, int] = (None, 0)
+
+    def forget(self) -> None:
+        """Look again at the next call: a text was taken in."""
+        self._texts += 1
 
     async def of(self, ids: Iterable[bytes]) -> Mapping[bytes, str]:
         """Return the titles of those of these agreements whose text is known here; of several versions the newest's."""
-        views, wanted = self._core.trust.now.views, set(ids)
-        if self._as_of is not views or not wanted <= self._titles.keys():
+        views, texts = self._core.trust.now.views, self._texts
+        if self._as_of[0] is not views or self._as_of[1] != texts:
             self._titles = await self._read()
-            self._as_of = views
-        return {each: self._titles[each] for each in wanted if each in self._titles}
+            self._as_of = (views, texts)
+        return {each: self._titles[each] for each in ids if each in self._titles}
 
     async def _read(self) -> Mapping[bytes, str]:
         database = self._core.database

@@ -27,11 +27,11 @@ _ITEM = re.compile(rf"[0-9a-f]{{{2 * HASH_BYTES}}}")
 class WhyMethods:
     """Why a report went to a partner, or did not, as NodeService has it."""
 
-    def __init__(self, core: Core, shelf: Shelf) -> None:
+    def __init__(self, core: Core, shelf: Shelf, titles: Titles) -> None:
         """Call these use cases."""
         self._core = core
         self._shelf = shelf
-        self._titles = Titles(core)
+        self._titles = titles
 
     async def why(self, request: pb.WhyReportRequest, *, caller: Caller) -> pb.WhyReportResponse:
         """Explain."""

@@ -17,27 +17,27 @@ def partners_reached(connection: Connection) -> set[str]:
 
 def recent_of_kind(connection: Connection, kind: str, *, limit: int) -> list[tuple[int, int]]:
     """Return TLP and number of recipients of the last reports of a kind that were sent, newest first."""
-    newest = connection.execute(_NEWEST).scalar_one() or 0
-    found = connection.execute(_RECENT, {"after": newest - LOOKED_AT, "kind": kind, "most": limit}).all()
-    counts = {row[0]: row[1] for row in connection.execute(_COUNTED, {"items": [row.item for row in found]})}
-    return [(row.tlp, counts.get(row.item, 0)) for row in found]
+    return [(row.tlp, row.recipients) for row in connection.execute(_RECENT, {"kind": kind, "most": limit})]
 
 
 _report, _audience = tables.report.c, tables.audience.c
 _REACHED = select(tables.reached.c.recipient)
-_NEWEST = select(func.max(_report.number))
-_RECENT = (
-    select(_report.item, _report.tlp)
-    .where(_report.number > bindparam("after"), _report.direction == Direction.SENT, _report.kind == bindparam("kind"))
+_LOOKED_AT = select(func.coalesce(func.max(_report.number), 0) - LOOKED_AT).scalar_subquery()
+_LAST = (
+    select(_report.item, _report.number, _report.tlp)
+    .where(_report.number > _LOOKED_AT, _report.direction == Direction.SENT, _report.kind == bindparam("kind"))
     .order_by(_report.number.desc())
     .limit(bindparam("most"))
+    .subquery()
 )
-_COUNTED = (
-    select(_audience.item, func.count())
+_RECENT = select(
+    _LAST.c.tlp,
+    select(func.count())
     .where(
-        _audience.item.in_(bindparam("items", expanding=True)),
+        _audience.item == _LAST.c.item,
         _audience.kind == int(EnvelopeKind.REPORT),
         _audience.state != Reach.DENIED,
     )
-    .group_by(_audience.item)
-)
+    .scalar_subquery()
+    .label("recipients"),
+).order_by(_LAST.c.number.desc())

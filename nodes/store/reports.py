@@ -11,7 +11,7 @@ from exchange.policy.terms import AgreementRef
 from nodes.store import tables
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
 from nodes.store.rule_tables import recall
-from nodes.store.upsert import insert_all, insert_or_keep, insert_or_replace, next_number, one_of, row_of
+from nodes.store.upsert import insert_all, insert_or_keep, insert_or_replace, next_number, one_of, row_of, run_each
 
 AnyRow = Row[Any]
 """A row of a select; Any because columns differ."""
@@ -227,8 +227,7 @@ def change_addressees(connection: Connection, item: bytes, recipients: Iterable[
 
 def replace_addressees(connection: Connection, changed: Sequence[Addressee]) -> None:
     """Write rows that are there anew, but for their numbers."""
-    if changed:
-        connection.execute(_CHANGE, [_changes(each) for each in changed])
+    run_each(connection, _CHANGE, [_changes(each) for each in changed])
 
 
 def promised(connection: Connection, items: Sequence[bytes], envelopes: Sequence[bytes]) -> None:
@@ -522,20 +521,12 @@ def withdrawal_of(connection: Connection, item: bytes, originator: str) -> Withd
     return None if found is None else Withdrawal(**dict(found._mapping))  # noqa: SLF001
 
 
-def pushed_before(connection: Connection, key: bytes) -> bytes | None:
-    """Return the item that the push with this key digest made."""
-    return connection.execute(_PUSH, {"key": key}).scalar_one_or_none()
+def pushed_before(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the items that pushes with these key digests made, by digest."""
+    return {row.key: row.item for row in connection.execute(_PUSHES, {"values": list(keys)})}
 
 
-_PUSH = select(tables.idempotency.c.item).where(tables.idempotency.c.key == bindparam("key"))
-
-
-def pushes_known(connection: Connection, keys: Sequence[bytes]) -> set[bytes]:
-    """Return those of these key digests under which a push was stored."""
-    return set(connection.execute(_PUSHES, {"keys": list(keys)}).scalars())
-
-
-_PUSHES = select(tables.idempotency.c.key).where(tables.idempotency.c.key.in_(bindparam("keys", expanding=True)))
+_PUSHES = select(tables.idempotency.c.key, tables.idempotency.c.item).where(one_of(tables.idempotency.c.key))
 
 
 def remember_pushes(connection: Connection, pushes: Sequence[tuple[bytes, bytes, int]]) -> None:

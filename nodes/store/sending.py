@@ -22,7 +22,7 @@ from nodes.store.rows import (
     SlotState,
     TakenSlot,
 )
-from nodes.store.upsert import insert_all, insert_or_keep, next_number, row_of
+from nodes.store.upsert import insert_all, insert_or_keep, next_number, row_of, run_each
 
 _outbox = tables.outbox.c
 _slot = tables.slot.c
@@ -162,10 +162,8 @@ def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms:
                 reported.add(slot.recipient)
     insert_all(connection, tables.sequence, [_first_number(key, known[key]) for key in known if key not in before])
     grown = [{**_of(key), "last_seq": known[key]} for key, seq in before.items() if known[key] != seq]
-    if grown:
-        connection.execute(_GROWN, grown)
-    if told:
-        connection.execute(_TOLD, [{**_of(key), "traffic_ms": now_ms} for key in sorted(told)])
+    run_each(connection, _GROWN, grown)
+    run_each(connection, _TOLD, [{**_of(key), "traffic_ms": now_ms} for key in sorted(told)])
     insert_or_keep(connection, tables.reached, [{"recipient": each, "first_ms": now_ms} for each in sorted(reported)])
 
 

@@ -257,8 +257,8 @@ def test_a_second_retraction_counts_only_when_it_asks_for_more_and_a_strangers_s
 def test_the_first_push_with_a_key_is_remembered(database: Database) -> None:
     for item in (b"a", b"b"):
         database.write_now(lambda c, item=item: reports.remember_pushes(c, [(name("key"), item, NOW)]))  # type: ignore[misc]
-    assert database.read_now(lambda c: reports.pushed_before(c, name("key"))) == b"a"
-    assert database.read_now(lambda c: reports.pushed_before(c, name("key", 2))) is None
+    assert database.read_now(lambda c: reports.pushed_before(c, [name("key"), name("other")])) == {name("key"): b"a"}
+    assert database.read_now(lambda c: reports.pushed_before(c, [name("key", 2)])) == {}
 
 
 def test_the_story_of_an_item_is_told_in_order(database: Database) -> None:

@@ -82,6 +82,15 @@ async def test_signatures_travel_between_the_nodes_until_the_agreement_is_in_for
             assert await open_alarms(node) == []
 
 
+async def test_a_title_is_known_as_soon_as_the_text_is_here() -> None:
+    async with nodes("XA", "XV", agree=False) as (_, running):
+        titles, file = running["XA"].titles, signed_by("XA", parties=("XA", "XV"))
+        name = file.view.agreement_id
+        assert await titles.of([name]) == {}
+        await running["XA"].agreements.take(file.signed)
+        assert await titles.of([name]) == {name: "Road"}
+
+
 async def test_importing_the_same_file_again_changes_nothing_and_passes_it_on_again() -> None:
     async with nodes("XA", "XV", agree=False) as (_, running):
         file = signed_by("XA", parties=("XA", "XV"))

@@ -40,7 +40,9 @@ async def events(node: Node, item: bytes) -> list[str]:
 
 
 def _methods(node: Node) -> ReportMethods:
-    return ReportMethods(node.core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files)
+    return ReportMethods(
+        node.core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files, titles=node.titles
+    )
 
 
 async def test_an_export_within_the_obligations_is_written_down_with_who_and_for_what() -> None:
@@ -165,7 +167,11 @@ async def test_what_a_node_signed_itself_is_its_own_and_its_export_is_written_do
     async with nodes("XA", "XV") as (_, running):
         sent = await push(running["XA"], "XV")
         methods = HoldingMethods(
-            running["XA"].core, running["XA"].shelf, running["XA"].suspects, hurry=running["XA"].obligations.hurry
+            running["XA"].core,
+            running["XA"].shelf,
+            running["XA"].suspects,
+            titles=running["XA"].titles,
+            hurry=running["XA"].obligations.hurry,
         )
         asked = holding_pb2.ExportReportRequest(
             id=sent.item.hex(), action="external_active", purpose="statistics", as_evidence=True

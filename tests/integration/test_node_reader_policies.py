@@ -42,7 +42,9 @@ async def heard(node: Node, party: str, words: ReaderSettings) -> None:
 
 
 async def warned(node: Node, more: str) -> list[str]:
-    methods = ReportMethods(node.core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files)
+    methods = ReportMethods(
+        node.core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files, titles=node.titles
+    )
     file = pb.ReportFile(content=a_report(), label_yaml=a_label("XV", more=more))
     reply = await methods.who_gets(pb.WhoGetsRequest(report=file), caller=the_owner())
     return [words for decision in reply.decisions for words in decision.warnings]
@@ -83,7 +85,13 @@ async def test_of_a_partner_that_said_nothing_who_sends_is_told_that() -> None:
         file = pb.ReportFile(content=a_report(), label_yaml=a_label("XA", more=RULE))
         node = running["XV"]
         methods = ReportMethods(
-            node.core, node.authoring, node.outbox, node.shelf, node.reader_policies, files=node.files
+            node.core,
+            node.authoring,
+            node.outbox,
+            node.shelf,
+            node.reader_policies,
+            files=node.files,
+            titles=node.titles,
         )
         reply = await methods.who_gets(pb.WhoGetsRequest(report=file), caller=the_owner())
         (decision,) = reply.decisions

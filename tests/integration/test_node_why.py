@@ -147,7 +147,7 @@ async def test_a_partner_that_does_not_exist_is_answered_like_any_other_and_an_i
         node = running["XA"]
         sent = await push(node, "XV")
         await receipted(node, sent.item, "XV")
-        methods = WhyMethods(node.core, node.shelf)
+        methods = WhyMethods(node.core, node.shelf, node.titles)
         nobody = await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="ZZ"), caller=the_owner())
         assert [each.stage for each in nobody.decisions] == ["now"] and not nobody.decisions[0].permit
         codes = [each.code for each in nobody.decisions[0].findings if each.outcome == "fail"]
@@ -170,7 +170,7 @@ async def test_what_the_decision_would_be_now_is_told_when_it_is_another() -> No
         sent = await push(node, "XV")
         await receipted(node, sent.item, "XV")
         await world.suspend("XV")
-        methods = WhyMethods(node.core, node.shelf)
+        methods = WhyMethods(node.core, node.shelf, node.titles)
 
         async def changed() -> bool:
             reply = await methods.why(pb.WhyReportRequest(id=sent.item.hex(), partner="XV"), caller=the_owner())
@@ -195,7 +195,7 @@ async def test_a_delivery_that_was_denied_is_explained_by_its_item_until_it_is_d
         sent = await push(sender, "XV", more="time: {expires_at: +2s}")
         await reached(sender, sent.item, "XV", Reach.REFUSED)
         assert await stored(recipient, sent.item) is None
-        reply = await WhyMethods(recipient.core, recipient.shelf).why(
+        reply = await WhyMethods(recipient.core, recipient.shelf, recipient.titles).why(
             pb.WhyReportRequest(id=sent.item.hex(), partner="XA", evidence=True), caller=the_owner()
         )
         (decision,) = reply.decisions
@@ -287,7 +287,7 @@ async def test_a_relay_that_refuses_what_the_rules_permit_has_signed_the_proof()
         (kept,) = evidence.refusals
         forged = sign(ed25519("XA/envelope"), "refusal", kept.statement.payload, context=EXCHANGE)
         assert results(replace(evidence, refusals=(replace(kept, statement=forged),)))["refusal 1"] is Result.FAILS
-        reply = await WhyMethods(node.core, node.shelf).why(
+        reply = await WhyMethods(node.core, node.shelf, node.titles).why(
             pb.WhyReportRequest(id=sent.item.hex(), partner="XV"), caller=the_owner()
         )
         assert [each.verdict for each in reply.refusals] == ["wrong"]
