@@ -5,6 +5,7 @@ Encoding runs the same checks, so that nobody signs what nobody accepts.
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -72,9 +73,13 @@ VERSION_MAX = (1 << 31) - 1
 EPOCH_MAX = (1 << 63) - 1
 """What every store can hold."""
 
+REMEMBERED = 128
+"""Labels and releases whose bytes are remembered: of each report they are asked for several times on its way."""
+
 M = TypeVar("M", bound=Message)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def encode_label(label: Label) -> bytes:
     """Return the bytes that decode_label accepts, or raise MalformedInput."""
     return _encoded(_label_to_proto(label), _label, LABEL_BYTES, "label")
@@ -100,6 +105,7 @@ def decode_readers(data: bytes) -> ReaderRule:
     return _readers(strict_parse(pb.ReaderRule, data, limit=LABEL_BYTES, what="reader rule"))
 
 
+@lru_cache(maxsize=REMEMBERED)
 def encode_release(release: Release) -> bytes:
     """Return the bytes that decode_release accepts, or raise MalformedInput."""
     return _encoded(_release_to_proto(release), _release, RELEASE_BYTES, "release")
