@@ -6,9 +6,14 @@ BIN    := $(VENV)/bin
 T ?= tests
 K ?=
 STAMP  := $(VENV)/.installed
+# What is measured beside Concord stands in an environment of its own.
+PEERS  := .venv-peers
+ROUNDS ?=
+LOCK    = $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fmt lint types generate generate-check docs-check check bench chaos lock audit clean
+.PHONY: help setup demo test fmt lint types generate generate-check docs-check check bench bench-peers chaos lock audit clean
 
 help:            ## print this help
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,15 +58,24 @@ check: lint types generate-check  ## everything that CI runs (the docs check is 
 bench: setup     ## benchmarks as one table: decisions, loading rules, replay, proofs and cosigning, end to end beside the ceiling
 	$(BIN)/python -m benchmarks
 
+bench-peers: setup $(PEERS)/.installed  ## fetch NATS JetStream and OpenTAXII and measure Concord beside them (needs network once)
+	$(BIN)/python -m benchmarks.peers $(if $(ROUNDS),--rounds $(ROUNDS))
+
+$(PEERS)/.installed: benchmarks/peers/requirements.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --retries 2 --timeout 30 --require-hashes -r $< || \
+	  { printf '%s\n' 'error: the peers could not be fetched' 'hint: this needs a package index that pip can reach, once' >&2; exit 1; }
+	@touch $@
+
 chaos: setup     ## break ten nodes and two relays at random; nothing may be lost (S=seconds, usually 120; SEED= of an earlier run)
 	$(BIN)/python -m tests.chaos --seconds $(or $(S),120) $(if $(SEED),--seed $(SEED))
 
-lock: setup      ## resolve dependencies anew into requirements.lock
-	$(BIN)/pip-compile --quiet --extra dev --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \
-	  --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+lock: setup      ## resolve dependencies anew into the lock files
+	$(LOCK) --extra dev --output-file requirements.lock pyproject.toml
+	$(LOCK) --output-file benchmarks/peers/requirements.lock benchmarks/peers/requirements.in
 
 audit: setup     ## look for known weaknesses in the pinned dependencies (needs network)
 	$(BIN)/pip-audit --require-hashes -r requirements.lock
 
-clean:           ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+clean:           ## remove the environments and caches
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
