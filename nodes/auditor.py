@@ -8,10 +8,12 @@
 5. in full: every entry is read and the root hash computed anew; the directory's heads among them are those of this
    node's own replay, and each promise names the directory of the head before it: none was given back in time
 What fails raises an alarm. Two checkpoints that contradict each other, and a promise that the log does not keep, become
-an evidence file (nodes/forks.py). A promise whose envelope is not in the log a minute after it was given is broken.
+an evidence file (nodes/forks.py). A promise whose envelope is not in the log a minute after this node has missed it
+there is broken: two clocks that differ make no relay a liar. Should it be kept after all, its alarm closes.
 """
 
 import asyncio
+import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -38,12 +40,14 @@ from nodes.relay_port import Log, Relay
 from nodes.relay_word import EndedKey, opened_directory, opened_promise, opened_refusal, stated
 from nodes.store import sending
 from nodes.store import trust as store
+from nodes.store.alarms import open_alarms
 from nodes.store.rows import KeptPromise, KeptRefusal
 from nodes.traffic_note import newest_traffic
 from nodes.trust import Snapshot
 
 PROMISE_BYTES = 8 * KIB
 MERGE_MS = 60_000
+MERGE_S = MERGE_MS / 1000
 """A promised envelope stands in a checkpoint of the log at the latest after this (crypto.md 5)."""
 
 _HEAD = bytes([EntryKind.DIRECTORY_HEAD])
@@ -73,11 +77,16 @@ def _wrongly(kept: KeptRefusal) -> str:
 class Auditor:
     """Checks the relay's logs for one node. For one event loop."""
 
-    def __init__(self, core: Core, relay: Relay, forks: Forks) -> None:
-        """Ask `relay`; what it cannot have meant goes to `forks`."""
+    def __init__(
+        self, core: Core, relay: Relay, forks: Forks, *, elapsed: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Ask `relay`; what it cannot have meant goes to `forks`. `elapsed` are seconds that nobody can set."""
         self._core = core
         self._relay = relay
         self._forks = forks
+        self._elapsed = elapsed
+        self._missed: dict[bytes, float] = {}
+        """Since when promised envelopes are not in the log."""
 
     # -- now and then --------------------------------------------------------------------------------------------------
 
@@ -245,7 +254,7 @@ class Auditor:
     ) -> tuple[int, list[str]]:
         """Check promises under a checkpoint; return how many are kept, and what is wrong with the broken ones.
 
-        A broken one raises an alarm. One that is younger than MERGE_MS and not in the log yet is neither.
+        A broken one raises an alarm. One that is not in the log yet, and was not missed there for MERGE_S, is neither.
         """
         core = self._core
         held, wrong = [], []
@@ -254,7 +263,7 @@ class Auditor:
             try:
                 await self._when_allowed(partial(self._check_promise, each, checkpoint, shown))
             except VerificationFailed as error:
-                if core.clock() - each.received_ms < MERGE_MS:
+                if self._may_come(each, error):
                     continue
                 text = f"the promise for envelope {each.envelope.hex()[:16]} is broken: {error}"
                 wrong.append(text)
@@ -265,7 +274,23 @@ class Auditor:
                 held += [each.envelope] if each.directory_size <= core.trust.now.size else []
         if held:
             await core.database.write(partial(sending.promise_checked, envelopes=held, size=checkpoint.size))
+            await self._kept_late(held)
         return len(held), wrong
+
+    def _may_come(self, kept: KeptPromise, error: VerificationFailed) -> bool:
+        if isinstance(error, _NotYet):
+            now = self._elapsed()
+            return now - self._missed.setdefault(kept.envelope, now) < MERGE_S
+        return self._core.clock() - kept.received_ms < MERGE_MS
+
+    async def _kept_late(self, held: Sequence[bytes]) -> None:
+        """Close what was raised for these while they were missing; an alarm may be older than this process."""
+        for envelope in held:
+            self._missed.pop(envelope, None)
+        names, core = {envelope.hex()[:16] for envelope in held}, self._core
+        for each in await core.database.read(open_alarms):
+            if each.kind == alarms.TRAFFIC and each.subject in names:
+                await core.alarms.close(each.kind, each.subject)
 
     async def _keep_broken(self, kept: KeptPromise, note: str, text: str, error: VerificationFailed) -> None:
         """Keep a promise that the log does not keep, with what stands in its place if the relay has proven that."""
@@ -307,7 +332,7 @@ class Auditor:
         signed: Signed = decode_signed(kept.promise, limit=PROMISE_BYTES, what="a stored promise")
         promise = opened_promise(signed, core.trust.now.directory, core.exchange, core.seen)
         if promise.log_index >= checkpoint.size:
-            raise BadProof(f"index {promise.log_index} is not in the log of {checkpoint.size} entries")
+            raise _NotYet(f"index {promise.log_index} is not in the log of {checkpoint.size} entries")
         entry, path = shown.get(promise.log_index) or await self._proof(promise.log_index, checkpoint)
         try:
             check_promise_in_log(promise, entry, path, size=checkpoint.size, root=checkpoint.root)
@@ -326,6 +351,10 @@ def _dated(kept: KeptPromise, heads: Sequence[tuple[int, int]]) -> str:
     if size == kept.directory_size:
         return ""
     return f"promise {kept.log_index} names directory size {kept.directory_size}, and the log {size} before it"
+
+
+class _NotYet(BadProof):
+    """The log is not as long yet."""
 
 
 class _OtherEntry(BadProof):

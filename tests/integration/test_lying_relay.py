@@ -531,9 +531,10 @@ async def results(node: Node, *, full: bool = False) -> dict[str, str]:
 
 
 def later(node: Node) -> None:
-    """Let a node's clock be past the time in which a promise must be kept."""
-    clock = node.core.clock
+    """Let a node's clock be past the time in which a promise must be kept, and as much time have passed for it."""
+    clock, elapsed = node.core.clock, node.auditor._elapsed
     object.__setattr__(node.core, "clock", lambda: clock() + 2 * MERGE_MS)
+    node.auditor._elapsed = lambda: elapsed() + 2 * MERGE_MS / 1000
 
 
 async def test_a_forked_traffic_log_is_an_alarm_and_both_checkpoints_are_evidence() -> None:
@@ -582,8 +583,28 @@ async def test_a_relay_that_gives_no_proof_of_an_old_promise_is_an_alarm_without
         relay.tell(OtherTraffic("XA", entries[:1]))
         later(node)
         await node.auditor.look_after()
+        later(node)
+        await node.auditor.look_after()
         await alarmed(node, "traffic")
         assert await node.core.database.read(reports.count_unreceipted) == 0
+
+
+async def test_a_promise_is_not_broken_because_two_clocks_differ_and_its_alarm_closes_when_it_is_kept_after_all() -> (
+    None
+):
+    async with audited() as (relay, node, entries):
+        relay.tell(OtherTraffic("XA", entries[:1]))
+        clock = node.core.clock
+        object.__setattr__(node.core, "clock", lambda: clock() + 2 * MERGE_MS)
+        await node.auditor.look_after()
+        await node.auditor.look_after()
+        assert await open_alarms(node) == [], "by this node's clock the promise is old, but it was not missed for long"
+        later(node)
+        await node.auditor.look_after()
+        await alarmed(node, "traffic")
+        relay.tell(OtherTraffic("XA", entries))
+        assert (await results(node))["promises"] == "ok"
+        assert await open_alarms(node) == []
 
 
 async def test_entries_that_do_not_give_the_checkpoints_root_are_an_alarm() -> None:
