@@ -24,6 +24,18 @@ def seconds_by_name(processes: Iterable[tuple[str, int]]) -> dict[str, float]:
     return dict(total)
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, with all that they started."""
+    _, children = _read_all()
+    found: list[int] = []
+    waiting = list(children.get(pid, ()))
+    while waiting:
+        each = waiting.pop()
+        found.append(each)
+        waiting += children.get(each, ())
+    return found
+
+
 def _read_all() -> tuple[dict[int, float], Mapping[int, list[int]]]:
     used: dict[int, float] = {}
     children: dict[int, list[int]] = defaultdict(list)
