@@ -11,7 +11,7 @@ from random import Random
 from threading import Event, Thread
 from uuid import UUID
 
-from exchange.errors import ExchangeError
+from exchange.errors import ExchangeError, NeedsConfirmation
 from nodes.node_client import connect
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.attachment_pb2 import AttachFileRequest
@@ -132,7 +132,9 @@ class Load:
                 with connect(self.exchange.home.node(party)) as node:
                     item = _accepted(node, draft)
             except ExchangeError as error:
-                if not error.retryable or time.monotonic() > deadline:
+                # Whom nothing was ever sent to may change while somebody looks at it: then people look again.
+                again = error.retryable or isinstance(error, NeedsConfirmation)
+                if not again or time.monotonic() > deadline:
                     self.refused.append(f"{party}: {error}")
                     return None
                 self.again += 1
