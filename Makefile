@@ -11,6 +11,8 @@ PEERS  := .venv-peers
 ROUNDS ?=
 LOCK    = $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \
 	  --no-emit-trusted-host --no-emit-find-links
+# Images for containers often set it: then each of the hundreds of processes of a test run compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test fmt lint types generate generate-check docs-check check bench bench-peers chaos lock audit clean
@@ -30,8 +32,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup      ## eight partners exchange real reports on this machine, in about a minute
 	$(BIN)/concord demo
 
-test: setup      ## run the tests (T=path, K=expression)
-	$(BIN)/pytest -n 3 --dist worksteal $(T) $(if $(K),-k "$(K)")
+test: setup      ## run the tests (T=path, K=expression); ends with the 15 slowest
+	$(BIN)/pytest -n 3 --dist worksteal --durations 15 $(T) $(if $(K),-k "$(K)")
 
 fmt: setup       ## format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -9,12 +9,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from alembic import command
 from hypothesis import HealthCheck, settings
 
 # Before any test imports grpc: it reads its environment when it is loaded.
 import exchange.runtime  # noqa: F401
 from exchange.runtime.engine import sqlite_url
-from tests.support import postgres
+from tests.support import postgres, recorded
 
 _numbers = count(1)
 
@@ -38,6 +39,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_S))
     return True
+
+
+@pytest.fixture(autouse=True, scope="session")
+def recorded_migrations() -> Iterator[None]:
+    """New stores are made by statements that the migrations executed before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "upgrade", recorded.upgrade)
+        yield
 
 
 @pytest.fixture(scope="session")
