@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, select
 
 from exchange.errors import NotFound
 from exchange.merkle import HASH_BYTES, empty_root
 from exchange.relay.sequencer import Log, LogState
 from exchange.relay.store import tables
+from exchange.relay.store.driver import insert_rows, run
 from exchange.relay.store.upsert import insert_or_replace
 
+_STATE = select(tables.log_state.c.size, tables.log_state.c.root).where(tables.log_state.c.log == bindparam("which"))
+_MARK = select(tables.directory_mark.c.size)
 _ENTRIES = {Log.DIRECTORY: tables.directory_entry, Log.TRAFFIC: tables.traffic_entry}
 
 
@@ -22,9 +25,7 @@ class SqlLogs:
 
     def state(self, log: Log) -> LogState:
         """Return size and root hash."""
-        found = self._connection.execute(
-            select(tables.log_state.c.size, tables.log_state.c.root).where(tables.log_state.c.log == log)
-        ).one_or_none()
+        found = run(self._connection, _STATE, {"which": int(log)}).one_or_none()
         return LogState(found.size, found.root) if found else LogState(0, empty_root())
 
     def set_state(self, log: Log, state: LogState) -> None:
@@ -50,9 +51,7 @@ class SqlLogs:
 
     def append(self, log: Log, first: int, entries: Sequence[bytes]) -> None:
         """Store entries from index `first` on."""
-        rows = [{"number": number, "entry": entry} for number, entry in enumerate(entries, first)]
-        if rows:
-            self._connection.execute(insert(_ENTRIES[log]), rows)
+        insert_rows(self._connection, _ENTRIES[log], list(enumerate(entries, first)))
 
     def entries(self, log: Log, start: int, count: int) -> list[bytes]:
         """Return at most `count` entries from index `start` on; fewer at the end."""
@@ -69,7 +68,7 @@ class SqlLogs:
 
     def directory_mark(self) -> int:
         """Return the directory size of the newest head in the traffic log."""
-        return self._connection.execute(select(tables.directory_mark.c.size)).scalar_one_or_none() or 0
+        return run(self._connection, _MARK, {}).scalar_one_or_none() or 0
 
     def set_directory_mark(self, size: int) -> None:
         """Remember the directory size that was logged."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, select, update
 from sqlalchemy import Row as SqlRow
 
 from exchange.envelope.model import Lane
@@ -12,7 +12,8 @@ from exchange.names import PartyId
 from exchange.relay.mailbox import Accepted, Answered, Backlog, Deleted, Row, Sealed
 from exchange.relay.slots import PART, part_key, recipients_of
 from exchange.relay.store import tables
-from exchange.relay.store.upsert import add_up, insert_or_keep, insert_or_replace, one_of
+from exchange.relay.store.driver import insert_rows, run
+from exchange.relay.store.upsert import add_up, insert_or_keep, one_of, rise
 from exchange.tlog.entry import decode_entry
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ _LESS_TO_WAIT_FOR = (
     .values(remaining=_held.remaining - 1)
 )
 _FREE = delete(tables.mailbox).where(*_REACHED)
+_HELD_BYTES_OF = select(tables.held_bytes.c.bytes).where(tables.held_bytes.c.sender == bindparam("whose"))
 _CURSORS = select(_cursor.lane, _cursor.position).where(_cursor.recipient == bindparam("whose"))
 
 
@@ -77,47 +79,27 @@ class SqlMailboxes:
         """Store envelopes and place each in every recipient's mailbox."""
         if not envelopes:
             return
-        execute = self._connection.execute
-        execute(
-            insert(tables.accepted),
-            [
-                {
-                    "id": each.id,
-                    "hash": each.hash,
-                    "sender": each.sender,
-                    "envelope_id": each.envelope_id,
-                    "promise": each.promise,
-                    "decisions": each.decisions,
-                }
-                for each in envelopes
-            ],
+        insert_rows(
+            self._connection,
+            tables.accepted,
+            [(each.id, each.hash, each.sender, each.envelope_id, each.promise, each.decisions) for each in envelopes],
         )
-        execute(
-            insert(tables.envelope),
-            [{"id": each.id, "header": each.header, "body": each.body} for each in envelopes],
-        )
-        execute(
-            insert(tables.slots),
+        insert_rows(self._connection, tables.envelope, [(each.id, each.header, each.body) for each in envelopes])
+        insert_rows(
+            self._connection,
+            tables.slots,
             [
-                {"key": part_key(each.id, PART * number), "envelope": each.id, "data": part}
+                (part_key(each.id, PART * number), each.id, part)
                 for each in envelopes
                 for number, part in enumerate(each.parts)
             ],
         )
-        execute(
-            insert(tables.held),
-            [
-                {
-                    "id": each.id,
-                    "remaining": len(each.slots),
-                    "expires_ms": each.expires_ms,
-                    "lane": int(each.lane),
-                    "parts": len(each.parts),
-                }
-                for each in envelopes
-            ],
+        insert_rows(
+            self._connection,
+            tables.held,
+            [(each.id, len(each.slots), each.expires_ms, int(each.lane), len(each.parts)) for each in envelopes],
         )
-        execute(insert(tables.mailbox), [row for each in envelopes for row in _mailbox_rows(each)])
+        insert_rows(self._connection, tables.mailbox, [row for each in envelopes for row in _mailbox_rows(each)])
         self._count(envelopes, +1)
 
     def refuse(self, sender: PartyId, hash_: bytes, answer: bytes, at_ms: int) -> None:
@@ -136,7 +118,8 @@ class SqlMailboxes:
         """Return what waits behind position `after`, in order."""
         given = {"whose": recipient, "in_lane": int(lane), "after": after, "most": limit}
         if kind is None:
-            return [Row(*row) for row in self._connection.execute(_WAITING, given)]
+            found = run(self._connection, _WAITING, given).fetchall()
+            return [Row(position, place, size) for position, place, size in found]
         return [Row(*row) for row in self._connection.execute(_WAITING_OF_KIND, given | {"of_kind": kind})]
 
     def sealed(self, keys: Sequence[int]) -> Mapping[int, Sealed]:
@@ -157,14 +140,12 @@ class SqlMailboxes:
         """Free everything up to `position` and return how many rows went."""
         if kind is None:
             given = {"whose": recipient, "in_lane": int(lane), "up_to": position}
-            self._connection.execute(_LESS_TO_WAIT_FOR, given)
-            count = self._connection.execute(_FREE, given).rowcount
+            run(self._connection, _LESS_TO_WAIT_FOR, given)
+            count = run(self._connection, _FREE, given).rowcount
         else:
             mine = (_mailbox.recipient == recipient, _mailbox.lane == int(lane), _mailbox.position <= position)
             count = self._free([*mine, _mailbox.kind == kind])
-        if position > self.cursors(recipient).get(lane, 0):
-            row = {"recipient": recipient, "lane": int(lane), "position": position}
-            insert_or_replace(self._connection, tables.cursor, [row])
+        rise(self._connection, tables.cursor, {"recipient": recipient, "lane": int(lane), "position": position})
         return count
 
     def drop(self, recipient: PartyId, *, kind: int, limit: int) -> int:
@@ -264,9 +245,7 @@ class SqlMailboxes:
 
     def held_bytes_of(self, sender: PartyId) -> int:
         """Return how many bytes of one sender wait."""
-        counted = tables.held_bytes.c
-        found = self._connection.execute(select(counted.bytes).where(counted.sender == sender)).scalar_one_or_none()
-        return found or 0
+        return run(self._connection, _HELD_BYTES_OF, {"whose": sender}).scalar_one_or_none() or 0
 
     def _delete(self, parts: Mapping[int, int]) -> Sequence[Deleted]:
         """Delete ciphertexts, given how many parts of slots each has; return what went, oldest first."""
@@ -300,17 +279,9 @@ _SEALED = (tables.envelope, tables.envelope.c.id == tables.accepted.c.id)
 _SEALED_BYTES = (func.length(tables.envelope.c.header) + func.length(tables.envelope.c.body)).label("size")
 
 
-def _mailbox_rows(each: Accepted) -> Iterable[Mapping[str, Any]]:
-    """Any because the columns differ in type."""
-    for place, slot in enumerate(each.slots):
-        yield {
-            "recipient": slot.recipient,
-            "lane": int(each.lane),
-            "position": each.id,
-            "kind": each.kind,
-            "place": place,
-            "size": each.delivery_size(slot),
-        }
+def _mailbox_rows(each: Accepted) -> Iterable[tuple[PartyId, int, int, int, int, int]]:
+    lane, most = int(each.lane), each.delivery_size
+    return [(slot.recipient, lane, each.id, each.kind, place, most(slot)) for place, slot in enumerate(each.slots)]
 
 
 def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, bindparam
+from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, and_, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
+
+from exchange.relay.store.driver import run
 
 Row = Mapping[str, Any]
 """Column values by name; Any because columns differ."""
@@ -22,8 +24,8 @@ def one_of(column: Column[Any]) -> ColumnElement[bool]:
 
 def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key exists takes its place."""
-    if rows:
-        connection.execute(_replacing(connection.dialect.name, table, tuple(rows[0])), rows)
+    for row in rows:
+        run(connection, _replacing(connection.dialect.name, table, tuple(row)), row)
 
 
 def insert_or_keep(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -34,13 +36,18 @@ def insert_or_keep(connection: Connection, table: Table, rows: Sequence[Row]) ->
 
 def add_up(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; what they say is added to the row whose key exists."""
-    if rows:
-        connection.execute(_adding(connection.dialect.name, table, tuple(rows[0])), rows)
+    for row in rows:
+        run(connection, _adding(connection.dialect.name, table, tuple(row)), row)
+
+
+def rise(connection: Connection, table: Table, row: Row) -> None:
+    """Insert a row; what it says takes the place of what is there when it is higher, in every column."""
+    run(connection, _rising(connection.dialect.name, table, tuple(row)), row)
 
 
 @cache
 def _replacing(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
-    statement = _insert(dialect, table)
+    statement = _insert(dialect, table).values({name: bindparam(name) for name in names})
     changed = {name: statement.excluded[name] for name in names if not table.c[name].primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
 
@@ -52,9 +59,17 @@ def _keeping(dialect: str, table: Table) -> Insert:
 
 @cache
 def _adding(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
-    statement = _insert(dialect, table)
+    statement = _insert(dialect, table).values({name: bindparam(name) for name in names})
     sums = {name: table.c[name] + statement.excluded[name] for name in names if not table.c[name].primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=sums)
+
+
+@cache
+def _rising(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
+    statement = _insert(dialect, table).values({name: bindparam(name) for name in names})
+    changed = {name: statement.excluded[name] for name in names if not table.c[name].primary_key}
+    higher = and_(*(value > table.c[name] for name, value in changed.items()))
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed, where=higher)
 
 
 def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
