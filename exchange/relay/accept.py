@@ -22,7 +22,7 @@ from exchange.receipts.codec import encode_decisions, encode_promise, encode_ref
 from exchange.receipts.model import DecisionRecord, Promise, Refusal, RelayDecision
 from exchange.receipts.verify import PROMISE, REFUSAL
 from exchange.relay.blobs import BlobStore
-from exchange.relay.mailbox import Accepted, Answered, MailboxStore
+from exchange.relay.mailbox import Accepted, Answered, MailboxStore, Placed
 from exchange.relay.quota import HeldQuota, Rate
 from exchange.relay.sequencer import Log, LogState, LogStore, Sequencer
 from exchange.relay.slots import Slot, encode_slots
@@ -85,6 +85,8 @@ class Recorded:
     new: tuple[Accepted, ...]
     head: LogState | None = None
     """The traffic log with them; None when nothing was logged."""
+    placed: tuple[Placed, ...] = ()
+    """Their rows, when all that is placed on this store is known."""
 
 
 class Recorder:

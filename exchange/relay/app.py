@@ -189,6 +189,8 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
     directory = LiveDirectory(database, sequencer, clock, tell=together.tell_directory)
     keys = RelayKeyring(secrets, directory, clock)
     checkpoints = Checkpoints(database, exchange, keys, continuity=continuity, folder=private_dir(home.handed_out))
+    tell = None if together.alone else together.tell_stream
+    deliveries = Deliveries(database, SqlMailboxes, bells, cache, window_most=limits.window_bytes, tell=tell)
     return _Relay(
         exchange=exchange,
         database=database,
@@ -207,16 +209,10 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
             counters=counters,
             clock=clock,
             tell=together.tell_mail,
+            arrived=deliveries.arrived if together.alone else None,
             continuity=continuity,
         ),
-        deliveries=Deliveries(
-            database,
-            SqlMailboxes,
-            bells,
-            cache,
-            window_most=limits.window_bytes,
-            tell=None if together.alone else together.tell_stream,
-        ),
+        deliveries=deliveries,
         enrolment=Enrolment(
             database, directory, private_dir(home.requests), clock, statements, check_held=keys.check_held
         ),

@@ -3,7 +3,14 @@
 A partner has one stream; a newer one ends the older, also one of another process on the same database. A stream begins
 with every row that is still in the mailbox and goes on as envelopes arrive. In each lane, bytes under way and not
 acknowledged stay within the window that the node asked for: what is urgent does not wait until there is room for what
-is not. The mailbox is looked into when its bell rings, and when room is made for what was held back.
+is not.
+
+A stream that has caught up is handed what is placed in its mailbox, and does not look into the store for it: each row
+says which one it comes after, and when that is not one that was sent, or there is no room, the store is looked into
+again. With several processes on a database nobody can know what others place: there a bell rings and each looks.
+While an envelope is under way and not acknowledged, others wait a moment for company, so that what is busy gets few
+large frames; who is idle gets what comes at once, and what is flash waits for nobody.
+
 An acknowledgement frees rows up to a position that this stream has sent, and nothing else: what it held back stays.
 After a crash, on either side, rows are sent again; the node knows them by their envelope hash.
 """
@@ -12,59 +19,28 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import count
 
 from sqlalchemy import Connection
 
-from exchange.envelope.codec import delivery_bytes
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import Conflict, ExchangeError, MalformedInput, Unavailable
-from exchange.limits import KIB, MIB
+from exchange.limits import KIB
 from exchange.names import PartyId
 from exchange.relay.cache import SealedCache
-from exchange.relay.mailbox import Bells, MailboxStore, Row, Sealed
-from exchange.relay.slots import slot_at
+from exchange.relay.frames import DELIVER_BYTES, DELIVER_ITEMS, Found, Fresh, LaneState, Waiting, waiting
+from exchange.relay.freeing import Freeing
+from exchange.relay.mailbox import Bells, MailboxStore, Placed, Row
 from exchange.runtime.database import Database
 
-DELIVER_ITEMS = 64
-"""Envelopes of one frame: few enough that a flash report does not wait long behind a routine frame."""
+GATHER_ITEMS = 16
+"""So many wait for no more company."""
 
-DELIVER_BYTES = 1 * MIB
-"""A frame is cut at this size, unless one envelope alone is larger."""
+GATHER_S = 0.01
+"""Longest wait for company, when nothing is acknowledged meanwhile."""
 
 HEARTBEAT_S = 15.0
 WINDOW_LEAST = 64 * KIB
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """One envelope on its way."""
-
-    lane: Lane
-    position: int
-    size: int
-    delivery: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lane:
-    """How far one lane has been sent, and what room it has."""
-
-    lane: Lane
-    sent: int
-    room: int
-    alone: bool
-    """Nothing of it is under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A frame, and whether it had no place for more, or a lane no room."""
-
-    frame: Sequence[Waiting]
-    more: bool
-    held_back: bool
 
 
 class Deliveries:
@@ -84,6 +60,7 @@ class Deliveries:
         """`window_most` bounds the window that a node may ask for.
 
         `tell` tells all processes, with the commit, that a party has a new stream, which the word names.
+        Without it there is no other process, and all that is placed in mailboxes comes by `arrived`.
         """
         self._tell = tell
         self._opened = count(1)
@@ -92,8 +69,10 @@ class Deliveries:
         self._bells = bells
         self._cache = cache
         self._window_most = window_most
+        self._handed = tell is None
         self._heartbeat_s = heartbeat_s
         self._streams: dict[PartyId, Stream] = {}
+        self._freeing = Freeing(database, mailboxes, self._not_freed)
 
     @asynccontextmanager
     async def open(self, party: PartyId, *, window: int, control_only: bool) -> AsyncIterator["Stream"]:
@@ -106,15 +85,18 @@ class Deliveries:
             self._database,
             self._mailboxes,
             self._cache,
+            self._freeing,
             window=min(max(window, WINDOW_LEAST), self._window_most),
             heartbeat_s=self._heartbeat_s,
+            handed=self._handed,
             control_only=control_only,
             bell=self._bells.listen(party),
             name=str(next(self._opened)),
         )
         self._streams[party] = stream
-        writer = asyncio.create_task(stream.write_acknowledgements())
         try:
+            # What was acknowledged in an older one is not sent again.
+            await self._freeing.settled()
             if (tell := self._tell) is not None:
                 await self._database.write(lambda connection: tell(connection, party, stream.name))
             yield stream
@@ -123,7 +105,14 @@ class Deliveries:
             if self._streams.get(party) is stream:
                 del self._streams[party]
                 self._bells.forget(party, stream.bell)
-            await asyncio.shield(writer)
+            await asyncio.shield(self._freeing.settled())
+
+    def arrived(self, placed: Iterable[Placed]) -> None:
+        """Hand what was placed in mailboxes, durably and by this process alone, to those who have a stream."""
+        for each in placed:
+            stream = self._streams.get(each.recipient)
+            if stream is not None:
+                stream.offer(each)
 
     def opened(self, party: PartyId, name: str, *, mine: bool) -> None:
         """Hear that a stream was opened, in the order in which all processes hear it: the last one stays."""
@@ -148,6 +137,12 @@ class Deliveries:
         """Return the parties that have a stream."""
         return frozenset(self._streams)
 
+    def _not_freed(self, party: PartyId, error: ExchangeError) -> None:
+        """End a party's stream: the rows stay, and the node gets them again and drops them as repeats."""
+        stream = self._streams.get(party)
+        if stream is not None:
+            stream.end(error)
+
 
 class Stream:
     """One partner's stream. `frames` and `acknowledge` are for two tasks of one event loop."""
@@ -158,9 +153,11 @@ class Stream:
         database: Database,
         mailboxes: Callable[[Connection], MailboxStore],
         cache: SealedCache,
+        freeing: Freeing,
         *,
         window: int,
         heartbeat_s: float,
+        handed: bool,
         control_only: bool,
         bell: asyncio.Event,
         name: str = "",
@@ -174,14 +171,17 @@ class Stream:
         self._database = database
         self._mailboxes = mailboxes
         self._cache = cache
+        self._freeing = freeing
         self._window = window
         self._heartbeat_s = heartbeat_s
+        self._handed = handed
         self._kind = EnvelopeKind.CONTROL if control_only else None
         self._sent = dict.fromkeys(Lane, 0)
         self._under_way: dict[Lane, deque[tuple[int, int]]] = {lane: deque() for lane in Lane}
         self._bytes = dict.fromkeys(Lane, 0)
-        self._pending: dict[Lane, int] = {}
-        self._acknowledged = asyncio.Event()
+        self._fresh = Fresh()
+        self._look = True
+        """Whether something may wait in the store that is not among what is fresh."""
         self._more = False
         """Whether more waits than the last frame had place for."""
         self._held_back = False
@@ -198,6 +198,7 @@ class Stream:
             ExchangeError: what the stream was ended with.
         """
         while True:
+            await self._gather()
             self.bell.clear()
             if self._ended:
                 break
@@ -212,6 +213,7 @@ class Stream:
             except TimeoutError:
                 if not any(self._bytes.values()):
                     # Room was perhaps made just as the time ran out: look once more before saying that nothing waits.
+                    self._look = True
                     yield await self._next()
         if self._error is not None:
             raise self._error
@@ -231,63 +233,81 @@ class Stream:
                 self._bytes[lane] -= under_way.popleft()[1]
                 freed = True
             if freed:
-                self._pending[lane] = position
-        if self._pending:
-            self._acknowledged.set()
-            if self._held_back:
-                self.bell.set()
+                self._freeing.note(self.party, lane, position, kind=self._kind)
+        if self._held_back or self._fresh:
+            self.bell.set()
+
+    def offer(self, placed: Placed) -> None:
+        """Take what was just placed in the mailbox, unless the store is to be looked into anyway."""
+        if not self._look and (self._kind is not None or not self._fresh.add(placed)):
+            self._look_again()
+        self.bell.set()
 
     def end(self, error: ExchangeError | None) -> None:
         """Let `frames` end, with an error if one is given."""
         if not self._ended:
             self._ended, self._error = True, error
         self.bell.set()
-        self._acknowledged.set()
 
-    async def write_acknowledgements(self) -> None:
-        """Free rows as acknowledgements come, many in one transaction, until the stream has ended and none is left."""
-        while True:
-            await self._acknowledged.wait()
-            self._acknowledged.clear()
-            pending, self._pending = self._pending, {}
-            if pending:
-                await self._free(pending)
-            if self._ended and not self._pending:
-                return
+    def _look_again(self) -> None:
+        """Go by the store from now on: it has all that is fresh too."""
+        self._look = True
+        self._fresh.clear()
 
-    async def _free(self, pending: dict[Lane, int]) -> None:
-        def free(connection: Connection) -> None:
-            mailboxes = self._mailboxes(connection)
-            for lane, position in pending.items():
-                mailboxes.acknowledge(self.party, lane, position, kind=self._kind)
+    async def _gather(self) -> None:
+        """Let what is fresh wait for company while something is under way: not long, and nothing urgent."""
+        if not self._waits_for_company():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):
+                while self._waits_for_company():
+                    await self.bell.wait()
+                    self.bell.clear()
 
-        try:
-            await self._database.write(free)
-        except ExchangeError as error:
-            # The rows stay; the node gets them again and drops them as repeats.
-            self.end(error)
+    def _waits_for_company(self) -> bool:
+        few = 0 < len(self._fresh) < GATHER_ITEMS and not self._fresh.urgent
+        return few and any(self._bytes.values()) and not (self._look or self._ended)
 
     async def _next(self) -> Sequence[Waiting]:
+        if not self._look:
+            frame, unsure = self._fresh.take(self._lanes())
+            if frame or not unsure:
+                self._send(frame)
+                self._more, self._held_back = unsure or bool(self._fresh), False
+                if unsure:
+                    self._look_again()
+                return frame
+        self._look = False
+        self._fresh.clear()
+        lanes = self._lanes()
+        full = len(lanes) < len(Lane)
+        if lanes:
+            found = await self._database.read(lambda connection: self._read(self._mailboxes(connection), lanes))
+        else:
+            found = Found((), more=False, held_back=True)
+        self._send(found.frame)
+        self._more, self._held_back = found.more, found.held_back or full
+        if not self._handed or self._more or self._held_back:
+            self._look_again()
+        return found.frame
+
+    def _lanes(self) -> list[LaneState]:
         # One envelope may exceed the window when nothing else of its lane is under way: else it could never be sent.
-        lanes = [
-            _Lane(lane, self._sent[lane], self._window - under_way, alone=not under_way)
+        return [
+            LaneState(lane, self._sent[lane], self._window - under_way, alone=not under_way)
             for lane, under_way in self._bytes.items()
             if under_way < self._window
         ]
-        self._more, self._held_back = False, len(lanes) < len(Lane)
-        if not lanes:
-            return ()
-        found = await self._database.read(lambda connection: self._read(self._mailboxes(connection), lanes))
-        for each in found.frame:
+
+    def _send(self, frame: Sequence[Waiting]) -> None:
+        for each in frame:
             self._sent[each.lane] = each.position
             self._under_way[each.lane].append((each.position, each.size))
             self._bytes[each.lane] += each.size
-        self._more, self._held_back = found.more, self._held_back or found.held_back
-        return found.frame
 
     # What follows runs in a reader's thread.
 
-    def _read(self, mailboxes: MailboxStore, lanes: Sequence["_Lane"]) -> "_Found":
+    def _read(self, mailboxes: MailboxStore, lanes: Sequence[LaneState]) -> Found:
         rows: list[tuple[Lane, Row]] = []
         frame, held_back = DELIVER_BYTES, False
         for lane in lanes:
@@ -296,15 +316,15 @@ class Stream:
                 self.party, lane.lane, after=lane.sent, limit=DELIVER_ITEMS - len(rows), kind=self._kind
             ):
                 if row.size > frame and rows:
-                    return _Found(self._build(mailboxes, rows), more=True, held_back=held_back)
+                    return Found(self._build(mailboxes, rows), more=True, held_back=held_back)
                 if row.size > room and not alone:
                     held_back = True
                     break
                 frame, room, alone = frame - row.size, room - row.size, False
                 rows.append((lane.lane, row))
             if len(rows) >= DELIVER_ITEMS:
-                return _Found(self._build(mailboxes, rows), more=True, held_back=held_back)
-        return _Found(self._build(mailboxes, rows), more=False, held_back=held_back)
+                return Found(self._build(mailboxes, rows), more=True, held_back=held_back)
+        return Found(self._build(mailboxes, rows), more=False, held_back=held_back)
 
     def _build(self, mailboxes: MailboxStore, rows: Sequence[tuple[Lane, Row]]) -> Sequence[Waiting]:
         sealed = self._cache.get([row.key for _, row in rows])
@@ -313,21 +333,7 @@ class Stream:
             stored = mailboxes.sealed(missing)
             self._cache.put(stored.values())
             sealed |= stored
-        return [Waiting(lane, row.position, row.size, build_delivery(sealed[row.key], row.place)) for lane, row in rows]
-
-
-def build_delivery(sealed: Sealed, place: int) -> bytes:
-    """Return the Delivery bytes for the recipient whose slot is at `place`."""
-    slot = slot_at(sealed.slots, place)
-    return delivery_bytes(
-        header=sealed.header,
-        leaf=slot.leaf,
-        leaf_index=slot.index,
-        proof=slot.proof,
-        wrap=slot.wrap,
-        body=sealed.body,
-        promise=sealed.promise,
-    )
+        return [waiting(lane, row, sealed[row.key]) for lane, row in rows]
 
 
 async def pump(requests: AsyncIterator[Iterable[tuple[Lane, int]]], stream: Stream) -> None:

@@ -9,6 +9,7 @@ Recording is finished even when the sender hangs up: what was recorded must also
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection
@@ -23,7 +24,7 @@ from exchange.relay.cache import SealedCache
 from exchange.relay.continuity import Continuity
 from exchange.relay.counters import Counters
 from exchange.relay.directory import LiveDirectory
-from exchange.relay.mailbox import Answered, Bells
+from exchange.relay.mailbox import Answered, Bells, Placed, Tails
 from exchange.relay.prekeys import PrekeyIds
 from exchange.relay.quota import Rate
 from exchange.relay.sequencer import Log
@@ -61,12 +62,15 @@ class Intake:
         counters: Counters,
         clock: Callable[[], int],
         tell: Callable[[Connection, Iterable[PartyId]], None],
+        arrived: Callable[[Iterable[Placed]], None] | None,
         continuity: Continuity,
     ) -> None:
         """`reports` and `control` slow down a sender that submits too much of either.
 
         `tell` tells other processes, with the commit, who has something new; `continuity` remembers what was answered.
+        `arrived` is given the new rows where no other process places any; without it the bells of `bells` ring.
         """
+        self._arrived, self._tails = arrived, Tails() if arrived is not None else None
         self._database = database
         self._directory = directory
         self._recorder = recorder
@@ -137,13 +141,18 @@ class Intake:
         recorded = self._recorder.record(logs, mailboxes, frame, self._clock(), blobs=blobs)
         if recorded is not None and recorded.new:
             self._tell(connection, _recipients(recorded))
+            if self._tails is not None:
+                return replace(recorded, placed=tuple(self._tails.place(recorded.new)))
         return recorded
 
     def _announce(self, frame: Frame, recorded: Recorded) -> None:
         if recorded.head is not None:
             self._continuity.seen(Log.TRAFFIC, recorded.head)
         self._cache.put(sealed for each in recorded.new for sealed in each.sealed())
-        self._bells.ring(_recipients(recorded))
+        if self._arrived is not None:
+            self._arrived(recorded.placed)
+        else:
+            self._bells.ring(_recipients(recorded))
         for judged in frame.judged:
             reason = judged.reason if isinstance(judged, Refused) else "promised"
             self._counters.answers.labels(reason).inc()

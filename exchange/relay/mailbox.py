@@ -14,6 +14,9 @@ from exchange.envelope.model import Lane
 from exchange.names import PartyId
 from exchange.relay.slots import PART, Slot, part_key
 
+UNKNOWN = (1 << 63) - 1
+"""A position that no log reaches."""
+
 DELIVERY_OVERHEAD = 1400
 """Bytes that a delivery needs at most besides header, leaf, wrap and body: proof, promise, lengths."""
 
@@ -84,6 +87,44 @@ class Row:
     def key(self) -> int:
         """Number of the stored part that holds its slot."""
         return part_key(self.position, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A row that has just come to be, with what its delivery is built from."""
+
+    recipient: PartyId
+    lane: Lane
+    row: Row
+    after: int
+    """Who has sent all up to here of this mailbox and lane misses nothing by sending this row next."""
+    sealed: "Sealed"
+
+
+class Tails:
+    """The last row that was placed in each mailbox and lane, for the writer's thread of the only process on a store.
+
+    What a transaction placed that came to nothing stands here too: then the next row seems to come after one that is
+    nowhere, and whoever is asked to send it looks into the store instead.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is known of what was placed before."""
+        self._last: dict[tuple[PartyId, Lane], int] = {}
+
+    def place(self, envelopes: Sequence[Accepted]) -> list[Placed]:
+        """Return the rows of these envelopes, which stand in the order of their positions."""
+        placed = []
+        for each in envelopes:
+            sealed = each.sealed()
+            for place, slot in enumerate(each.slots):
+                mine = (slot.recipient, each.lane)
+                row = Row(each.id, place, each.delivery_size(slot))
+                placed.append(
+                    Placed(slot.recipient, each.lane, row, self._last.get(mine, UNKNOWN), sealed[place // PART])
+                )
+                self._last[mine] = each.id
+        return placed
 
 
 @dataclass(frozen=True, slots=True)

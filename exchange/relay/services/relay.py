@@ -14,9 +14,10 @@ from exchange.relay.agreements import Agreements
 from exchange.relay.checkpoints import Checkpoints
 from exchange.relay.communities import Communities
 from exchange.relay.counters import Counters
-from exchange.relay.deliver import Deliveries, Waiting, pumping
+from exchange.relay.deliver import Deliveries, pumping
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.enrol import FETCH_BUNDLES, Enrolment
+from exchange.relay.frames import Waiting
 from exchange.relay.intake import Intake
 from exchange.relay.logs import READ_ENTRIES, LogReader
 from exchange.relay.mailbox import Answered

@@ -119,7 +119,7 @@ class SqlMailboxes:
         given = {"whose": recipient, "in_lane": int(lane), "after": after, "most": limit}
         if kind is None:
             found = run(self._connection, _WAITING, given).fetchall()
-            return [Row(position, place, size) for position, place, size in found]
+            return [Row(row.position, row.place, row.size) for row in found]
         return [Row(*row) for row in self._connection.execute(_WAITING_OF_KIND, given | {"of_kind": kind})]
 
     def sealed(self, keys: Sequence[int]) -> Mapping[int, Sealed]:
