@@ -65,13 +65,18 @@ class Row:
     ours: str
     theirs: str
     value: Callable[[Measured], float]
-    must: str
-    goal: str
+    must: str = ""
+    goal: str = ""
 
 
 def speed(measured: Measured) -> float:
     """What most rows compare."""
     return measured.speed
+
+
+def cpu(measured: Measured) -> float:
+    """What a machine that does other work hardly moves."""
+    return measured.cpu_ms
 
 
 def rows(run: Run) -> tuple[Row, ...]:
@@ -84,6 +89,8 @@ def rows(run: Run) -> tuple[Row, ...]:
         Row(f"relay alone ÷ {jetstream.NAME}, sync always, mTLS", ALONE, STREAM, speed, "1", "2"),
         Row(f"{rate}: p50 ÷ {jetstream.NAME}'s", STEADY, STREAM_STEADY, lambda each: each.p50, "8", "4"),
         Row(f"{rate}: p99 ÷ {jetstream.NAME}'s", STEADY, STREAM_STEADY, lambda each: each.p99, "12", "6"),
+        Row(f"CPU time of a delivery: full work ÷ {opentaxii.NAME}, {run.batch} reports a POST", FULL, BATCHES, cpu),
+        Row(f"CPU time of a delivery: full work ÷ {jetstream.NAME}", FULL, STREAM, cpu),
     )
 
 
@@ -113,7 +120,8 @@ class Sides:
         }
 
     def _full(self) -> Measured:
-        return Measured(burst(self.made, reports=self.run.reports, size=self.run.size).speed)
+        found = burst(self.made, reports=self.run.reports, size=self.run.size)
+        return Measured(found.speed, cpu_ms=sum(found.cpu.values()) * 1000)
 
     def _alone(self) -> Measured:
         """A relay of its own, as a peer is started, with envelopes that were sealed before."""

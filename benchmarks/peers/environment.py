@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.cpu import seconds_by_name
 from exchange.errors import Unavailable
 from nodes.demo.enrol import free_address
 
@@ -94,6 +95,10 @@ class Child:
             if time.monotonic() > deadline:
                 raise Unavailable(f"{self.name} is not ready after {START_S:.0f} s{self._words()}")
             time.sleep(LOOK_S)
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds that it and its workers have used so far."""
+        return seconds_by_name([(self.name, self.process.pid)]).get(self.name, 0.0)
 
     def line(self) -> str:
         """Return the next line of a driver, which bounds itself in time.

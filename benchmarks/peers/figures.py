@@ -1,9 +1,10 @@
 """What drivers report, and lines of the table made of it. Pure.
 
 Drivers tell times of the machine's monotonic clock, which all processes share. A sender writes one line of JSON,
-{"began_ns": …}: the moment of its first call. A receiver writes {"delivered": …, "last_ns": …, "waits_ms": […],
-"failed": …}: how many reports it took, when it had the last, how long each was under way, and how often it was answered
-with an error and asked again.
+{"began_ns": …, "cpu_s": …}: the moment of its first call, and what CPU time it took from there on. A receiver writes
+{"delivered": …, "last_ns": …, "waits_ms": […], "failed": …, "cpu_s": …}: how many reports it took, when it had the
+last, how long each was under way, how often it was answered with an error and asked again, and its CPU time since it
+began.
 """
 
 import statistics
@@ -30,6 +31,8 @@ class Measured:
     """From the call that hands a report over to each of its deliveries, where that was measured."""
     failed: int = 0
     """Answers that were errors; what was asked was asked again."""
+    cpu_ms: float = 0.0
+    """Milliseconds of CPU time of a delivery, of all processes together."""
 
     @property
     def p50(self) -> float:
@@ -49,13 +52,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def measured(sent: str, received: Sequence[str], *, expected: int) -> Measured:
-    """Return what a sender and receivers report as one.
+def measured(sent: str, received: Sequence[str], *, expected: int, server_s: float) -> Measured:
+    """Return what a sender and receivers report as one, and the CPU time of the server between them.
 
     Raises:
         MalformedInput: a line is not what a driver writes, or nothing was delivered.
     """
-    began = _number(_read(sent), "began_ns")
+    sender = _read(sent)
+    began = _number(sender, "began_ns")
     rows = [_read(line) for line in received]
     delivered = sum(_number(row, "delivered") for row in rows)
     if not delivered:
@@ -63,8 +67,15 @@ def measured(sent: str, received: Sequence[str], *, expected: int) -> Measured:
     took = max(_number(row, "last_ns") for row in rows) - began
     if took <= 0:
         raise MalformedInput("the last delivery was before the first call")
-    waits = tuple(wait for row in rows for wait in _waits(row))
-    return Measured(delivered * NS / took, delivered, expected, waits, sum(_number(row, "failed") for row in rows))
+    cpu_s = server_s + sum(_seconds(row, "cpu_s") for row in (sender, *rows))
+    return Measured(
+        speed=delivered * NS / took,
+        delivered=delivered,
+        expected=expected,
+        waits_ms=tuple(wait for row in rows for wait in _waits(row)),
+        failed=sum(_number(row, "failed") for row in rows),
+        cpu_ms=cpu_s / delivered * 1000,
+    )
 
 
 def _read(line: str) -> Mapping[str, object]:
@@ -80,6 +91,13 @@ def _read(line: str) -> Mapping[str, object]:
 def _number(row: Mapping[str, object], name: str) -> int:
     value = row.get(name)
     if not isinstance(value, int):
+        raise MalformedInput(f"a driver does not say {name}")
+    return value
+
+
+def _seconds(row: Mapping[str, object], name: str) -> float:
+    value = row.get(name)
+    if not isinstance(value, float):
         raise MalformedInput(f"a driver does not say {name}")
     return value
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.environment import HOST, Environment, a_driver, a_server, port
+from benchmarks.peers.environment import HOST, Child, Environment, a_driver, a_server, port
 from benchmarks.peers.figures import Measured, measured
 from exchange.crypto import x509
 from exchange.runtime.clock import now_ms
@@ -42,17 +42,19 @@ class JetStream:
 
     def deliver(self, *, reports: int, size: int, recipients: int, rate: float = 0.0) -> Measured:
         """Hand reports to all recipients, all at once or so many a second, and return when the last has the last."""
-        with self._running() as (scratch, url):
+        with self._running() as (server, scratch, url):
             receive = self.environment.driver(DRIVER, "receive", url, scratch, recipients, reports)
             with a_driver("jetstream-recipients", receive, scratch) as receivers:
                 receivers.wait_until_ready()
                 send = self.environment.driver(DRIVER, "send", url, scratch, reports, size, rate)
+                used = server.cpu_s()
                 with a_driver("jetstream-sender", send, scratch) as sender:
-                    return measured(sender.line(), [receivers.line()], expected=reports * recipients)
+                    sent, received = sender.line(), [receivers.line()]
+                return measured(sent, received, expected=reports * recipients, server_s=server.cpu_s() - used)
 
     @contextmanager
-    def _running(self) -> Iterator[tuple[Path, str]]:
-        """A server; yields where it has its files, and its address."""
+    def _running(self) -> Iterator[tuple[Child, Path, str]]:
+        """A server; yields it, where it has its files, and its address."""
         number = port(self.port, "--jetstream-port")
         with tempfile.TemporaryDirectory(prefix="bench-jetstream-") as made:
             scratch = Path(made)
@@ -62,7 +64,7 @@ class JetStream:
             command = [self.environment.program("nats-server"), "-c", str(configuration)]
             with a_server("jetstream", command, scratch, {}) as server:
                 server.wait_until(lambda: listens(number))
-                yield scratch, f"tls://{HOST}:{number}"
+                yield server, scratch, f"tls://{HOST}:{number}"
 
 
 def _certificates(scratch: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.environment import DRIVERS, HOST, Environment, a_driver, a_server, port
+from benchmarks.peers.environment import DRIVERS, HOST, Child, Environment, a_driver, a_server, port
 from benchmarks.peers.figures import Measured, measured
 from benchmarks.peers.jetstream import listens
 from exchange.crypto.random import token
@@ -50,7 +50,7 @@ class OpenTaxii:
 
     def deliver(self, *, reports: int, size: int, recipients: int, batch: int) -> Measured:
         """Post reports, so many at a time, and return when all recipients have polled them."""
-        with self._running() as (scratch, url), ExitStack() as stack:
+        with self._running() as (server, scratch, url), ExitStack() as stack:
             receive = self.environment.driver("opentaxii_driver.py", "receive", url, reports, self.pause_s)
             receivers = [
                 stack.enter_context(a_driver(f"opentaxii-recipient{number}", receive, scratch))
@@ -59,13 +59,14 @@ class OpenTaxii:
             for receiver in receivers:
                 receiver.wait_until_ready()
             send = self.environment.driver("opentaxii_driver.py", "send", url, reports, size, batch)
+            used = server.cpu_s()
             with a_driver("opentaxii-sender", send, scratch) as sender:
-                sent = sender.line()
-                return measured(sent, [each.line() for each in receivers], expected=reports * recipients)
+                sent, received = sender.line(), [each.line() for each in receivers]
+            return measured(sent, received, expected=reports * recipients, server_s=server.cpu_s() - used)
 
     @contextmanager
-    def _running(self) -> Iterator[tuple[Path, str]]:
-        """A server with one collection; yields where it has its files, and the collection's address."""
+    def _running(self) -> Iterator[tuple[Child, Path, str]]:
+        """A server with one collection; yields it, where it has its files, and the collection's address."""
         number = port(self.port, "--opentaxii-port")
         with tempfile.TemporaryDirectory(prefix="bench-opentaxii-") as made:
             scratch = Path(made)
@@ -75,7 +76,7 @@ class OpenTaxii:
             root = self._a_collection(scratch, settings)
             with a_server("opentaxii", self._serve(number), scratch, settings) as server:
                 server.wait_until(lambda: listens(number))
-                yield scratch, f"http://{HOST}:{number}/taxii2/{root}/collections/reports/objects/"
+                yield server, scratch, f"http://{HOST}:{number}/taxii2/{root}/collections/reports/objects/"
 
     def _a_collection(self, scratch: Path, settings: Mapping[str, str]) -> str:
         """Make an API root and a collection in the new database; return the root's id."""

@@ -94,12 +94,12 @@ def send(url: str, reports: int, size: int, batch: int) -> None:
     collection = Collection(url)
     objects = [an_indicator(size) for _ in range(reports)]
     bodies = [json.dumps({"objects": objects[first : first + batch]}).encode() for first in range(0, reports, batch)]
-    began = time.monotonic_ns()
+    began, used = time.monotonic_ns(), time.process_time()
     for body in bodies:
         if collection.over:
             break  # what was not sent is missing at the recipients
         collection.post(body)
-    print(json.dumps({"began_ns": began}), flush=True)
+    print(json.dumps({"began_ns": began, "cpu_s": time.process_time() - used}), flush=True)
 
 
 def receive(url: str, reports: int, pause_s: float) -> None:
@@ -109,6 +109,7 @@ def receive(url: str, reports: int, pause_s: float) -> None:
     newest: str | None = None
     last = 0
     print("ready", flush=True)
+    used = time.process_time()
     while len(got) < reports and not collection.over:
         before = len(got)
         parameters = {"limit": str(PAGE)} | ({"added_after": newest} if newest else {})
@@ -124,7 +125,8 @@ def receive(url: str, reports: int, pause_s: float) -> None:
             last = time.monotonic_ns()
         else:
             time.sleep(pause_s)
-    print(json.dumps({"delivered": len(got), "last_ns": last, "waits_ms": [], "failed": collection.failed}), flush=True)
+    figures = {"delivered": len(got), "last_ns": last, "waits_ms": [], "failed": collection.failed}
+    print(json.dumps({**figures, "cpu_s": time.process_time() - used}), flush=True)
 
 
 def main(role: str, url: str, *numbers: str) -> None:

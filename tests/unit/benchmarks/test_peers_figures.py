@@ -7,17 +7,23 @@ import pytest
 from benchmarks.peers.figures import Measured, lost, measured, percentile, ratio
 from exchange.errors import MalformedInput
 
-SENT = json.dumps({"began_ns": 1_000_000_000})
+SENT = json.dumps({"began_ns": 1_000_000_000, "cpu_s": 0.5})
 
 
 def received(**changes: object) -> str:
-    return json.dumps({"delivered": 10, "last_ns": 3_000_000_000, "waits_ms": [1.0, 2.0], "failed": 0, **changes})
+    return json.dumps(
+        {"delivered": 10, "last_ns": 3_000_000_000, "waits_ms": [1.0, 2.0], "failed": 0, "cpu_s": 0.25, **changes}
+    )
 
 
 def test_deliveries_a_second_are_counted_from_the_first_call_to_the_last_delivery_of_all() -> None:
-    found = measured(SENT, [received(last_ns=2_000_000_000), received()], expected=20)
+    found = measured(SENT, [received(last_ns=2_000_000_000), received()], expected=20, server_s=1.0)
     assert found.speed == 10.0
     assert (found.delivered, found.expected, found.waits_ms) == (20, 20, (1.0, 2.0, 1.0, 2.0))
+
+
+def test_cpu_time_of_a_delivery_is_that_of_all_processes() -> None:
+    assert measured(SENT, [received(), received()], expected=20, server_s=1.0).cpu_ms == 2.0 / 20 * 1000
 
 
 @pytest.mark.parametrize(
@@ -30,20 +36,21 @@ def test_deliveries_a_second_are_counted_from_the_first_call_to_the_last_deliver
         received(delivered="10"),
         received(last_ns=None),
         received(waits_ms=[1]),
+        received(cpu_s=None),
         received(waits_ms="1.0"),
         json.dumps({"delivered": 10, "last_ns": 3_000_000_000, "waits_ms": []}),
     ],
 )
 def test_what_no_driver_writes_is_refused(line: str) -> None:
     with pytest.raises(MalformedInput):
-        measured(SENT, [line], expected=10)
+        measured(SENT, [line], expected=10, server_s=1.0)
 
 
 def test_a_measurement_without_deliveries_or_time_is_no_figure() -> None:
     with pytest.raises(MalformedInput, match="nothing was delivered"):
-        measured(SENT, [received(delivered=0)], expected=10)
+        measured(SENT, [received(delivered=0)], expected=10, server_s=1.0)
     with pytest.raises(MalformedInput, match="before the first call"):
-        measured(SENT, [received(last_ns=1_000_000_000)], expected=10)
+        measured(SENT, [received(last_ns=1_000_000_000)], expected=10, server_s=1.0)
 
 
 @pytest.mark.parametrize("share, value", [(0.5, 51.0), (0.99, 100.0), (0.0, 1.0), (1.0, 100.0)])
