@@ -207,7 +207,8 @@ def _lane(parsed: ParsedLabel, report: StixReport) -> Lane:
 
 
 def _with_approvals(label: Label, desk: Desk) -> Label:
-    return replace(label, approvals=max(label.approvals, desk.approvals.get(label.tlp, 0)))
+    least = desk.approvals.get(label.tlp, 0)
+    return label if label.approvals >= least else replace(label, approvals=least)
 
 
 def _warnings(report: StixReport, label: Label, release: Release) -> tuple[str, ...]:

@@ -312,7 +312,9 @@ class Outbox:
 
 def addressee(report: Report, authored: AuthoredReport, party: PartyId, decision: Decision) -> Addressee | None:
     """Return where a new report stands with a partner; None when the partner is not in its audience at all."""
-    if any(finding.step is Step.AUDIENCE and finding.reason not in _ADDRESSED for finding in failures(decision)):
+    if not decision.permit and any(
+        finding.step is Step.AUDIENCE and finding.reason not in _ADDRESSED for finding in failures(decision)
+    ):
         return None
     made = Addressee(
         item=report.item,

@@ -170,12 +170,18 @@ def _apply_line(standing: _Standing, applied: _Line, now_ms: int) -> Event | Non
         if line.step == STEP_PREKEY:
             return _again(standing, row, line, now_ms, "it no longer has the prekey that it was sealed for")
     why = f"refused there: {line.reason}, step {line.step}" if line.status is ReceiptStatus.REFUSED else ""
-    changed = replace(row, state=reached, why=why)
     if line.status is ReceiptStatus.STORED:
-        ends = [row.purge_by_ms, line.at_ms + row.keep_ms if row.keep_ms else 0]
-        changed = replace(changed, receipted_ms=line.at_ms, purge_by_ms=min((end for end in ends if end), default=0))
-    standing.put(changed)
+        purge_by_ms = _purge_by_ms(row, line.at_ms)
+        standing.put(replace(row, state=reached, why=why, receipted_ms=line.at_ms, purge_by_ms=purge_by_ms))
+    else:
+        standing.put(replace(row, state=reached, why=why))
     return Event(row.item, now_ms, _STORY[line.status], row.recipient, why, line.envelope_hash)
+
+
+def _purge_by_ms(row: Addressee, stored_ms: int) -> int:
+    """Return when a partner that has stored a report must have destroyed it at the latest; 0 for never."""
+    ends = (row.purge_by_ms, stored_ms + row.keep_ms if row.keep_ms else 0)
+    return min((end for end in ends if end), default=0)
 
 
 def _again(standing: _Standing, row: Addressee, line: ReceiptLine, now_ms: int, words: str) -> Event:

@@ -25,6 +25,8 @@ def told(why: str) -> str:
 
 def failures(decision: Decision) -> list[Finding]:
     """Return the findings that deny."""
+    if decision.permit:
+        return []
     return [finding for finding in decision.findings if finding.outcome is Outcome.FAIL]
 
 

@@ -238,16 +238,18 @@ def _seal_leaves(
         raise MalformedInput("a recipient stands in an envelope once")
     placed = sorted(zip(random_places(len(recipients)), recipients, strict=True), key=lambda pair: pair[0])
     wanted = [(each.kem.raw, binding.wrap_info(core_hash, each.kem.key_id, each.party)) for _, each in placed]
+    # One draw for all: to ask the operating system costs more than what it gives.
+    salts = random_bytes(ID_BYTES * len(placed))
     leaves = tuple(
-        _leaf(core, index, recipient, wrapped)
-        for (index, recipient), wrapped in zip(placed, wrap_all(content_key, wanted), strict=True)
+        _leaf(core, index, recipient, wrapped, salt=salts[ID_BYTES * number : ID_BYTES * (number + 1)])
+        for number, ((index, recipient), wrapped) in enumerate(zip(placed, wrap_all(content_key, wanted), strict=True))
     )
     return leaves, tuple(recipient.party for _, recipient in placed)
 
 
-def _leaf(core: EnvelopeCore, index: int, recipient: Recipient, wrapped: bytes) -> SubmittedLeaf:
+def _leaf(core: EnvelopeCore, index: int, recipient: Recipient, wrapped: bytes, *, salt: bytes) -> SubmittedLeaf:
     leaf = RecipientLeaf(
-        salt=random_bytes(ID_BYTES),
+        salt=salt,
         recipient=recipient.party,
         kem_key=recipient.kem.key_id,
         wrap_sha256=sha256(wrapped).digest(),

@@ -40,13 +40,16 @@ agreements are in agreement_text.py and offered here. Specification: docs/spec/p
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from exchange.crypto.random import random_bytes
 from exchange.errors import BadLabel, MalformedInput
 from exchange.limits import LABEL_BYTES
-from exchange.names import ID_BYTES, PartyId
+from exchange.names import HASH_BYTES, ID_BYTES, PartyId
 from exchange.policy.agreement_text import AgreementTerms, draft_agreement_text, parse_agreement_text
 from exchange.policy.codec import encode_label, encode_release, release_sha256
 from exchange.policy.fields import Fields, days, flag, member, members, number, one_of, places
@@ -74,6 +77,7 @@ from exchange.policy.model import (
     HOPS_MAX,
     Actions,
     Category,
+    CommunityTarget,
     Duty,
     EvidenceUse,
     Handling,
@@ -84,7 +88,8 @@ from exchange.policy.model import (
     ReleaseMode,
     Tlp,
 )
-from exchange.policy.strict_yaml import Node, node_of, parse_yaml
+from exchange.policy.strict_json import write_json
+from exchange.policy.strict_yaml import REMEMBERED_BYTES, Node, node_of, parse_yaml
 
 __all__ = [
     "AgreementTerms",
@@ -153,6 +158,23 @@ class ParsedLabel:
     lane: str | None
 
 
+TEMPLATES = 64
+"""Texts whose templates are remembered: a sensor labels a thousand reports with the same few words."""
+
+NO_SALT, NO_HASH = bytes(ID_BYTES), bytes(HASH_BYTES)
+"""In the place of what is drawn anew for each label."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """What a text says, without what differs from one label to the next: salts, the hash over one, and times."""
+
+    label: Label
+    release: Release
+    lane: str | None
+    time: Node | None
+
+
 def parse_label(
     text: bytes,
     *,
@@ -168,8 +190,11 @@ def parse_label(
     Raises:
         BadLabel: with the line, what was expected, and the nearest known word.
     """
-    node = parse_yaml(text, limit=LABEL_BYTES, error=BadLabel)
-    return _label(node, originator, now_ms, defaults or {}, communities or {})
+    if len(text) > REMEMBERED_BYTES:
+        node = parse_yaml(text, limit=LABEL_BYTES, error=BadLabel)
+        return _fresh(_template(node, originator, defaults or {}, communities or {}), now_ms)
+    named = frozenset(communities.items()) if communities else frozenset()
+    return _fresh(_remembered(text, originator, write_json(defaults or {}), named), now_ms)
 
 
 def label_from_mapping(
@@ -185,20 +210,44 @@ def label_from_mapping(
     Raises:
         BadLabel: with the path, what was expected, and the nearest known word.
     """
-    return _label(node_of(data, error=BadLabel), originator, now_ms, defaults or {}, communities or {})
+    template = _template(node_of(data, error=BadLabel), originator, defaults or {}, communities or {})
+    return _fresh(template, now_ms)
 
 
-def _label(
-    node: Node, originator: PartyId, now_ms: int, defaults: Mapping[str, Any], communities: Communities
-) -> ParsedLabel:
+@lru_cache(maxsize=TEMPLATES)
+def _remembered(
+    text: bytes, originator: PartyId, defaults: bytes, communities: frozenset[tuple[str, CommunityTarget]]
+) -> _Template:
+    node = parse_yaml(text, limit=LABEL_BYTES, error=BadLabel)
+    return _template(node, originator, orjson.loads(defaults), dict(communities))
+
+
+def _fresh(template: _Template, now_ms: int) -> ParsedLabel:
+    """Return the label of a template, with salts of its own and its times counted from now."""
+    release = replace(template.release, salt=random_bytes(ID_BYTES))
+    time = times(now_ms)(template.time) if template.time is not None else Times()
+    label = replace(
+        template.label,
+        release_sha256=release_sha256(encode_release(release), release.salt),
+        salt=random_bytes(ID_BYTES),
+        not_before_ms=time.not_before_ms,
+        embargo_until_ms=time.embargo_until_ms,
+        review_on_ms=time.review_on_ms,
+        expires_ms=time.expires_ms,
+        on_expiry=time.on_expiry,
+    )
+    _check_size(label)
+    return ParsedLabel(label, release, template.lane)
+
+
+def _template(node: Node, originator: PartyId, defaults: Mapping[str, Any], communities: Communities) -> _Template:
     fields, defaulted = _with_defaults(node, defaults)
     for name in REQUIRED:
         fields.need(name)
     tlp = member(Tlp)(fields.need("tlp"))
-    release = release_of(fields.need("release"), originator, random_bytes(ID_BYTES), communities)
+    release = release_of(fields.need("release"), originator, NO_SALT, communities)
     onward = _onward(fields, tlp, narrowed="onward" in defaulted)
     actions, instructions = _actions(fields)
-    time = fields.read("time", times(now_ms), Times())
     sources = fields.read("provenance", provenance, Provenance())
     label = Label(
         originators=(originator,),
@@ -209,8 +258,8 @@ def _label(
         personal_data=personal_data(fields.need("personal_data")),
         onward=onward,
         max_hops=_hops(fields, onward, filled="max_hops" in defaulted),
-        release_sha256=release_sha256(encode_release(release), release.salt),
-        salt=random_bytes(ID_BYTES),
+        release_sha256=NO_HASH,
+        salt=NO_SALT,
         national=fields.read("national", national, None),
         equivalents=fields.read("equivalents", equivalents, ()),
         orcon=fields.read("orcon", flag, default=False),
@@ -221,11 +270,6 @@ def _label(
         resale=fields.read("resale", resale, Duty.MUST_NOT),
         about=fields.read("about", places, ()),
         use_in=fields.read("use_in", use_in, ()),
-        not_before_ms=time.not_before_ms,
-        embargo_until_ms=time.embargo_until_ms,
-        review_on_ms=time.review_on_ms,
-        expires_ms=time.expires_ms,
-        on_expiry=time.on_expiry,
         retention_days=fields.read("retention", days, 0),
         handling=(*fields.read("handling", handling, ()), *instructions),
         grading=fields.read("grading", grading, None),
@@ -235,8 +279,7 @@ def _label(
         approvals=fields.read("approvals", number(0, APPROVALS_MAX), 0),
         release_mode=fields.read("release_mode", member(ReleaseMode), ReleaseMode.DELIVERED),
     )
-    _check_size(label)
-    return ParsedLabel(label, release, fields.read("lane", lane, None))
+    return _Template(label, release, fields.read("lane", lane, None), fields.get("time"))
 
 
 def _with_defaults(node: Node, defaults: Mapping[str, Any]) -> tuple[Fields, set[str]]:

@@ -160,10 +160,12 @@ def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms:
                 told.add(key)
             if each.kind == EnvelopeKind.REPORT:
                 reported.add(slot.recipient)
-    insert_all(connection, tables.sequence, [_first_number(key, known[key]) for key in known if key not in before])
-    grown = [{**_of(key), "last_seq": known[key]} for key, seq in before.items() if known[key] != seq]
+    first = [_first_number(key, known[key], now_ms if key in told else 0) for key in known if key not in before]
+    insert_all(connection, tables.sequence, first)
+    grown = [{**_of(key), "last_seq": known[key], "traffic_ms": now_ms} for key in told & before.keys()]
     run_each(connection, _GROWN, grown)
-    run_each(connection, _TOLD, [{**_of(key), "traffic_ms": now_ms} for key in sorted(told)])
+    quiet = [key for key, seq in before.items() if known[key] != seq and key not in told]
+    run_each(connection, _GROWN_QUIETLY, [{**_of(key), "last_seq": known[key]} for key in quiet])
     insert_or_keep(connection, tables.reached, [{"recipient": each, "first_ms": now_ms} for each in sorted(reported)])
 
 
@@ -179,7 +181,7 @@ _STREAM_HEADS = select(tables.control.c.item).where(
 )
 
 
-def _first_number(key: tuple[str, int, int], seq: int) -> dict[str, Any]:
+def _first_number(key: tuple[str, int, int], seq: int, traffic_ms: int) -> dict[str, Any]:
     return {
         "recipient": key[0],
         "stream": key[1],
@@ -187,7 +189,7 @@ def _first_number(key: tuple[str, int, int], seq: int) -> dict[str, Any]:
         "last_seq": seq,
         "settled_seq": 0,
         "settled_hash": STREAM_START,
-        "traffic_ms": 0,
+        "traffic_ms": traffic_ms,
         "head_ms": 0,
     }
 
@@ -197,8 +199,8 @@ _STREAM = (
     _sequence.stream == bindparam("of_stream"),
     _sequence.lane == bindparam("of_lane"),
 )
-_GROWN = update(tables.sequence).where(*_STREAM).values(last_seq=bindparam("last_seq"))
-_TOLD = update(tables.sequence).where(*_STREAM).values(traffic_ms=bindparam("traffic_ms"))
+_GROWN_QUIETLY = update(tables.sequence).where(*_STREAM).values(last_seq=bindparam("last_seq"))
+_GROWN = _GROWN_QUIETLY.values(traffic_ms=bindparam("traffic_ms"))
 
 
 def _of(key: tuple[str, int, int]) -> dict[str, Any]:
