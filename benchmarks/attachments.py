@@ -1,8 +1,8 @@
 """What attachments cost in memory: a sender, a recipient and a relay as processes, every store on disk.
 
 `python -m benchmarks.attachments` prints the peak of resident memory of each while files pass, over what it has when it
-is idle, in the same process. A round is over when the recipient has verified and stored every file. `--files 1 --mib
-1024` shows that the size of a file makes no difference.
+is idle, in the same process. A round is over when the recipient has verified and stored every file. `--file-mib 2048`
+moves one file of that size by commands from disk to disk, and back up (benchmarks/large_file.py).
 """
 
 import argparse
@@ -10,21 +10,19 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks import large_file
 from benchmarks.end_to_end import LABEL, POLL_S, WAIT_S, Field, a_report, field
+from benchmarks.memory import forget_peak, resident
 from benchmarks.table import Line, show
 from exchange.crypto.random import random_bytes
 from exchange.errors import Unavailable
-from exchange.limits import KIB, MIB
+from exchange.limits import MIB
 from nodes.demo.cast import COUNCIL
 from nodes.node_client import connect
 from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.attachment_pb2 import AttachFileRequest
 from nodes.v1.node_service_pb2_grpc import NodeServiceStub
-
-RESET_PEAK = "5"
-"""What the kernel takes in clear_refs to begin a new peak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +33,6 @@ class Run:
     mib: int = 8
     """MiB of a file."""
     rounds: int = 5
-
-
-def resident(pid: int, what: str) -> int:
-    """Return bytes of resident memory of a process: now (`VmRSS`) or at its peak (`VmHWM`)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{what}:"):
-            return int(line.split()[1]) * KIB
-    raise ValueError(f"the kernel does not tell {what}")
 
 
 def passed(made: Field, run: Run) -> None:
@@ -86,7 +76,7 @@ def lines(run: Run) -> list[Line]:
         peaks: dict[str, list[int]] = {role: [] for role in of}
         for _ in range(run.rounds):
             for pid in of.values():
-                Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
+                forget_peak(pid)
             start = time.perf_counter()
             passed(made, run)
             times.append(time.perf_counter() - start)
@@ -111,7 +101,10 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=usual.files)
     parser.add_argument("--mib", type=int, default=usual.mib, help="MiB of a file")
     parser.add_argument("--rounds", type=int, default=usual.rounds)
-    show(lines(Run(**vars(parser.parse_args()))))
+    parser.add_argument("--file-mib", type=int, default=0, help="one file of so many MiB instead, by commands")
+    wanted = vars(parser.parse_args())
+    large = wanted.pop("file_mib")
+    show(large_file.lines(large) if large else lines(Run(**wanted)))
 
 
 if __name__ == "__main__":
