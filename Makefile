@@ -11,11 +11,14 @@ PEERS  := .venv-peers
 ROUNDS ?=
 LOCK    = $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \
 	  --no-emit-trusted-host --no-emit-find-links
+# What .venv has, and the extra for traces beside it: that stays out of the pinned dependencies.
+OTEL   := .venv-otel
+TRACED := tests/unit/exchange/runtime/test_tracing.py tests/integration/test_traced_path.py
 # Images for containers often set it: then each of the hundreds of processes of a test run compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fmt lint types generate generate-check docs-check check bench bench-peers chaos lock audit clean
+.PHONY: help setup demo test test-tracing fmt lint types generate generate-check docs-check check bench bench-peers chaos lock audit clean
 
 help:            ## print this help
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -34,6 +37,15 @@ demo: setup      ## eight partners exchange real reports on this machine, in abo
 
 test: setup      ## run the tests (T=path, K=expression); ends with the 15 slowest
 	$(BIN)/pytest -n 3 --dist worksteal --durations 15 $(T) $(if $(K),-k "$(K)")
+
+$(OTEL)/.installed: requirements-otel.lock $(STAMP)
+	$(PYTHON) -m venv --clear --without-pip $(OTEL)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(echo $(OTEL)/lib/python3*/site-packages)/beside.pth
+	$(BIN)/pip --python $(OTEL)/bin/python install --quiet --disable-pip-version-check --require-hashes -r requirements-otel.lock
+	@touch $@
+
+test-tracing: $(OTEL)/.installed ## run the tests of traces, with the extra otel installed beside .venv
+	$(OTEL)/bin/python -m pytest -q $(TRACED)
 
 fmt: setup       ## format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -56,6 +68,7 @@ docs-check: setup ## check that commands, settings, errors and links in the docs
 # Tests that start processes share the cores with all others: what fails is run once more, alone, and must pass then.
 check: lint types generate-check  ## everything that CI runs (the docs check is among the tests)
 	$(MAKE) test || $(BIN)/pytest --last-failed --last-failed-no-failures none
+	$(MAKE) test-tracing
 
 bench: setup     ## benchmarks as one table: decisions, loading rules, replay, proofs and cosigning, end to end beside the ceiling
 	$(BIN)/python -m benchmarks
@@ -75,9 +88,11 @@ chaos: setup     ## break ten nodes and two relays at random; nothing may be los
 lock: setup      ## resolve dependencies anew into the lock files
 	$(LOCK) --extra dev --output-file requirements.lock pyproject.toml
 	$(LOCK) --output-file benchmarks/peers/requirements.lock benchmarks/peers/requirements.in
+	$(LOCK) --extra otel --constraint requirements.lock --output-file requirements-otel.lock pyproject.toml
 
 audit: setup     ## look for known weaknesses in the pinned dependencies (needs network)
 	$(BIN)/pip-audit --require-hashes -r requirements.lock
+	$(BIN)/pip-audit --require-hashes -r requirements-otel.lock
 
 clean:           ## remove the environments and caches
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) $(OTEL) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

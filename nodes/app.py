@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from exchange.runtime.lifecycle import Drain, HomeLock, every, run, started, sup
 from exchange.runtime.logs import configure_logging, get_logger
 from exchange.runtime.migrate import upgrade
 from exchange.runtime.relay_info import RelayInfo, read_relay_info
+from exchange.runtime.tracing import Tracing, tracing_of
 from nodes.agreements import Agreements
 from nodes.alarms import Alarms
 from nodes.anew import Anew
@@ -81,9 +82,15 @@ _log = get_logger(__name__)
 
 @asynccontextmanager
 async def running(
-    home: Path, config: NodeConfig, keys: NodeKeys, drain: Drain, *, clock: Callable[[], int] = now_ms
+    home: Path,
+    config: NodeConfig,
+    keys: NodeKeys,
+    drain: Drain,
+    *,
+    clock: Callable[[], int] = now_ms,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Node]:
-    """Run a node, without its doors for people and sensors, while the block runs.
+    """Run a node, without its doors for people and sensors, while the block runs; `tracing` as configured if not given.
 
     Raises:
         ConfigurationError: home, keys or store cannot be used, or belong to another exchange.
@@ -92,12 +99,13 @@ async def running(
     url = config.database_url(home)
     upgrade(url, MIGRATIONS)
     async with AsyncExitStack() as stack:
+        tracing = stack.enter_context(tracing or tracing_of(config.tracing, "concord-node"))
         database = stack.enter_context(Database(url, alone=True))
         keybox = Keybox(home, keys.master)
         keybox.open()
         stack.callback(keybox.close)
         executor = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="crypto"))
-        core = await _core(config, keys, _Opened(database, keybox, executor), info, clock)
+        core = replace(await _core(config, keys, _Opened(database, keybox, executor), info, clock), tracing=tracing)
         wrapping = stack.enter_context(Wrapping())
         node = _build(home, config, core, wrapping)
         stack.push_async_callback(node.relay.close)

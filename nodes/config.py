@@ -16,6 +16,7 @@ from exchange.policy.readers import ReaderTerms
 from exchange.reader_policy.model import MAX_AGE_DAYS, check_terms
 from exchange.runtime.config import Section, Settings, load_config
 from exchange.runtime.secrets import write_private
+from exchange.runtime.tracing import TracingSettings
 
 FILE = "node.toml"
 ENV_PREFIX = "CONCORD_NODE_"
@@ -201,6 +202,9 @@ class NodeConfig(Settings):
     readers: ReaderSettings = Field(default_factory=ReaderSettings, description="Clearances and attributes.")
     release: ReleaseRules = Field(default_factory=ReleaseRules, description="What release asks for.")
     timing: Timing = Field(default_factory=Timing, description="Intervals.")
+    tracing: TracingSettings = Field(
+        default_factory=TracingSettings, description="Traces, for an OpenTelemetry collector."
+    )
 
     @field_validator("party")
     @classmethod

@@ -8,6 +8,7 @@ from exchange.crypto.signed import VerifiedRoots
 from exchange.names import ExchangeName, PartyId
 from exchange.runtime.database import Database
 from exchange.runtime.retry import Backoff
+from exchange.runtime.tracing import Tracing
 from nodes.alarms import Alarms
 from nodes.compared import Comparisons
 from nodes.config import Timing
@@ -40,6 +41,7 @@ class Core:
     """Batch signatures that held."""
     clock: Callable[[], int]
     timing: Timing
+    tracing: Tracing = field(default_factory=Tracing)
 
     @property
     def keys(self) -> NodeKeys:

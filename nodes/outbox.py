@@ -31,6 +31,7 @@ from exchange.policy.consent import Consent
 from exchange.policy.decide import who_gets
 from exchange.policy.decision import Decision, Item, Reason, Role, Step
 from exchange.policy.question import Question
+from exchange.runtime.tracing import Leg
 from nodes import vault
 from nodes.attached import kept_outgoing
 from nodes.author import AuthoredReport
@@ -221,13 +222,17 @@ class Outbox:
 
     async def _store_all(self, drafts: Sequence["_Draft"]) -> Sequence[bool]:
         """Sign and store what was pushed meanwhile; say of each whether it was the first with its digest."""
-        core = self._core
+        core, since = self._core, self._core.tracing.begin()
         # 4
         signed = await asyncio.gather(*(core.signer.sign(REPORT_TYPE, draft.payload) for draft in drafts))
         # 5
         keys = await core.keybox.new_keys([draft.item for draft in drafts])
         new = [self._new(draft, keys[draft.item], each) for draft, each in zip(drafts, signed, strict=True)]
-        return await core.database.write(partial(_store, pushed=new))
+        stored = await core.database.write(partial(_store, pushed=new))
+        core.tracing.end(
+            Leg.PUSH, since, ((draft.item, "") for draft, first in zip(drafts, stored, strict=True) if first)
+        )
+        return stored
 
     async def _late_repeat(self, digest: bytes, decisions: Sequence[tuple[PartyId, Decision]]) -> Accepted:
         """Answer a push whose twin was stored a moment before it; its own key is swept at the next start."""

@@ -10,7 +10,7 @@ is a frame; while one that is not urgent is judged, the flash lane is looked at 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 
@@ -25,6 +25,7 @@ from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
 from exchange.runtime.logs import get_logger
+from exchange.runtime.tracing import Leg, place_name
 from exchange.stream_reset.model import StreamReset
 from nodes import alarms, anew
 from nodes.agreements import Agreements
@@ -151,13 +152,24 @@ class Receiver:
 
     async def _store(self, frame: Delivered, arrivals: Arrivals) -> None:
         await self.take(frame)
+        tracing = self._core.tracing
+        since = tracing.begin()
         arrivals.stored(frame)
+        tracing.end(Leg.ACKNOWLEDGE, since, ((place_name(each.position, each.lane), "") for each in frame.waiting))
 
     async def take(self, frame: Delivered) -> Effects:
         """Judge and store one frame; when this returns all of it is durable and may be acknowledged."""
         core = self._core
         # 1
+        since = core.tracing.begin()
         judged = await self._judge(frame.waiting)
+        core.tracing.end(Leg.JUDGE, since, _traced(judged))
+        core.tracing.same(
+            (name, place_name(each.waiting.position, each.waiting.lane))
+            for each in judged
+            for name, _ in _traced([each])
+        )
+        since = core.tracing.begin()
         goods = [each for each in judged if isinstance(each, Good)]
         bads = [each for each in judged if isinstance(each, Bad)]
         goods, backwards = await self._forward_only(goods)
@@ -184,6 +196,7 @@ class Receiver:
             now_ms=now_ms,
         )
         effects = await core.database.write(store)
+        core.tracing.end(Leg.STORE, since, _traced(judged))
         self._cursors |= {cursor.lane: cursor for cursor in cursors}
         if any(isinstance(good.control, StreamReset) for good in goods):
             self._resets = await core.database.read(store_anew.heard)
@@ -460,6 +473,15 @@ class Receiver:
         if stale:
             await self._core.database.write(partial(receiving.set_cursors, changed=stale))
             self._cursors |= {cursor.lane: cursor for cursor in stale}
+
+
+def _traced(judged: Sequence[Good | Bad]) -> Iterator[tuple[bytes, str]]:
+    """Yield the envelopes of a frame with a report, each with why it was set aside, as traces take them."""
+    for each in judged:
+        if isinstance(each, Good) and each.control is None:
+            yield each.opened.envelope_hash, ""
+        elif isinstance(each, Bad) and each.item:
+            yield each.envelope, each.reason
 
 
 def _forked(rows: Sequence[Report], keys: Mapping[bytes, bytes]) -> list[bytes]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from typing import Self
 
 from sqlalchemy import Connection
@@ -25,6 +26,7 @@ from exchange.errors import BadInput, Conflict, ExchangeError, VerificationFaile
 from exchange.limits import FRAME_BYTES, FRAME_ITEMS, MIB
 from exchange.names import PartyId
 from exchange.runtime.logs import get_logger
+from exchange.runtime.tracing import Leg
 from nodes import alarms, vault
 from nodes.answers import Answer, Promised, read_answer, record
 from nodes.approving import counted, proofs
@@ -114,6 +116,7 @@ class Sender:
         self._ready = asyncio.Event()
         self._unanswered: dict[bytes, Outgoing] = {}
         self._in_flight: dict[int, Sequence[Outgoing]] = {}
+        self._since: dict[int, int] = {}
         self._frame = 0
         self._held = True  # an alarm of the last run may be open
         self._decided_under: tuple[Snapshot | None, bool] = (None, False)
@@ -185,6 +188,7 @@ class Sender:
             # Whatever waits for the directory is decided on again; at the start too.
             await core.database.write(reports.decide_again)
             self._decided_under = (snapshot, bool(stale_ms))
+        since = core.tracing.begin()
         due = await self._due(now_ms, min(ROUND_ITEMS, room), urgent_only=urgent_only)
         if not due.jobs and not due.broken:
             return False
@@ -206,6 +210,7 @@ class Sender:
         made = await loop.run_in_executor(core.executor, partial(seal_round, due.jobs, ground, due.numbers))
         made.changed = [*self._with_new_prekeys(made.changed, now_ms), *due.broken]
         first = await core.database.write(partial(_store_round, made=made, now_ms=now_ms))
+        core.tracing.end(Leg.SEAL, since, _reports(made.outgoing))
         for place, each in enumerate(made.outgoing):
             self._unanswered[each.envelope] = replace(each, number=first + place)
         if made.outgoing:
@@ -250,7 +255,7 @@ class Sender:
                 self._core.link.lost(PART, error)
                 self._log.info("submit.lost", reason=error.reason)
             finally:
-                self._in_flight = {}
+                self._in_flight, self._since = {}, {}
                 if self._unanswered:
                     self._ready.set()
             await asyncio.sleep(next(self._backoff))
@@ -267,7 +272,7 @@ class Sender:
                 await self._ready.wait()
                 continue
             self._frame += 1
-            self._in_flight[self._frame] = chosen
+            self._in_flight[self._frame], self._since[self._frame] = chosen, self._core.tracing.begin()
             yield Frame(self._frame, [each.submission for each in chosen])
 
     def _next_frame(self) -> list[Outgoing]:
@@ -305,6 +310,8 @@ class Sender:
         for text in told.wrong:
             await core.alarms.raise_(alarms.RELAY, text[:64], text)
         await self._show_held(told.held, promised=any(isinstance(each, Promised) for each in answers))
+        since = self._since.pop(answered.number, 0)
+        core.tracing.end(Leg.SUBMIT, since, _reports(sent, (self._outcome(answer) for answer in answers)))
         for answer in answers:
             self.outcomes[self._outcome(answer)] += 1
         for each in sent:
@@ -439,6 +446,13 @@ def _job(
         blobs=files or (),
         uploaded=files is not None,
     )
+
+
+def _reports(sent: Iterable[Outgoing], outcomes: Iterable[str] = repeat("")) -> Iterator[tuple[bytes, str]]:
+    """Yield the items of reports among what is sent, each with how it ended, as traces take them."""
+    for each, outcome in zip(sent, outcomes, strict=False):
+        if each.kind == EnvelopeKind.REPORT:
+            yield each.item, "" if outcome == "promised" else outcome
 
 
 def _store_round(connection: Connection, made: Round, now_ms: int) -> int:

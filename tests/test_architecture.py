@@ -96,6 +96,8 @@ def test_imports_keep_to_their_layer(name: str, tree: ast.Module) -> None:
             assert not within(imported, "exchange.relay"), f"{name} imports {imported}: nodes never import the relay"
         if top in CRYPTO_LIBRARIES:
             assert own == "exchange.crypto", f"{name} imports {imported}: only exchange.crypto may"
+        if top == "opentelemetry":
+            assert name == "exchange.runtime.tracing", f"{name} imports {imported}: only exchange.runtime.tracing may"
         if own is not None:
             assert top not in IMPURE, f"{name} imports {imported}: pure packages have no clock and no I/O"
             if within(imported, "exchange") and imported in NAMES and not within(imported, own):

@@ -65,6 +65,7 @@ from exchange.runtime.migrate import upgrade
 from exchange.runtime.relay_info import RelayInfo, write_relay_info
 from exchange.runtime.secrets import private_dir, write_private
 from exchange.runtime.tls import server_credentials
+from exchange.runtime.tracing import Tracing, tracing_of
 from exchange.runtime.wake import Wake
 from exchange.v1 import join_service_pb2, relay_service_pb2
 from exchange.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
@@ -96,6 +97,7 @@ class _Given:
     settings: RelaySettings
     secrets: RelaySecrets
     clock: Callable[[], int]
+    tracing: Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,15 @@ async def serve(home: RelayHome, settings: RelaySettings, secrets: RelaySecrets,
 
 @asynccontextmanager
 async def running(
-    home: RelayHome, settings: RelaySettings, secrets: RelaySecrets, drain: Drain, *, clock: Callable[[], int] = now_ms
+    home: RelayHome,
+    settings: RelaySettings,
+    secrets: RelaySecrets,
+    drain: Drain,
+    *,
+    clock: Callable[[], int] = now_ms,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Listening]:
-    """Run a relay while the block runs; ports 0 take free ones.
+    """Run a relay while the block runs; ports 0 take free ones. `tracing` as configured if not given.
 
     Raises:
         ConfigurationError: home, genesis, keys, store or ports cannot be used.
@@ -156,7 +164,8 @@ async def running(
         upgrade(url, MIGRATIONS)
         metrics = stack.enter_context(Metrics())
         database = stack.enter_context(Database(url))
-        given = _Given(home, settings, secrets, clock)
+        tracing = stack.enter_context(tracing or tracing_of(settings.tracing, "concord-relay"))
+        given = _Given(home, settings, secrets, clock, tracing)
         relay = _build(given, database, Wake(url), Counters(metrics))
         await relay.directory.load(genesis)
         _check_founded(relay, given)
@@ -180,8 +189,7 @@ async def running(
 
 def _build(given: _Given, database: Database, wake: Wake, counters: Counters) -> _Relay:
     home, settings, secrets, clock = given.home, given.settings, given.secrets, given.clock
-    exchange = exchange_name(settings.exchange)
-    continuity = Continuity()
+    exchange, continuity = exchange_name(settings.exchange), Continuity()
     sequencer, bells, cache = Sequencer(continuity.check_size), Bells(), SealedCache(settings.cache_bytes)
     limits, quotas = settings.limits, Limits.of(settings.limits)
     refusals, statements = Rate(limits.refusals_per_day, window_s=DAY_S), quotas.statements
@@ -190,7 +198,9 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
     keys = RelayKeyring(secrets, directory, clock)
     checkpoints = Checkpoints(database, exchange, keys, continuity=continuity, folder=private_dir(home.handed_out))
     tell = None if together.alone else together.tell_stream
-    deliveries = Deliveries(database, SqlMailboxes, bells, cache, window_most=limits.window_bytes, tell=tell)
+    deliveries = Deliveries(
+        database, SqlMailboxes, bells, cache, window_most=limits.window_bytes, tell=tell, tracing=given.tracing
+    )
     return _Relay(
         exchange=exchange,
         database=database,
@@ -211,6 +221,7 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
             tell=together.tell_mail,
             arrived=deliveries.arrived if together.alone else None,
             continuity=continuity,
+            tracing=given.tracing,
         ),
         deliveries=deliveries,
         enrolment=Enrolment(

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from exchange.limits import GIB, MIB
 from exchange.runtime.config import Section, Settings
+from exchange.runtime.tracing import TracingSettings
 
 ENV_PREFIX = "CONCORD_RELAY_"
 
@@ -69,3 +70,4 @@ class RelaySettings(Settings):
         default=300, gt=0, description="Witnesses are asked to cosign one checkpoint of the traffic log for so long."
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="What one partner may ask.")
+    tracing: TracingSettings = Field(default=TracingSettings(), description="Traces, for an OpenTelemetry collector.")

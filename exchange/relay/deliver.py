@@ -32,6 +32,7 @@ from exchange.relay.frames import DELIVER_BYTES, DELIVER_ITEMS, Found, Fresh, La
 from exchange.relay.freeing import Freeing
 from exchange.relay.mailbox import Bells, MailboxStore, Placed, Row
 from exchange.runtime.database import Database
+from exchange.runtime.tracing import Leg, Tracing, place_name
 
 GATHER_ITEMS = 16
 """So many wait for no more company."""
@@ -56,6 +57,7 @@ class Deliveries:
         window_most: int,
         heartbeat_s: float = HEARTBEAT_S,
         tell: Callable[[Connection, PartyId, str], None] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`window_most` bounds the window that a node may ask for.
 
@@ -63,6 +65,7 @@ class Deliveries:
         Without it there is no other process, and all that is placed in mailboxes comes by `arrived`.
         """
         self._tell = tell
+        self._tracing = tracing or Tracing()
         self._opened = count(1)
         self._database = database
         self._mailboxes = mailboxes
@@ -92,6 +95,7 @@ class Deliveries:
             control_only=control_only,
             bell=self._bells.listen(party),
             name=str(next(self._opened)),
+            tracing=self._tracing,
         )
         self._streams[party] = stream
         try:
@@ -161,11 +165,13 @@ class Stream:
         control_only: bool,
         bell: asyncio.Event,
         name: str = "",
+        tracing: Tracing | None = None,
     ) -> None:
         """Begin with all that waits for `party`; `bell` is set by whoever has something for it."""
         self.party = party
         self.bell = bell
         self.name = name
+        self._tracing = tracing or Tracing()
         self.told = False
         """Whether all processes have heard of it."""
         self._database = database
@@ -269,10 +275,11 @@ class Stream:
         return few and any(self._bytes.values()) and not (self._look or self._ended)
 
     async def _next(self) -> Sequence[Waiting]:
+        since = self._tracing.begin()
         if not self._look:
             frame, unsure = self._fresh.take(self._lanes())
             if frame or not unsure:
-                self._send(frame)
+                self._send(frame, since)
                 self._more, self._held_back = unsure or bool(self._fresh), False
                 if unsure:
                     self._look_again()
@@ -285,7 +292,7 @@ class Stream:
             found = await self._database.read(lambda connection: self._read(self._mailboxes(connection), lanes))
         else:
             found = Found((), more=False, held_back=True)
-        self._send(found.frame)
+        self._send(found.frame, since)
         self._more, self._held_back = found.more, found.held_back or full
         if not self._handed or self._more or self._held_back:
             self._look_again()
@@ -299,7 +306,8 @@ class Stream:
             if under_way < self._window
         ]
 
-    def _send(self, frame: Sequence[Waiting]) -> None:
+    def _send(self, frame: Sequence[Waiting], since: int) -> None:
+        self._tracing.end(Leg.DELIVER, since, ((place_name(each.position), "") for each in frame))
         for each in frame:
             self._sent[each.lane] = each.position
             self._under_way[each.lane].append((each.position, each.size))

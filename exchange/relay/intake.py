@@ -7,7 +7,7 @@ Recording is finished even when the sender hangs up: what was recorded must also
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from exchange.relay.cache import SealedCache
 from exchange.relay.continuity import Continuity
 from exchange.relay.counters import Counters
 from exchange.relay.directory import LiveDirectory
-from exchange.relay.mailbox import Answered, Bells, Placed, Tails
+from exchange.relay.mailbox import Accepted, Answered, Bells, Placed, Tails
 from exchange.relay.prekeys import PrekeyIds
 from exchange.relay.quota import Rate
 from exchange.relay.sequencer import Log
@@ -35,6 +35,7 @@ from exchange.relay.submit import Judge
 from exchange.relay.turns import Turns
 from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
+from exchange.runtime.tracing import Leg, Tracing, place_name
 
 AT_ONCE = 65
 """Envelopes that are being judged, or are next: a frame of 64 and one more frame, so that the judge never waits."""
@@ -64,6 +65,7 @@ class Intake:
         tell: Callable[[Connection, Iterable[PartyId]], None],
         arrived: Callable[[Iterable[Placed]], None] | None,
         continuity: Continuity,
+        tracing: Tracing,
     ) -> None:
         """`reports` and `control` slow down a sender that submits too much of either.
 
@@ -82,7 +84,8 @@ class Intake:
         self._control = control
         self._counters = counters
         self._clock = clock
-        self._judge = Judge(PrekeyIds(database).prekey_id, VerifiedRoots())
+        self._tracing = tracing
+        self._judge = Judge(PrekeyIds(database).prekey_id, VerifiedRoots(), tracing)
         # One thread: most of judging holds the interpreter's lock anyway, and frames stay in order. Another one for
         # what is urgent, so that it does not wait behind the frames of everybody.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="judge")
@@ -120,10 +123,13 @@ class Intake:
         self._urgent.shutdown()
 
     async def _recorded(self, judged: Frame, submissions: Sequence[bytes], *, urgent: bool) -> tuple[Answered, ...]:
+        since = self._tracing.begin()
         for _ in range(ATTEMPTS):
             async with (self._urgent_records if urgent else self._records).turn(judged.sender, len(submissions)):
                 recorded = await self._database.write(partial(self._record, judged))
             if recorded is not None:
+                self._tracing.end(Leg.LOG, since, ((each.hash, "") for each in _new_reports(recorded)))
+                self._tracing.same((each.hash, place_name(each.id)) for each in _new_reports(recorded))
                 self._announce(judged, recorded)
                 return recorded.answers
             await self._directory.catch_up()
@@ -165,6 +171,10 @@ class Intake:
                     step=judged.step,
                     detail=judged.detail,
                 )
+
+
+def _new_reports(recorded: Recorded) -> Iterator[Accepted]:
+    return (each for each in recorded.new if each.kind == EnvelopeKind.REPORT)
 
 
 def _recipients(recorded: Recorded) -> set[PartyId]:

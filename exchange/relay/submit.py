@@ -12,8 +12,8 @@ the same answer, NOT_DELIVERABLE, after the same work.
 Runs in a thread beside the event loop, on one unchanging snapshot.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from exchange.crypto.signed import VerifiedRoots
@@ -28,6 +28,7 @@ from exchange.policy.decide import Decision, Item, Reason, Slot, decide_slots
 from exchange.receipts.model import RelayDecision
 from exchange.relay.accept import Frame, Judged, Permitted, Refused
 from exchange.relay.directory import Snapshot
+from exchange.runtime.tracing import Leg, Tracing
 
 NOT_DELIVERABLE = "NOT_DELIVERABLE"
 """The one reason for every recipient of whom the sender may know no more."""
@@ -61,6 +62,7 @@ class Judge:
 
     prekey_id: Callable[[Snapshot, PartyId, int], bytes | None]
     seen: VerifiedRoots
+    tracing: Tracing = field(default_factory=Tracing)
 
     def frame(self, submissions: Sequence[bytes], *, sender: PartyId, snapshot: Snapshot, now_ms: int) -> Frame:
         """Return the frame with every submission permitted or refused; `sender` is who the channel proved."""
@@ -75,12 +77,13 @@ class Judge:
             prekey_ids=lambda party, at_ms: self.prekey_id(snapshot, party, at_ms),
             seen=self.seen,
         )
-        judged = tuple(_judge(submission, checks, snapshot) for submission in submissions)
+        judged = tuple(_judge(submission, checks, snapshot, self.tracing) for submission in submissions)
         return Frame(sender, snapshot.size, judged)
 
 
-def _judge(submission: bytes, checks: RelayChecks, snapshot: Snapshot) -> Judged:
+def _judge(submission: bytes, checks: RelayChecks, snapshot: Snapshot, tracing: Tracing) -> Judged:
     # 1 to 11
+    since = tracing.begin()
     try:
         verified = verify_submission(submission, context=checks)
     except Undeliverable as error:
@@ -89,8 +92,11 @@ def _judge(submission: bytes, checks: RelayChecks, snapshot: Snapshot) -> Judged
         return _not_deliverable(error.verified, str(error))
     except BadEnvelope as error:
         return _refused_by_step(submission, error)
+    tracing.end(Leg.VERIFY, since, _traced(verified))
     # 12
+    since = tracing.begin()
     denied = _deny(verified, snapshot, checks.now_ms)
+    tracing.end(Leg.DECIDE, since, _traced(verified, denied))
     if denied is not None:
         return denied
     # 13
@@ -102,6 +108,12 @@ def _judge(submission: bytes, checks: RelayChecks, snapshot: Snapshot) -> Judged
         RelayDecision(leaf.index, leaf.leaf.basis.commitment if leaf.leaf.basis else b"") for leaf in verified.leaves
     )
     return Permitted(verified, tuple(decisions))
+
+
+def _traced(verified: Verified, denied: Refused | None = None) -> Iterator[tuple[bytes, str]]:
+    """Yield a report, and why it was denied, as traces take it; nothing of control traffic."""
+    if verified.core.kind is EnvelopeKind.REPORT:
+        yield verified.envelope_hash, denied.reason if denied is not None else ""
 
 
 def _refused_by_step(submission: bytes, error: BadEnvelope) -> Refused:
