@@ -2,6 +2,8 @@
 
 `python -m benchmarks.end_to_end` prints deliveries a second for a burst, p50 and p99 of the latency at a steady rate,
 and the ratio of each burst to the pure-crypto ceiling of the same envelope, measured just before it.
+A burst comes over eight connections with eight reports under way on each, every one of them a call of its own that is
+answered once the report is durable.
 A delivery is complete when the recipient has verified, opened, decided and stored it durably; latency is from the call
 of the push to that moment, by one machine's clock.
 CPU time is counted until the sender has applied every receipt, for each role apart: on a machine that does other work
@@ -12,10 +14,13 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -39,6 +44,11 @@ from nodes.v1.node_service_pb2_grpc import NodeServiceStub
 WAIT_S = 300.0
 POLL_S = 0.1
 PUSHERS = 8
+"""Connections to the sender's node."""
+
+UNDER_WAY = 8
+"""Reports of one connection that wait for their answers, in a burst."""
+
 SENDER, RELAY, RECIPIENTS, PUSHING = "the sender", "the relay", "the recipients", "who pushes"
 """Whose CPU time is counted."""
 
@@ -103,13 +113,19 @@ class Field:
         used = seconds_by_name((roles[each.name], each.pid) for each in self.processes.started())
         return {**used, PUSHING: time.process_time()}
 
-    def push(self, contents: Sequence[bytes]) -> str:
-        """Push reports at the sender, one after the other over one connection; return the item of the last."""
+    def push(self, contents: Sequence[bytes], *, under_way: int = 1) -> str:
+        """Push reports at the sender over one connection, in order; return the item of the last.
+
+        So many are under way at once: with one, each is pushed when the one before is answered.
+        """
         item = ""
         with connect(self.home.node(COUNCIL)) as node:
             confirmed = _unusual(node, contents[0]) if contents else []
-            for content in contents:
-                item = node.PushReport(pb.PushReportRequest(report=_file(content), confirmed=confirmed)).item
+            requests = (pb.PushReportRequest(report=_file(content), confirmed=confirmed) for content in contents)
+            waiting = deque(node.PushReport.future(request) for request in islice(requests, under_way))
+            while waiting:
+                item = waiting.popleft().result().item
+                waiting.extend(node.PushReport.future(request) for request in islice(requests, 1))
         return item
 
     def wait_for_receipts(self, items: Sequence[str]) -> None:
@@ -227,7 +243,8 @@ def burst(made: Field, *, reports: int, size: int) -> Burst:
     used = made.cpu()
     start = time.perf_counter()
     with ThreadPoolExecutor(PUSHERS) as pool:
-        last = list(pool.map(made.push, [contents[first::PUSHERS] for first in range(PUSHERS)]))
+        push = partial(made.push, under_way=UNDER_WAY)
+        last = list(pool.map(push, [contents[first::PUSHERS] for first in range(PUSHERS)]))
     made.wait_for(expected)
     speed = deliveries / (time.perf_counter() - start)
     made.wait_for_receipts([item for item in last if item])
