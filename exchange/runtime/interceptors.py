@@ -53,6 +53,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """
         self._detailed = detailed
         self._count = count
+        self._wrapped: dict[str, Handler] = {}
+        """By method: a handler is wrapped once, not with every call."""
 
     async def intercept_service(
         self,
@@ -60,12 +62,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
         """Wrap the method; None, a method that is not there, stays."""
+        method = handler_call_details.method
+        if method in self._wrapped:
+            return self._wrapped[method]
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
         behaviour = behaviour_of(handler)
         wrap = self._generator if inspect.isasyncgenfunction(behaviour) else self._coroutine
-        return with_behaviour(handler, wrap(behaviour, handler_call_details.method))
+        self._wrapped[method] = with_behaviour(handler, wrap(behaviour, method))
+        return self._wrapped[method]
 
     def _coroutine(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
         """Wrap a method that returns its response, or writes its responses to the context."""
