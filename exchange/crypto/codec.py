@@ -77,6 +77,6 @@ def _signature_from_proto(message: signing_pb2.Signature, what: str) -> Signatur
         raise MalformedInput(f"{what}: no signature has {len(message.sig)} bytes")
     if not message.index < message.size <= BATCH_STATEMENTS:
         raise MalformedInput(f"{what}: leaf {message.index} of a batch of {message.size}")
-    if len(path) > PATH_STEPS or any(len(step) != HASH_BYTES for step in path):
+    if len(path) > PATH_STEPS or set(map(len, path)) - {HASH_BYTES}:
         raise MalformedInput(f"{what}: a path has at most {PATH_STEPS} steps of {HASH_BYTES} bytes")
     return Signature(message.key_id, message.sig, message.index, message.size, path)

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from exchange.crypto.dsse import pae
 from exchange.crypto.keys import PublicKey
@@ -84,6 +85,7 @@ def only(key: PublicKey) -> KeyLookup:
     return lambda key_id: key if key_id == key.key_id else None
 
 
+@lru_cache(maxsize=256)
 def payload_type(name: str) -> str:
     """Return the payload type of a statement's short name, such as `promise`; MalformedInput for no such name."""
     if not _NAME.fullmatch(name):

@@ -36,7 +36,7 @@ from exchange.envelope.model import (
     ReportStatement,
     SealedHeader,
 )
-from exchange.envelope.rules import step
+from exchange.envelope.rules import Step
 from exchange.envelope.statement import Signing, open_statement
 from exchange.errors import BadEnvelope, BadProof, MalformedInput
 from exchange.limits import SLOTS
@@ -114,7 +114,7 @@ def open_envelope(data: bytes, *, context: OpenChecks) -> Opened:
     Raises:
         BadEnvelope: with the number of the first step that does not hold.
     """
-    with step(1):
+    with Step(1):
         delivery = decode_delivery(data)
         header_bytes = delivery.header.payload
         header = decode_header(header_bytes)
@@ -122,23 +122,23 @@ def open_envelope(data: bytes, *, context: OpenChecks) -> Opened:
         leaf = decode_leaf(delivery.leaf)
         envelope_hash = binding.envelope_hash(header_bytes)
         promised = context.verify_promise(delivery.promise, envelope_hash)
-    with step(2):
+    with Step(2):
         _check_signature(delivery.header, core, promised, context)
-    with step(3):
+    with Step(3):
         rules.check_suite(core, header, context.exchange)
         rules.check_kind(core)
         rules.check_times(core)
         rules.check_leaf(core, leaf)
     prekey = _my_prekey(leaf, context)  # step 4
-    with step(5):
+    with Step(5):
         _check_place(delivery, leaf, header)
-    with step(6):
+    with Step(6):
         if len(delivery.body) != header.body_size or sha256(delivery.body).digest() != header.body_sha256:
             raise MalformedInput("the body is not the one that the header names")
         rules.check_body_size(core, len(delivery.body))
-    with step(7):
+    with Step(7):
         body = _open_body(delivery, header, leaf, prekey)
-    with step(8):
+    with Step(8):
         inner = open_statement(
             core,
             body,

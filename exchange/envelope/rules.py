@@ -5,8 +5,8 @@ MalformedInput (or TooLarge) in words for the operator; verify.py and open.py ad
 Specification: docs/spec/envelope.md, "Rules".
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
 
 from exchange.crypto.chunked import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES
 from exchange.crypto.signed import payload_type
@@ -37,13 +37,19 @@ _ALLOWED_TYPES = {
 }
 
 
-@contextmanager
-def step(number: int) -> Iterator[None]:
-    """Turn whatever fails inside into BadEnvelope with the number of the check."""
-    try:
-        yield
-    except (BadInput, VerificationFailed) as error:
-        raise BadEnvelope(number, str(error)) from error
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Turns whatever fails inside into BadEnvelope with the number of the check: `with Step(5): ...`."""
+
+    number: int
+
+    def __enter__(self) -> None:
+        """Begin the check."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Say which check it was that failed."""
+        if isinstance(error, BadInput | VerificationFailed):
+            raise BadEnvelope(self.number, str(error)) from error
 
 
 def check_suite(core: EnvelopeCore, header: SealedHeader, exchange: str) -> None:

@@ -34,7 +34,7 @@ from exchange.envelope.model import (
     Submission,
     SubmittedLeaf,
 )
-from exchange.envelope.rules import step
+from exchange.envelope.rules import Step
 from exchange.errors import BadEnvelope, BadProof, BadSignature, MalformedInput, TooLarge
 from exchange.limits import CLOCK_AHEAD_MS, CLOCK_BEHIND_MS, SLOTS, SUBMISSION_BYTES
 from exchange.merkle import leaf_hash
@@ -95,30 +95,30 @@ def verify_submission(data: bytes, *, context: RelayChecks) -> Verified:
     Raises:
         BadEnvelope: with the number of the first step that does not hold; Undeliverable when it is step 10.
     """
-    with step(1):
+    with Step(1):
         if len(data) > SUBMISSION_BYTES:
             raise TooLarge(f"a submission has {len(data)} bytes; the limit is {SUBMISSION_BYTES}")
-    with step(2):
+    with Step(2):
         submission = decode_submission(data)
         header = decode_header(submission.header.payload)
         core = decode_core(header.core)
-    with step(3):
+    with Step(3):
         rules.check_suite(core, header, context.exchange)
         rules.check_kind(core)
     if core.sender != context.peer:
         raise BadEnvelope(4, f"the header names {core.sender} as the sender, the channel {context.peer}")
     _check_signature(submission.header, core, context)  # steps 5 and 6
-    with step(7):
+    with Step(7):
         _check_clock(core, context.now_ms)
         if core.directory.size > context.directory_size:
             raise MalformedInput(f"its sender names {core.directory.size} entries of the directory: there are fewer")
-    with step(8):
+    with Step(8):
         if len(submission.body) != header.body_size or sha256(submission.body).digest() != header.body_sha256:
             raise MalformedInput("the body is not the one that the header names")
         rules.check_body_size(core, len(submission.body))
-    with step(9):
+    with Step(9):
         leaves = _read_leaves(submission, core)
-    with step(11):
+    with Step(11):
         tree = binding.slot_tree({leaf.index: leaf_hash(leaf.data) for leaf in leaves}, submission.dummy_seed)
         if tree.root != header.recipients_root:
             raise BadProof("leaves and dummies give another root than the header's")
@@ -142,11 +142,11 @@ def verify_submission(data: bytes, *, context: RelayChecks) -> Verified:
 
 
 def _check_signature(signed: Signed, core: EnvelopeCore, context: RelayChecks) -> None:
-    with step(5):
+    with Step(5):
         key = context.envelope_key(core.sender, core.sender_key)
         if key is None or key.algorithm is not KeyAlgorithm.ED25519:
             raise BadSignature(f"{core.sender} has no envelope key {core.sender_key.hex()[:16]} now")
-    with step(6):
+    with Step(6):
         verify_signed(
             signed,
             lambda key_id: key if key_id == core.sender_key else None,

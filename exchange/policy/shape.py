@@ -3,6 +3,7 @@
 A list that is a set is sorted without repeats, so that one set has one encoding. Limits are those of model.py.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -14,8 +15,8 @@ from exchange.policy.model import LIST_ITEMS, TEXT_CHARS, WORD_CHARS, Vocabulary
 MS_MAX = 253_402_300_799_999
 """The last millisecond of the year 9999: every time can be written for people."""
 
-_STEERING = ((0x7F, 0x9F), (0x202A, 0x202E), (0x2066, 0x2069), (0xD800, 0xDFFF))
-"""Controls, overrides of direction, halves of characters."""
+_STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What could steer a terminal, turn the direction of what follows it, or cannot be encoded; a line end may stand."""
 
 T = TypeVar("T")
 V = TypeVar("V", bound=Vocabulary)
@@ -28,13 +29,7 @@ def is_word(text: str) -> bool:
 
 def is_text(text: str) -> bool:
     """Whether `text` can be shown to people: not empty, not long, no control characters but line ends."""
-    return 0 < len(text) <= TEXT_CHARS and not any(is_control(char) for char in text) and text == text.strip()
-
-
-def is_control(char: str) -> bool:
-    """Whether `char` could steer a terminal, turn the direction of what follows it, or cannot be encoded."""
-    code = ord(char)
-    return (code < 0x20 and char != "\n") or any(first <= code <= last for first, last in _STEERING)
+    return 0 < len(text) <= TEXT_CHARS and not _STEERING.search(text) and text == text.strip()
 
 
 def is_place(text: str) -> bool:

@@ -14,6 +14,7 @@ from exchange.crypto.atrest import open_record, seal_record, unwrap_key, wrap_ke
 from exchange.crypto.random import random_bytes
 from exchange.crypto.xwing import XWingKey
 from nodes.store import tables
+from nodes.store.prepared import fetch_among
 from nodes.store.upsert import insert_or_keep, next_number, one_of
 
 KEY_BYTES = 32
@@ -57,7 +58,7 @@ def add_report_keys(connection: Connection, master: bytes, keys: Sequence[tuple[
     new = dict(keys)
     wrapped = {item: wrap_key(master, key, _REPORT + item) for item, key in new.items()}
     insert_or_keep(connection, tables.report_key, [{"item": item, "wrapped": each} for item, each in wrapped.items()])
-    kept = {row.item: row.wrapped for row in connection.execute(_REPORT_KEYS, {"values": list(wrapped)})}
+    kept: dict[bytes, bytes] = dict(fetch_among(connection, _REPORT_KEYS, list(wrapped)))
     return {
         item: key if kept[item] == wrapped[item] else unwrap_key(master, kept[item], _REPORT + item)
         for item, key in new.items()
@@ -70,8 +71,8 @@ def report_keys(connection: Connection, master: bytes, items: Sequence[bytes]) -
     Raises:
         VerificationFailed: the file is damaged, or belongs to another keystore.
     """
-    found = connection.execute(_REPORT_KEYS, {"values": list(items)})
-    return {row.item: unwrap_key(master, row.wrapped, _REPORT + row.item) for row in found}
+    found = fetch_among(connection, _REPORT_KEYS, items)
+    return {item: unwrap_key(master, wrapped, _REPORT + item) for item, wrapped in found}
 
 
 def items_with_key(connection: Connection, items: Sequence[bytes]) -> set[bytes]:

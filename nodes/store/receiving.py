@@ -1,16 +1,16 @@
 """Envelopes that came, cursors, receipts to give, quarantine and streams heard, on an open transaction."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from exchange.limits import MIB
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from nodes.store import missing, tables
+from nodes.store.prepared import Tuple, fetch, fetch_among
 from nodes.store.rows import Came, Cursor, HeardStream, QueuedReceipt, SetAside
-from nodes.store.upsert import insert_or_keep, insert_or_replace, next_number, one_of
+from nodes.store.upsert import columns_of, insert_all, insert_or_keep, insert_or_replace, next_number, one_of, row_of
 
 SET_ASIDE_BYTES = 256 * MIB
 """Raw bytes of deliveries that failed a check; beyond it only hash, step and reason are kept."""
@@ -19,27 +19,29 @@ _inbox = tables.inbox.c
 _queue = tables.receipt_queue.c
 _head = tables.stream_head.c
 
-_KNOWN = select(tables.inbox).where(one_of(_inbox.envelope))
+_KNOWN = select(*columns_of(Came, tables.inbox)).where(one_of(_inbox.envelope))
 _NUMBERS = select(_inbox.seq, _inbox.envelope).where(
     _inbox.sender == bindparam("sender"),
     _inbox.stream == bindparam("stream"),
     _inbox.lane == bindparam("lane"),
     one_of(_inbox.seq),
 )
-_HEARD = select(tables.stream_head).where(
+_HEARD = select(*columns_of(HeardStream, tables.stream_head)).where(
     _head.sender == bindparam("sender"), _head.stream == bindparam("stream"), _head.lane == bindparam("lane")
+)
+_OPEN_HEADS = select(*columns_of(HeardStream, tables.stream_head)).where(
+    _head.state == "open", _head.head_seq > _head.checked_seq
 )
 
 
 def known_envelopes(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, Came]:
     """Return those of these envelopes that came before."""
-    found = connection.execute(_KNOWN, {"values": list(hashes)})
-    return {row.envelope: Came(**dict(row._mapping)) for row in found}  # noqa: SLF001
+    return {row[0]: Came(*row) for row in fetch_among(connection, _KNOWN, hashes)}
 
 
 def add_came(connection: Connection, came: Sequence[Came]) -> None:
     """Remember envelopes for ever; a repeat changes nothing."""
-    insert_or_keep(connection, tables.inbox, [asdict(each) for each in came])
+    insert_or_keep(connection, tables.inbox, [row_of(each) for each in came])
 
 
 def envelope_of_item(connection: Connection, item: bytes, sender: str) -> bytes | None:
@@ -58,10 +60,8 @@ def others_with_number(connection: Connection, came: Sequence[Came]) -> dict[byt
         if first != each.envelope:
             others[each.envelope] = first
     for (sender, stream, lane), numbers in streams.items():
-        given = {"sender": sender, "stream": stream, "lane": lane, "values": list(numbers)}
-        for row in connection.execute(_NUMBERS, given):
-            if row.envelope != numbers[row.seq]:
-                others[numbers[row.seq]] = row.envelope
+        found = fetch_among(connection, _NUMBERS, list(numbers), sender=sender, stream=stream, lane=lane)
+        others |= {numbers[seq]: envelope for seq, envelope in found if envelope != numbers[seq]}
     return others
 
 
@@ -73,7 +73,7 @@ def cursors(connection: Connection) -> dict[int, Cursor]:
 
 def set_cursors(connection: Connection, changed: Sequence[Cursor]) -> None:
     """Replace the cursors of some lanes."""
-    insert_or_replace(connection, tables.cursor, [asdict(cursor) for cursor in changed])
+    insert_or_replace(connection, tables.cursor, [row_of(cursor) for cursor in changed])
 
 
 def set_aside(connection: Connection, deliveries: Sequence[SetAside], *, most: int = SET_ASIDE_BYTES) -> None:
@@ -87,7 +87,7 @@ def set_aside(connection: Connection, deliveries: Sequence[SetAside], *, most: i
     rows = []
     for each in deliveries:
         held += len(each.raw)
-        rows.append(asdict(each if held <= most else replace(each, raw=b"")))
+        rows.append(row_of(each if held <= most else replace(each, raw=b"")))
     insert_or_keep(connection, tables.quarantine, rows)
 
 
@@ -112,10 +112,10 @@ def drop_set_aside(connection: Connection, before_ms: int) -> int:
 
 def queue_receipts(connection: Connection, receipts: Sequence[QueuedReceipt]) -> None:
     """Let receipts wait for the next batch to their sender."""
-    number = next_number(connection, _queue.number)
-    rows = [{**asdict(each), "number": number + place} for place, each in enumerate(receipts)]
-    if rows:
-        connection.execute(insert(tables.receipt_queue), rows)
+    if receipts:
+        number = next_number(connection, _queue.number)
+        rows = [{**row_of(each), "number": number + place} for place, each in enumerate(receipts)]
+        insert_all(connection, tables.receipt_queue, rows)
 
 
 def queued_receipts(connection: Connection, *, urgent: bool, limit: int) -> list[QueuedReceipt]:
@@ -134,22 +134,20 @@ def drop_receipts(connection: Connection, numbers: Sequence[int]) -> None:
 
 def heard_stream(connection: Connection, sender: str, stream: int, lane: int) -> HeardStream:
     """Return what is known of a sender's stream; a fresh record when nothing is."""
-    found = connection.execute(_HEARD, {"sender": sender, "stream": stream, "lane": lane}).one_or_none()
-    if found is None:
-        return HeardStream(sender, stream, lane, 0, STREAM_START, 0, b"", (), 0, "open")
-    return _to_heard(dict(found._mapping))  # noqa: SLF001
+    for row in fetch(connection, _HEARD, sender=sender, stream=stream, lane=lane):
+        return _to_heard(row)
+    return HeardStream(sender, stream, lane, 0, STREAM_START, 0, b"", (), 0, "open")
 
 
 def set_heard(connection: Connection, heard: HeardStream) -> None:
     """Replace what is known of a stream."""
-    row = {**asdict(heard), "voided": ",".join(map(str, heard.voided))}
+    row = {**row_of(heard), "voided": ",".join(map(str, heard.voided))}
     insert_or_replace(connection, tables.stream_head, [row])
 
 
 def open_heads(connection: Connection) -> list[HeardStream]:
     """Return streams whose last head could not be compared yet."""
-    wanted = select(tables.stream_head).where(_head.state == "open", _head.head_seq > _head.checked_seq)
-    return [_to_heard(dict(row._mapping)) for row in connection.execute(wanted)]  # noqa: SLF001
+    return [_to_heard(row) for row in fetch(connection, _OPEN_HEADS)]
 
 
 def last_heard(connection: Connection) -> dict[str, int]:
@@ -182,6 +180,9 @@ def running_hash(connection: Connection, heard: HeardStream) -> bytes:
     return running
 
 
-def _to_heard(row: dict[str, Any]) -> HeardStream:
-    voided = tuple(int(number) for number in row["voided"].split(",") if number)
-    return HeardStream(**{**row, "voided": voided})
+def _to_heard(row: Tuple) -> HeardStream:
+    heard = HeardStream(*row)
+    return replace(heard, voided=tuple(int(number) for number in row[_VOIDED].split(",") if number))
+
+
+_VOIDED = HeardStream.__slots__.index("voided")

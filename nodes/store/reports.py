@@ -9,9 +9,10 @@ from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.names import HASH_BYTES
 from exchange.policy.terms import AgreementRef
 from nodes.store import tables
+from nodes.store.prepared import fetch_among, run_each
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
 from nodes.store.rule_tables import recall
-from nodes.store.upsert import insert_all, insert_or_keep, insert_or_replace, next_number, one_of, row_of, run_each
+from nodes.store.upsert import columns_of, insert_all, insert_or_keep, insert_or_replace, next_number, one_of, row_of
 
 AnyRow = Row[Any]
 """A row of a select; Any because columns differ."""
@@ -22,7 +23,7 @@ _audience = tables.audience.c
 _STATES = select(_report.item, _report.state).where(one_of(_report.item))
 _THREADS = select(_report.thread).where(one_of(_report.thread)).distinct()
 _KNOWN = select(_report.item).where(one_of(_report.item))
-_WITHDRAWALS = select(tables.retraction).where(one_of(tables.retraction.c.item))
+_WITHDRAWALS = select(*columns_of(Withdrawal, tables.retraction)).where(one_of(tables.retraction.c.item))
 
 # -- reports -----------------------------------------------------------------------------------------------------------
 
@@ -46,13 +47,12 @@ def add_reports(connection: Connection, new: Sequence[Report]) -> None:
 
 def states_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, ItemState]:
     """Return what has become of those of these items that are here."""
-    found = connection.execute(_STATES, {"values": list(items)})
-    return {row.item: ItemState(row.state) for row in found}
+    return {item: ItemState(state) for item, state in fetch_among(connection, _STATES, items)}
 
 
 def threads_with_versions(connection: Connection, threads: Sequence[bytes]) -> set[bytes]:
     """Return those of these threads that have a version here."""
-    return set(connection.execute(_THREADS, {"values": list(threads)}).scalars())
+    return {thread for (thread,) in fetch_among(connection, _THREADS, threads)}
 
 
 def report_of(connection: Connection, item: bytes) -> Report | None:
@@ -71,7 +71,7 @@ _REPORTS = select(tables.report).where(_report.item.in_(bindparam("items", expan
 
 def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     """Return those of these items that are here, purged ones too."""
-    return set(connection.execute(_KNOWN, {"values": list(items)}).scalars())
+    return {item for (item,) in fetch_among(connection, _KNOWN, items)}
 
 
 def lights_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, int]:
@@ -508,8 +508,7 @@ def add_withdrawal(connection: Connection, withdrawal: Withdrawal) -> bool:
 
 def withdrawals_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], Withdrawal]:
     """Return the retractions of these items, by item and who signed."""
-    rows = connection.execute(_WITHDRAWALS, {"values": list(items)})
-    found = (Withdrawal(**dict(row._mapping)) for row in rows)  # noqa: SLF001
+    found = (Withdrawal(*row) for row in fetch_among(connection, _WITHDRAWALS, items))
     return {(each.item, each.originator): each for each in found}
 
 

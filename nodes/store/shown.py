@@ -1,13 +1,14 @@
 """Signed headers of envelopes that came, with this node's slot: what two of them prove, on an open transaction."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, select
 
 from exchange.names import HASH_BYTES
 from nodes.store import rule_tables
-from nodes.store.upsert import insert_or_keep, one_of
+from nodes.store.prepared import fetch_among
+from nodes.store.upsert import insert_or_keep, one_of, row_of
 
 KEPT_MS = 90 * 24 * 60 * 60 * 1000
 """After this a second envelope under one number still raises the alarm, and proves nothing to others any more."""
@@ -37,7 +38,7 @@ class KeptShown:
 
 def add_shown(connection: Connection, rows: Sequence[KeptShown]) -> None:
     """Keep headers; a repeat changes nothing."""
-    insert_or_keep(connection, rule_tables.shown, [asdict(row) for row in rows])
+    insert_or_keep(connection, rule_tables.shown, [row_of(row) for row in rows])
 
 
 def shown_of(connection: Connection, envelopes: Sequence[bytes]) -> dict[bytes, KeptShown]:
@@ -54,7 +55,7 @@ def others_with_id(connection: Connection, rows: Sequence[KeptShown]) -> dict[by
         known = first.setdefault((row.sender, row.envelope_id), row.envelope)
         if known != row.envelope:
             others[row.envelope] = known
-    for sender, id_, envelope in connection.execute(_BY_ID, {"values": [key for _, key in first]}):
+    for sender, id_, envelope in fetch_among(connection, _BY_ID, [id_ for _, id_ in first]):
         mine = first.get((sender, id_))
         if mine is not None and mine != envelope:
             others[mine] = envelope

@@ -1,32 +1,17 @@
 """Rows in, many at once: INSERT with and without ON CONFLICT, which SQLAlchemy spells by dialect; numbers of rows.
 
 A statement is made once and kept: to make it costs more than to run it. So the queries of the hot path stand in their
-modules as constants, and take their values when they run. What is run once for each of many rows goes to the driver as
-text: SQLAlchemy looks at every value of every row, which costs more than to store it, and no column here needs that.
+modules as constants, take their values when they run, and go straight to the driver (nodes/store/prepared.py).
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Dialect,
-    Insert,
-    Select,
-    Table,
-    Update,
-    bindparam,
-    func,
-    insert,
-    select,
-)
+from sqlalchemy import Column, ColumnElement, Connection, Insert, Select, Table, bindparam, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-Row = Mapping[str, Any]
-"""Column values by name; Any because columns differ."""
+from nodes.store.prepared import Row, fetch, run_each
 
 
 def row_of(value: Any) -> dict[str, Any]:
@@ -34,27 +19,14 @@ def row_of(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
+def columns_of(kind: type, table: Table) -> list[Column[Any]]:
+    """Return a table's columns in the order of the fields of a class with slots, so that a row is `kind(*row)`."""
+    return [table.c[name] for name in kind.__slots__]  # type: ignore[attr-defined]  # of every dataclass with slots
+
+
 def one_of(column: Column[Any]) -> ColumnElement[bool]:
     """Return the condition that a column holds one of the `values` with which a statement is run; Any: of any type."""
     return column.in_(bindparam("values", expanding=True))
-
-
-def run_each(connection: Connection, statement: Insert | Update, rows: Sequence[Row]) -> None:
-    """Run a statement once for each of these rows, which have the same names."""
-    if not rows:
-        return
-    text, places = _text(connection.dialect, statement, tuple(rows[0]))
-    if places is None:
-        connection.exec_driver_sql(text, list(rows))
-    else:
-        connection.exec_driver_sql(text, [tuple(map(row.__getitem__, places)) for row in rows])
-
-
-@lru_cache(maxsize=512)
-def _text(dialect: Dialect, statement: Insert | Update, names: tuple[str, ...]) -> tuple[str, tuple[str, ...] | None]:
-    """Return a statement as the driver takes it, and whose value stands where; None where the driver goes by name."""
-    compiled = statement.compile(dialect=dialect, column_keys=list(names))
-    return compiled.string, None if compiled.positiontup is None else tuple(compiled.positiontup)
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -75,7 +47,8 @@ def insert_or_keep(connection: Connection, table: Table, rows: Sequence[Row]) ->
 
 def next_number(connection: Connection, column: Column[int]) -> int:
     """Return the number after the highest one in `column`, from 1; safe because there is one writer."""
-    return int(connection.execute(_highest(column)).scalar_one()) + 1
+    ((highest,),) = fetch(connection, _highest(column))
+    return int(highest) + 1
 
 
 @cache
