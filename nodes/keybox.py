@@ -46,9 +46,11 @@ class Keybox:
         self._database.close()
         self._prekeys = {}
 
-    async def new_keys(self, items: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        """Return a durable key for each item: the one that it has, or a new one."""
-        made = [(item, store.new_report_key()) for item in items]
+    async def new_keys(
+        self, items: Sequence[bytes], offered: Mapping[bytes, bytes] | None = None
+    ) -> Mapping[bytes, bytes]:
+        """Return a durable key for each item: the one that it has, else the one offered for it, else a new one."""
+        made = [(item, (offered or {}).get(item) or store.new_report_key()) for item in items]
 
         def write(connection: Connection) -> Mapping[bytes, bytes]:
             return store.add_report_keys(connection, self._master, made)

@@ -24,6 +24,7 @@ from exchange.limits import MIB
 from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
+from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
 from exchange.runtime.tracing import Leg, place_name
 from exchange.stream_reset.model import StreamReset
@@ -46,6 +47,7 @@ from nodes.store import receiving, reports, sending, trust
 from nodes.store.anew import HeardReset
 from nodes.store.blobs import KeptBlob
 from nodes.store.decisions import DENIED_MOST, count_denied
+from nodes.store.keys import new_report_key
 from nodes.store.rows import Cursor, DecisionRow, ItemState, Report
 from nodes.store.witnesses import KeptEvidence, keep_evidence
 from nodes.vault import open_report
@@ -409,17 +411,22 @@ class Receiver:
             self._on_agreement()
 
     async def _seal(self, goods: Sequence[Good]) -> dict[bytes, Sealed]:
+        """Return each new report sealed under its own key, which is durable then."""
         core = self._core
-        reports_ = {good.opened.item_hash: good for good in goods if good.control is None}
-        if not reports_:
+        coming = {good.opened.item_hash: good for good in goods if good.control is None}
+        if not coming:
             return {}
-        known = await core.database.read(partial(reports.known_items, items=list(reports_)))
-        fresh = {item: good for item, good in reports_.items() if item not in known}
-        if not fresh:
+        loop = asyncio.get_running_loop()
+        master = core.keys.master
+        offered, sealed = await loop.run_in_executor(core.executor, partial(_seal_new, coming, core.database, master))
+        if not offered:
             return {}
-        keys = await core.keybox.new_keys(list(fresh))
-        work = partial(_seal_all, fresh, keys, core.keys.master)
-        return await asyncio.get_running_loop().run_in_executor(core.executor, work)
+        kept = await core.keybox.new_keys(list(offered), offered)
+        # Where the store refused the frame after the key was written, the item keeps that key.
+        again = {item: coming[item] for item, key in offered.items() if kept[item] != key}
+        if again:
+            sealed |= await loop.run_in_executor(core.executor, partial(_seal_all, again, kept, master))
+        return sealed
 
     async def _files_of(self, goods: Sequence[Good], now_ms: int) -> dict[bytes, list[KeptBlob]]:
         """Return the attachments that envelopes name, as they are stored, by envelope."""
@@ -539,5 +546,14 @@ def _judge_safely(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
         return Bad(waiting, 0, InternalError.reason, f"{type(error).__name__}: {error}")
 
 
-def _seal_all(fresh: dict[bytes, Good], keys: Mapping[bytes, bytes], master: bytes) -> dict[bytes, Sealed]:
+def _seal_new(
+    coming: Mapping[bytes, Good], database: Database, master: bytes
+) -> tuple[dict[bytes, bytes], dict[bytes, Sealed]]:
+    """Return a key for each report that has never been here, and the report sealed under it."""
+    known = database.read_now(partial(reports.known_items, items=list(coming)))
+    keys = {item: new_report_key() for item in coming if item not in known}
+    return keys, _seal_all({item: coming[item] for item in keys}, keys, master)
+
+
+def _seal_all(fresh: Mapping[bytes, Good], keys: Mapping[bytes, bytes], master: bytes) -> dict[bytes, Sealed]:
     return {item: seal_received(good, keys[item], master) for item, good in fresh.items()}

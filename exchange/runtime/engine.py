@@ -164,7 +164,9 @@ def _sqlite(url: sa.URL, use: Use, *, secure_delete: bool, connections: int) -> 
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if use is Use.READ else "BEGIN IMMEDIATE")
+        # Through the driver, which takes a tenth of the time; what it raises is known (our_errors).
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("BEGIN" if use is Use.READ else "BEGIN IMMEDIATE")
 
     return engine
 
