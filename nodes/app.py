@@ -18,7 +18,7 @@ from exchange.errors import ConfigurationError
 from exchange.names import exchange_name, party_id
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
-from exchange.runtime.lifecycle import Drain, HomeLock, every, run, started, supervised
+from exchange.runtime.lifecycle import Drain, HomeLock, every, run, spare_what_stays, started, supervised
 from exchange.runtime.logs import configure_logging, get_logger
 from exchange.runtime.migrate import upgrade
 from exchange.runtime.relay_info import RelayInfo, read_relay_info
@@ -420,6 +420,7 @@ def serve(home: Path, passphrase: bytes) -> None:
         async with AsyncExitStack() as stack:
             lock = stack.enter_context(HomeLock(home))
             if await started(stack, lambda: _open(home, config, keys, lock, drain), drain) is not None:
+                spare_what_stays()
                 _log.info("node.serves", party=config.party, exchange=config.exchange, relay=config.relay_address)
                 await drain.wait()
 

@@ -7,6 +7,7 @@ once; nothing is lost by that, because every step is durable before it is acknow
 import asyncio
 import errno
 import fcntl
+import gc
 import os
 import re
 import resource
@@ -37,6 +38,9 @@ AGAIN_S = 1.0
 
 SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket on Linux."""
+
+GARBAGE_OBJECTS = 10_000
+"""Objects that are made before those that hold each other are looked for."""
 
 T = TypeVar("T")
 
@@ -81,6 +85,16 @@ def harden() -> None:
     """Leave no core file, which would hold keys, and no file that others can read."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
+
+
+def spare_what_stays() -> None:
+    """Look through what a start has made for garbage once more and then never again, and through the rest more rarely.
+
+    Modules, tables and the replayed directory stay: to go through them again and again costs a tenth of a node's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
 
 
 async def started(
