@@ -50,7 +50,7 @@ from exchange.names import HASH_BYTES, ID_BYTES, exchange_name, party_id
 from exchange.policy.agreement import AgreementRef
 from exchange.policy.model import Category, Purpose, RelayFlag, RelayLabel, Tlp
 from exchange.v1 import envelope_pb2 as pb
-from exchange.wire import serialise, strict_parse
+from exchange.wire import field_of_bytes, field_of_number, serialise, strict_parse
 
 CORE_BYTES = 16 * KIB
 HEADER_BYTES = CORE_BYTES + KIB
@@ -297,12 +297,20 @@ def delivery_bytes(
 ) -> bytes:
     """Return the bytes of encode_delivery from stored parts; `header` and `promise` are encode_signed bytes.
 
-    For the relay, which does it once a delivery: the parts were verified when they were stored and are not again.
+    For the relay, which does it once a delivery: the parts were verified when they were stored and are not again, nor
+    parsed.
     """
-    message = pb.Delivery(leaf=leaf, leaf_index=leaf_index, proof=proof, wrap=wrap, body=body)
-    message.header.MergeFromString(header)
-    message.promise.MergeFromString(promise)
-    return serialise(message)
+    parts = [*field_of_bytes(1, header)]
+    if leaf:
+        parts += field_of_bytes(2, leaf)
+    if leaf_index:
+        parts += field_of_number(3, leaf_index)
+    for step in proof:
+        parts += field_of_bytes(4, step)
+    for number, data in ((5, wrap), (6, body)):
+        if data:
+            parts += field_of_bytes(number, data)
+    return b"".join((*parts, *field_of_bytes(7, promise)))
 
 
 def decode_delivery(data: bytes) -> Delivery:

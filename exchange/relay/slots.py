@@ -65,8 +65,9 @@ def slot_at(stored: bytes, place: int) -> Slot:
     at += length
     steps = stored[at]
     at += 1
-    proof = tuple(stored[at + HASH_BYTES * step : at + HASH_BYTES * (step + 1)] for step in range(steps))
-    return Slot(recipient, index, leaf, proof, stored[at + HASH_BYTES * steps : end])
+    wrap = at + HASH_BYTES * steps
+    proof = tuple([stored[step : step + HASH_BYTES] for step in range(at, wrap, HASH_BYTES)])
+    return Slot(recipient, index, leaf, proof, stored[wrap:end])
 
 
 def recipients_of(stored: bytes) -> list[PartyId]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from exchange.crypto.signed import VerifiedRoots
+from exchange.directory.prekeys import day_of
 from exchange.directory.state import MEMBERS
 from exchange.envelope.binding import envelope_hash
 from exchange.envelope.codec import decode_submission
@@ -66,6 +67,15 @@ class Judge:
 
     def frame(self, submissions: Sequence[bytes], *, sender: PartyId, snapshot: Snapshot, now_ms: int) -> Frame:
         """Return the frame with every submission permitted or refused; `sender` is who the channel proved."""
+        prekeys: dict[tuple[PartyId, int], bytes | None] = {}
+
+        def prekey_id(party: PartyId, at_ms: int) -> bytes | None:
+            # All envelopes of a frame are judged by one snapshot, and most go to the same recipients.
+            wanted = party, day_of(at_ms)
+            if wanted not in prekeys:
+                prekeys[wanted] = self.prekey_id(snapshot, party, at_ms)
+            return prekeys[wanted]
+
         checks = RelayChecks(
             exchange=snapshot.directory.exchange,
             peer=sender,
@@ -74,7 +84,7 @@ class Judge:
                 party, key_id, at_size=snapshot.size, at_ms=now_ms
             ),
             directory_size=snapshot.size,
-            prekey_ids=lambda party, at_ms: self.prekey_id(snapshot, party, at_ms),
+            prekey_ids=prekey_id,
             seen=self.seen,
         )
         judged = tuple(_judge(submission, checks, snapshot, self.tracing) for submission in submissions)

@@ -158,3 +158,21 @@ def test_the_exact_bytes_of_crypto_md_1_4() -> None:
     assert slot_tree({}, b"\x03" * 32).root == root_of(hashes)
     hashes[7] = b"\x04" * 32
     assert slot_tree({7: b"\x04" * 32}, b"\x03" * 32).root == root_of(hashes)
+
+
+@pytest.mark.parametrize("index", [0, 1, 127, 128, 255])
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 70_000])
+def test_the_relays_short_cut_has_the_codecs_lengths(index: int, size: int) -> None:
+    envelope, promise = verified(a_sealed()), a_promise(seed("hash"))
+    proof = (seed("step"),) * (size % 9)
+    whole = Delivery(envelope.header_signed, b"leaf", index, proof, bytes(size), bytes(size), promise)
+    short = delivery_bytes(
+        header=encode_signed(envelope.header_signed),
+        leaf=b"leaf",
+        leaf_index=index,
+        proof=proof,
+        wrap=bytes(size),
+        body=bytes(size),
+        promise=encode_signed(promise),
+    )
+    assert short == encode_delivery(whole)
