@@ -18,7 +18,7 @@ TRACED := tests/unit/exchange/runtime/test_tracing.py tests/integration/test_tra
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-tracing fmt lint types generate generate-check docs-check check bench bench-peers chaos lock audit clean
+.PHONY: help setup demo test test-tracing fmt lint types generate generate-check docs-check check bench bench-all bench-peers chaos lock audit clean
 
 help:            ## print this help
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -70,8 +70,11 @@ check: lint types generate-check  ## everything that CI runs (the docs check is 
 	$(MAKE) test || $(BIN)/pytest --last-failed --last-failed-no-failures none
 	$(MAKE) test-tracing
 
-bench: setup     ## benchmarks as one table: decisions, loading rules, replay, proofs and cosigning, end to end beside the ceiling
-	$(BIN)/python -m benchmarks
+bench: setup     ## every figure as one table, beside what must be and what should be; ROUNDS=n for more or fewer
+	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-all: setup ## the same with backlogs of 100,000: most of an hour
+	$(BIN)/python -m benchmarks --all $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-peers: setup $(PEERS)/.installed  ## fetch NATS JetStream and OpenTAXII and measure Concord beside them (needs network once)
 	$(BIN)/python -m benchmarks.peers $(if $(ROUNDS),--rounds $(ROUNDS))

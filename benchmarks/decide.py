@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks.table import Line, show
+from benchmarks.table import Line, at_most, show
 from exchange.crypto.random import random_bytes
 from exchange.crypto.signing import CompositeKey, sign_bytes
 from exchange.names import ExchangeName, PartyId
@@ -209,11 +209,13 @@ def lines(*, rounds: int) -> list[Line]:
         to = targets.get(make, [Target(everyone=True)])
         took = decisions_ms(make(), to, rounds)
         what = f"decide, {PARTNERS} partners, {AGREEMENTS} agreements, {make.__name__}"
-        made.append(Line(what, f"{took:.2f} ms", "4 ms", "2 ms", f"{took / signature:.1f} composite signatures"))
+        beside = f"{took / signature:.1f} composite signatures"
+        made.append(Line(what, f"{took:.2f} ms", "4 ms", "2 ms", beside, at_most(took, 4, 2)))
     for make in (star, bilateral):
         took = written_ms(make(), rounds)
         beside = f"{took / signature:.1f} composite signatures"
-        made.append(Line(f"write its decisions down, {make.__name__}", f"{took:.2f} ms", "0.5 ms", "", beside))
+        what = f"write its decisions down, {make.__name__}"
+        made.append(Line(what, f"{took:.2f} ms", "0.5 ms", "", beside, at_most(took, 0.5)))
     return made
 
 
