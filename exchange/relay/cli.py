@@ -31,7 +31,7 @@ from exchange.runtime.progress import bar
 from exchange.runtime.relay_info import RelayKeysFile, RootFile, check_address, read_root_file, write_relay_keys
 from exchange.runtime.secrets import read_passphrase, write_private
 from exchange.runtime.seen_file import LogsSeen, read_logs_seen
-from exchange.runtime.watching import INTERVAL_LEAST_S, INTERVAL_MOST_S, INTERVAL_S, Shown, watch
+from exchange.runtime.watching import INTERVAL_LEAST_S, INTERVAL_MOST_S, INTERVAL_S, Shown, watch, watch_json
 from exchange.v1 import relay_admin_service_pb2 as pb
 from exchange.v1.relay_admin_service_pb2_grpc import RelayAdminServiceStub
 
@@ -255,18 +255,20 @@ def status(
         typer.Option(min=INTERVAL_LEAST_S, max=INTERVAL_MOST_S, help="Seconds between two looks of --watch."),
     ] = INTERVAL_S,
 ) -> None:
-    """Ask the running relay how it is.
+    """Ask the running relay how it is; with --watch and --json as one object a line.
 
     Example: concord relay status --home relay --json
     Example: concord relay status --home relay --watch
+    Example: concord relay status --home relay --watch --json
     """
+    home_ = _existing(home)
     if watching and as_json:
-        raise typer.BadParameter("tables that refresh are not JSON; give one of them", param_hint="--watch, --json")
+        watch_json(lambda: _fields(_ask(home_)), interval_s=interval)
+        return
     if watching:
-        home_ = _existing(home)
         watch(lambda: _tables(_ask(home_), now_ms()), interval_s=interval)
         return
-    answer = _ask(_existing(home))
+    answer = _ask(home_)
     if as_json:
         print(orjson.dumps(_fields(answer), option=orjson.OPT_INDENT_2).decode())
         return
@@ -293,7 +295,7 @@ def _tables(answer: pb.GetRelayStatusResponse, now_ms: int) -> Sequence[Shown]:
     """Return what --watch shows: the partners with what waits for them in each lane, the answers, the store."""
     lanes = [lane.name.lower() for lane in Lane]
     boxes = []
-    for box in answer.mailboxes:
+    for box in sorted(answer.mailboxes, key=lambda box: min([each.since_ms for each in box.lanes], default=1 << 63)):
         waiting = {each.lane: each.waiting for each in box.lanes}
         since = [each.since_ms for each in box.lanes]
         oldest = f"{max(0, now_ms - min(since)) // 1000:,} s" if since else "-"

@@ -11,7 +11,7 @@ from exchange.names import party_id
 from exchange.runtime.clock import now_ms
 from exchange.runtime.relay_info import read_relay_info
 from exchange.runtime.secrets import read_passphrase
-from exchange.runtime.watching import INTERVAL_LEAST_S, INTERVAL_MOST_S, INTERVAL_S, Shown, watch
+from exchange.runtime.watching import INTERVAL_LEAST_S, INTERVAL_MOST_S, INTERVAL_S, Shown, watch, watch_json
 from nodes import ceremony, joining, keystore, rejoining
 from nodes.admin import output
 from nodes.admin.options import DEFAULT_HOME, Json, NodeHome, PassphraseFd, PassphraseFile
@@ -286,20 +286,26 @@ def status(
         typer.Option(min=INTERVAL_LEAST_S, max=INTERVAL_MOST_S, help="Seconds between two looks of --watch."),
     ] = INTERVAL_S,
 ) -> None:
-    """Show how the running node is.
+    """Show how the running node is; with --watch and --json as one object a line.
 
     Example: concord node status --home xv
     Example: concord node status --home xv --watch
+    Example: concord node status --home xv --watch --json
     """
     from nodes.node_client import connect  # noqa: PLC0415
 
+    def ask() -> pb.GetStatusResponse:
+        # Anew each time: a node that was away is found as soon as it is back.
+        with connect(home) as node:
+            return node.GetStatus(pb.GetStatusRequest())
+
     if watching and as_json:
-        raise typer.BadParameter("tables that refresh are not JSON; give one of them", param_hint="--watch, --json")
-    with connect(home) as node:
-        if watching:
-            watch(lambda: _tables(node.GetStatus(pb.GetStatusRequest())), interval_s=interval)
-            return
-        reply = node.GetStatus(pb.GetStatusRequest())
+        watch_json(lambda: plain(ask()), interval_s=interval)
+        return
+    if watching:
+        watch(lambda: _tables(ask()), interval_s=interval)
+        return
+    reply = ask()
     if as_json:
         output.as_json(plain(reply))
         return
@@ -348,7 +354,8 @@ def _shown(reply: pb.GetStatusResponse) -> dict[str, str]:
 def _tables(reply: pb.GetStatusResponse) -> Sequence[Shown]:
     """Return what --watch shows: the node, what waits for each partner, and what is open."""
     now = now_ms()
-    backlogs = [[x.partner, x.stage, f"{x.reports:,}", output.age(x.since_ms, now)] for x in reply.backlogs]
+    oldest = sorted(reply.backlogs, key=lambda x: x.since_ms)
+    backlogs = [[x.partner, x.stage, f"{x.reports:,}", output.age(x.since_ms, now)] for x in oldest]
     found = [["alarm", alarm] for alarm in reply.alarms] + [["notice", notice] for notice in reply.notices]
     rows = [[name, output.printable(words)] for name, words in _shown(reply).items()]
     tables = [Shown(f"{reply.party}, {output.when(now)} UTC", ["what", "how"], rows)]

@@ -17,6 +17,7 @@ from exchange.directory.ceremony import sign_genesis
 from exchange.directory.codec import decode_as
 from exchange.directory.statements import Genesis
 from exchange.names import party_id
+from exchange.relay.app import Listening
 from exchange.relay.home import GENESIS, GENESIS_REQUEST, RelayHome, RelaySecrets
 from exchange.runtime.armour import read_armour, write_armour
 from exchange.runtime.relay_info import RootFile, read_relay_info, write_root_file
@@ -86,6 +87,7 @@ def test_a_relay_is_made_founded_served_asked_and_stopped(place: Path, capsys: p
         assert run(["relay", "status", "--home", str(home.root)]) == 0
         assert NAME in capsys.readouterr().out
         assert watched(home) == 0
+        listening = comes_back(home, process)
         assert serve(home, place) == 7
         assert f"in use by process {process.pid}" in capsys.readouterr().err
         assert process.stop() == 0
@@ -107,6 +109,23 @@ def watched(home: RelayHome) -> int:
             titles += line.startswith(NAME)
         process.send_signal(signal.SIGINT)
         return process.wait(timeout=20)
+
+
+def comes_back(home: RelayHome, process: RelayProcess) -> Listening:
+    """Watch the relay while it is killed and started again; return where it listens then."""
+    words = [sys.executable, "-m", "nodes", "relay", "status", "--home", str(home.root), "--watch", "--json"]
+    with subprocess.Popen([*words, "--interval", "0.2"], stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        lines = map(json.loads, watching.stdout)
+        assert next(lines)["exchange"] == NAME
+        process.kill()
+        away = next(line for line in lines if "exchange" not in line)
+        assert away["away"]["reason"] == "UNAVAILABLE" and away["away"]["since_ms"] <= away["at_ms"]
+        listening = process.start()
+        assert next(line for line in lines if "away" not in line)["exchange"] == NAME
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(timeout=20) == 0
+    return listening
 
 
 def serve(home: RelayHome, place: Path) -> int:
