@@ -84,6 +84,11 @@ class Field:
         except Exception:  # noqa: BLE001 - it is not up yet
             return False
 
+    def wait_until_connected(self) -> None:
+        """Wait until every node speaks with a relay."""
+        for party in self.parties:
+            self._wait_until(partial(self.connected, party), f"{party}'s node")
+
     # -- founding ------------------------------------------------------------------------------------------------------
 
     def found(self) -> None:

@@ -104,6 +104,7 @@ def _broken_and_judged(field: Field, plan: Plan, tell: Callable[[str], None]) ->
         load.stop()
         recovery.stop()
     mended = time.monotonic()
+    field.wait_until_connected()
     wait_until_arrived(field, load.pushed, ARRIVE_S, lambda left: tell(f"{left:,} reports are on their way"))
     settled_s = time.monotonic() - mended
     tell("all has arrived: looking at everything")
