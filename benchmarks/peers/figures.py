@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from benchmarks.table import Line
+from benchmarks.table import Line, at_least, at_most
 from exchange.errors import MalformedInput
 
 NS = 1_000_000_000
@@ -109,13 +109,30 @@ def _waits(row: Mapping[str, object]) -> list[float]:
     return waits
 
 
-def ratio(what: str, pairs: Sequence[tuple[float, float]], *, unit: str, must: str, goal: str, more: str = "") -> Line:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a ratio must reach, and what is the goal."""
+
+    must: float
+    goal: float
+    less_is_better: bool = False
+
+    def held(self, value: float) -> str:
+        """Say which of both a value holds."""
+        return (at_most if self.less_is_better else at_least)(value, self.must, self.goal)
+
+
+def ratio(
+    what: str, pairs: Sequence[tuple[float, float]], *, unit: str, asked: Asked | None = None, more: str = ""
+) -> Line:
     """Return the line of ours ÷ theirs, of (ours, theirs) of each round: the median of the rounds' ratios."""
     ratios = [ours / theirs for ours, theirs in pairs]
     ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-    spread = f"{_short(min(ratios))} to {_short(max(ratios))}"
+    value, spread = statistics.median(ratios), f"{_short(min(ratios))} to {_short(max(ratios))}"
     beside = f"{_short(ours)} and {_short(theirs)} {unit}; {spread}{more}"
-    return Line(what, _short(statistics.median(ratios)), must, goal, beside)
+    if asked is None:
+        return Line(what, _short(value), beside=beside)
+    return Line(what, _short(value), f"{asked.must:g}", f"{asked.goal:g}", beside, asked.held(value))
 
 
 def _short(value: float) -> str:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from benchmarks.peers.figures import Measured, lost, measured, percentile, ratio
+from benchmarks.peers.figures import Asked, Measured, lost, measured, percentile, ratio
+from benchmarks.table import GOAL, MISSED, MUST
 from exchange.errors import MalformedInput
 
 SENT = json.dumps({"began_ns": 1_000_000_000, "cpu_s": 0.5})
@@ -65,9 +66,19 @@ def test_nothing_has_no_percentile() -> None:
 
 def test_a_ratio_is_the_median_of_the_ratios_of_rounds() -> None:
     # The medians of the sides, 200 and 100, would say 2.
-    line = ratio("ours ÷ theirs", [(300, 100), (200, 50), (100, 100)], unit="a second", must="1", goal="2")
-    assert (line.figure, line.must, line.goal) == ("3.00", "1", "2")
+    line = ratio("ours ÷ theirs", [(300, 100), (200, 50), (100, 100)], unit="a second", asked=Asked(1, 4))
+    assert (line.figure, line.must, line.goal, line.held) == ("3.00", "1", "4", MUST)
     assert line.beside == "200 and 100 a second; 1.00 to 4.00"
+
+
+def test_where_less_is_better_the_goal_is_below_what_must_be() -> None:
+    asked = Asked(8, 4, less_is_better=True)
+    assert [asked.held(value) for value in (4.0, 4.1, 8.1)] == [GOAL, MUST, MISSED]
+
+
+def test_a_ratio_of_which_nothing_is_asked_holds_nothing() -> None:
+    line = ratio("CPU", [(2.0, 1.0)], unit="ms")
+    assert (line.figure, line.must, line.goal, line.held) == ("2.00", "", "", "")
 
 
 def test_what_a_peer_lost_or_refused_stands_in_the_line() -> None:
