@@ -295,7 +295,7 @@ class Consenting:
         self, kept: KeptRequest, made: Sequence[ConsentGrant], owns: Sequence[Own], *, by: str, again: bool
     ) -> None:
         core = self._core
-        signed = await asyncio.gather(*(core.signer.sign(CONSENT_GRANT, encode_grant(each)) for each in made))
+        signed = await core.signer.sign_each(CONSENT_GRANT, [encode_grant(each) for each in made])
         answers = [Answer(grant, each) for grant, each in zip(made, signed, strict=True)]
         store = partial(
             store_answers,

@@ -11,6 +11,7 @@ replay as of any directory size; and what came out for each partner. nodes/why.p
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ from exchange.policy.question import Question
 from exchange.policy.record import PARTIES_MOST, plain_item, read_item
 from exchange.policy.strict_json import Entry, Plain, read_json, write_json
 from nodes.store.rows import DecisionRow
+
+REMEMBERED = 256
+"""Obligations whose hash is remembered: under one term those of one label are the same for many reports."""
 
 RECORD_BYTES = 4 * MIB
 FINDINGS_MOST = 256
@@ -96,6 +100,7 @@ def _answer(decision: Decision, obligations_sha256: bytes) -> Answer:
     )
 
 
+@lru_cache(maxsize=REMEMBERED)
 def obligations_digest(obligations: Obligations | None) -> bytes:
     """Return the hash of obligations as a record has them; empty for none."""
     return sha256(write_json(plain_obligations(obligations))).digest() if obligations is not None else b""

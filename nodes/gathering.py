@@ -24,11 +24,18 @@ class Gathering(Generic[T, R]):
 
     async def ask(self, one: T) -> R:
         """Return the answer for one, or raise what the work raised for it."""
+        return await self._add(one)
+
+    async def ask_each(self, many: Sequence[T]) -> Sequence[R]:
+        """Return the answers for several, in their order, or raise what the work raised for the first that failed."""
+        return await asyncio.gather(*(self._add(one) for one in many))
+
+    def _add(self, one: T) -> asyncio.Future[R]:
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((one, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._serve())
-        return await future
+        return future
 
     async def _serve(self) -> None:
         while self._waiting:

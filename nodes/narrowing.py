@@ -130,7 +130,7 @@ async def sign_retractions(
         )
         for item in items
     ]
-    signed = await asyncio.gather(*(core.signer.sign(RETRACTION, encode_retraction(each)) for each in made))
+    signed = await core.signer.sign_each(RETRACTION, [encode_retraction(each) for each in made])
     return {each.item_hash: (each, statement) for each, statement in zip(made, signed, strict=True)}
 
 

@@ -9,7 +9,6 @@ Both together with whatever else was pushed meanwhile (nodes/gathering.py).
 Nothing is sealed or sent here: nodes/sender.py does that.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -224,7 +223,7 @@ class Outbox:
         """Sign and store what was pushed meanwhile; say of each whether it was the first with its digest."""
         core, since = self._core, self._core.tracing.begin()
         # 4
-        signed = await asyncio.gather(*(core.signer.sign(REPORT_TYPE, draft.payload) for draft in drafts))
+        signed = await core.signer.sign_each(REPORT_TYPE, [draft.payload for draft in drafts])
         # 5
         keys = await core.keybox.new_keys([draft.item for draft in drafts])
         new = [self._new(draft, keys[draft.item], each) for draft, each in zip(drafts, signed, strict=True)]

@@ -80,7 +80,7 @@ class Receipts:
             now_ms = core.clock()
             groups = _groups(queued)
             payloads = [encode_receipts(self._batch(group, now_ms)) for group in groups]
-            signed = await asyncio.gather(*(core.signer.sign(RECEIPTS, payload) for payload in payloads))
+            signed = await core.signer.sign_each(RECEIPTS, payloads)
             await core.database.write(partial(_store, groups=groups, signed=signed, now_ms=now_ms))
             given += len(queued)
             self._wake()

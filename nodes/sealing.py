@@ -331,6 +331,8 @@ def _in_force(job: Job, ground: Ground) -> Job:
     Another's report may go all the same: the grants that are left vouch for it (docs/spec/envelope.md, "Keys that have
     ended").
     """
+    if not (job.grants or job.consents or job.approvals):
+        return job
     grants = {hash_: signed for hash_, signed in job.grants.items() if _stands(signed, ground)}
     consents = tuple(each for each in job.consents if each.grant in grants)
     approvals = job.approvals if job.own else tuple(each for each in job.approvals if _stands(each.cert, ground))

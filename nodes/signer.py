@@ -28,6 +28,10 @@ class Signer:
         """Return the statement of this short type name, signed; its payload must carry 16 random bytes."""
         return await self._gathering.ask((name, payload))
 
+    async def sign_each(self, name: str, payloads: Sequence[bytes]) -> Sequence[Signed]:
+        """Do as `sign` for several statements of one type, in their order."""
+        return await self._gathering.ask_each([(name, payload) for payload in payloads])
+
     async def _sign(self, statements: Sequence[tuple[str, bytes]]) -> Sequence[Signed]:
         sign = partial(sign_batch, self._key(), statements, context=self._exchange)
         return await asyncio.get_running_loop().run_in_executor(self._executor, sign)

@@ -5,7 +5,6 @@ more. What is sealed and on its way goes on; the retraction travels in the flash
 keeps a tombstone.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -69,7 +68,7 @@ async def withdraw(
         )
         for version in versions
     ]
-    signed = await asyncio.gather(*(core.signer.sign(RETRACTION, encode_retraction(each)) for each in retractions))
+    signed = await core.signer.sign_each(RETRACTION, [encode_retraction(each) for each in retractions])
     pairs = list(zip(retractions, signed, strict=True))
     recipients = await core.database.write(partial(_store_all, pairs=pairs, now_ms=now_ms))
     wake()

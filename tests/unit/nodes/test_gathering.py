@@ -42,6 +42,14 @@ async def test_nothing_waits_for_company_and_a_batch_is_bounded() -> None:
     assert squares.batches == [[7], [0, 1, 2, 3], [4, 5]]
 
 
+async def test_who_asks_for_several_gets_all_answers_or_the_first_failure() -> None:
+    squares = Squares()
+    assert list(await squares.gathering.ask_each([3, 1, 2])) == [9, 1, 4]
+    assert squares.batches == [[3, 1, 2]]
+    with pytest.raises(Conflict):
+        await squares.gathering.ask_each([2, 13, 3])
+
+
 async def test_one_that_fails_fails_alone() -> None:
     first, wrong, last = await Squares().of(2, 13, 3)
     assert (first, last) == (4, 9)
