@@ -18,7 +18,7 @@ TRACED := tests/unit/exchange/runtime/test_tracing.py tests/integration/test_tra
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-tracing fmt lint types generate generate-check docs-check check bench bench-all bench-peers chaos lock audit clean
+.PHONY: help setup demo test test-tracing fmt lint types generate generate-check docs-check check tested bench bench-all bench-peers chaos lock audit clean
 
 help:            ## print this help
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -65,8 +65,11 @@ generate-check: setup ## fail when generated code differs from protos/
 docs-check: setup ## check that commands, settings, errors and links in the docs are real
 	$(BIN)/pytest -q tests/test_docs.py
 
+check: setup     ## everything that CI runs (the docs check is among the tests)
+	$(MAKE) --jobs 2 lint types generate-check tested
+
 # Tests that start processes share the cores with all others: what fails is run once more, alone, and must pass then.
-check: lint types generate-check  ## everything that CI runs (the docs check is among the tests)
+tested: setup
 	$(MAKE) test || $(BIN)/pytest --last-failed --last-failed-no-failures none
 	$(MAKE) test-tracing
 

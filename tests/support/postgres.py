@@ -58,11 +58,22 @@ class Server:
         for each in processes:
             each.wait(30)
 
+    def stop(self) -> None:
+        """Stop it at once; nobody needs its data any more."""
+        self.as_user("pg_ctl", "-w", "-D", str(self.handle.pgdata), "-m", "immediate", "stop")
+        self.handle.cleanup()
+
     def restart(self) -> None:
         """Start it again; it recovers from its write-ahead log."""
         # By a process of its own: where gRPC has threads, a fork that changes the user may crash.
         subprocess.run([sys.executable, "-W", "ignore", "-c", RESTART, str(self.handle.pgdata)], check=True)
         self.handle.ensure_postgres_running()
+
+    def as_user(self, command: str, *arguments: str) -> None:
+        """Run a program of the server as the user that the server runs as."""
+        program = [str(self.handle.bin_path / command), *arguments]
+        # As restart: where gRPC has threads, a fork that changes the user may crash.
+        subprocess.run([sys.executable, "-c", AS_USER, str(self.handle.system_user), *program], check=True)
 
 
 @dataclass(slots=True)
@@ -89,7 +100,7 @@ class Replica:
         if self.of.handle.system_user is not None:
             shutil.chown(self.data, self.of.handle.system_user)
         where = ("-h", str(self.of.sockets), "-U", "postgres")
-        self._run(
+        self.of.as_user(
             "pg_basebackup", *where, "-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "-C", "-S", self.name
         )
         self.start()
@@ -97,7 +108,7 @@ class Replica:
     def start(self) -> None:
         """Follow the primary, and as soon as it is told to, be one."""
         options = f"-h '' -k {self.sockets} -p {self.port} -c cluster_name={self.name}"
-        self._run("pg_ctl", "-w", "-D", str(self.data), "-l", str(self.data / "log"), "-o", options, "start")
+        self.of.as_user("pg_ctl", "-w", "-D", str(self.data), "-l", str(self.data / "log"), "-o", options, "start")
 
     def demand(self) -> None:
         """Let the primary's commits wait for this replica."""
@@ -106,21 +117,16 @@ class Replica:
 
     def promote(self) -> None:
         """Let it be the primary."""
-        self._run("pg_ctl", "-w", "-D", str(self.data), "promote")
+        self.of.as_user("pg_ctl", "-w", "-D", str(self.data), "promote")
 
     def stop(self) -> None:
         """Stop it at once."""
-        self._run("pg_ctl", "-w", "-D", str(self.data), "-m", "immediate", "stop")
+        self.of.as_user("pg_ctl", "-w", "-D", str(self.data), "-m", "immediate", "stop")
 
     def url_of_either(self, database: str) -> str:
         """Return the URL of a database on whichever of the two is the primary."""
         hosts, ports = f"{self.of.sockets},{self.sockets}", f"5432,{self.port}"
         return f"postgresql+psycopg://postgres@/{database}?host={hosts}&port={ports}&target_session_attrs=primary"
-
-    def _run(self, command: str, *arguments: str) -> None:
-        program = [str(self.of.handle.bin_path / command), *arguments]
-        # As Server.restart: where gRPC has threads, a fork that changes the user may crash.
-        subprocess.run([sys.executable, "-c", AS_USER, str(self.of.handle.system_user), *program], check=True)
 
 
 AS_USER = """
@@ -140,12 +146,21 @@ def running_server() -> Iterator[Server]:
     """Start a server of its own."""
     # Short, because a socket lies in it; not below pytest's own, because as root the server runs as another user.
     home = Path(tempfile.mkdtemp(prefix="concord-pg-"))
+    try:
+        server = _started(home)
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _started(home: Path) -> Server:
+    # As Server.restart: by a process of its own, which leaves the server running.
+    data = home / "data"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", RESTART, str(data)], check=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pgserver = importlib.import_module(WHEEL)
-        handle = pgserver.get_server(home / "data", cleanup_mode="stop")
-    try:
-        yield Server(handle, home)
-    finally:
-        handle.cleanup()
-        shutil.rmtree(home, ignore_errors=True)
+        return Server(pgserver.get_server(data, cleanup_mode=None), home)
