@@ -18,6 +18,7 @@ from benchmarks import (
     end_to_end,
     lanes,
     relay_alone,
+    relay_lanes,
     relay_store,
     relay_together,
     rules_load,
@@ -26,6 +27,7 @@ from benchmarks import (
     wrapping,
 )
 from benchmarks.table import Line
+from exchange.errors import ExchangeError
 from nodes.admin.output import say
 
 
@@ -41,21 +43,23 @@ class Amount:
     quick: bool = False
 
 
-QUICK = Amount(rounds=1, backlog=640, routine=200, quick=True)
+QUICK = Amount(rounds=1, backlog=3_000, routine=400, quick=True)
 ALL = Amount(backlog=100_000, routine=100_000)
 
 
 def sections(amount: Amount) -> list[tuple[str, Callable[[], list[Line]]]]:
     """Return what is measured, in the order of the table."""
     rounds, quick = amount.rounds, amount.quick
+    flash = 3 if quick else lanes.FLASH
     full = end_to_end.Run(rounds=rounds, reports=50, seconds=2.0) if quick else end_to_end.Run(rounds=rounds)
     few = relay_alone.Run(deliveries=1_120 if quick else relay_alone.Run().deliveries, rounds=rounds)
     together = relay_together.Run(envelopes=64 if quick else relay_together.Run().envelopes, rounds=rounds)
     return [
         ("full work", lambda: end_to_end.lines(full)),
-        ("flash", lambda: lanes.lines(amount.routine, 10 if quick else lanes.FLASH)),
+        ("flash", lambda: lanes.lines(amount.routine, flash)),
         ("attachments", lambda: attachments.lines(attachments.Run(rounds=rounds))),
         ("the relay alone", lambda: relay_alone.lines(few)),
+        ("flash at the relay", lambda: relay_lanes.lines(relay_lanes.Run(amount.backlog, flash))),
         ("catch-up", lambda: catch_up.lines(catch_up.Run(envelopes=amount.backlog))),
         ("the relay's store", lambda: relay_store.lines(relay_store.Run(envelopes=amount.backlog, rounds=rounds))),
         ("relays together", lambda: relay_together.lines(together)),
@@ -79,10 +83,14 @@ def main() -> None:
         amount = replace(amount, rounds=given.rounds)
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     print(f"{cores} cores; load {load:.1f} at the start{' (not quiet)' if load > cores / 2 else ''}")
-    lines = []
+    lines: list[Line] = []
     for name, measure in sections(amount):
         say(f"{name}…")
-        lines += measure()
+        try:
+            lines += measure()
+        except ExchangeError as error:
+            # The others are worth their time all the same.
+            lines.append(Line(name, "not measured", beside=str(error), held=table.MISSED))
     table.show(lines)
     missed = [line.what for line in lines if line.held == table.MISSED]
     print(
