@@ -8,6 +8,7 @@ the last piece are under the seal, so none can be left out, moved, or cut off at
 that the reader allows: a file that somebody made cannot write anywhere else, and a node's is none of the relay's.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -354,12 +355,34 @@ def _copy(stream: _Plain, kept: Kept, write: Callable[[bytes], object]) -> None:
 
 @contextmanager
 def temporary(home: Path, what: str) -> Iterator[Path]:
-    """Give a folder in the home, which only we may enter, and remove it."""
+    """Give a folder in the home, which only we may enter, and remove it; so are those that a kill -9 has left there."""
+    for left in home.glob(f".{what}-*"):
+        with _alone(left) as is_ours:
+            if is_ours:
+                shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{what}-", dir=home))
     try:
-        yield folder
+        with _alone(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Hold a folder while the block runs; say whether nobody else does. A process that ends lets go."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from exchange.errors import StorageFull, VerificationFailed
 from exchange.limits import MIB
 from exchange.relay import backup as relay_backup
 from exchange.relay.store.blobs import SqlBlobs
-from exchange.runtime.backup_file import PIECE_BYTES, Kept, Manifest, decode_manifest, encode_manifest
+from exchange.runtime.backup_file import PIECE_BYTES, Kept, Manifest, decode_manifest, encode_manifest, temporary
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
@@ -166,6 +166,18 @@ async def test_a_backup_for_which_there_is_no_room_is_refused_before_it_is_writt
             with pytest.raises(StorageFull):
                 back_up(place.home, world.root / "xa.backup", PASSPHRASE, now_ms=now_ms())
             assert not list(world.root.glob("*xa.backup*"))
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_one_and_one_that_runs_stays(tmp_path: Path) -> None:
+    left = tmp_path / ".backup-killed"
+    left.mkdir()
+    (left / "keys.db").write_bytes(b"keys of reports that may be destroyed by now")
+    with temporary(tmp_path, "backup") as first:
+        assert not left.exists()
+        with temporary(tmp_path, "backup") as second:
+            assert first.exists() and second.exists()
+        assert first.exists() and not second.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_manifest_has_room_for_many_attachments_and_for_no_other_names() -> None:

@@ -5,7 +5,7 @@ The first half stops one node in this process right before or right after one wr
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,9 @@ from exchange.crypto.random import random_bytes
 from exchange.errors import ExchangeError
 from exchange.limits import MIB
 from nodes import fetching
+from nodes.admin.attachments import write_attachment
 from nodes.caller import the_owner
+from nodes.node_client import connect
 from nodes.outbox import push_digest
 from nodes.parts import Node
 from nodes.v1 import attachment_pb2
@@ -182,6 +184,54 @@ async def has_come(node: NodeProcess, item: str) -> bool:
     except ExchangeError:
         return False
     return [each.state for each in shown.attachments] == ["here"]
+
+
+def half(path: Path, then: Callable[[], None]) -> Iterator[attachment_pb2.AttachFileRequest]:
+    """Yield half of a file, and do something."""
+    sent = list(requests(path))
+    yield from sent[: len(sent) // 2]
+    then()
+
+
+@pytest.mark.processes
+async def test_a_node_killed_while_it_takes_a_file_in_or_hands_one_out_leaves_no_part_of_it(tmp_path: Path) -> None:
+    path, out = tmp_path / "large.bin", tmp_path / "out.bin"
+    path.write_bytes(random_bytes(LARGE))
+    async with processes("XA", "XV") as (_, started):
+        sender, recipient = started["XA"], started["XV"]
+        folder = sender.place.home / "attachments"
+        with pytest.raises(ExchangeError):
+            # What is sealed is written after each MiB, and so half of it lies there.
+            await asyncio.to_thread(sender.ask, "AttachFile", half(path, sender.kill))
+        assert [each.suffix for each in folder.iterdir()] == [".part"]
+        sender.start()
+        await until(sender.answers, "XA does not come back")
+        await until(lambda: not list(folder.iterdir()), "a part of a file lies there that nobody can open")
+        item = await push_file(sender, path)
+        await until(partial(has_come, recipient, item), "the file has not come")
+
+        def export(kill: Callable[[], None] = lambda: None) -> None:
+            asked = attachment_pb2.ExportAttachmentRequest(
+                id=item, name=path.name, action="internal_only", purpose="protect_life"
+            )
+            with connect(recipient.place.home) as node:
+                responses = node.ExportAttachment(asked)
+
+                def parts() -> Iterator[attachment_pb2.ExportAttachmentResponse]:
+                    for number, response in enumerate(responses):
+                        if number == 4:
+                            kill()
+                        yield response
+
+                write_attachment(parts(), out)
+
+        with pytest.raises(ExchangeError):
+            await asyncio.to_thread(export, recipient.kill)
+        assert not list(tmp_path.glob("*out.bin*")), "nothing that could be taken for the file"
+        recipient.start()
+        await until(recipient.answers, "XV does not come back")
+        await asyncio.to_thread(export)
+        assert out.read_bytes() == path.read_bytes()
 
 
 @pytest.mark.processes
