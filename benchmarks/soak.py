@@ -5,6 +5,8 @@ store on disk, and looks at all of them, with the processes that they have start
 What a process takes while it warms up is not growth: the rule looks at the last half of the run alone. The straight
 line that fits the looks best may rise by at most GROWTH_MIB and GROWTH_DESCRIPTORS from half to end, whatever the
 number of reports; so the longer the run, the stricter the rule. Exit code 4 when one rises by more.
+What fills up slowly and has a bound: the page cache and the prepared statements of each SQLite connection
+(exchange/runtime/engine.py), batch signatures that held (VerifiedRoots), and envelopes in the relay (cache_bytes).
 """
 
 import argparse

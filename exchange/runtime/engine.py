@@ -31,6 +31,12 @@ WAL_PAGES = 4000
 WAL_BYTES = 64 << 20
 """The write-ahead log is cut back to this size when it was longer."""
 
+PAGE_CACHE_KIB = 2_000
+"""Pages of the database that one connection keeps; at most so much is taken, little by little as the database grows."""
+
+STATEMENTS_KEPT = 256
+"""Prepared statements of one connection, some KB each. A list of another length is another statement: they fill up."""
+
 POSITION_LOCK = 0x636F6E636F7264
 """Key of the PostgreSQL advisory lock: "concord" in ASCII. Each database has its own set of such locks."""
 
@@ -153,7 +159,7 @@ def _sqlite(url: sa.URL, use: Use, *, secure_delete: bool, connections: int) -> 
     engine = sa.create_engine(
         url,
         poolclass=QueuePool if use is Use.READ else NullPool,
-        connect_args={"check_same_thread": False, "timeout": BUSY_S, "cached_statements": 512},
+        connect_args={"check_same_thread": False, "timeout": BUSY_S, "cached_statements": STATEMENTS_KEPT},
         **({"pool_size": connections, "max_overflow": connections} if use is Use.READ else {}),
     )
 
@@ -188,6 +194,7 @@ def _set_pragmas(connection: sqlite3.Connection, path: Path, use: Use, *, secure
         f"journal_size_limit={WAL_BYTES}",
         "trusted_schema=OFF",
         "temp_store=MEMORY",
+        f"cache_size=-{PAGE_CACHE_KIB}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 

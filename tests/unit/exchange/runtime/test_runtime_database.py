@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from exchange.errors import ConfigurationError, StorageFull, Unavailable
 from exchange.runtime.database import Database
-from exchange.runtime.engine import sqlite_url
+from exchange.runtime.engine import PAGE_CACHE_KIB, sqlite_url
 
 BIG = 200_000
 SECRET = b"\x07the-key-that-must-be-gone-once-deleted\x07"
@@ -130,6 +130,12 @@ def test_the_files_are_ours_alone(database: Database, path: Path) -> None:
     database.write_now(add)
     modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     assert modes == {"test.db": 0o600, "test.db-wal": 0o600, "test.db-shm": 0o600}
+
+
+def test_pages_that_a_connection_keeps_are_bounded_by_us(database: Database) -> None:
+    kept = -PAGE_CACHE_KIB
+    assert database.write_now(lambda c: c.exec_driver_sql("PRAGMA cache_size").scalar_one()) == kept
+    assert database.read_now(lambda c: c.exec_driver_sql("PRAGMA cache_size").scalar_one()) == kept
 
 
 @pytest.mark.parametrize("pragma, value", [("synchronous", 2), ("foreign_keys", 1), ("journal_mode", "wal")])
