@@ -65,6 +65,10 @@ class Arrivals:
         waiting = self._take([Lane.FLASH])
         return Delivered(waiting, self._now_ms) if waiting else None
 
+    def flash_waits(self) -> bool:
+        """Say whether something has come in the flash lane; from any thread."""
+        return bool(self._lanes[Lane.FLASH])
+
     def stored(self, frame: Delivered) -> None:
         """Acknowledge what `next` or `flash` returned: all of it is durable."""
         last: dict[Lane, int] = {}

@@ -123,11 +123,13 @@ def store_frame(
     """
     effects = Effects()
     known = receiving.known_envelopes(connection, [good.opened.envelope_hash for good in goods])
-    fresh = list({good.opened.envelope_hash: good for good in goods if good.opened.envelope_hash not in known}.values())
-    came = [_came(good, now_ms) for good in fresh]
-    shown.add_shown(connection, [_shown(good, now_ms) for good in fresh])
+    once = list({good.opened.envelope_hash: good for good in goods}.values())
+    fresh = [good for good in once if good.opened.envelope_hash not in known]
+    came, headers = [_came(good, now_ms) for good in once], [_shown(good, now_ms) for good in once]
+    shown.add_shown(connection, [header for header in headers if header.envelope not in known])
     # Repeats are compared as well: a crash may have come between the first time and the alarm.
-    effects.twice += _used_twice(connection, goods, now_ms)
+    effects.twice += _used_twice(connection, once, came, headers)
+    came = [each for each in came if each.envelope not in known]
     receiving.add_came(connection, came)
     away = [row for bad in bads if (row := _turned_away(bad, now_ms)) is not None]
     effects.alarms += gaps.arrived(connection, came, away, now_ms)
@@ -146,9 +148,11 @@ def store_frame(
     return effects
 
 
-def _used_twice(connection: Connection, goods: Sequence[Good], now_ms: int) -> list[UsedTwice]:
-    numbers = receiving.others_with_number(connection, [_came(good, now_ms) for good in goods])
-    ids = shown.others_with_id(connection, [_shown(good, now_ms) for good in goods])
+def _used_twice(
+    connection: Connection, goods: Sequence[Good], came: Sequence[Came], headers: Sequence[KeptShown]
+) -> list[UsedTwice]:
+    numbers = receiving.others_with_number(connection, came)
+    ids = shown.others_with_id(connection, headers)
     if not numbers and not ids:
         return []
     kept = shown.shown_of(connection, [*numbers, *numbers.values(), *ids, *ids.values()])

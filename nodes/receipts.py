@@ -76,7 +76,10 @@ class Receipts:
         core = self._core
         given = 0
         read = partial(receiving.queued_receipts, urgent=urgent, limit=QUEUE_READ)
-        while queued := await core.database.read(read):
+        more = True
+        while more and (queued := await core.database.read(read)):
+            # What is queued from here on calls for a round of its own.
+            more = len(queued) == QUEUE_READ
             now_ms = core.clock()
             groups = _groups(queued)
             payloads = [encode_receipts(self._batch(group, now_ms)) for group in groups]

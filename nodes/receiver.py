@@ -308,11 +308,12 @@ class Receiver:
             now_ms=core.clock(),
         )
         loop = asyncio.get_running_loop()
+        overtaken = _never if any(each.lane is Lane.FLASH for each in waiting) else self._arrivals.flash_waits
         judged: list[Good | Bad | Behind] = []
-        for at in range(0, len(waiting), FLASH_LOOK):
-            some = waiting[at : at + FLASH_LOOK]
-            judged += await loop.run_in_executor(core.executor, partial(_judge_all, some, ground))
-            if some[-1].lane is not Lane.FLASH:
+        while len(judged) < len(waiting):
+            work = partial(judge_until, waiting[len(judged) :], ground, overtaken)
+            judged += await loop.run_in_executor(core.executor, work)
+            if overtaken():
                 await self._flash_first()
         return judged
 
@@ -534,8 +535,18 @@ def _last_positions(waiting: Sequence[Waiting]) -> list[tuple[Lane, int]]:
     return list(last.items())
 
 
-def _judge_all(waiting: Sequence[Waiting], ground: Ground) -> list[Good | Bad | Behind]:
-    return [_judge_safely(each, ground) for each in waiting]
+def _never() -> bool:
+    return False
+
+
+def judge_until(waiting: Sequence[Waiting], ground: Ground, overtaken: Callable[[], bool]) -> list[Good | Bad | Behind]:
+    """Return what the first of these deliveries come to: all of them, unless something overtakes them meanwhile."""
+    judged: list[Good | Bad | Behind] = []
+    for each in waiting:
+        if judged and len(judged) % FLASH_LOOK == 0 and overtaken():
+            break
+        judged.append(_judge_safely(each, ground))
+    return judged
 
 
 def _judge_safely(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
