@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, select, tuple_, update
 
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.names import HASH_BYTES
@@ -369,18 +369,22 @@ def make_due(connection: Connection, recipients: Sequence[str], now_ms: int) -> 
 
 def decide_again(connection: Connection, item: bytes | None = None) -> None:
     """Let what waits for the directory or for approvals be tried at once; of one item only, if one is given."""
-    waits = _audience.state.in_([Reach.WAITING, Reach.AGAIN])
-    rows = update(tables.audience).where(waits, _audience.on_change)
-    if item is not None:
-        rows = rows.where(_audience.item == item)
-    connection.execute(rows.values(due_ms=0))
+    # One state at a time: SQLite takes the index of a state only when the question names that state alone.
+    for state in (Reach.WAITING, Reach.AGAIN):
+        rows = update(tables.audience).where(_audience.state == state, _audience.on_change)
+        if item is not None:
+            rows = rows.where(_audience.item == item)
+        connection.execute(rows.values(due_ms=0))
 
 
 def count_waiting(connection: Connection) -> dict[int, int]:
     """Return how many rows wait to be sealed, by lane."""
-    due = _audience.state.in_([Reach.WAITING, Reach.AGAIN])
-    wanted = select(_audience.lane, func.count()).where(due).group_by(_audience.lane)
-    return {row[0]: row[1] for row in connection.execute(wanted)}
+    found: dict[int, int] = {}
+    for state in (Reach.WAITING, Reach.AGAIN):
+        wanted = select(_audience.lane, func.count()).where(_audience.state == state).group_by(_audience.lane)
+        for lane, count in connection.execute(wanted):
+            found[lane] = found.get(lane, 0) + count
+    return found
 
 
 def backlogs(connection: Connection) -> list[tuple[str, Reach, int, int]]:
@@ -388,14 +392,26 @@ def backlogs(connection: Connection) -> list[tuple[str, Reach, int, int]]:
 
     As (partner, state, count, ms).
     """
-    before = [Reach.WAITING, Reach.AGAIN, Reach.SEALED, Reach.PROMISED]
+    return [
+        (partner, state, count, since)
+        for state in (Reach.WAITING, Reach.AGAIN, Reach.SEALED, Reach.PROMISED)
+        for partner, count, since in connection.execute(_backlog(state))
+    ]
+
+
+def _backlog(state: Reach) -> Select[Any]:
+    """Return the query for one state: each has its index, and what is sealed is found by its envelope, which waits."""
     wanted = (
-        select(_audience.recipient, _audience.state, func.count(), func.min(_report.stored_ms))
+        select(_audience.recipient, func.count(), func.min(_report.stored_ms))
         .join(tables.report, _report.item == _audience.item)
-        .where(_audience.state.in_(before), _audience.kind == int(EnvelopeKind.REPORT))
-        .group_by(_audience.recipient, _audience.state)
+        .where(_audience.state == state, _audience.kind == int(EnvelopeKind.REPORT))
+        .group_by(_audience.recipient)
     )
-    return [(partner, Reach(state), count, since) for partner, state, count, since in connection.execute(wanted)]
+    if state is not Reach.SEALED:
+        return wanted
+    slot = tables.slot.c
+    unanswered = select(slot.item, slot.recipient).join(tables.outbox, tables.outbox.c.envelope == slot.envelope)
+    return wanted.where(tuple_(_audience.item, _audience.recipient).in_(unanswered))
 
 
 def count_unreceipted(connection: Connection) -> int:
