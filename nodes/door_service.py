@@ -10,14 +10,16 @@ from prometheus_client import Counter
 
 from exchange.limits import KIB, LABEL_BYTES, REPORT_BYTES
 from exchange.runtime.grpc_options import local_options, server_options
+from exchange.runtime.health import LOOK_S, Health
 from exchange.runtime.interceptors import ErrorInterceptor
-from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, supervised
+from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every, supervised
 from exchange.runtime.metrics import Metrics
 from exchange.runtime.tls import server_credentials
 from nodes.agreement_service import AgreementMethods
 from nodes.approval_service import ApprovalMethods
 from nodes.attachment_service import AttachmentMethods
 from nodes.community_service import CommunityMethods
+from nodes.config import NodeConfig
 from nodes.consent_service import ConsentMethods
 from nodes.desk import Authoring
 from nodes.expulsion_service import ExpulsionMethods
@@ -40,6 +42,7 @@ from nodes.sensors import Scope
 from nodes.simulation import Simulation
 from nodes.spool import Spool
 from nodes.statement_service import StatementMethods
+from nodes.v1 import node_service_pb2
 from nodes.v1.node_service_pb2_grpc import add_NodeServiceServicer_to_server, add_SensorServiceServicer_to_server
 from nodes.witness_service import WitnessMethods
 
@@ -92,17 +95,19 @@ async def open_doors(node: Node, lock: HomeLock, drain: Drain) -> AsyncIterator[
             interceptors=[_errors(refused, "people", detailed=True), Gate(node.operators)], options=local_options()
         )
         add_NodeServiceServicer_to_server(service, people)
+        health = Health(core.database)
         bind_socket(people, node.home / SOCKET, lock)
-        await people.start()
-        stack.push_async_callback(people.stop, config.timing.drain_s)
+        await _start(stack, health, people, "NodeService", config)
         if config.sensor_address:
-            await _open_for_sensors(stack, node, refused)
+            await _open_for_sensors(stack, node, health, refused)
         if config.spool:
             spool = Spool(node.home / "spool", node.sensors, partial(push_from_spool, node.authoring))
             await asyncio.to_thread(spool.prepare)
             watch = asyncio.create_task(supervised(partial(_watch, spool, drain)))
             stack.callback(watch.cancel)
-        measure(metrics, node)
+        looking = asyncio.create_task(every(LOOK_S, health.look, drain))
+        stack.callback(looking.cancel)
+        measure(metrics, node, health)
         metrics.serve(config.metrics_port or None)
         yield
 
@@ -125,7 +130,7 @@ def _errors(refused: Counter, door: str, *, detailed: bool = False) -> ErrorInte
     return ErrorInterceptor(detailed=detailed, count=lambda reason: refused.labels(door, reason).inc())
 
 
-async def _open_for_sensors(stack: AsyncExitStack, node: Node, refused: Counter) -> None:
+async def _open_for_sensors(stack: AsyncExitStack, node: Node, health: Health, refused: Counter) -> None:
     config = node.config
     # Strangers reach this port: what they may send is no more than a report, and only so many may speak at once.
     options = [*server_options(connections=SENSOR_CONNECTIONS), ("grpc.max_receive_message_length", SENSOR_BYTES)]
@@ -136,8 +141,16 @@ async def _open_for_sensors(stack: AsyncExitStack, node: Node, refused: Counter)
     add_SensorServiceServicer_to_server(SensorService(node.core, node.sensors, node.authoring, files), sensors)
     fetch = partial(sensor_identity, node.core, config.sensor_address)
     bind_port(sensors, config.sensor_address, server_credentials(fetch, require_client=False))
-    await sensors.start()
-    stack.push_async_callback(sensors.stop, config.timing.drain_s)
+    await _start(stack, health, sensors, "SensorService", config)
+
+
+async def _start(
+    stack: AsyncExitStack, health: Health, server: grpc.aio.Server, service: str, config: NodeConfig
+) -> None:
+    end = await health.at(server, node_service_pb2.DESCRIPTOR.services_by_name[service].full_name)
+    await server.start()
+    stack.push_async_callback(server.stop, config.timing.drain_s)
+    stack.push_async_callback(end)
 
 
 async def _watch(spool: Spool, drain: Drain) -> None:

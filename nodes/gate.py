@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from exchange.errors import ExchangeError, NotAllowed, NotAuthenticated, NotFound, PolicyDenied
+from exchange.runtime.health import SERVICE
 from exchange.runtime.interceptors import Context, Handler, behaviour_of, with_behaviour
 from nodes.bearer import bearer_token
 from nodes.caller import Admitted, Caller, nobody
@@ -41,10 +42,10 @@ class Gate(grpc.aio.ServerInterceptor):
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Wrap the method; None, a method that is not there, stays."""
+        """Wrap the method; None, a method that is not there, stays, and so does what says whether the node serves."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
+        if handler is None or handler_call_details.method.startswith(SERVICE):
+            return handler
         behaviour, method = behaviour_of(handler), handler_call_details.method.rpartition("/")[2]
         wrap = self._generator if inspect.isasyncgenfunction(behaviour) else self._coroutine
         return with_behaviour(handler, wrap(behaviour, method))

@@ -6,6 +6,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from exchange.envelope.model import Lane
+from exchange.runtime.health import Health
 from exchange.runtime.measure import measure_database, measure_disk
 from exchange.runtime.metrics import Measured, Metrics
 from nodes.core import Core
@@ -14,7 +15,7 @@ from nodes.parts import Node
 from nodes.store import alarms, receiving, reports, sending
 
 
-def measure(metrics: Metrics, node: Node) -> None:
+def measure(metrics: Metrics, node: Node, health: Health) -> None:
     """Let each gauge ask the part that knows."""
     core = node.core
     measured: dict[str, tuple[str, Callable[[], float]]] = {
@@ -45,7 +46,7 @@ def measure(metrics: Metrics, node: Node) -> None:
         node.sender.outcomes.copy,
     )
     _measure_store(metrics, core)
-    measure_database(metrics, "node", core.database)
+    measure_database(metrics, "node", core.database, health)
     measure_disk(metrics, "node", node.home)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from exchange.crypto import x509
 from exchange.crypto.keys import PublicKey
@@ -57,6 +56,7 @@ from exchange.relay.witnesses import Witnessing
 from exchange.runtime.clock import now_ms
 from exchange.runtime.database import Database
 from exchange.runtime.grpc_options import local_options, server_options
+from exchange.runtime.health import LOOK_S, Health
 from exchange.runtime.interceptors import ErrorInterceptor
 from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every, started, supervised
 from exchange.runtime.logs import get_logger
@@ -106,6 +106,7 @@ class _Relay:
 
     exchange: ExchangeName
     database: Database
+    health: Health
     directory: LiveDirectory
     keys: RelayKeyring
     checkpoints: Checkpoints
@@ -177,7 +178,7 @@ async def running(
         listening = await _listen(stack, relay, given, lock, drain)
         info = _Info(relay, home, listening.info)
         await info.write()
-        measure(metrics, database, relay.directory, relay.deliveries, home=home.root, clock=clock)
+        measure(metrics, database, relay.health, relay.directory, relay.deliveries, home=home.root, clock=clock)
         metrics.serve(settings.metrics_port)
         await _keep_working(stack, relay, info, drain)
         stack.callback(relay.deliveries.end_all)
@@ -204,6 +205,7 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
     return _Relay(
         exchange=exchange,
         database=database,
+        health=Health(database),
         directory=directory,
         keys=keys,
         checkpoints=checkpoints,
@@ -289,9 +291,15 @@ async def _listen(stack: AsyncExitStack, relay: _Relay, given: _Given, lock: Hom
         newcomers, settings.join_address, server_credentials(newcomers_identity(join_leaf), require_client=False)
     )
     bind_socket(operator, given.home.admin_socket, lock)
-    await _start(stack, partners, relay_service_pb2.DESCRIPTOR.services_by_name["RelayService"].full_name, settings)
-    await _start(stack, newcomers, join_service_pb2.DESCRIPTOR.services_by_name["JoinService"].full_name, settings)
-    await _start(stack, operator, "", settings)
+    for server, service in (
+        (partners, relay_service_pb2.DESCRIPTOR.services_by_name["RelayService"].full_name),
+        (newcomers, join_service_pb2.DESCRIPTOR.services_by_name["JoinService"].full_name),
+        (operator, ""),
+    ):
+        end = await relay.health.at(server, service)
+        await server.start()
+        stack.push_async_callback(server.stop, settings.drain_s)
+        stack.push_async_callback(end)
     return _listening(relay, given, port, join_port)
 
 
@@ -351,16 +359,6 @@ def _server(
     return grpc.aio.server(interceptors=[ErrorInterceptor(detailed=detailed, count=count)], options=options)
 
 
-async def _start(stack: AsyncExitStack, server: grpc.aio.Server, service: str, settings: RelaySettings) -> None:
-    state = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(state, server)
-    for name in {"", service}:
-        await state.set(name, health_pb2.HealthCheckResponse.SERVING)
-    await server.start()
-    stack.push_async_callback(server.stop, settings.drain_s)
-    stack.push_async_callback(state.enter_graceful_shutdown)
-
-
 class _Info:
     """Keeps relay.info as the directory is: who has no log learns from it who sits in the council, and our keys."""
 
@@ -406,6 +404,7 @@ async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain
     hearing = asyncio.create_task(supervised(partial(relay.together.hear, relay.bells, relay.deliveries, follow)))
     tasks = [
         asyncio.create_task(every(CHECKPOINT_S, sign, drain)),
+        asyncio.create_task(every(LOOK_S, relay.health.look, drain)),
         asyncio.create_task(every(SWEEP_S, relay.retention.sweep, drain)),
         asyncio.create_task(every(SWEEP_S, relay.blob_retention.sweep, drain)),
     ]

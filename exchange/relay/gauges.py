@@ -15,6 +15,7 @@ from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.runtime.database import Database
+from exchange.runtime.health import Health
 from exchange.runtime.measure import measure_database, measure_disk
 from exchange.runtime.metrics import Measured, Metrics
 
@@ -22,6 +23,7 @@ from exchange.runtime.metrics import Measured, Metrics
 def measure(
     metrics: Metrics,
     database: Database,
+    health: Health,
     directory: LiveDirectory,
     deliveries: Deliveries,
     *,
@@ -60,5 +62,5 @@ def measure(
     metrics.gauges_together(waiting, ("partner", "lane"), backlogs)
     metrics.gauges("relay_held_bytes", "Bytes of a partner's envelopes that wait for others.", ("partner",), held)
     metrics.gauges("relay_partner_connected", "1 while a partner has a delivery stream here.", ("partner",), connected)
-    measure_database(metrics, "relay", database)
+    measure_database(metrics, "relay", database, health)
     measure_disk(metrics, "relay", home)

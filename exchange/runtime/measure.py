@@ -5,11 +5,12 @@ from pathlib import Path
 
 from exchange.errors import Unavailable
 from exchange.runtime.database import Database
+from exchange.runtime.health import Health
 from exchange.runtime.metrics import Metrics
 
 
-def measure_database(metrics: Metrics, part: str, database: Database) -> None:
-    """Show commits of `database` and what waits for them; `part` begins the names, `relay` or `node`."""
+def measure_database(metrics: Metrics, part: str, database: Database, health: Health) -> None:
+    """Show commits of `database`, what waits for them and whether it answers; `part` begins the names."""
     writes = metrics.sizes(f"{part}_commit_writes", "Writes that one commit made durable.")
     seconds = metrics.seconds(f"{part}_commit", "From a group's first write until its commit returned.")
 
@@ -21,6 +22,7 @@ def measure_database(metrics: Metrics, part: str, database: Database) -> None:
     metrics.gauge(f"{part}_writes_waiting", "Writes that wait for the store.").set_function(
         lambda: float(database.waiting)
     )
+    metrics.gauge(f"{part}_database_up", "1 while the store answers.").set_function(lambda: float(health.serving))
 
 
 def measure_disk(metrics: Metrics, part: str, folder: Path) -> None:

@@ -20,6 +20,10 @@ RESTART = f"import sys, {WHEEL}; {WHEEL}.get_server(sys.argv[1], cleanup_mode=No
 """Start the server of a directory, and leave it running."""
 
 
+RESTARTS = 6
+"""How often a server that recovers is waited for."""
+
+
 @dataclass(slots=True)
 class Server:
     """A running server. Any: the wheel has no types."""
@@ -66,7 +70,11 @@ class Server:
     def restart(self) -> None:
         """Start it again; it recovers from its write-ahead log."""
         # By a process of its own: where gRPC has threads, a fork that changes the user may crash.
-        subprocess.run([sys.executable, "-W", "ignore", "-c", RESTART, str(self.handle.pgdata)], check=True)
+        # It may recover for longer than the wheel waits for it.
+        command = [sys.executable, "-W", "ignore", "-c", RESTART, str(self.handle.pgdata)]
+        for left in reversed(range(RESTARTS)):
+            if not subprocess.run(command, check=not left).returncode:
+                break
         self.handle.ensure_postgres_running()
 
     def as_user(self, command: str, *arguments: str) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from exchange.errors import ConfigurationError, Unavailable
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
+from exchange.runtime.health import Health
 from exchange.runtime.measure import measure_database, measure_disk
 from exchange.runtime.metrics import Metrics
 
@@ -84,7 +85,7 @@ def test_what_a_part_counts_itself_is_a_counter() -> None:
 def test_the_size_of_each_commit_is_told(tmp_path: Path) -> None:
     metrics = Metrics()
     with Database(sqlite_url(tmp_path / "store.db")) as database:
-        measure_database(metrics, "relay", database)
+        measure_database(metrics, "relay", database, Health(database))
         database.write_now(lambda _: None)
         with pytest.raises(Unavailable):
             database.write_now(fail_write)
