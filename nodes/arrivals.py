@@ -1,7 +1,8 @@
 """What one delivery stream has brought and this node has not stored yet: flash first, whatever came before it.
 
 The stream is read as fast as it comes, so that a flash report does not wait in a pipe behind what is not urgent; the
-window that the receiver asks for bounds what lies here. What is dropped with a lost stream comes again.
+window that the receiver asks for bounds what lies here, and a relay that sends far more than that loses the stream.
+What is dropped with a lost stream comes again.
 """
 
 import asyncio
@@ -9,10 +10,21 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from exchange.envelope.model import Lane
+from exchange.errors import MalformedInput
+from exchange.limits import KIB, MIB
 from nodes.relay_port import Delivered, Waiting
 
 FRAME_ITEMS = 64
 """Envelopes that are stored together."""
+
+WINDOW_BYTES = 8 * MIB
+"""What the relay may send of each lane and is not acknowledged."""
+
+LANE_BYTES = 2 * WINDOW_BYTES
+"""What may lie here of each lane: twice what an honest relay sends, however it counts."""
+
+LEAST_BYTES = KIB
+"""What every delivery counts for at least, so that empty ones fill no memory."""
 
 Positions = Sequence[tuple[Lane, int]]
 
@@ -23,6 +35,7 @@ class Arrivals:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._lanes: dict[Lane, deque[Waiting]] = {lane: deque() for lane in Lane}
+        self._bytes = dict.fromkeys(Lane, 0)
         self._came = asyncio.Event()
         self._acknowledged: asyncio.Queue[Positions | None] = asyncio.Queue()
         self._now_ms = 0
@@ -30,9 +43,17 @@ class Arrivals:
         self._ended = False
 
     def add(self, frame: Delivered) -> None:
-        """Take in what the stream brought; an empty frame says that nothing waits at the relay."""
+        """Take in what the stream brought; an empty frame says that nothing waits at the relay.
+
+        Raises:
+            MalformedInput: the relay does not keep to the window. One envelope may be larger, alone in its lane.
+        """
         for each in frame.waiting:
-            self._lanes[each.lane].append(each)
+            lane, size = self._lanes[each.lane], _size(each)
+            if lane and self._bytes[each.lane] + size > LANE_BYTES:
+                raise MalformedInput("the relay sends more than this node has asked for")
+            lane.append(each)
+            self._bytes[each.lane] += size
         self._now_ms, self._beat = frame.now_ms, not frame.waiting
         self._came.set()
 
@@ -41,6 +62,7 @@ class Arrivals:
         self._ended = True
         for lane in self._lanes.values():
             lane.clear()
+        self._bytes = dict.fromkeys(Lane, 0)
         self._came.set()
         self._acknowledged.put_nowait(None)
 
@@ -88,4 +110,9 @@ class Arrivals:
             waiting = self._lanes[lane]
             while waiting and len(taken) < FRAME_ITEMS:
                 taken.append(waiting.popleft())
+                self._bytes[lane] -= _size(taken[-1])
         return taken
+
+
+def _size(waiting: Waiting) -> int:
+    return max(len(waiting.delivery), LEAST_BYTES)

@@ -54,6 +54,10 @@ class Found:
     """Witnesses that have cosigned both."""
 
 
+ASKED_MOST = 64
+"""Checkpoints whose continuation the relay owes, each with its own time; every further one has the oldest one's."""
+
+
 class Forks:
     """Evidence of one node against the relay. For one event loop."""
 
@@ -140,7 +144,9 @@ class Forks:
         self, log: Log, smaller: tuple[str, Checkpoint], larger: tuple[str, Checkpoint], error: ExchangeError
     ) -> None:
         core, (note, first), (_, second) = self._core, smaller, larger
-        since_ms = self._asked.setdefault(first, core.clock())
+        if len(self._asked) < ASKED_MOST:
+            self._asked.setdefault(first, core.clock())
+        since_ms = self._asked.get(first, min(self._asked.values()))
         if core.clock() - since_ms <= core.timing.directory_most_s * 1000:
             return
         what = (

@@ -20,7 +20,6 @@ from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.envelope.open import Opened
 from exchange.errors import ExchangeError, InternalError, Unavailable
-from exchange.limits import MIB
 from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
@@ -30,7 +29,7 @@ from exchange.runtime.tracing import Leg, place_name
 from exchange.stream_reset.model import StreamReset
 from nodes import alarms, anew
 from nodes.agreements import Agreements
-from nodes.arrivals import Arrivals
+from nodes.arrivals import WINDOW_BYTES, Arrivals
 from nodes.attached import kept_incoming
 from nodes.communities import Communities
 from nodes.contradiction import Contradiction, write_contradiction
@@ -52,11 +51,11 @@ from nodes.store.rows import Cursor, DecisionRow, ItemState, Report
 from nodes.store.witnesses import KeptEvidence, keep_evidence
 from nodes.vault import open_report
 
-WINDOW_BYTES = 8 * MIB
-"""Deliveries of one lane that may be under way and not acknowledged."""
-
 FLASH_LOOK = 8
 """Envelopes that are judged before the flash lane is looked at again."""
+
+WITHHELD_MOST = 64
+"""Sizes of the directory that the relay owes, each with its own time; any further one has the oldest's."""
 
 DRAINED_AGAIN_MS = 10 * 60 * 1000
 """That every lane is empty is written down this often."""
@@ -335,7 +334,9 @@ class Receiver:
         try:
             await core.trust.wait_for(size, core.timing.directory_wait_s)
         except Unavailable:
-            since_ms = self._withheld.setdefault(size, core.clock())
+            if len(self._withheld) < WITHHELD_MOST:
+                self._withheld.setdefault(size, core.clock())
+            since_ms = self._withheld.get(size, min(self._withheld.values()))
             text = f"the relay delivers under directory size {size} and shows {core.trust.now.size} entries"
             await core.alarms.raise_(alarms.DIRECTORY, "withheld", text)
             if not core.trust.broken and core.clock() - since_ms < core.timing.directory_most_s * 1000:

@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from exchange.envelope.model import Lane
-from nodes.arrivals import FRAME_ITEMS, Arrivals
+from exchange.errors import MalformedInput
+from nodes.arrivals import FRAME_ITEMS, LANE_BYTES, LEAST_BYTES, Arrivals
 from nodes.relay_port import Delivered, Waiting
 
 NOW = 1_800_000_000_000
@@ -73,3 +76,24 @@ async def test_the_end_drops_what_is_not_stored_and_acknowledges_nothing_more() 
     arrivals.stored(stored)
     assert [each async for each in arrivals.acknowledged()] == []
     assert await arrivals.next() is None
+
+
+async def test_a_relay_that_sends_more_than_the_window_loses_the_stream_and_memory_stays_bounded() -> None:
+    arrivals, most = Arrivals(), LANE_BYTES // LEAST_BYTES
+    arrivals.add(frame(*((Lane.ROUTINE, position) for position in range(most))))
+    with pytest.raises(MalformedInput, match="more than this node has asked for"):
+        arrivals.add(frame((Lane.ROUTINE, most)))
+    arrivals.add(frame((Lane.FLASH, most + 1)))
+    assert positions(await arrivals.next()) == [(Lane.FLASH, most + 1)]
+    assert len(positions(await arrivals.next())) == FRAME_ITEMS
+    arrivals.add(frame((Lane.ROUTINE, most)))
+
+
+async def test_one_envelope_may_be_larger_than_the_window_when_nothing_else_of_its_lane_is_here() -> None:
+    arrivals = Arrivals()
+    large = Delivered([Waiting(Lane.ROUTINE, 1, bytes(LANE_BYTES + 1))], NOW)
+    arrivals.add(large)
+    with pytest.raises(MalformedInput):
+        arrivals.add(frame((Lane.ROUTINE, 2)))
+    assert positions(await arrivals.next()) == [(Lane.ROUTINE, 1)]
+    arrivals.add(frame((Lane.ROUTINE, 2)))
