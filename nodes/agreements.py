@@ -22,7 +22,7 @@ from exchange.errors import BadAgreement, ExchangeError, NotAllowed, Unavailable
 from exchange.limits import MIB
 from exchange.names import PartyId
 from exchange.policy.agreement import commitment
-from exchange.policy.changes.codec import CHANGE_BYTES
+from exchange.policy.changes.codec import CHANGE_BYTES, decode_notice
 from exchange.policy.changes.course import Course, after, begin
 from exchange.policy.changes.model import AgreementNotice, Change
 from exchange.policy.changes.verify import open_change
@@ -34,10 +34,10 @@ from exchange.runtime.logs import get_logger
 from nodes import alarms
 from nodes.agreement_file import AgreementFile, understood
 from nodes.alarms import Alarms
-from nodes.kept_changes import kept_change, needs_acknowledgement, notice_alarm
+from nodes.kept_changes import kept_change, needs_acknowledgement, notice_alarm, notice_subject
 from nodes.relay_port import AgreementPart, Relay
 from nodes.store import agreements as store
-from nodes.store.rows import ANNOUNCED, KeptAgreement
+from nodes.store.rows import ANNOUNCED, KeptAgreement, KeptChange
 from nodes.trust import Trust
 
 VIEW_BYTES = 2 * MIB
@@ -109,6 +109,8 @@ class Agreements:
                 changes.setdefault(change.commitment, []).append(change.statement)
             if needs_acknowledgement(change, self._me):
                 open_.add(change.hash)
+                if change.place == ANNOUNCED:
+                    await self._tell_announced(change)
         for each in kept:
             part = AgreementPart(each.commitment, each.view, 0, changes.get(each.commitment, []))
             steps, error = self._follow(part)
@@ -116,6 +118,8 @@ class Agreements:
                 self._log.debug("agreement.not-yet", reason=error.reason)
             self._believe(steps)
             await self._tell(steps, open_)
+        # A crash may have come between an acknowledgement and the end of its alarm.
+        await self._alarms.close_others(alarms.NOTICE, [notice_subject(hash_) for hash_ in open_])
 
     async def fetch(self, relay: Relay) -> None:
         """Ask the relay for what is new of agreements; what does not hold raises an alarm."""
@@ -143,6 +147,11 @@ class Agreements:
             ours = self._me in step.course.members
             if isinstance(step.change, AgreementNotice) and hash_ in new and ours and step.change.party != self._me:
                 await self._alarms.raise_(*notice_alarm(step.change, hash_))
+
+    async def _tell_announced(self, kept: KeptChange) -> None:
+        """Open the alarm of a notice that came from its party: a crash may have come between the two."""
+        signed = decode_signed(kept.statement, limit=CHANGE_BYTES, what="a stored notice")
+        await self._alarms.raise_(*notice_alarm(decode_notice(signed.payload), kept.hash))
 
     def _follow(self, part: AgreementPart) -> tuple[list[_Step], ExchangeError | None]:
         """Return what is new and holds, in order, and what stopped it."""
