@@ -34,8 +34,9 @@ def init_operator(home: Path, passphrase: bytes, *, memory_mib: int = MEMORY_MIB
     key = CompositeKey.generate()
     keystore = seal_keystore({"operator": key.seed}, passphrase, memory_kib=memory_mib * KIB)
     private_dir(home)
-    write_private(home / KEYSTORE, keystore)
+    # The keystore last: a home without it is unfinished, and init may be run again.
     write_private(home / PUBLIC, write_operator_key(key.public).encode())
+    write_private(home / KEYSTORE, keystore)
     return key.public
 
 

@@ -56,14 +56,19 @@ def init_root(home: Path, party: PartyId, passphrase: bytes, *, memory_mib: int 
     keystore = seal_keystore(entries, passphrase, memory_kib=memory_mib * 1024)
     public = RootFile(party, key.public)
     private_dir(home)
-    write_private(home / KEYSTORE, keystore)
     write_private(home / PUBLIC, write_root_file(public).encode())
+    write_private(home / KEYSTORE, keystore)
     return public
 
 
 def check_free_home(home: Path) -> None:
-    """Return when a root can be made here: the directory is missing or empty; Conflict otherwise."""
-    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+    """Return when a root can be made here: the directory is missing, empty or unfinished; Conflict otherwise.
+
+    The keystore is written last: a home that holds no more than the public half, and what a crash left of either, is
+    one of which nobody was told.
+    """
+    begun = (PUBLIC, f".{PUBLIC}.", f".{KEYSTORE}.")
+    if home.exists() and (not home.is_dir() or any(not path.name.startswith(begun) for path in home.iterdir())):
         raise Conflict(f"{home} exists already", hint="a root is never overwritten; choose another --home")
 
 

@@ -97,9 +97,10 @@ def init(
         now_ms=now,
         witnesses=Witnesses((), witness_quorum),
     )
-    secrets.save(made.keys, passphrase, memory_kib=memory_mib * KIB)
+    # The keys last: a home without them is unfinished, and init may be run again.
     write_private(made.genesis_request, write_armour(GENESIS_REQUEST, genesis).encode())
     write_private(made.config, _configuration(name, address, join_address).encode())
+    secrets.save(made.keys, passphrase, memory_kib=memory_mib * KIB)
     _say(f"made a relay for {name} in {made.root}")
     for member in members:
         _say(f"council: {member.party}  {member.fingerprint}")

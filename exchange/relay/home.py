@@ -212,14 +212,14 @@ def _key_set(found: Mapping[str, bytes], mark: str) -> KeySet:
 
 
 def new_home(root: Path) -> RelayHome:
-    """Return a home that holds no relay yet; directories are made.
+    """Return a home that holds no relay yet, or one whose keys were never made; directories are made.
 
     Raises:
         ConfigurationError: there is one already, or the directory cannot be used.
     """
     check_socket_path(RelayHome(root).admin_socket)
     home = RelayHome(private_dir(root))
-    if home.config.exists() or home.keys.exists():
+    if home.keys.exists():
         raise ConfigurationError(f"{root} holds a relay already", hint="choose another --home")
     private_dir(home.requests)
     private_dir(home.admin_socket.parent)
