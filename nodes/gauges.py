@@ -12,7 +12,8 @@ from exchange.runtime.metrics import Measured, Metrics
 from nodes.core import Core
 from nodes.figures import STAGES
 from nodes.parts import Node
-from nodes.store import alarms, receiving, reports, sending
+from nodes.store import alarms, blobs, receiving, reports, sending
+from nodes.store.blobs import Way
 
 
 def measure(metrics: Metrics, node: Node, health: Health) -> None:
@@ -69,6 +70,10 @@ def _measure_store(metrics: Metrics, core: Core) -> None:
     def set_aside() -> dict[tuple[str, ...], float]:
         return {(): float(core.database.read_now(receiving.count_set_aside))}
 
+    def files_waiting() -> dict[tuple[str, ...], float]:
+        found = core.database.read_now(blobs.count_waiting)
+        return {(way,): float(found.get(way, 0)) for way in Way}
+
     def open_alarms() -> dict[tuple[str, ...], float]:
         return {(kind,): float(count) for kind, count in core.database.read_now(alarms.count_open).items()}
 
@@ -79,6 +84,7 @@ def _measure_store(metrics: Metrics, core: Core) -> None:
     metrics.gauges_together(lag, ("partner", "stage"), backlogs)
     metrics.gauges("node_outbox", "What waits to be sealed or answered.", ("lane",), depths)
     metrics.gauges("node_set_aside", "Deliveries that did not hold and are kept for a person.", (), set_aside)
+    metrics.gauges("node_attachments_waiting", "Attachments that are still to be moved.", ("way",), files_waiting)
     metrics.gauges("node_alarms", "Open alarms, by kind.", ("kind",), open_alarms)
 
 

@@ -13,6 +13,7 @@ from exchange.envelope.model import Lane
 from exchange.names import PartyId
 from exchange.relay.deliver import Deliveries
 from exchange.relay.directory import LiveDirectory
+from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.mailboxes import SqlMailboxes
 from exchange.runtime.database import Database
 from exchange.runtime.health import Health
@@ -51,6 +52,10 @@ def measure(
         found = database.read_now(read_held)
         return {(party,): float(found.get(party, 0)) for party in members()}
 
+    def attached() -> dict[tuple[str, ...], float]:
+        found = database.read_now(lambda connection: {each: SqlBlobs(connection).used(each) for each in members()})
+        return {(party,): float(used.size) for party, used in found.items()}
+
     def connected() -> dict[tuple[str, ...], float]:
         now = deliveries.connected()
         return {(party,): float(party in now) for party in members()}
@@ -61,6 +66,8 @@ def measure(
     }
     metrics.gauges_together(waiting, ("partner", "lane"), backlogs)
     metrics.gauges("relay_held_bytes", "Bytes of a partner's envelopes that wait for others.", ("partner",), held)
+    what = "Bytes of a partner's attachments that wait for others, those announced included."
+    metrics.gauges("relay_attachment_bytes", what, ("partner",), attached)
     metrics.gauges("relay_partner_connected", "1 while a partner has a delivery stream here.", ("partner",), connected)
     measure_database(metrics, "relay", database, health)
     measure_disk(metrics, "relay", home)

@@ -179,6 +179,16 @@ def released(connection: Connection, row: KeptBlob) -> None:
     connection.execute(delete(blob).where(_blob.file == row.file, _blob.state == BlobState.GONE))
 
 
+def count_waiting(connection: Connection) -> dict[Way, int]:
+    """Return how many files are to be fetched, and how many uploaded for who is permitted to get them."""
+    coming = (_blob.way == Way.IN) & (_blob.state == BlobState.WAITING)
+    going = (_blob.way == Way.OUT) & (_blob.state == BlobState.HERE) & _blob.item.in_(select(blob_wanted.c.item))
+    counted = {
+        way: select(func.count()).select_from(blob).where(which) for way, which in ((Way.IN, coming), (Way.OUT, going))
+    }
+    return {way: int(connection.execute(wanted).scalar_one()) for way, wanted in counted.items()}
+
+
 # -- sending -----------------------------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,14 @@ def test_files_come_back_as_they_were_in_the_order_of_the_attachments(database: 
     assert set(database.read_now(blobs.files)) == {row.file for row in rows}
 
 
+def test_what_is_still_to_be_moved_is_counted_and_what_nobody_may_get_yet_is_not(database: Database) -> None:
+    out = [a_blob(number, item=item, way=Way.OUT, state=BlobState.HERE) for number, item in ((5, 2), (6, 3))]
+    put(database, a_blob(1), a_blob(2, place=1, state=BlobState.KEPT), *out, items=3)
+    assert database.read_now(blobs.count_waiting) == {Way.IN: 1, Way.OUT: 0}
+    database.write_now(partial(blobs.want, items=[name("item", 2)], now_ms=NOW))
+    assert database.read_now(blobs.count_waiting) == {Way.IN: 1, Way.OUT: 1}
+
+
 def test_what_is_fetched_next_is_the_most_urgent_of_what_is_due_of_reports_that_stand(database: Database) -> None:
     flash = a_blob(9, item=2, lane=FLASH, due_ms=NOW + 50)
     put(database, a_blob(1), a_blob(2, place=1), flash, a_blob(4, item=3), items=3)
