@@ -5,8 +5,8 @@ and the ratio of each burst to the pure-crypto ceiling of the same envelope, mea
 A burst comes over eight connections with eight reports under way on each, every one of them a call of its own that is
 answered once the report is durable.
 A delivery is complete when the recipient has verified, opened, decided and stored it durably. Latency is from the call
-of the push to the moment that the receipt names, by one machine's clock: it is read just before the recipient stores,
-so that its last writes are not in it.
+of the push to the moment that the receipt names, by one machine's clock: it is read when nothing but the commit is
+left to do there.
 CPU time is counted until the sender has applied every receipt, for each role apart: on a machine that does other work
 too it tells what a change has brought, where deliveries a second do not.
 """

@@ -180,8 +180,9 @@ class Receiver:
         for good in goods:
             if isinstance(good.control, AgreementText):
                 await self._take_agreement(good.control, good.opened.core.sender)
-        now_ms = core.clock()
         sealed = await self._seal(goods)
+        # A receipt says when a report was stored: read when nothing but the commit is left to do.
+        now_ms = core.clock()
         files = await self._files_of(goods, now_ms)
         denied = await self._seal_denied(bads)
         cursors = self._advanced(frame.waiting)

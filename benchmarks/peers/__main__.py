@@ -47,8 +47,8 @@ class Run:
     """Handed over one after the other."""
     size: int = 4096
     """Bytes of a report."""
-    batch: int = 100
-    """Reports of a POST."""
+    batch: int = 500
+    """Reports of a POST: at its best."""
     rate: float = 20.0
     """Reports a second for the latency."""
     seconds: float = 10.0

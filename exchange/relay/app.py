@@ -58,7 +58,16 @@ from exchange.runtime.database import Database
 from exchange.runtime.grpc_options import local_options, server_options
 from exchange.runtime.health import LOOK_S, Health
 from exchange.runtime.interceptors import ErrorInterceptor
-from exchange.runtime.lifecycle import Drain, HomeLock, bind_port, bind_socket, every, started, supervised
+from exchange.runtime.lifecycle import (
+    Drain,
+    HomeLock,
+    bind_port,
+    bind_socket,
+    every,
+    spare_what_stays,
+    started,
+    supervised,
+)
 from exchange.runtime.logs import get_logger
 from exchange.runtime.metrics import Metrics
 from exchange.runtime.migrate import upgrade
@@ -132,6 +141,7 @@ async def serve(home: RelayHome, settings: RelaySettings, secrets: RelaySecrets,
         listening = await started(stack, lambda: running(home, settings, secrets, drain), drain)
         if listening is None:
             return
+        spare_what_stays()
         get_logger(__name__).info(
             "relay listening",
             exchange=listening.info.exchange,

@@ -90,7 +90,7 @@ def harden() -> None:
 def spare_what_stays() -> None:
     """Look through what a start has made for garbage once more and then never again, and through the rest more rarely.
 
-    Modules, tables and the replayed directory stay: to go through them again and again costs a tenth of a node's time.
+    Modules, tables and the replayed directory stay: going through them again and again brings nothing.
     """
     gc.collect()
     gc.freeze()
