@@ -5,10 +5,10 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, delete, select, update
 
+from exchange.runtime.upsert import insert_or_keep, insert_or_replace
 from nodes.store import tables
 from nodes.store.rows import ANNOUNCED, KeptAgreement, KeptChange
 from nodes.store.rule_tables import agreement_change, notice_acknowledgement
-from nodes.store.upsert import insert_or_keep, insert_or_replace
 
 _agreement = tables.agreement.c
 _change = agreement_change.c

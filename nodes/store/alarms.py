@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from exchange.runtime.upsert import next_number
 from nodes.store import tables
 from nodes.store.rows import Alarm
-from nodes.store.upsert import next_number
 
 SUBJECT_CHARS = 200
 

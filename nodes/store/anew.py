@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field
 from sqlalchemy import Connection, delete, select, update
 
 from exchange.envelope.model import EnvelopeKind
+from exchange.runtime.upsert import insert_or_replace
 from nodes.store import tables
 from nodes.store.rows import Reach, SlotState
 from nodes.store.rule_tables import session, stream_reset, stream_told
-from nodes.store.upsert import insert_or_replace
 
 
 def begin(connection: Connection) -> None:

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from exchange.envelope.model import EnvelopeKind
+from exchange.runtime.upsert import insert_or_keep
 from nodes.store import tables
 from nodes.store.rows import Reach
 from nodes.store.rule_tables import approval, authorship
-from nodes.store.upsert import insert_or_keep
 
 
 @dataclass(frozen=True, slots=True)

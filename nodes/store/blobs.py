@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from exchange.runtime.upsert import insert_or_keep
 from nodes.store import tables
 from nodes.store.rows import ItemState, Reach
 from nodes.store.rule_tables import blob, blob_wanted
-from nodes.store.upsert import insert_or_keep
 
 _blob = blob.c
 

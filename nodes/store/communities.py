@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
+from exchange.runtime.upsert import insert_or_keep
 from nodes.store import reports, tables
 from nodes.store.rows import Addressee, EpochState, ItemState, KeptEpoch, NamingItem, Reach
 from nodes.store.rule_tables import community_delivery, community_epoch, community_item
-from nodes.store.upsert import insert_or_keep
 from nodes.waiting import WAITING
 
 _epoch = community_epoch.c

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from exchange.names import HASH_BYTES
+from exchange.runtime.upsert import insert_or_keep, insert_or_replace
 from nodes.store.consent_rows import AnswerState, KeptAnswer, KeptGrant, KeptRequest, Onward, RequestState
 from nodes.store.rule_tables import consent_answer, consent_grant, consent_request, onward
-from nodes.store.upsert import insert_or_keep, insert_or_replace
 
 AnyRow = Row[Any]
 """A row of a select; Any because columns differ."""

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
+from exchange.runtime.upsert import insert_all, next_number, row_of
 from nodes.store import tables
 from nodes.store.rows import DecisionRow
 from nodes.store.rule_tables import decision
-from nodes.store.upsert import insert_all, next_number, row_of
 
 MOST_OF_ITEM = 128
 """Rows of one item; an envelope is refused and sealed anew fewer times than that."""

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from exchange.envelope.model import EnvelopeKind
+from exchange.runtime.upsert import next_number
 from nodes.store import reports, tables
 from nodes.store.rows import Direction, Event, Export, ItemState, Reach
 from nodes.store.rule_tables import export
-from nodes.store.upsert import next_number
 
 
 def add_export(connection: Connection, handed: Export) -> None:

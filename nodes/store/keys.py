@@ -13,9 +13,9 @@ from sqlalchemy import Connection, delete, func, insert, select
 from exchange.crypto.atrest import open_record, seal_record, unwrap_key, wrap_key
 from exchange.crypto.random import random_bytes
 from exchange.crypto.xwing import XWingKey
+from exchange.runtime.prepared import fetch_among
+from exchange.runtime.upsert import insert_or_keep, next_number, one_of
 from nodes.store import tables
-from nodes.store.prepared import fetch_among
-from nodes.store.upsert import insert_or_keep, next_number, one_of
 
 KEY_BYTES = 32
 

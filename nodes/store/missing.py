@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, o
 
 from exchange.envelope.model import Lane
 from exchange.receipts.model import ReceiptStatus
+from exchange.runtime.upsert import insert_or_keep, insert_or_replace
 from nodes.store import tables
 from nodes.store.rows import AskedAgain, Control, HeardStream, Missing, MissingState, SlotState
 from nodes.store.rule_tables import asked_again, missing, resend_statement, sent_control
-from nodes.store.upsert import insert_or_keep, insert_or_replace
 
 MISSING_MOST = 1_000
 """Missing numbers of one stream and lane that are written down at a time; the others follow as these are settled."""

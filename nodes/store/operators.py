@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from exchange.runtime.upsert import next_number
 from nodes.store.rule_tables import audit, operator, session
-from nodes.store.upsert import next_number
 
 TEXT_CHARS = 400
 """Of one text in the audit; the rest is cut."""

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, select
 
+from exchange.runtime.upsert import insert_or_replace
 from nodes.store.rule_tables import verified
-from nodes.store.upsert import insert_or_replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, or_, select, update
 
+from exchange.runtime.upsert import insert_or_keep, row_of
 from nodes.store.rule_tables import provenance
-from nodes.store.upsert import insert_or_keep, row_of
 
 _row = provenance.c
 

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import Connection, select
 
+from exchange.runtime.upsert import insert_or_keep, insert_or_replace
 from nodes.store.rows import ItemState
 from nodes.store.rule_tables import reader_policy, reader_policy_told, reader_rule
 from nodes.store.tables import report
-from nodes.store.upsert import insert_or_keep, insert_or_replace
 
 
 @dataclass(frozen=True, slots=True)

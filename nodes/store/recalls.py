@@ -6,9 +6,9 @@ from dataclasses import asdict
 from sqlalchemy import Connection, or_, select, update
 
 from exchange.receipts.model import ReceiptStatus, RetractionAction
+from exchange.runtime.upsert import insert_or_replace
 from nodes.store.rows import Recall
 from nodes.store.rule_tables import recall
-from nodes.store.upsert import insert_or_replace
 
 _row = recall.c
 

@@ -7,10 +7,18 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 
 from exchange.limits import MIB
 from exchange.receipts.streams import STREAM_START, next_running_hash
+from exchange.runtime.prepared import Tuple, fetch, fetch_among
+from exchange.runtime.upsert import (
+    columns_of,
+    insert_all,
+    insert_or_keep,
+    insert_or_replace,
+    next_number,
+    one_of,
+    row_of,
+)
 from nodes.store import missing, tables
-from nodes.store.prepared import Tuple, fetch, fetch_among
 from nodes.store.rows import Came, Cursor, HeardStream, QueuedReceipt, SetAside
-from nodes.store.upsert import columns_of, insert_all, insert_or_keep, insert_or_replace, next_number, one_of, row_of
 
 SET_ASIDE_BYTES = 256 * MIB
 """Raw bytes of deliveries that failed a check; beyond it only hash, step and reason are kept."""

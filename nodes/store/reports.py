@@ -8,11 +8,19 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, s
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.names import HASH_BYTES
 from exchange.policy.terms import AgreementRef
+from exchange.runtime.prepared import fetch_among, run_each
+from exchange.runtime.upsert import (
+    columns_of,
+    insert_all,
+    insert_or_keep,
+    insert_or_replace,
+    next_number,
+    one_of,
+    row_of,
+)
 from nodes.store import tables
-from nodes.store.prepared import fetch_among, run_each
 from nodes.store.rows import Addressee, Direction, Event, ItemState, Reach, Report, Withdrawal
 from nodes.store.rule_tables import recall
-from nodes.store.upsert import columns_of, insert_all, insert_or_keep, insert_or_replace, next_number, one_of, row_of
 
 AnyRow = Row[Any]
 """A row of a select; Any because columns differ."""

@@ -10,8 +10,9 @@ from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import InternalError
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from exchange.receipts.verify import STREAM_HEAD
+from exchange.runtime.prepared import run_each
+from exchange.runtime.upsert import insert_all, insert_or_keep, next_number, row_of
 from nodes.store import reports, tables
-from nodes.store.prepared import run_each
 from nodes.store.rows import (
     Addressee,
     Control,
@@ -23,7 +24,6 @@ from nodes.store.rows import (
     SlotState,
     TakenSlot,
 )
-from nodes.store.upsert import insert_all, insert_or_keep, next_number, row_of
 
 _outbox = tables.outbox.c
 _slot = tables.slot.c

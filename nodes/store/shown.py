@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, select
 
 from exchange.names import HASH_BYTES
+from exchange.runtime.prepared import fetch_among
+from exchange.runtime.upsert import insert_or_keep, one_of, row_of
 from nodes.store import rule_tables
-from nodes.store.prepared import fetch_among
-from nodes.store.upsert import insert_or_keep, one_of, row_of
 
 KEPT_MS = 90 * 24 * 60 * 60 * 1000
 """After this a second envelope under one number still raises the alarm, and proves nothing to others any more."""

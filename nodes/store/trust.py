@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from exchange.runtime.upsert import insert_or_keep, insert_or_replace
 from nodes.store import tables
 from nodes.store.rows import OwnBundle
-from nodes.store.upsert import insert_or_keep, insert_or_replace
 
 _entry = tables.directory_entry.c
 _bundle = tables.prekey_bundle.c

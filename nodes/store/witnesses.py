@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from sqlalchemy import Connection, delete, func, select
 
 from exchange.errors import Conflict
+from exchange.runtime.upsert import insert_or_keep, insert_or_replace
 from nodes.store import rule_tables as tables
-from nodes.store.upsert import insert_or_keep, insert_or_replace
 
 _cosigned = tables.cosigned_head.c
 _quorum = tables.quorum.c

@@ -10,11 +10,20 @@ from sqlalchemy.exc import IntegrityError
 from exchange.errors import InternalError
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
+from exchange.runtime.prepared import AMONG_MOST, fetch, fetch_among, insert_rows, run_each
+from exchange.runtime.upsert import (
+    add_up,
+    columns_of,
+    insert_all,
+    insert_or_keep,
+    insert_or_replace,
+    next_number,
+    one_of,
+    rise,
+)
 from nodes.app import MIGRATIONS
 from nodes.store import tables
-from nodes.store.prepared import AMONG_MOST, fetch, fetch_among, run_each
 from nodes.store.rows import Cursor, ItemState
-from nodes.store.upsert import columns_of, insert_all, insert_or_keep, insert_or_replace, next_number, one_of
 
 _PUSH = tables.idempotency.c
 _OF_KEYS = select(_PUSH.key, _PUSH.at_ms).where(one_of(_PUSH.key))
@@ -72,6 +81,34 @@ def test_what_is_there_is_kept_or_replaced_as_asked_and_numbers_go_on(database: 
     for row, write, at_ms in [(first, insert_or_keep, 0), (second, insert_or_keep, 0), (second, insert_or_replace, 5)]:
         database.write_now(lambda c, write=write, row=row: write(c, tables.idempotency, [row]))  # type: ignore[misc]
         assert database.read_now(lambda c: fetch_among(c, _OF_KEYS, [key(0)])) == [(key(0), at_ms)]
+
+
+def test_rows_in_the_order_of_the_columns_are_inserted_and_what_is_changed_is_counted(database: Database) -> None:
+    columns = [column.name for column in tables.idempotency.columns]
+    rows = [tuple(row[name] for name in columns) for row in pushes(3)]
+    database.write_now(lambda c: insert_rows(c, tables.idempotency, rows))
+    later = update(tables.idempotency).where(_PUSH.at_ms >= bindparam("least")).values(at_ms=20)
+    assert database.write_now(lambda c: run_each(c, later, [{"least": 1}])) == 2
+    assert database.write_now(lambda c: run_each(c, later, [{"least": 21}])) == 0
+    assert database.write_now(lambda c: run_each(c, later, [])) == 0
+    assert [row[0] for row in database.read_now(lambda c: fetch(c, _EARLY))] == [key(0)]
+    with pytest.raises(IntegrityError):
+        database.write_now(lambda c: insert_rows(c, tables.idempotency, rows[:1]))
+
+
+def test_what_is_there_is_added_to_or_rises_and_never_falls(database: Database) -> None:
+    wanted = select(*columns_of(Cursor, tables.cursor))
+
+    def stands(write: object, *rows: dict[str, int]) -> Cursor:
+        for row in rows:
+            given = [row] if write is add_up else row
+            database.write_now(lambda c, given=given: write(c, tables.cursor, given))  # type: ignore[misc,operator]
+        return Cursor(*database.read_now(lambda c: fetch(c, wanted))[0])
+
+    assert stands(add_up, {"lane": 1, "position": 5, "drained_ms": 1}) == Cursor(1, 5, 1)
+    assert stands(add_up, {"lane": 1, "position": 2, "drained_ms": 10}) == Cursor(1, 7, 11)
+    assert stands(rise, {"lane": 1, "position": 9, "drained_ms": 12}) == Cursor(1, 9, 12)
+    assert stands(rise, {"lane": 1, "position": 8, "drained_ms": 11}) == Cursor(1, 9, 12)
 
 
 def test_a_row_that_may_not_be_there_is_refused_in_words_of_sqlalchemy_and_takes_nothing_with_it(

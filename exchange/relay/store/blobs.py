@@ -8,7 +8,7 @@ from exchange.envelope.model import BlobRef
 from exchange.names import PartyId
 from exchange.relay.blobs import BlobState, Kept, Used
 from exchange.relay.store import tables
-from exchange.relay.store.upsert import insert_or_keep
+from exchange.runtime.upsert import insert_or_keep
 
 _blob = tables.blob.c
 _part = tables.blob_part.c

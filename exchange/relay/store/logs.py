@@ -8,8 +8,8 @@ from exchange.errors import NotFound
 from exchange.merkle import HASH_BYTES, empty_root
 from exchange.relay.sequencer import Log, LogState
 from exchange.relay.store import tables
-from exchange.relay.store.driver import insert_rows, run
-from exchange.relay.store.upsert import insert_or_replace
+from exchange.runtime.prepared import fetch, insert_rows
+from exchange.runtime.upsert import insert_or_replace
 
 _STATE = select(tables.log_state.c.size, tables.log_state.c.root).where(tables.log_state.c.log == bindparam("which"))
 _MARK = select(tables.directory_mark.c.size)
@@ -25,8 +25,8 @@ class SqlLogs:
 
     def state(self, log: Log) -> LogState:
         """Return size and root hash."""
-        found = run(self._connection, _STATE, {"which": int(log)}).one_or_none()
-        return LogState(found.size, found.root) if found else LogState(0, empty_root())
+        found = fetch(self._connection, _STATE, which=int(log))
+        return LogState(*found[0]) if found else LogState(0, empty_root())
 
     def set_state(self, log: Log, state: LogState) -> None:
         """Replace size and root hash."""
@@ -68,7 +68,8 @@ class SqlLogs:
 
     def directory_mark(self) -> int:
         """Return the directory size of the newest head in the traffic log."""
-        return run(self._connection, _MARK, {}).scalar_one_or_none() or 0
+        found = fetch(self._connection, _MARK)
+        return int(found[0][0]) if found else 0
 
     def set_directory_mark(self, size: int) -> None:
         """Remember the directory size that was logged."""

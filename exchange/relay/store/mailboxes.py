@@ -12,8 +12,8 @@ from exchange.names import PartyId
 from exchange.relay.mailbox import Accepted, Answered, Backlog, Deleted, Row, Sealed
 from exchange.relay.slots import PART, part_key, recipients_of
 from exchange.relay.store import tables
-from exchange.relay.store.driver import insert_rows, run
-from exchange.relay.store.upsert import add_up, insert_or_keep, one_of, rise
+from exchange.runtime.prepared import fetch, fetch_among, insert_rows, run_each
+from exchange.runtime.upsert import add_up, insert_or_keep, one_of, rise
 from exchange.tlog.entry import decode_entry
 
 T = TypeVar("T")
@@ -59,21 +59,14 @@ class SqlMailboxes:
 
     def answered(self, sender: PartyId, hashes: Sequence[bytes]) -> Mapping[bytes, Answered]:
         """Return the answers that the sender was given for these envelope hashes."""
-        found: dict[bytes, Answered] = {}
-        for some in _chunks(hashes):
-            given = {"values": some, "by": sender}
-            promised, denied = self._connection.execute(_PROMISED, given), self._connection.execute(_REFUSED, given)
-            found |= {row.hash: Answered(row.promise, row.decisions) for row in promised}
-            found |= {row.hash: Answered(row.answer, b"") for row in denied}
-        return found
+        promised = fetch_among(self._connection, _PROMISED, hashes, by=sender)
+        refused = fetch_among(self._connection, _REFUSED, hashes, by=sender)
+        found = {hash_: Answered(promise, decisions) for hash_, promise, decisions in promised}
+        return found | {hash_: Answered(answer, b"") for hash_, answer in refused}
 
     def taken(self, sender: PartyId, envelope_ids: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return the envelope hash under which the sender has used each of these envelope ids."""
-        found: dict[bytes, bytes] = {}
-        for some in _chunks(envelope_ids):
-            rows = self._connection.execute(_TAKEN, {"values": some, "by": sender})
-            found |= {row.envelope_id: row.hash for row in rows}
-        return found
+        return dict(fetch_among(self._connection, _TAKEN, envelope_ids, by=sender))
 
     def deposit(self, envelopes: Sequence[Accepted]) -> None:
         """Store envelopes and place each in every recipient's mailbox."""
@@ -118,9 +111,8 @@ class SqlMailboxes:
         """Return what waits behind position `after`, in order."""
         given = {"whose": recipient, "in_lane": int(lane), "after": after, "most": limit}
         if kind is None:
-            found = run(self._connection, _WAITING, given).fetchall()
-            return [Row(row.position, row.place, row.size) for row in found]
-        return [Row(*row) for row in self._connection.execute(_WAITING_OF_KIND, given | {"of_kind": kind})]
+            return [Row(*row) for row in fetch(self._connection, _WAITING, **given)]
+        return [Row(*row) for row in fetch(self._connection, _WAITING_OF_KIND, **given, of_kind=kind)]
 
     def sealed(self, keys: Sequence[int]) -> Mapping[int, Sealed]:
         """Return what is stored under these keys of parts."""
@@ -140,8 +132,8 @@ class SqlMailboxes:
         """Free everything up to `position` and return how many rows went."""
         if kind is None:
             given = {"whose": recipient, "in_lane": int(lane), "up_to": position}
-            run(self._connection, _LESS_TO_WAIT_FOR, given)
-            count = run(self._connection, _FREE, given).rowcount
+            run_each(self._connection, _LESS_TO_WAIT_FOR, [given])
+            count = run_each(self._connection, _FREE, [given])
         else:
             mine = (_mailbox.recipient == recipient, _mailbox.lane == int(lane), _mailbox.position <= position)
             count = self._free([*mine, _mailbox.kind == kind])
@@ -245,7 +237,8 @@ class SqlMailboxes:
 
     def held_bytes_of(self, sender: PartyId) -> int:
         """Return how many bytes of one sender wait."""
-        return run(self._connection, _HELD_BYTES_OF, {"whose": sender}).scalar_one_or_none() or 0
+        found = fetch(self._connection, _HELD_BYTES_OF, whose=sender)
+        return int(found[0][0]) if found else 0
 
     def _delete(self, parts: Mapping[int, int]) -> Sequence[Deleted]:
         """Delete ciphertexts, given how many parts of slots each has; return what went, oldest first."""

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from exchange.names import PartyId
 from exchange.relay.store import tables
-from exchange.relay.store.upsert import insert_or_keep
+from exchange.runtime.upsert import insert_or_keep
 
 
 @dataclass(frozen=True, slots=True)

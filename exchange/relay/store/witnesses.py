@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from exchange.relay.sequencer import Log
 from exchange.relay.store import tables
-from exchange.relay.store.upsert import insert_or_replace
+from exchange.runtime.upsert import insert_or_replace
 
 
 class Stage(IntEnum):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Select, Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Dialect
@@ -52,17 +52,29 @@ def fetch_among(connection: Connection, statement: Select[Any], values: Sequence
     return found
 
 
-def run_each(connection: Connection, statement: UpdateBase, rows: Sequence[Row]) -> None:
-    """Run a statement that changes something once for each of these rows, which all name the same columns."""
+def run_each(connection: Connection, statement: UpdateBase, rows: Sequence[Row]) -> int:
+    """Run a statement once for each of these rows, which all name the same columns; return how many rows it changed."""
     if not rows:
-        return
+        return 0
     text, fixed = _prepared(statement, connection.dialect.name, columns=tuple(rows[0]))
+    return _run_many(connection, text, [{**fixed, **row} for row in rows] if fixed else rows)
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Tuple]) -> None:
+    """Insert rows that have a value for every column, in the order of the columns; none of them may exist."""
+    if rows:
+        _run_many(connection, _insert(connection.dialect.name, table), rows)
+
+
+def _run_many(connection: Connection, text: str, rows: Sequence[Row] | Sequence[Tuple]) -> int:
     try:
         cursor = _driver(connection).cursor()
-        cursor.executemany(text, [{**fixed, **row} for row in rows] if fixed else rows)
+        cursor.executemany(text, rows)
+        changed = int(cursor.rowcount)
         cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
         raise _of_sqlalchemy(connection, text, error) from error
+    return changed
 
 
 def _fetch(connection: Connection, prepared: _Prepared, given: Row) -> list[Tuple]:
@@ -95,6 +107,14 @@ def _prepared(
     if among is not None:
         text = compiled.construct_expanded_state({**values, "values": [None] * among}).statement
     return _Prepared(text, {name: value for name, value in values.items() if isinstance(value, int | str | bytes)})
+
+
+@cache
+def _insert(database: str, table: Table) -> str:
+    mark = "%s" if database == "postgresql" else "?"
+    columns = [column.name for column in table.columns]
+    # Names of our own tables and columns, nothing else: values are bound.
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608 - see above
 
 
 @cache
