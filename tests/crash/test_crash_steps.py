@@ -38,6 +38,7 @@ ONE_WRITE = {
 NO_STATE = {
     "exchange.relay.deliver:Deliveries.open": "tells the other processes of this relay by NOTIFY; nothing is stored",
     "exchange.relay.keys:Keystore.reload": "replaces keys in memory, not a file",
+    "exchange.runtime.backup_file:write_verified#3": "removes what a failed backup wrote; the next begins it anew",
     "exchange.runtime.lifecycle:bind_socket": "removes the socket that a process before has left",
 }
 

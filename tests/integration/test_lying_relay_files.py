@@ -93,6 +93,10 @@ async def states(node: Node, item: bytes) -> list[str]:
     return [each.state for each in await standing(node, item)]
 
 
+async def waits(node: Node, item: bytes) -> bool:
+    return await states(node, item) == ["waiting"]
+
+
 @pytest.mark.parametrize("lie", [changed, appended, doubled])
 async def test_a_file_that_the_relay_changes_is_an_alarm_and_never_here(lie: Lie) -> None:
     async with nodes("XA", "XV") as (_, running):
@@ -101,7 +105,7 @@ async def test_a_file_that_the_relay_changes_is_an_alarm_and_never_here(lie: Lie
         sent = await push(running["XA"], "XV", files={"one.bin": ONE})
         await receipted(running["XA"], sent.item, "XV")
         await alarmed(recipient, alarms.RELAY)
-        assert await states(recipient, sent.item) == ["waiting"]
+        await until(partial(waits, recipient, sent.item), "it does not wait to be fetched again")
         assert not any(map(recipient.files.disk.is_whole, recipient.files.disk.names()))
         liar.lie = None
         recipient.files.fetching.hurry()

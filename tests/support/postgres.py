@@ -63,8 +63,10 @@ class Server:
             each.wait(30)
 
     def stop(self) -> None:
-        """Stop it at once; nobody needs its data any more."""
-        self.as_user("pg_ctl", "-w", "-D", str(self.handle.pgdata), "-m", "immediate", "stop")
+        """Stop it at once, unless it was killed; nobody needs its data any more."""
+        info = self.handle.get_postmaster_info()
+        if info is not None and info.is_running():
+            self.as_user("pg_ctl", "-w", "-D", str(self.handle.pgdata), "-m", "immediate", "stop")
         self.handle.cleanup()
 
     def restart(self) -> None:

@@ -72,6 +72,8 @@ def test_secrets_do_not_show_in_a_repr(keystore: tuple[Path, RelaySecrets]) -> N
 def test_a_home_holds_one_relay(tmp_path: Path) -> None:
     home = new_home(tmp_path / "relay")
     home.config.write_text("")
+    assert new_home(tmp_path / "relay").config == home.config, "its keys come last: without them it is not finished"
+    home.keys.write_text("")
     with pytest.raises(ConfigurationError) as caught:
         new_home(tmp_path / "relay")
     assert "--home" in caught.value.hint
