@@ -18,7 +18,7 @@ TRACED := tests/unit/exchange/runtime/test_tracing.py tests/integration/test_tra
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-tracing fmt lint types generate generate-check docs-check check tested bench bench-all bench-peers chaos lock audit clean
+.PHONY: crash help setup demo test test-tracing fmt lint types generate generate-check docs-check check tested bench bench-all bench-peers chaos lock audit clean
 
 help:            ## print this help
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,7 +36,7 @@ demo: setup      ## eight partners exchange real reports on this machine, in abo
 	$(BIN)/concord demo
 
 test: setup      ## run the tests (T=path, K=expression); ends with the 15 slowest
-	$(BIN)/pytest -n 3 --dist worksteal --durations 15 $(T) $(if $(K),-k "$(K)")
+	$(BIN)/pytest -n 3 --dist worksteal --durations 15 -m "not long" $(T) $(if $(K),-k "$(K)")
 
 $(OTEL)/.installed: requirements-otel.lock $(STAMP)
 	$(PYTHON) -m venv --clear --without-pip $(OTEL)
@@ -87,6 +87,9 @@ $(PEERS)/.installed: benchmarks/peers/requirements.lock
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --retries 2 --timeout 30 --require-hashes -r $< || \
 	  { printf '%s\n' 'error: the peers could not be fetched' 'hint: this needs a package index that pip can reach, once' >&2; exit 1; }
 	@touch $@
+
+crash: setup     ## kill relay and nodes before and after each durable step, in twenty stories (ten minutes and more)
+	$(BIN)/pytest -n 3 --dist worksteal -m long tests/crash
 
 chaos: setup     ## break ten nodes and two relays at random; nothing may be lost (S=seconds, usually 120; SEED= of an earlier run)
 	$(BIN)/python -m tests.chaos --seconds $(or $(S),120) $(if $(SEED),--seed $(SEED))

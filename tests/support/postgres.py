@@ -66,7 +66,7 @@ class Server:
         """Stop it at once, unless it was killed; nobody needs its data any more."""
         info = self.handle.get_postmaster_info()
         if info is not None and info.is_running():
-            self.as_user("pg_ctl", "-w", "-D", str(self.handle.pgdata), "-m", "immediate", "stop")
+            self.as_user("pg_ctl", "-w", "-D", str(self.handle.pgdata), "-m", "immediate", "stop", check=False)
         self.handle.cleanup()
 
     def restart(self) -> None:
@@ -79,11 +79,11 @@ class Server:
                 break
         self.handle.ensure_postgres_running()
 
-    def as_user(self, command: str, *arguments: str) -> None:
+    def as_user(self, command: str, *arguments: str, check: bool = True) -> None:
         """Run a program of the server as the user that the server runs as."""
         program = [str(self.handle.bin_path / command), *arguments]
         # As restart: where gRPC has threads, a fork that changes the user may crash.
-        subprocess.run([sys.executable, "-c", AS_USER, str(self.handle.system_user), *program], check=True)
+        subprocess.run([sys.executable, "-c", AS_USER, str(self.handle.system_user), *program], check=check)
 
 
 @dataclass(slots=True)
