@@ -12,15 +12,11 @@ is a frame; while one that is not urgent is judged, the flash lane is looked at 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
 
-from exchange.crypto.codec import decode_signed
 from exchange.crypto.signed import Signed
 from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
-from exchange.envelope.open import Opened
 from exchange.errors import ExchangeError, InternalError, Unavailable
-from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
 from exchange.runtime.database import Database
@@ -32,24 +28,20 @@ from nodes.agreements import Agreements
 from nodes.arrivals import WINDOW_BYTES, Arrivals
 from nodes.attached import kept_incoming
 from nodes.communities import Communities
-from nodes.contradiction import Contradiction, write_contradiction
 from nodes.core import Core
 from nodes.decisions import Stage, by_recipient, seal_decisions
-from nodes.effects import Effects, UsedTwice
+from nodes.effects import Effects
+from nodes.exposing import compare_versions, expose_outdated, expose_twice
 from nodes.inbox import Sealed, seal_received, store_frame
 from nodes.opening import BELOW_SENDER, Bad, Behind, Good, Ground, denied_for_good, judge
-from nodes.outdated import Outdated, write_outdated
 from nodes.relay_port import Delivered, Relay, Waiting
-from nodes.shown import HEADER_BYTES, ShownEnvelope, ShownSlot
 from nodes.store import anew as store_anew
-from nodes.store import receiving, reports, sending, trust
+from nodes.store import receiving, reports, sending
 from nodes.store.anew import HeardReset
 from nodes.store.blobs import KeptBlob
 from nodes.store.decisions import DENIED_MOST, count_denied
 from nodes.store.keys import new_report_key
-from nodes.store.rows import Cursor, DecisionRow, ItemState, Report
-from nodes.store.witnesses import KeptEvidence, keep_evidence
-from nodes.vault import open_report
+from nodes.store.rows import Cursor, DecisionRow, ItemState
 
 FLASH_LOOK = 8
 """Envelopes that are judged before the flash lane is looked at again."""
@@ -205,10 +197,10 @@ class Receiver:
         for kind, subject, text in effects.alarms:
             await core.alarms.raise_(kind, subject, text)
         for twice in effects.twice:
-            await self._expose(twice)
+            await expose_twice(core, twice)
         for thread, originator in sorted(effects.versions):
-            await self._compare_versions(thread, originator)
-        await self._expose_outdated([bad.opened for bad in bads if bad.opened and bad.reason == BELOW_SENDER])
+            await compare_versions(core, thread, originator)
+        await expose_outdated(core, [bad.opened for bad in bads if bad.opened and bad.reason == BELOW_SENDER])
         for bad in (*bads, *backwards):
             self._log.warning("delivery.set-aside", step=bad.step, reason=bad.reason, detail=bad.detail)
             if bad.ended is not None:
@@ -229,50 +221,6 @@ class Receiver:
             self._on_waiting()
         if effects.files:
             self._on_files()
-
-    async def _expose(self, found: UsedTwice) -> None:
-        """Keep what proves that a sender contradicts itself, and raise the alarm."""
-        core, text = self._core, found.text
-        contradiction = contradiction_of(found, core)
-        if contradiction is not None:
-            # The first proof of each kind, and no other: a liar must not fill the disk with proof.
-            claim = sha256(f"{found.sender}/{found.twice}".encode()).digest()
-            file = write_contradiction(contradiction)
-            kept = KeptEvidence(claim, contradiction.made_ms, "sender", found.text, file)
-            await core.database.write(partial(keep_evidence, evidence=kept))
-            text += ": concord log evidence"
-        await core.alarms.raise_(alarms.SENDER, f"{found.sender}/{found.twice}", text)
-
-    async def _expose_outdated(self, dated_back: Sequence[Opened]) -> None:
-        """Keep what proves that the relay dates envelopes back, and raise the alarm."""
-        if not dated_back:
-            return
-        opened, core = dated_back[0], self._core
-        size = opened.promise_facts.directory_size
-        text = (
-            f"the relay promised an envelope of {opened.core.sender} under {size} entries of the directory, and it "
-            f"names {opened.core.directory.size}"
-        )
-        (genesis,) = await core.database.read(partial(trust.directory_entries, start=0, limit=1))
-        header = opened.header_signed.payload
-        file = write_outdated(Outdated(core.exchange, core.me, core.clock(), genesis, header, opened.promise))
-        # The first proof and no other: a liar must not fill the disk with proof.
-        kept = KeptEvidence(sha256(BELOW_SENDER.encode()).digest(), core.clock(), "relay", text, file)
-        await core.database.write(partial(keep_evidence, evidence=kept))
-        await core.alarms.raise_(alarms.RELAY, "below-sender", f"{text}: concord log evidence")
-
-    async def _compare_versions(self, thread: bytes, originator: str) -> None:
-        """Raise an alarm when an originator has signed two versions that follow the same one, or are both the first."""
-        core = self._core
-        read = partial(reports.versions, thread=thread, originator=originator)
-        rows = [row for row in await core.database.read(read) if row.record]
-        keys = await core.keybox.keys([row.item for row in rows])
-        work = partial(_forked, [row for row in rows if row.item in keys], keys)
-        forked = await asyncio.get_running_loop().run_in_executor(core.executor, work)
-        if forked:
-            shown = " and ".join(item.hex()[:12] for item in forked[:2])
-            text = f"{originator} signed two versions of one report in the place of each other: {shown}; both are kept"
-            await core.alarms.raise_(alarms.SENDER, f"{originator}/versions", text)
 
     async def _judge(self, waiting: Sequence[Waiting]) -> list[Good | Bad]:
         judged = await self._judge_once(waiting)
@@ -492,42 +440,6 @@ def _traced(judged: Sequence[Good | Bad]) -> Iterator[tuple[bytes, str]]:
             yield each.opened.envelope_hash, ""
         elif isinstance(each, Bad) and each.item:
             yield each.envelope, each.reason
-
-
-def _forked(rows: Sequence[Report], keys: Mapping[bytes, bytes]) -> list[bytes]:
-    """Return versions that follow the same one, or are both the first; empty when each follows another."""
-    follow: dict[bytes, list[bytes]] = {}
-    for row in rows:
-        opened = open_report(keys[row.item], row.item, row.record)
-        follow.setdefault(opened.statement.supersedes, []).append(row.item)
-    return next((items for items in follow.values() if len(items) > 1), [])
-
-
-def contradiction_of(found: UsedTwice, core: Core) -> Contradiction | None:
-    """Return what proves it to anyone; None when one of the envelopes is no longer kept, or another key signed it."""
-    if found.first is None or found.second is None:
-        return None
-    first, second = (
-        ShownEnvelope(
-            decode_signed(each.header, limit=HEADER_BYTES, what="a stored header"),
-            (ShownSlot(each.place, each.leaf, each.steps),),
-        )
-        for each in (found.first, found.second)
-    )
-    ids = {signature.key_id for each in (first, second) for signature in each.header.signatures}
-    record = core.trust.now.directory.key_record(next(iter(ids)))
-    if len(ids) != 1 or record is None or record.public is None:
-        return None
-    return Contradiction(
-        exchange=core.exchange,
-        made_by=core.me,
-        made_ms=core.clock(),
-        sender=PartyId(found.sender),
-        key=record.public,
-        twice=found.twice,
-        first=first,
-        second=second,
-    )
 
 
 def _last_positions(waiting: Sequence[Waiting]) -> list[tuple[Lane, int]]:

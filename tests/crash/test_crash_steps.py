@@ -30,8 +30,8 @@ from tests.support.durable_steps import ROOT, Step, steps
 ONE_WRITE = {
     "nodes.forks:Forks._keep": "keep_evidence",
     "nodes.losses:Losses._tell": "keep_evidence",
-    "nodes.receiver:Receiver._expose": "keep_evidence",
-    "nodes.receiver:Receiver._expose_outdated": "keep_evidence",
+    "nodes.exposing:expose_twice": "keep_evidence",
+    "nodes.exposing:expose_outdated": "keep_evidence",
 }
 """Steps of a witness to a lie: each keeps one file under the hash of its claim, and the lie can be seen again."""
 
