@@ -12,26 +12,23 @@ import contextlib
 import shutil
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from benchmarks.relay_alone import collect, submit
 from benchmarks.table import Line, at_least, show
 from exchange.envelope.seal import seal_all
 from exchange.limits import KIB
 from exchange.policy.agreement import AgreementRef
-from exchange.v1 import relay_service_pb2 as pb
 from tests.support import postgres
 from tests.support.directory_builders import EXCHANGE, an_exchange
 from tests.support.processes import RelayProcess, prepare
-from tests.support.relay_world import Partner, World, a_home, a_prepared, acknowledgement, head_of, secrets
+from tests.support.relay_world import World, a_home, a_prepared, head_of, secrets
 from tests.support.twins import copy_of
 
 SENDERS = ("XA", "XO", "XM", "XN")
 RECIPIENTS = ("XV", "XT", "XH", "XQ", "YA", "YB", "YC", "YD")
-FRAME = 32
-WAIT_S = 300.0
-WINDOW = 4 << 20
 LIMITS = (
     "[limits]\njoins_per_minute = 10000\ncalls_per_minute = 100000\nreports_per_minute = 100000000\n"
     "statements_per_day = 100000\n"
@@ -66,31 +63,6 @@ def two_relays(server: postgres.Server) -> Iterator[tuple[World, World]]:
     finally:
         for home in (first, second):
             shutil.rmtree(home.root)
-
-
-async def submit(partner: Partner, sealed: Sequence[bytes]) -> None:
-    """Submit over one stream and take every promise."""
-    frames = (pb.SubmitRequest(frame=at, submissions=sealed[at : at + FRAME]) for at in range(0, len(sealed), FRAME))
-    async for response in partner.stub.Submit(frames, timeout=WAIT_S):
-        assert all(outcome.answer.payload_type.endswith("promise.v1+protobuf") for outcome in response.outcomes)
-
-
-async def collect(partner: Partner, count: int) -> None:
-    """Collect and acknowledge so many."""
-    requests: asyncio.Queue[pb.DeliverRequest | None] = asyncio.Queue()
-    requests.put_nowait(pb.DeliverRequest(window_bytes=WINDOW))
-
-    async def feed() -> AsyncIterator[pb.DeliverRequest]:
-        while (request := await requests.get()) is not None:
-            yield request
-
-    got = 0
-    async for response in partner.stub.Deliver(feed(), timeout=WAIT_S):
-        got += len(response.waiting)
-        if response.waiting:
-            requests.put_nowait(acknowledgement(response.waiting))
-        if got >= count:
-            requests.put_nowait(None)
 
 
 async def measure(worlds: Sequence[World], sealed: dict[str, list[bytes]], recipients: Sequence[str]) -> float:
