@@ -69,8 +69,14 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Tuple]) -> 
 def _run_many(connection: Connection, text: str, rows: Sequence[Row] | Sequence[Tuple]) -> int:
     try:
         cursor = _driver(connection).cursor()
-        cursor.executemany(text, rows)
+        if len(rows) == 1:
+            cursor.execute(text, rows[0])
+        else:
+            cursor.executemany(text, rows)
         changed = int(cursor.rowcount)
+        if len(rows) > 1 and connection.dialect.name == "postgresql":
+            # It sends many rows as one pipeline, after which the server does not watch for silence (engine.HOLDER_S).
+            cursor.execute("SELECT 1")
         cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
         raise _of_sqlalchemy(connection, text, error) from error

@@ -159,8 +159,9 @@ def setting(connection: Connection, name: str) -> str:
     return str(connection.exec_driver_sql(f"SHOW {name}").scalar_one())
 
 
+@pytest.mark.parametrize("entries", [[b"lost"], [b"lost", b"too"]], ids=["one row", "rows that are sent together"])
 def test_who_falls_silent_while_it_holds_the_lock_loses_it_and_holds_up_nobody_for_ever(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, entries: list[bytes]
 ) -> None:
     """As a process that is frozen, or whose machine is cut off."""
     monkeypatch.setattr(engine, "HOLDER_S", 1)
@@ -169,7 +170,7 @@ def test_who_falls_silent_while_it_holds_the_lock_loses_it_and_holds_up_nobody_f
         entered, leave = threading.Event(), threading.Event()
 
         def freezes(connection: Connection) -> None:
-            appended(connection, Sequencer(), b"lost")
+            SqlLogs(connection).append(Log.TRAFFIC, 0, entries)
             entered.set()
             assert leave.wait(WAIT_S)
 
