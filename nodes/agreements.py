@@ -268,10 +268,10 @@ class Agreements:
     def _merge(self, connection: Connection, digest: bytes, file: AgreementFile) -> Taken:
         kept = store.agreement_of(connection, digest)
         text = file.signed
-        if kept is not None:
-            known = decode_agreement_text(kept.text).agreement if kept.text else text.agreement
-            view = decode_signed(kept.view, limit=VIEW_BYTES, what="a stored view")
-            text = AgreementText(joined(known, text.agreement), joined(view, text.view))
+        # Joined with itself where nothing else is known: one order of the signatures, however often it came.
+        known = decode_agreement_text(kept.text).agreement if kept and kept.text else text.agreement
+        view = decode_signed(kept.view, limit=VIEW_BYTES, what="a stored view") if kept else text.view
+        text = AgreementText(joined(known, text.agreement), joined(view, text.view))
         encoded = encode_agreement_text(text)
         merged = KeptAgreement(
             commitment=digest,

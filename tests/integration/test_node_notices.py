@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
 
 from exchange.crypto.codec import encode_signed
+from exchange.crypto.signed import Signature, Signed
 from exchange.crypto.signing import CompositeKey
 from exchange.errors import BadSignature, Conflict, ExchangeError, NotAllowed, NotFound
 from exchange.names import party_id
@@ -15,6 +16,7 @@ from exchange.policy.agreement import AgreementRef, ref_of
 from exchange.policy.agreement_text import draft_agreement_text
 from exchange.policy.changes.model import NoticeAction
 from exchange.receipts.codec import encode_agreement_text
+from exchange.receipts.model import AgreementText
 from exchange.runtime.clock import now_ms
 from nodes import alarms
 from nodes.agreement_file import AgreementFile, first_signature, next_signature, signed_accession, signed_notice
@@ -48,6 +50,16 @@ def a_file(*founders: str, accession: str = "any") -> AgreementFile:
     for name in founders[1:]:
         file = next_signature(file, party_keys(name).root)
     return file
+
+
+def by_key_id(text: AgreementText) -> AgreementText:
+    """Return an agreement with its signatures in the order in which nodes keep them."""
+    return AgreementText(*(replace(each, signatures=in_order(each)) for each in (text.agreement, text.view)))
+
+
+def in_order(signed: Signed) -> tuple[Signature, ...]:
+    """Return the signatures of a statement by key id."""
+    return tuple(sorted(signed.signatures, key=lambda signature: signature.key_id))
 
 
 async def found(node: Node, file: AgreementFile) -> pb.AgreementSummary:
@@ -149,7 +161,7 @@ async def test_the_text_travels_to_those_who_may_join_and_they_see_that_they_may
         exported = await methods(here.running["XO"]).export(
             pb.ExportAgreementRequest(commitment=here.ref.commitment.hex())
         )
-        assert exported.agreement == encode_agreement_text(here.file.signed)
+        assert exported.agreement == encode_agreement_text(by_key_id(here.file.signed))
         with pytest.raises(NotAllowed):
             await found(here.running["XH"], here.file)
         await join(here.running["XO"], here.file)
