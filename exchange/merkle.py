@@ -129,17 +129,16 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
         raise BadProof(f"leaf {index} of a tree of {size}")
     _check_hashes(path, leaf)
     node, at, last = leaf, index, size - 1
-    digest = sha256  # as node_hash does, without the call: every delivery walks four such paths
     for step in path:
         if last == 0:
             raise BadProof("the inclusion path is too long")
         if at % 2 or at == last:
-            node = digest(b"\x01" + step + node).digest()
+            node = node_hash(step, node)
             while not at % 2 and at:  # a last node without a sibling rises unchanged
                 at >>= 1
                 last >>= 1
         else:
-            node = digest(b"\x01" + node + step).digest()
+            node = node_hash(node, step)
         at >>= 1
         last >>= 1
     if last:
