@@ -192,7 +192,7 @@ async def keys_follow_each_other(room: Room) -> None:
         await until(lambda: is_stolen(holder, old), "the revocation is not known")
         await holder.suspects.look()
         await holder.suspects.reviewed(item, who="anna")
-        await audited(holder)
+        await audited(sender, holder)
         await quiet(sender, holder, but=["suspect"])
 
 
