@@ -15,6 +15,7 @@ import asyncio
 from functools import partial
 
 from exchange.errors import BadProof, Conflict, ExchangeError, VerificationFailed
+from exchange.limits import CLOCK_AHEAD_MS
 from exchange.runtime.logs import get_logger
 from exchange.tlog.checkpoint import Checkpoint, witness_name
 from exchange.tlog.cosignature import Cosigner, cosign, cosignatures
@@ -96,7 +97,7 @@ class Witness:
         # 2
         await self._prove(log, asked, note, last)
         # 3
-        now_ms = max(core.clock(), last.at_ms if last else 0)
+        now_ms = self._not_before(last)
         head = CosignedHead(int(log), asked.size, asked.root, note, now_ms)
         await core.database.write(partial(store.advance_cosigned, before=last, after=head))
         # 4
@@ -120,12 +121,21 @@ class Witness:
             await core.alarms.raise_(alarms.RELAY, f"{log.name.lower()} checkpoint", text)
             raise
 
+    def _not_before(self, last: CosignedHead | None) -> int:
+        """Return the time of the next line: the relay takes none that is before the one which it has."""
+        now_ms = self._core.clock()
+        return now_ms if last is None or self._ahead(last) else max(now_ms, last.at_ms)
+
+    def _ahead(self, last: CosignedHead) -> bool:
+        """Say whether what was cosigned last bears a time that counts for nobody: this clock was wrong then."""
+        return last.at_ms > self._core.clock() + CLOCK_AHEAD_MS
+
     def _fresh(self, last: CosignedHead, asked: Checkpoint, note: str) -> bool:
         """Say whether the relay has this node's line for what it asks, and that line is not old."""
         core = self._core
         if (last.size, last.root) != (asked.size, asked.root):
             return False
-        if core.clock() - last.at_ms >= core.timing.witness_again_s * 1000:
+        if self._ahead(last) or core.clock() - last.at_ms >= core.timing.witness_again_s * 1000:
             return False
         own = Cosigner(witness_name(core.exchange, core.me), core.keys.witness.public)
         return bool(cosignatures(note, asked, (own,)))

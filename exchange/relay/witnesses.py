@@ -101,11 +101,15 @@ class Witnessing:
             asked, cosigned = self._noted.get((log, Stage.ASKED)), self._noted.get((log, Stage.COSIGNED))
             if asked is not None and _signed_alike(asked.note, note):
                 complete = cosigned is not None and cosigned.size == asked.size
-                over = self._clock() - asked.since_ms >= self._round_ms[log]
-                if size <= asked.size or not (complete or over):
+                if size <= asked.size or not (complete or self._over(log, asked)):
                     return
             if self._witnesses() is not None:
                 await self._put(log, asked, {Stage.ASKED: Noted(size, note, self._clock())})
+
+    def _over(self, log: Log, asked: Noted) -> bool:
+        """Say whether a round is over; one that has not begun yet was asked for by a clock that was wrong."""
+        since_ms = self._clock() - asked.since_ms
+        return since_ms >= self._round_ms[log] or since_ms < -CLOCK_AHEAD_MS
 
     async def take(self, party: PartyId, log: Log, size: int, line: str) -> None:
         """Place a witness's line below the checkpoint that is asked for; returns when it is durable.
@@ -152,13 +156,15 @@ class Witnessing:
         return read_checkpoint(text, text.partition("\n")[0])
 
     def _check_time(self, at_s: int, cosigner: Cosigner, asked: Noted, checkpoint: Checkpoint) -> None:
-        if not 0 < at_s * 1000 <= self._clock() + CLOCK_AHEAD_MS:
+        latest_s = (self._clock() + CLOCK_AHEAD_MS) // 1000
+        if not 0 < at_s <= latest_s:
             raise BadInput("the time of a cosignature has not come yet, or is none")
         _, lines = read_note(asked.note)
         for line in lines:
             if line.by(cosigner.name, cosigner.key):
                 before = check_cosignature(line.text(), checkpoint, cosigner).at_s
-                if at_s < before:
+                # One that this relay took while its own clock was wrong counts for nobody, and makes room.
+                if at_s < before <= latest_s:
                     raise BadInput("a newer cosignature of this witness is here already")
 
     async def _put(self, log: Log, before: Noted | None, found: Mapping[Stage, Noted]) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from nodes.relay_port import Log, Notes
 from nodes.store import trust as trust_store
 from nodes.store import witnesses as store
 from nodes.store.witnesses import CosignedHead
+from nodes.witness import Witness
 from tests.support.directory_builders import EXCHANGE
 from tests.support.lying_relay import LOG, Liar, alarmed
 from tests.support.node_world import NodeWorld, at, nodes, push, receipted, until
@@ -82,8 +84,11 @@ async def test_a_quorum_of_nodes_cosigns_both_logs_while_one_is_off() -> None:
 class Down(Liar):
     """Cannot be reached."""
 
+    asked = 0
+
     async def notes(self, _: Log) -> Notes:
         """Fail."""
+        self.asked += 1
         raise Unavailable("the relay is down")
 
 
@@ -132,7 +137,9 @@ async def quiet(node: Node, log: Log) -> CosignedHead:
         return found is not None and found.size > 0
 
     await until(has, "it has not cosigned anything")
-    node.watch.witness._relay = Down(node.relay)
+    node.watch.witness._relay = down = Down(node.relay)
+    # Then nothing is under way any more that it began before.
+    await until(lambda: down.asked > 0, "it does not ask again")
     found = await head_of(node, log)
     assert found is not None
     return found
@@ -276,6 +283,19 @@ async def test_a_log_that_does_not_grow_is_cosigned_again() -> None:
         assert await node.watch.witness.attend(Log.DIRECTORY)
         kept = await node.core.database.read(partial(trust_store.checkpoint_of, log=Log.DIRECTORY))
         assert kept is not None
+
+
+async def test_a_witness_whose_clock_was_ahead_goes_on_by_the_right_time() -> None:
+    async with witnessed("XA", "XV", quorum=2) as (_, running):
+        node = running["XA"]
+        last = await quiet(node, Log.DIRECTORY)
+        ahead = replace(last, at_ms=now_ms() + 20 * 60_000)
+        await node.core.database.write(partial(store.advance_cosigned, before=last, after=ahead))
+        again = Witness(node.core, node.relay, node.watch.forks)
+        assert await again.attend(Log.DIRECTORY), "what counts for nobody is not fresh"
+        head = await head_of(node, Log.DIRECTORY)
+        assert head is not None
+        assert head.at_ms <= now_ms()
 
 
 async def test_what_could_not_be_stored_is_not_cosigned(monkeypatch: pytest.MonkeyPatch) -> None:

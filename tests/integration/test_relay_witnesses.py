@@ -193,6 +193,21 @@ async def test_one_checkpoint_of_the_traffic_log_is_asked_for_until_its_quorum_o
 KEYS = log_keys("relay").public
 
 
+async def test_what_a_wrong_clock_has_dated_ahead_holds_nobody_up_once_that_is_set_right(tmp_path: Path) -> None:
+    async with collected(tmp_path) as relay:
+        await relay.take("XA", Log.TRAFFIC)
+        await relay.take("XV", Log.TRAFFIC)
+        relay.now_ms += 20 * 60_000
+        await relay.grow(b"asked for by a clock that is ahead")
+        await relay.take("XA", Log.TRAFFIC, at_s=relay.now_ms // 1000)
+        relay.now_ms = NOON
+        # A line of a time that has not come makes room.
+        await relay.take("XA", Log.TRAFFIC)
+        before = relay.asked(Log.TRAFFIC)
+        await relay.grow(b"more")
+        assert relay.asked(Log.TRAFFIC).size == before.size + 1, "the round is not twenty minutes longer"
+
+
 async def test_the_newest_checkpoint_of_the_directory_is_asked_for_at_once(tmp_path: Path) -> None:
     async with collected(tmp_path) as relay:
         await relay.take("XA", Log.DIRECTORY)
