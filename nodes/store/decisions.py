@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
-from exchange.runtime.upsert import insert_all, next_number, row_of
+from exchange.runtime.prepared import fetch_among
+from exchange.runtime.upsert import insert_all, next_number, one_of, row_of
 from nodes.store import tables
 from nodes.store.rows import DecisionRow
 from nodes.store.rule_tables import decision
@@ -16,15 +17,14 @@ DENIED_MOST = 10_000
 """Rows of deliveries that were denied: partners must not fill the disk with them."""
 
 _row = decision.c
-_COUNTED = select(_row.item, func.count()).where(_row.item.in_(bindparam("items", expanding=True))).group_by(_row.item)
+_COUNTED = select(_row.item, func.count()).where(one_of(_row.item)).group_by(_row.item)
 
 
 def add_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> None:
     """Keep decisions, in order; beyond MOST_OF_ITEM of one item nothing more is kept."""
     if not rows:
         return
-    counted = connection.execute(_COUNTED, {"items": list({row.item for row in rows})})
-    counts: dict[bytes, int] = {row[0]: row[1] for row in counted}
+    counts: dict[bytes, int] = dict(fetch_among(connection, _COUNTED, list({row.item for row in rows})))
     number = next_number(connection, _row.number)
     kept: list[dict[str, object]] = []
     for row in rows:

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, bindparam, func, select
 
 from exchange.envelope.model import EnvelopeKind
+from exchange.runtime.prepared import fetch
 from nodes.store import tables
 from nodes.store.rows import Direction, Reach
 
@@ -12,12 +13,12 @@ LOOKED_AT = 5_000
 
 def partners_reached(connection: Connection) -> set[str]:
     """Return the partners for whom a report was ever sealed."""
-    return set(connection.execute(_REACHED).scalars())
+    return {partner for (partner,) in fetch(connection, _REACHED)}
 
 
 def recent_of_kind(connection: Connection, kind: str, *, limit: int) -> list[tuple[int, int]]:
     """Return TLP and number of recipients of the last reports of a kind that were sent, newest first."""
-    return [(row.tlp, row.recipients) for row in connection.execute(_RECENT, {"kind": kind, "most": limit})]
+    return [(tlp, recipients) for tlp, recipients in fetch(connection, _RECENT, kind=kind, most=limit)]
 
 
 _report, _audience = tables.report.c, tables.audience.c

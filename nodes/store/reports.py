@@ -71,10 +71,11 @@ def report_of(connection: Connection, item: bytes) -> Report | None:
 
 def reports_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Report]:
     """Return those of these versions that are here, by item."""
-    return {row.item: _to_report(row) for row in connection.execute(_REPORTS, {"items": list(items)})}
+    found = (dict(zip(Report.__slots__, row, strict=True)) for row in fetch_among(connection, _REPORTS, items))
+    return {row["item"]: _made(row) for row in found}
 
 
-_REPORTS = select(tables.report).where(_report.item.in_(bindparam("items", expanding=True)))
+_REPORTS = select(*columns_of(Report, tables.report)).where(one_of(_report.item))
 
 
 def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
@@ -191,8 +192,12 @@ def count_reports(connection: Connection) -> dict[Direction, int]:
 
 
 def _to_report(row: AnyRow) -> Report:
-    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's columns
-    return Report(**{**values, "direction": Direction(row.direction), "state": ItemState(row.state)})
+    return _made(dict(row._mapping))  # noqa: SLF001 - the documented way to a row's columns
+
+
+def _made(values: dict[str, Any]) -> Report:
+    """Return a version from its columns by name; Any because they differ."""
+    return Report(**{**values, "direction": Direction(values["direction"]), "state": ItemState(values["state"])})
 
 
 # -- audience ----------------------------------------------------------------------------------------------------------
@@ -546,7 +551,7 @@ def withdrawal_of(connection: Connection, item: bytes, originator: str) -> Withd
 
 def pushed_before(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return the items that pushes with these key digests made, by digest."""
-    return {row.key: row.item for row in connection.execute(_PUSHES, {"values": list(keys)})}
+    return dict(fetch_among(connection, _PUSHES, keys))
 
 
 _PUSHES = select(tables.idempotency.c.key, tables.idempotency.c.item).where(one_of(tables.idempotency.c.key))
