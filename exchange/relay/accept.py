@@ -23,7 +23,7 @@ from exchange.receipts.model import DecisionRecord, Promise, Refusal, RelayDecis
 from exchange.receipts.verify import PROMISE, REFUSAL
 from exchange.relay.blobs import BlobStore
 from exchange.relay.mailbox import Accepted, Answered, MailboxStore, Placed
-from exchange.relay.quota import HeldQuota, Rate
+from exchange.relay.quota import Counted, DayQuota, HeldQuota, SpentStore
 from exchange.relay.sequencer import Log, LogState, LogStore, Sequencer
 from exchange.relay.slots import Slot, encode_slots
 from exchange.tlog.entry import EntryKind, TrafficEntry, directory_head_hash, encode_entry
@@ -87,6 +87,8 @@ class Recorded:
     """The traffic log with them; None when nothing was logged."""
     placed: tuple[Placed, ...] = ()
     """Their rows, when all that is placed on this store is known."""
+    spends: Mapping[Counted, int] = field(default_factory=dict)
+    """In how many us each bucket of the sender that it used is full again."""
 
 
 class Recorder:
@@ -98,7 +100,7 @@ class Recorder:
         promise_at: Callable[[int], Ed25519Key],
         sequencer: Sequencer,
         held: HeldQuota,
-        refusals: Rate,
+        refusals: DayQuota,
     ) -> None:
         """`promise_at` gives the promise key as of a directory size.
 
@@ -111,7 +113,14 @@ class Recorder:
         self._sequencer = sequencer
 
     def record(
-        self, logs: LogStore, mailboxes: MailboxStore, frame: Frame, now_ms: int, *, blobs: BlobStore | None = None
+        self,
+        logs: LogStore,
+        mailboxes: MailboxStore,
+        spent: SpentStore,
+        frame: Frame,
+        now_ms: int,
+        *,
+        blobs: BlobStore | None = None,
     ) -> Recorded | None:
         """Return the answers, or None when the directory has grown since the frame was judged.
 
@@ -121,7 +130,8 @@ class Recorder:
             return None
         known = mailboxes.answered(frame.sender, [_hash_of(judged) for judged in frame.judged])
         drafts = [_with_blobs(draft, blobs) for draft in _drafts(mailboxes, frame, known, now_ms)]
-        drafts = self._within(drafts, frame.sender, mailboxes)
+        drafts = self._with_room(drafts, frame.sender, mailboxes)
+        drafts = self._remembered(drafts, frame.sender, spent, now_ms)
         numbers = self._append(logs, drafts, frame.directory_size, now_ms)
         payloads = [
             self._payload(draft, number, frame.directory_size, now_ms)
@@ -147,11 +157,8 @@ class Recorder:
             self._sequencer.head(Log.TRAFFIC) if new else None,
         )
 
-    def _within(self, drafts: Sequence["_Draft"], sender: PartyId, mailboxes: MailboxStore) -> list["_Draft"]:
-        """Return the drafts with those refused, not for good, that the sender has no room for; the others still go.
-
-        What would be refused for good is refused as such while the relay has room to remember it.
-        """
+    def _with_room(self, drafts: Sequence["_Draft"], sender: PartyId, mailboxes: MailboxStore) -> list["_Draft"]:
+        """Return the drafts with those refused, not for good, that the sender has no room for; the others still go."""
         fitting: list[_Draft] = []
         taken = mailboxes.held_bytes_of(sender)
         for draft in drafts:
@@ -160,18 +167,26 @@ class Recorder:
                 detail = f"{sender} has no room left for {size} bytes"
                 refused = Refused(_hash_of(draft.judged), TOO_MUCH_HELD, 0, detail=detail)
                 fitting.append(_Draft(refused, b"", draft.places))
-            elif isinstance(draft.judged, Refused) and draft.judged.final and not self._remembers(sender):
-                fitting.append(_Draft(replace(draft.judged, final=False), b"", draft.places))
             else:
                 fitting.append(draft)
                 taken += size
         return fitting
 
-    def _remembers(self, sender: PartyId) -> bool:
-        if self._refusals.take(sender) > 0:
-            self._refusals.take(sender, -1)
-            return False
-        return True
+    def _remembered(self, drafts: list["_Draft"], sender: PartyId, spent: SpentStore, now_ms: int) -> list["_Draft"]:
+        """Return the drafts; what is refused for good is refused as such while the relay has room to remember it."""
+        final = sum(map(_is_final, drafts))
+        if not final:
+            return drafts
+        room = min(final, self._refusals.left(spent, sender, now_ms))
+        self._refusals.take(spent, sender, now_ms, room)
+        remembered: list[_Draft] = []
+        for draft in drafts:
+            if _is_final(draft):
+                remembered.append(draft if room > 0 else _not_for_good(draft))
+                room -= 1
+            else:
+                remembered.append(draft)
+        return remembered
 
     def _append(self, logs: LogStore, drafts: Sequence["_Draft"], directory_size: int, now_ms: int) -> list[int]:
         """Log what is accepted; return each draft's index in the traffic log, 0 for a refusal."""
@@ -257,6 +272,16 @@ def _drafts(mailboxes: MailboxStore, frame: Frame, known: Mapping[bytes, Answere
         if isinstance(answer, Permitted) or answer.final:
             by_hash[hash_] = draft
     return drafts
+
+
+def _is_final(draft: _Draft) -> bool:
+    return isinstance(draft.judged, Refused) and draft.judged.final
+
+
+def _not_for_good(draft: _Draft) -> _Draft:
+    """Return a refusal that nobody need remember."""
+    judged = replace(draft.judged, final=False) if isinstance(draft.judged, Refused) else draft.judged
+    return _Draft(judged, b"", draft.places)
 
 
 def _with_blobs(draft: _Draft, blobs: BlobStore | None) -> _Draft:

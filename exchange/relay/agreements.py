@@ -30,9 +30,10 @@ from exchange.policy.changes.model import Accession, Change, NoticeAction
 from exchange.policy.changes.verify import open_change
 from exchange.policy.codec import decode_view
 from exchange.relay.agreement_state import VIEW_BYTES
-from exchange.relay.directory import LiveDirectory, Snapshot
+from exchange.relay.directory import Charge, LiveDirectory, Snapshot
 from exchange.relay.quota import StatementQuota
 from exchange.relay.store.registry import SqlRegistry
+from exchange.relay.store.spent import SqlSpent
 from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
 
@@ -97,7 +98,6 @@ class Agreements:
             return number
         await self._directory.catch_up()
         check_view(signed, view, self._directory.now, self._clock())
-        self._quota.demand(caller, root=True)
 
         def make(snapshot: Snapshot) -> list[bytes]:
             if shown in snapshot.agreements.courses:
@@ -106,7 +106,9 @@ class Agreements:
 
         try:
             index, *_ = await self._directory.append_made(
-                make, also=lambda connection, indexes: SqlRegistry(connection).put_view(shown, indexes[0], data)
+                make,
+                also=lambda connection, indexes: SqlRegistry(connection).put_view(shown, indexes[0], data),
+                charge=self._charge(caller),
             )
         except Conflict:
             # As in `change`.
@@ -139,7 +141,6 @@ class Agreements:
             return number
         if change.at_ms > self._clock() + CLOCK_AHEAD_MS:
             raise BadInput("the statement is dated ahead of the relay's clock", hint="set the clock and sign anew")
-        self._quota.demand(caller, root=True)
 
         def make(snapshot: Snapshot) -> list[bytes]:
             before = _course_for(snapshot, change)
@@ -154,6 +155,7 @@ class Agreements:
             _, index, *_ = await self._directory.append_made(
                 make,
                 also=lambda connection, indexes: SqlRegistry(connection).put_change(indexes[1], digest, founded, data),
+                charge=self._charge(caller),
             )
         except Conflict:
             # The same statement may have come twice at once.
@@ -191,6 +193,9 @@ class Agreements:
             return found
 
         return await self._database.read(read)
+
+    def _charge(self, party: PartyId) -> Charge:
+        return lambda connection: self._quota.take(SqlSpent(connection), party, self._clock(), root=True)
 
     def _entries(self, snapshot: Snapshot, statuses: Mapping[bytes, AgreementStatus]) -> list[bytes]:
         """Return the relay's statements on these commitments, in this order, for their place in the log."""

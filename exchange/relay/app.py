@@ -40,7 +40,7 @@ from exchange.relay.limits import Limits
 from exchange.relay.logs import LogReader
 from exchange.relay.mailbox import Bells
 from exchange.relay.peers import Peers
-from exchange.relay.quota import DAY_S, Calls, Rate
+from exchange.relay.quota import Calls, Counted, DayQuota, Rate
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.services.admin import RelayAdminService
@@ -203,7 +203,7 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
     exchange, continuity = exchange_name(settings.exchange), Continuity()
     sequencer, bells, cache = Sequencer(continuity.check_size), Bells(), SealedCache(settings.cache_bytes)
     limits, quotas = settings.limits, Limits.of(settings.limits)
-    refusals, statements = Rate(limits.refusals_per_day, window_s=DAY_S), quotas.statements
+    refusals, statements = DayQuota(Counted.REFUSALS, limits.refusals_per_day), quotas.statements
     together = Together(wake)
     directory = LiveDirectory(database, sequencer, clock, tell=together.tell_directory)
     keys = RelayKeyring(secrets, directory, clock)
@@ -226,8 +226,7 @@ def _build(given: _Given, database: Database, wake: Wake, counters: Counters) ->
             Recorder(exchange, keys.promise_at, sequencer, quotas.held, refusals),
             bells,
             cache,
-            reports=quotas.reports,
-            control=quotas.control,
+            rates=quotas.rates,
             counters=counters,
             clock=clock,
             tell=together.tell_mail,

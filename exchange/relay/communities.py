@@ -20,9 +20,10 @@ from exchange.limits import KIB
 from exchange.names import RELAY, PartyId
 from exchange.policy.communities.model import CommunityNotice, shown_commitment
 from exchange.policy.communities.verify import open_notice
-from exchange.relay.directory import LiveDirectory, Snapshot
+from exchange.relay.directory import Charge, LiveDirectory, Snapshot
 from exchange.relay.quota import StatementQuota
 from exchange.relay.store.registry import ShownEpoch, SqlRegistry
+from exchange.relay.store.spent import SqlSpent
 from exchange.runtime.logs import get_logger
 
 NOTICE_BYTES = 8 * KIB
@@ -81,7 +82,6 @@ class Communities:
             if any(each.shown == shown for each in epochs):
                 return []
             _check_next(snapshot, epochs, notice)
-            self._quota.demand(notice.owner, root=False)
             before = {epochs[-1].shown: AgreementStatus.TERMINATED} if epochs else {}
             return self._commits(snapshot, {shown: AgreementStatus.ACTIVE} | before)
 
@@ -90,7 +90,7 @@ class Communities:
                 epoch = ShownEpoch(community, notice.epoch, notice.owner, shown, indexes[0])
                 SqlRegistry(connection).add_epoch(epoch, data)
 
-        indexes = await self._directory.append_made(make, also=keep)
+        indexes = await self._directory.append_made(make, also=keep, charge=self._charge(notice.owner))
         if not indexes:
             return next(each.number for each in self._directory.now.communities[community] if each.shown == shown)
         # Who is in it is nobody's business; that there is a new epoch stands in the directory anyway.
@@ -106,15 +106,17 @@ class Communities:
                 raise Conflict(f"epoch {notice.epoch} is not the last one of this community")
             if _ended(snapshot, epochs):
                 return []
-            self._quota.demand(notice.owner, root=False)
             return self._commits(snapshot, {epochs[-1].shown: AgreementStatus.TERMINATED})
 
-        indexes = await self._directory.append_made(make)
+        indexes = await self._directory.append_made(make, charge=self._charge(notice.owner))
         if indexes:
             self._log.info("a community has ended", owner=notice.owner, index=indexes[0])
             return indexes[0]
         now = self._directory.now
         return now.directory.agreement_changed(now.communities[notice.community_id][-1].shown) or 0
+
+    def _charge(self, owner: PartyId) -> Charge:
+        return lambda connection: self._quota.take(SqlSpent(connection), owner, self._clock(), root=False)
 
     def _commits(self, snapshot: Snapshot, statuses: dict[bytes, AgreementStatus]) -> list[bytes]:
         directory = snapshot.directory

@@ -40,6 +40,9 @@ ATTEMPTS = 8
 Also = Callable[[Connection, Sequence[int]], None]
 """What else is stored in the transaction that appends; it gets the statements' indexes."""
 
+Charge = Callable[[Connection], None]
+"""Counts in the transaction that appends, before it does, or raises and ends it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -131,35 +134,48 @@ class LiveDirectory:
             found += await self._entries(len(found), min(LOAD_ENTRIES, size - len(found)))
         return found
 
-    async def append(self, entries: Sequence[bytes], *, also: Also | None = None) -> list[int]:
+    async def append(
+        self, entries: Sequence[bytes], *, also: Also | None = None, charge: Charge | None = None
+    ) -> list[int]:
         """Append statements that follow each other, all or nothing, and return their indexes when they are durable.
 
         A statement that stands in the log already is not appended again; its index is returned. `also` runs in the same
-        transaction, in any case.
+        transaction, in any case, and `charge` when there is something to append.
 
         Raises:
             BadStatement: one of them would be ignored by everybody.
+            RateLimited: by `charge`.
         """
-        return await self.append_made(lambda _: entries, also=also)
+        return await self.append_made(lambda _: entries, also=also, charge=charge)
 
-    async def append_made(self, make: Callable[[Snapshot], Sequence[bytes]], *, also: Also | None = None) -> list[int]:
+    async def append_made(
+        self,
+        make: Callable[[Snapshot], Sequence[bytes]],
+        *,
+        also: Also | None = None,
+        charge: Charge | None = None,
+    ) -> list[int]:
         """Append statements that are made for their place: `make` gets the state that they follow; as `append`.
 
         Made again when another process has appended meanwhile.
         """
         # A caller that goes away must not leave the log longer than what is applied here.
-        return await asyncio.shield(asyncio.ensure_future(self._append(make, also)))
+        return await asyncio.shield(asyncio.ensure_future(self._append(make, also, charge)))
 
-    async def _append(self, make: Callable[[Snapshot], Sequence[bytes]], also: Also | None) -> list[int]:
+    async def _append(
+        self, make: Callable[[Snapshot], Sequence[bytes]], also: Also | None, charge: Charge | None
+    ) -> list[int]:
         async with self._lock:
             for _ in range(ATTEMPTS):
                 await self._catch_up()
-                indexes = await self._append_here(make(self.now), also)
+                indexes = await self._append_here(make(self.now), also, charge)
                 if indexes is not None:
                     return indexes
         raise Unavailable("the directory changes faster than a statement is made for its place")
 
-    async def _append_here(self, entries: Sequence[bytes], also: Also | None) -> list[int] | None:
+    async def _append_here(
+        self, entries: Sequence[bytes], also: Also | None, charge: Charge | None
+    ) -> list[int] | None:
         """Append behind the snapshot; None when the log has grown beyond it."""
         directory = self.now.directory
         standing = [directory.index_of(_payload_hash(entry)) for entry in entries]
@@ -173,6 +189,8 @@ class LiveDirectory:
             if logs.state(Log.DIRECTORY).size != directory.size:
                 return False
             if new:
+                if charge is not None:
+                    charge(connection)
                 self._sequencer.append(logs, Log.DIRECTORY, new)
                 self._tell(connection)
             if also is not None:

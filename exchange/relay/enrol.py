@@ -31,9 +31,10 @@ from exchange.directory.statements import (
 from exchange.errors import BadStatement, NotAllowed
 from exchange.limits import FRAME_BYTES, STATEMENT_BYTES
 from exchange.names import COUNCIL, PartyId
-from exchange.relay.directory import LiveDirectory
+from exchange.relay.directory import Charge, LiveDirectory
 from exchange.relay.quota import StatementQuota
 from exchange.relay.store.registry import SqlRegistry
+from exchange.relay.store.spent import SqlSpent
 from exchange.runtime.armour import write_armour
 from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
@@ -154,9 +155,8 @@ class Enrolment:
         await self._directory.catch_up()
         if isinstance(statement, RelayKeySet):
             self._check_held(statement.keys)
-        if statement.common.issuer != COUNCIL and not self._stands(signed):
-            self._quota.demand(caller, root=name not in _BY_NODE)
-        (index,) = await self._directory.append([entry])
+        charge = None if statement.common.issuer == COUNCIL else self._charge(caller, root=name not in _BY_NODE)
+        (index,) = await self._directory.append([entry], charge=charge)
         self._log.info("statement published", kind=name, issuer=statement.common.issuer, by=caller, index=index)
         return index
 
@@ -176,7 +176,6 @@ class Enrolment:
         await self._directory.catch_up()
         trial = self._directory.now.directory.fork()
         if not self._stands(signed):
-            self._quota.demand(caller, root=False)
             trial.check(entry, self._clock())
             trial.apply(entry, trial.size)
         open_bundle(bundle, trial, caller)
@@ -187,7 +186,7 @@ class Enrolment:
             registry.put_bundle(statement.bundle_sha256, caller, bundle)
             registry.drop_bundles(caller, kept)
 
-        (index,) = await self._directory.append([entry], also=keep)
+        (index,) = await self._directory.append([entry], also=keep, charge=self._charge(caller, root=False))
         return index
 
     async def bundles(self, hashes: Sequence[bytes]) -> list[bytes]:
@@ -197,6 +196,9 @@ class Enrolment:
         """
         found = await self._database.read(lambda connection: SqlRegistry(connection).bundles(hashes))
         return _that_fit(found[hash_] for hash_ in hashes if hash_ in found)
+
+    def _charge(self, party: PartyId, *, root: bool) -> Charge:
+        return lambda connection: self._quota.take(SqlSpent(connection), party, self._clock(), root=root)
 
     def _stands(self, signed: Signed) -> bool:
         """Say whether a statement is in the directory already: bringing it again adds nothing."""

@@ -26,11 +26,12 @@ from exchange.relay.counters import Counters
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.mailbox import Accepted, Answered, Bells, Placed, Tails
 from exchange.relay.prekeys import PrekeyIds
-from exchange.relay.quota import Rate
+from exchange.relay.quota import Counted, SubmitRates
 from exchange.relay.sequencer import Log
 from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
+from exchange.relay.store.spent import SqlSpent
 from exchange.relay.submit import Judge
 from exchange.relay.turns import Turns
 from exchange.runtime.database import Database
@@ -58,8 +59,7 @@ class Intake:
         bells: Bells,
         cache: SealedCache,
         *,
-        reports: Rate,
-        control: Rate,
+        rates: SubmitRates,
         counters: Counters,
         clock: Callable[[], int],
         tell: Callable[[Connection, Iterable[PartyId]], None],
@@ -67,7 +67,7 @@ class Intake:
         continuity: Continuity,
         tracing: Tracing,
     ) -> None:
-        """`reports` and `control` slow down a sender that submits too much of either.
+        """`rates` slow down a sender that submits too many reports, or too much control traffic.
 
         `tell` tells other processes, with the commit, who has something new; `continuity` remembers what was answered.
         `arrived` is given the new rows where no other process places any; without it the bells of `bells` ring.
@@ -80,8 +80,7 @@ class Intake:
         self._cache = cache
         self._tell = tell
         self._continuity = continuity
-        self._reports = reports
-        self._control = control
+        self._rates = rates
         self._counters = counters
         self._clock = clock
         self._tracing = tracing
@@ -107,9 +106,7 @@ class Intake:
             urgent = lane_of(submissions[0]) is Lane.FLASH
             async with (self._urgent_turns if urgent else self._turns).turn(sender, len(submissions)):
                 judged = await self._judged(sender, submissions, urgent=urgent)
-            control = sum(map(_is_control, judged.judged))
-            await self._control.wait(sender, control)
-            await self._reports.wait(sender, len(judged.judged) - control)
+            await self._rates.wait(sender, _counts(judged))
             task = asyncio.create_task(self._recorded(judged, submissions, urgent=urgent))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -143,17 +140,23 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._urgent if urgent else self._pool, work)
 
     def _record(self, frame: Frame, connection: Connection) -> Recorded | None:
-        logs, mailboxes, blobs = SqlLogs(connection), SqlMailboxes(connection), SqlBlobs(connection)
-        recorded = self._recorder.record(logs, mailboxes, frame, self._clock(), blobs=blobs)
-        if recorded is not None and recorded.new:
+        logs, mailboxes, spent = SqlLogs(connection), SqlMailboxes(connection), SqlSpent(connection)
+        now_ms = self._clock()
+        recorded = self._recorder.record(logs, mailboxes, spent, frame, now_ms, blobs=SqlBlobs(connection))
+        if recorded is None:
+            return None
+        spends = self._rates.count(spent, frame.sender, _counts(frame), now_ms)
+        placed: Sequence[Placed] = ()
+        if recorded.new:
             self._tell(connection, _recipients(recorded))
             if self._tails is not None:
-                return replace(recorded, placed=tuple(self._tails.place(recorded.new)))
-        return recorded
+                placed = self._tails.place(recorded.new)
+        return replace(recorded, placed=tuple(placed), spends=spends)
 
     def _announce(self, frame: Frame, recorded: Recorded) -> None:
         if recorded.head is not None:
             self._continuity.seen(Log.TRAFFIC, recorded.head)
+        self._rates.learn(frame.sender, recorded.spends)
         self._cache.put(sealed for each in recorded.new for sealed in each.sealed())
         if self._arrived is not None:
             self._arrived(recorded.placed)
@@ -179,6 +182,11 @@ def _new_reports(recorded: Recorded) -> Iterator[Accepted]:
 
 def _recipients(recorded: Recorded) -> set[PartyId]:
     return {slot.recipient for each in recorded.new for slot in each.slots}
+
+
+def _counts(frame: Frame) -> dict[Counted, int]:
+    control = sum(map(_is_control, frame.judged))
+    return {Counted.CONTROL: control, Counted.REPORTS: len(frame.judged) - control}
 
 
 def _is_control(judged: Judged) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from exchange.directory.statements import ExchangeLimits
 from exchange.relay.config import LimitSettings
-from exchange.relay.quota import HeldQuota, Rate, StatementQuota
+from exchange.relay.quota import HeldQuota, StatementQuota, SubmitRates
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,7 @@ class Limits:
     """Sets the quotas that the council may change. For one event loop."""
 
     settings: LimitSettings
-    reports: Rate
-    control: Rate
+    rates: SubmitRates
     held: HeldQuota
     statements: StatementQuota
     _applied: ExchangeLimits | None = None
@@ -36,8 +35,7 @@ class Limits:
         """Return the quotas as relay.toml says, until `apply`."""
         return cls(
             settings,
-            Rate(settings.reports_per_minute),
-            Rate(settings.control_per_minute),
+            SubmitRates(settings.reports_per_minute, settings.control_per_minute),
             HeldQuota(settings.held_bytes),
             StatementQuota(settings.statements_per_day),
         )
@@ -47,8 +45,10 @@ class Limits:
         if council == self._applied:
             return
         self._applied = council
-        self.reports.set(council.reports_per_minute or self.settings.reports_per_minute)
-        self.control.set(council.control_per_minute or self.settings.control_per_minute)
+        self.rates.set(
+            council.reports_per_minute or self.settings.reports_per_minute,
+            council.control_per_minute or self.settings.control_per_minute,
+        )
         self.held.set(council.held_bytes or self.settings.held_bytes)
         self.statements.set(council.statements_per_day or self.settings.statements_per_day)
 

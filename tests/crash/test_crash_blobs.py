@@ -9,11 +9,12 @@ from exchange.envelope.model import BlobRef
 from exchange.names import PartyId
 from exchange.relay.accept import Frame, Permitted, Recorder
 from exchange.relay.blobs import BlobState, Kept
-from exchange.relay.quota import HeldQuota, Rate
+from exchange.relay.quota import Counted, DayQuota, HeldQuota
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.store.blobs import SqlBlobs
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
+from exchange.relay.store.spent import SqlSpent
 from exchange.runtime.database import Database
 from tests.crash.test_crash_relay import NOW, WHEN, XA, a_frame, append, die, reopened, url
 from tests.support.directory_builders import EXCHANGE, ed25519
@@ -48,9 +49,11 @@ def delete(connection: Connection, limit: int) -> None:
 
 
 def record(connection: Connection, frame: Frame) -> object:
-    recorder = Recorder(EXCHANGE, lambda _: ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), Rate(1_000))
+    recorder = Recorder(
+        EXCHANGE, lambda _: ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), DayQuota(Counted.REFUSALS, 1_000)
+    )
     blobs = SqlBlobs(connection)
-    return recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, NOW, blobs=blobs)
+    return recorder.record(SqlLogs(connection), SqlMailboxes(connection), SqlSpent(connection), frame, NOW, blobs=blobs)
 
 
 def kept(database: Database) -> Kept | None:

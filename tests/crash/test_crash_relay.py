@@ -21,12 +21,13 @@ from exchange.receipts.model import RelayDecision
 from exchange.relay.accept import Frame, Permitted, Recorder
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.mailbox import Accepted
-from exchange.relay.quota import HeldQuota, Rate
+from exchange.relay.quota import Counted, DayQuota, HeldQuota
 from exchange.relay.retention import Retention
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.slots import Slot, encode_slots
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
+from exchange.relay.store.spent import SqlSpent
 from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from exchange.tlog.entry import EntryKind, decode_entry
@@ -43,8 +44,10 @@ Step = Callable[[Connection, Any], object]
 
 
 def record(connection: Connection, frame: Frame) -> object:
-    recorder = Recorder(EXCHANGE, lambda _: ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), Rate(1_000))
-    return recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, NOW)
+    recorder = Recorder(
+        EXCHANGE, lambda _: ed25519("relay/promise"), Sequencer(), HeldQuota(1 << 30), DayQuota(Counted.REFUSALS, 1_000)
+    )
+    return recorder.record(SqlLogs(connection), SqlMailboxes(connection), SqlSpent(connection), frame, NOW)
 
 
 def acknowledge(connection: Connection, position: int) -> object:

@@ -16,6 +16,7 @@ from exchange.merkle import verify_consistency
 from exchange.names import COUNCIL, party_id
 from exchange.relay.deliver import HEARTBEAT_S
 from exchange.runtime.clock import now_ms
+from exchange.runtime.interceptors import from_rpc_error
 from exchange.tlog.checkpoint import traffic_origin
 from exchange.tlog.signing import open_checkpoint
 from exchange.v1 import join_service_pb2
@@ -210,6 +211,39 @@ async def test_what_a_sender_may_leave_here_is_counted_over_both(postgres_url: s
                     if outcome.answer.payload_type.endswith("promise.v1+protobuf"):
                         break
                     await asyncio.sleep(0.2)
+
+
+async def test_what_a_partner_adds_to_the_directory_in_a_day_is_counted_over_both(postgres_url: str) -> None:
+    # Joining published prekeys once.
+    async with twins(postgres_url, "XA", statements_per_day=4) as made, both(made, "XA") as senders:
+        worlds = made.first, made.second
+        for number in range(3):
+            await worlds[number % 2].publish_prekeys(senders[number % 2])
+        for world, sender in zip(worlds, senders, strict=True):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await world.publish_prekeys(sender)
+            assert from_rpc_error(refused.value).reason == "RATE_LIMITED"
+
+
+async def test_whoever_submits_to_both_is_slowed_down_by_both(postgres_url: str) -> None:
+    async with twins(postgres_url, "XA", "XV", reports_per_minute=4) as made, both(made, "XA") as senders:
+        basis = await made.first.agree("XA", "XV")
+        keys, head = senders[0].keys, head_of(made.exchange)
+
+        def report(seq: int) -> bytes:
+            return a_sealed(keys, ["XV"], basis, head, seq=seq).submission_bytes
+
+        await senders[0].submit(*map(report, range(1, 5)))
+        # The second learns it with the first frame that it records.
+        await senders[1].submit(report(5))
+        for number, sender in enumerate(senders):
+            slowed = pb.SubmitRequest(submissions=[report(6 + number)])
+            call = sender.stub.Submit(iter([slowed]), timeout=CALL_S)
+            answer = asyncio.ensure_future(anext(aiter(call)))
+            await asyncio.wait([answer], timeout=0.5)
+            assert not answer.done()
+            call.cancel()
+            await asyncio.wait([answer])
 
 
 async def test_an_attachment_that_one_began_to_take_goes_on_at_the_other(postgres_url: str) -> None:

@@ -45,12 +45,12 @@ def copy_of(home: RelayHome) -> RelayHome:
 
 
 @asynccontextmanager
-async def twins(url: str, *names: str, held_bytes: int = 1 << 30) -> AsyncIterator[Twins]:
-    """Run two relays on the database at `url`, with these partners admitted."""
+async def twins(url: str, *names: str, **limits: int) -> AsyncIterator[Twins]:
+    """Run two relays on the database at `url`, with these partners admitted, and these limits of settings."""
     exchange = an_exchange(())
     homes = [a_home(exchange)]
     homes.append(copy_of(homes[0]))
-    given = settings(held_bytes=held_bytes).model_copy(update={"database": url})
+    given = settings("127.0.0.1:0", "127.0.0.1:0", **limits).model_copy(update={"database": url})
     try:
         async with AsyncExitStack() as one, AsyncExitStack() as other:
             first, second = [

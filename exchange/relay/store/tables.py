@@ -180,6 +180,11 @@ cursor = Table(
 held_bytes = Table("held_bytes", metadata, _party("sender", key=True), _number("bytes"))
 """How many bytes of each sender wait; changes in the transaction that stores or deletes them."""
 
+spent = Table(
+    "spent", metadata, _party("party", key=True), _small("what", key=True), _number("full_us"), sqlite_with_rowid=False
+)
+"""When each bucket of a party is full again, in us since 1970 (exchange/relay/quota.py)."""
+
 # -- directory, agreements, joining ------------------------------------------------------------------------------------
 
 prekey_bundle = Table("prekey_bundle", metadata, _data("hash", key=True), _party("party"), _data("bundle"))

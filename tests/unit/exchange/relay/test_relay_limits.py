@@ -12,14 +12,14 @@ OWN = LimitSettings(reports_per_minute=600, control_per_minute=700, held_bytes=1
 def test_the_council_goes_before_the_configuration_and_may_leave_it_alone_again() -> None:
     limits = Limits.of(OWN)
     limits.apply(LIMITS)
-    assert limits.reports.take("XA", 600) == 0 and limits.reports.take("XA") > 0, "as configured"
+    assert limits.rates.reports.take("XA", 600) == 0 and limits.rates.reports.take("XA") > 0, "as configured"
     limits.apply(replace(LIMITS, reports_per_minute=60, held_bytes=1 << 20))
-    assert limits.reports.take("XV", 60) == 0 and limits.reports.take("XV") > 0
+    assert limits.rates.reports.take("XV", 60) == 0 and limits.rates.reports.take("XV") > 0
     assert limits.held.room(0, control=False) == 1 << 20
-    assert limits.control.take("XV", 700) == 0
+    assert limits.rates.control.take("XV", 700) == 0
     limits.apply(LIMITS)
     assert limits.held.room(0, control=False) == 1 << 30
-    assert limits.reports.take("XO", 600) == 0
+    assert limits.rates.reports.take("XO", 600) == 0
 
 
 def test_each_limit_is_shown_with_who_has_set_it() -> None:

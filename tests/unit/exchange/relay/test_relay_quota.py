@@ -5,11 +5,8 @@ import asyncio
 import pytest
 
 from exchange.errors import RateLimited
-from exchange.names import PartyId
-from exchange.relay.quota import CALLERS, Calls, HeldQuota, Rate, StatementQuota
+from exchange.relay.quota import CALLERS, DAY_S, SECOND_US, Allowance, Calls, HeldQuota, Rate
 from exchange.relay.services.join import network_of
-
-XA, XV = PartyId("XA"), PartyId("XV")
 
 
 class Clock:
@@ -113,15 +110,39 @@ def test_control_traffic_may_go_an_eighth_over_what_its_sender_may_leave_here() 
     assert held.room(0, control=False) == 800
 
 
-def test_what_a_node_adds_to_the_directory_in_a_day_is_bounded_and_uses_up_nothing_of_its_roots() -> None:
-    clock = Clock()
-    quota = StatementQuota(4, monotonic=clock)
-    for _ in range(4):
-        quota.demand(XA, root=False)
-    with pytest.raises(RateLimited) as refused:
-        quota.demand(XA, root=False)
-    assert refused.value.hint == "try again in 21600 s"
-    quota.demand(XA, root=True)
-    quota.demand(XV, root=False)
-    clock.now += 6 * 60 * 60
-    quota.demand(XA, root=False)
+def test_a_bucket_gives_back_what_a_window_holds_and_takes_nothing_from_one_that_is_full() -> None:
+    hourly = Allowance(4, window_s=3_600)
+    now = 10**15
+    assert hourly.left(0, now) == 4
+    full = hourly.spend(0, now, 3)
+    assert (hourly.left(full, now), hourly.debt_us(full, now)) == (1, 0)
+    assert hourly.left(full, now + 900 * SECOND_US) == 2
+    assert hourly.debt_us(hourly.spend(full, now, 2), now) == 900 * SECOND_US
+    assert hourly.spend(full, now, 0) == full
+
+
+def test_what_is_left_can_be_taken_without_a_debt_and_not_one_more() -> None:
+    now = 10**15
+    for per_window in (1, 7, 499, 30_000, 10**7):
+        allowance = Allowance(per_window)
+        for taken in (0, 1, per_window // 3, per_window - 1):
+            full = allowance.spend(0, now, taken)
+            left = allowance.left(full, now + 12_345)
+            assert allowance.debt_us(allowance.spend(full, now + 12_345, left), now + 12_345) == 0
+            assert allowance.debt_us(allowance.spend(full, now + 12_345, left + 2), now + 12_345) > 0
+
+
+def test_a_clock_that_once_stood_ahead_stops_nobody_for_longer_than_two_windows() -> None:
+    daily, now, day_us = Allowance(10, DAY_S), 10**15, int(DAY_S) * SECOND_US
+    for days in range(1, 401):
+        ahead = daily.stored(daily.spend(0, now + days * day_us, 30), now + days * day_us)
+        assert daily.debt_us(daily.believed(ahead, now), now) <= 2 * day_us
+        assert daily.believed(ahead, now + days * day_us) == ahead, "by the clock that wrote it, it holds"
+
+
+def test_what_another_count_knows_holds_only_when_it_is_worse() -> None:
+    rate = Rate(60, monotonic=Clock())
+    rate.owes("XA", 60 * SECOND_US)
+    assert rate.take("XA", 0) == 0 and rate.take("XA") == 1
+    rate.owes("XA", SECOND_US)
+    assert rate.take("XA") == 2

@@ -22,10 +22,11 @@ from exchange.relay.accept import Frame, Permitted, Recorded, Recorder, Refused
 from exchange.relay.agreement_state import AgreementState
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.directory import Snapshot, rules_of
-from exchange.relay.quota import HeldQuota, Rate
+from exchange.relay.quota import Counted, DayQuota, HeldQuota
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.store.logs import SqlLogs
 from exchange.relay.store.mailboxes import SqlMailboxes
+from exchange.relay.store.spent import SqlSpent
 from exchange.relay.submit import Judge
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
@@ -59,7 +60,11 @@ class Bench:
         self.snapshot = Snapshot(directory, rules_of(directory, agreements, {}), agreements, {})
         self.sequencer = Sequencer()
         self.recorder = Recorder(
-            EXCHANGE, lambda _: self.exchange.promise, self.sequencer, HeldQuota(held), Rate(refusals)
+            EXCHANGE,
+            lambda _: self.exchange.promise,
+            self.sequencer,
+            HeldQuota(held),
+            DayQuota(Counted.REFUSALS, refusals),
         )
         self.judge = Judge(
             lambda _, party, at_ms: party_keys(party).prekey(day_of(at_ms)).public.key_id, VerifiedRoots()
@@ -80,7 +85,9 @@ class Bench:
         )
 
     def record(self, frame: Frame) -> Recorded | None:
-        return self.database.write_now(lambda c: self.recorder.record(SqlLogs(c), SqlMailboxes(c), frame, NOW))
+        return self.database.write_now(
+            lambda c: self.recorder.record(SqlLogs(c), SqlMailboxes(c), SqlSpent(c), frame, NOW)
+        )
 
 
 @pytest.fixture
@@ -102,7 +109,7 @@ def test_a_failed_write_leaves_no_promise_and_the_next_one_stands_in_its_place(b
     frame = bench.judged(bench.sealed(), bench.sealed(2))
 
     def fails(connection: object) -> None:
-        bench.recorder.record(SqlLogs(connection), SqlMailboxes(connection), frame, NOW)  # type: ignore[arg-type]
+        bench.recorder.record(SqlLogs(connection), SqlMailboxes(connection), SqlSpent(connection), frame, NOW)  # type: ignore[arg-type]
         raise StorageFull
 
     with pytest.raises(StorageFull):
@@ -190,7 +197,11 @@ def test_what_there_is_no_room_for_is_refused_but_not_for_good_and_the_rest_of_i
         refusal = open_refusal(signed, bench.exchange.promise.public, EXCHANGE)
         assert (refusal.reason, refusal.step, refusal.recipient) == ("TOO_MUCH_HELD", 0, "")
         bench.recorder = Recorder(
-            EXCHANGE, lambda _: bench.exchange.promise, bench.sequencer, HeldQuota(100_000), Rate(1_000)
+            EXCHANGE,
+            lambda _: bench.exchange.promise,
+            bench.sequencer,
+            HeldQuota(100_000),
+            DayQuota(Counted.REFUSALS, 1_000),
         )
         again = bench.record(bench.judged(large))
         assert again is not None
