@@ -2,15 +2,17 @@
 
 One stream brings every lane, and is read as fast as it comes (nodes/arrivals.py). What is stored together, at most 64,
 is a frame; while one that is not urgent is judged, the flash lane is looked at every eight envelopes. For each frame:
-1. judge every delivery in a thread (nodes/opening.py); wait, bounded, for directory entries or views that are missing;
-   memberships of communities are taken in before what goes by way of these is judged
-2. agreement texts are taken in; each new report gets its own durable key and is sealed for the store
+1. judge every delivery in a thread (nodes/opening.py), and seal there what is new under a key of its own; wait,
+   bounded, for directory entries or views that are missing; memberships of communities are taken in before what goes
+   by way of these is judged
+2. agreement texts are taken in; the keys are made durable
 3. one transaction stores all of it, the cursors included (nodes/inbox.py)
 4. acknowledge; what failed is acknowledged too: it is set aside here, and its sender gets a signed refusal
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from exchange.crypto.signed import Signed
@@ -56,6 +58,19 @@ TRIES = 3
 """Directory entries may be missing first, then the membership that they make count, then a view."""
 
 PART = "deliver"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What is new in a frame, ready for the store, by item: each under a key that is not durable yet."""
+
+    keys: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    sealed: dict[bytes, Sealed] = field(default_factory=dict, repr=False)
+
+    def add(self, other: "Ready") -> None:
+        """Take in what was sealed later."""
+        self.keys.update(other.keys)
+        self.sealed.update(other.sealed)
 
 
 class Receiver:
@@ -155,7 +170,8 @@ class Receiver:
         core = self._core
         # 1
         since = core.tracing.begin()
-        judged = await self._judge(frame.waiting)
+        ready = Ready()
+        judged = await self._judge(frame.waiting, ready)
         core.tracing.end(Leg.JUDGE, since, _traced(judged))
         core.tracing.same(
             (name, place_name(each.waiting.position, each.waiting.lane))
@@ -172,7 +188,7 @@ class Receiver:
         for good in goods:
             if isinstance(good.control, AgreementText):
                 await self._take_agreement(good.control, good.opened.core.sender)
-        sealed = await self._seal(goods)
+        sealed = await self._keep_keys(goods, ready)
         # A receipt says when a report was stored: read when nothing but the commit is left to do.
         now_ms = core.clock()
         files = await self._files_of(goods, now_ms)
@@ -222,15 +238,15 @@ class Receiver:
         if effects.files:
             self._on_files()
 
-    async def _judge(self, waiting: Sequence[Waiting]) -> list[Good | Bad]:
-        judged = await self._judge_once(waiting)
+    async def _judge(self, waiting: Sequence[Waiting], ready: Ready) -> list[Good | Bad]:
+        judged = await self._judge_once(waiting, ready)
         for _ in range(TRIES):
             came = await self._take_memberships(judged)
             behind = [each for each in judged if isinstance(each, Behind)]
             if not behind or (not came and all(each.only_stranger for each in behind)):
                 break
             await self._catch_up(behind)
-            again = iter(await self._judge_once([each.waiting for each in behind]))
+            again = iter(await self._judge_once([each.waiting for each in behind], ready))
             judged = [next(again) if isinstance(each, Behind) else each for each in judged]
         return [denied_for_good(each) if isinstance(each, Behind) else each for each in judged]
 
@@ -244,7 +260,7 @@ class Receiver:
         ]
         return any(came)
 
-    async def _judge_once(self, waiting: Sequence[Waiting]) -> list[Good | Bad | Behind]:
+    async def _judge_once(self, waiting: Sequence[Waiting], ready: Ready) -> list[Good | Bad | Behind]:
         core = self._core
         ground = Ground(
             snapshot=core.trust.now,
@@ -259,8 +275,10 @@ class Receiver:
         overtaken = _never if any(each.lane is Lane.FLASH for each in waiting) else self._arrivals.flash_waits
         judged: list[Good | Bad | Behind] = []
         while len(judged) < len(waiting):
-            work = partial(judge_until, waiting[len(judged) :], ground, overtaken)
-            judged += await loop.run_in_executor(core.executor, work)
+            work = partial(self._judge_and_seal, waiting[len(judged) :], ground, overtaken)
+            some, sealed = await loop.run_in_executor(core.executor, work)
+            judged += some
+            ready.add(sealed)
             if overtaken():
                 await self._flash_first()
         return judged
@@ -361,22 +379,28 @@ class Receiver:
         else:
             self._on_agreement()
 
-    async def _seal(self, goods: Sequence[Good]) -> dict[bytes, Sealed]:
+    def _judge_and_seal(
+        self, waiting: Sequence[Waiting], ground: Ground, overtaken: Callable[[], bool]
+    ) -> tuple[list[Good | Bad | Behind], Ready]:
+        """Judge, and seal what may be stored: in one thread, because to hand a lone report over costs as much again."""
+        judged = judge_until(waiting, ground, overtaken)
+        coming = {each.opened.item_hash: each for each in judged if isinstance(each, Good) and each.control is None}
+        return judged, _seal_new(coming, self._core.database, self._core.keys.master) if coming else Ready()
+
+    async def _keep_keys(self, goods: Sequence[Good], ready: Ready) -> dict[bytes, Sealed]:
         """Return each new report sealed under its own key, which is durable then."""
         core = self._core
-        coming = {good.opened.item_hash: good for good in goods if good.control is None}
+        coming = {good.opened.item_hash: good for good in goods if good.opened.item_hash in ready.keys}
         if not coming:
             return {}
-        loop = asyncio.get_running_loop()
-        master = core.keys.master
-        offered, sealed = await loop.run_in_executor(core.executor, partial(_seal_new, coming, core.database, master))
-        if not offered:
-            return {}
+        offered = {item: ready.keys[item] for item in coming}
         kept = await core.keybox.new_keys(list(offered), offered)
         # Where the store refused the frame after the key was written, the item keeps that key.
-        again = {item: coming[item] for item, key in offered.items() if kept[item] != key}
+        again = {item: good for item, good in coming.items() if kept[item] != offered[item]}
+        sealed = {item: ready.sealed[item] for item in coming}
         if again:
-            sealed |= await loop.run_in_executor(core.executor, partial(_seal_all, again, kept, master))
+            work = partial(_seal_all, again, kept, core.keys.master)
+            sealed |= await asyncio.get_running_loop().run_in_executor(core.executor, work)
         return sealed
 
     async def _files_of(self, goods: Sequence[Good], now_ms: int) -> dict[bytes, list[KeptBlob]]:
@@ -471,13 +495,11 @@ def _judge_safely(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
         return Bad(waiting, 0, InternalError.reason, f"{type(error).__name__}: {error}")
 
 
-def _seal_new(
-    coming: Mapping[bytes, Good], database: Database, master: bytes
-) -> tuple[dict[bytes, bytes], dict[bytes, Sealed]]:
-    """Return a key for each report that has never been here, and the report sealed under it."""
+def _seal_new(coming: Mapping[bytes, Good], database: Database, master: bytes) -> Ready:
+    """Return each report that has never been here sealed under a key of its own."""
     known = database.read_now(partial(reports.known_items, items=list(coming)))
     keys = {item: new_report_key() for item in coming if item not in known}
-    return keys, _seal_all({item: coming[item] for item in keys}, keys, master)
+    return Ready(keys, _seal_all({item: coming[item] for item in keys}, keys, master))
 
 
 def _seal_all(fresh: Mapping[bytes, Good], keys: Mapping[bytes, bytes], master: bytes) -> dict[bytes, Sealed]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from exchange.envelope.model import EnvelopeKind, Lane
 from nodes.opening import Bad, Good
 from nodes.parts import Node
+from nodes.receiver import Ready
 from nodes.relay_port import Waiting
 from nodes.store import missing
 from nodes.store.rows import ItemState, MissingState, Reach
@@ -111,8 +112,8 @@ async def test_an_envelope_that_a_check_turned_away_is_not_missing_and_is_not_as
         sender, recipient = running["XA"], running["XV"]
         deny = recipient.receiver._judge
 
-        async def deny_first(waiting: Sequence[Waiting]) -> list[Good | Bad]:
-            judged = await deny(waiting)
+        async def deny_first(waiting: Sequence[Waiting], ready: Ready) -> list[Good | Bad]:
+            judged = await deny(waiting, ready)
             good = next((each for each in judged if isinstance(each, Good) and each.control is None), None)
             if good is None or turned:
                 return judged

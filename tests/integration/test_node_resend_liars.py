@@ -19,6 +19,7 @@ from nodes import sealing
 from nodes.opening import Bad, Good
 from nodes.parts import Node
 from nodes.receipts import add_control
+from nodes.receiver import Ready
 from nodes.relay_port import Waiting
 from nodes.resending import RESENT_MOST
 from nodes.store import missing, reports, sending
@@ -151,8 +152,8 @@ async def test_who_refused_it_and_may_not_have_it_now_is_shown_as_having_refused
         sender, recipient = running["XA"], running["XV"]
         judge = recipient.receiver._judge
 
-        async def turn_away(waiting: Sequence[Waiting]) -> list[Good | Bad]:
-            return [_turned_away(each) for each in await judge(waiting)]
+        async def turn_away(waiting: Sequence[Waiting], ready: Ready) -> list[Good | Bad]:
+            return [_turned_away(each) for each in await judge(waiting, ready)]
 
         monkeypatch.setattr(recipient.receiver, "_judge", turn_away)
         sent = await push(sender, "XV")
