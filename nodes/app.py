@@ -64,6 +64,7 @@ from nodes.report_files import ReportFiles
 from nodes.rotating import Rotation, read_stored
 from nodes.sender import Sender
 from nodes.sensors import Sensors
+from nodes.set_back import LOOK_S, SetBack, WatchedClock
 from nodes.shelf import Shelf
 from nodes.signer import Signer
 from nodes.suspects import Suspects
@@ -105,9 +106,10 @@ async def running(
         keybox.open()
         stack.callback(keybox.close)
         executor = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="crypto"))
-        core = replace(await _core(config, keys, _Opened(database, keybox, executor), info, clock), tracing=tracing)
+        watched = WatchedClock(clock)
+        core = replace(await _core(config, keys, _Opened(database, keybox, executor), info, watched), tracing=tracing)
         wrapping = stack.enter_context(Wrapping())
-        node = _build(home, config, core, wrapping)
+        node = _build(home, config, core, wrapping, watched)
         stack.push_async_callback(node.relay.close)
         await _load(node)
         await _start(stack, node, drain)
@@ -168,7 +170,7 @@ async def _core(config: NodeConfig, keys: NodeKeys, opened: _Opened, info: Relay
     )
 
 
-def _build(home: Path, config: NodeConfig, core: Core, wrapping: Wrapping) -> Node:
+def _build(home: Path, config: NodeConfig, core: Core, wrapping: Wrapping, clock: WatchedClock) -> Node:
     relay = _relay(home, config, core)
     watch = watch_logs(core, relay)
     titles = Titles(core)
@@ -223,6 +225,7 @@ def _build(home: Path, config: NodeConfig, core: Core, wrapping: Wrapping) -> No
         suspects=Suspects(core),
         auditor=Auditor(core, relay, watch.forks),
         watch=watch,
+        set_back=SetBack(core, clock, on_set_back=partial(_each, sender.wake, files.changed)),
         started_ms=core.clock(),
     )
 
@@ -336,6 +339,7 @@ def _each(*calls: Callable[[], None]) -> None:
 
 
 async def _load(node: Node) -> None:
+    await node.set_back.load()
     await node.operators.load()
     await node.shelf.load()
     await node.obligations.recover()
@@ -372,6 +376,7 @@ async def _start(stack: AsyncExitStack, node: Node, drain: Drain) -> None:
     ]
     tasks = [asyncio.create_task(supervised(fn)) for fn in lasting]
     tasks += [
+        asyncio.create_task(every(LOOK_S, node.set_back.look, drain)),
         asyncio.create_task(every(timing.streams_s, node.numbers.streams.tell, drain)),
         asyncio.create_task(every(timing.streams_s, node.numbers.streams.check, drain)),
         asyncio.create_task(every(timing.streams_s, node.numbers.resending.ask, drain)),

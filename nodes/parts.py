@@ -34,6 +34,7 @@ from nodes.report_files import ReportFiles
 from nodes.rotating import Rotation
 from nodes.sender import Sender
 from nodes.sensors import Sensors
+from nodes.set_back import SetBack
 from nodes.shelf import Shelf
 from nodes.suspects import Suspects
 from nodes.sync import Sync
@@ -89,4 +90,5 @@ class Node:
     suspects: Suspects
     auditor: Auditor
     watch: Watch
+    set_back: SetBack
     started_ms: int

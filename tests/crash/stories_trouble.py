@@ -226,6 +226,18 @@ async def without_rules(node: Node) -> bytes:
     return DONE
 
 
+async def a_clock_is_set_right(room: Room) -> None:
+    """A node's clock was ahead: what waits by the times that it told goes once it is right."""
+    async with room.on("XA", "XV") as running:
+        sender, recipient = running["XA"], running["XV"]
+        item = await room.once("pushed", lambda: sent(sender, "XV", key="one"))
+        sender.set_back._clock.told(now_ms() + 20 * 60_000)
+        await sender.set_back.look()
+        await receipted(sender, item, "XV")
+        await audited(sender, recipient)
+        await quiet(sender, recipient)
+
+
 STORIES: Mapping[str, tuple[Story, Sequence[str]]] = {
     "lost": (
         what_was_lost_is_asked_for,
@@ -271,6 +283,7 @@ STORIES: Mapping[str, tuple[Story, Sequence[str]]] = {
             "nodes.keystore:save_keys",
         ),
     ),
+    "set right": (a_clock_is_set_right, ("nodes.set_back:SetBack.look",)),
     "older": (
         an_older_store_is_brought_up,
         (
