@@ -2,11 +2,13 @@
 
 A key is written here before the row in node.db that needs it, and destroyed here before the row says so: after a crash
 there may be a key without a report (swept at the start), or a report without a key (it is purged), never a report that
-is thought to be destroyed and is not.
+is thought to be destroyed and is not. Keys that were made last are held in memory as well: whoever pushes or stores a
+report asks for its key several times right after that.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -24,6 +26,9 @@ FILE = "keys.db"
 SWEEP = 1_000
 TRUNCATE_TRIES = 3
 
+RECENT = 1_024
+"""Keys of reports that are held in memory, those made last."""
+
 
 class Keybox:
     """Keys of reports and prekeys of one node; open() before use, close() after."""
@@ -33,6 +38,8 @@ class Keybox:
         self._database = Database(sqlite_url(home / FILE), secure_delete=True)
         self._master = master
         self._prekeys: dict[bytes, XWingKey] = {}
+        self._recent: dict[bytes, bytes] = {}
+        """Keys by item, oldest first."""
         self._log = get_logger(__name__)
 
     def open(self) -> None:
@@ -44,7 +51,7 @@ class Keybox:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
-        self._prekeys = {}
+        self._prekeys, self._recent = {}, {}
 
     async def new_keys(
         self, items: Sequence[bytes], offered: Mapping[bytes, bytes] | None = None
@@ -55,15 +62,28 @@ class Keybox:
         def write(connection: Connection) -> Mapping[bytes, bytes]:
             return store.add_report_keys(connection, self._master, made)
 
-        return await self._database.write(write)
+        durable = await self._database.write(write)
+        self._recent.update(durable)
+        for item in list(islice(self._recent, max(0, len(self._recent) - RECENT))):
+            del self._recent[item]
+        return durable
 
     async def keys(self, items: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return the keys of these items that are not destroyed."""
-        return await self._database.read(lambda connection: store.report_keys(connection, self._master, items))
+        recent = {item: self._recent[item] for item in items if item in self._recent}
+        older = [item for item in items if item not in recent]
+        if not older:
+            return recent
+        return recent | await self._database.read(lambda connection: store.report_keys(connection, self._master, older))
 
     async def destroy(self, items: Sequence[bytes]) -> None:
         """Destroy the keys of these items: overwritten in the file, and gone from its log."""
-        await self._database.write(lambda connection: store.destroy_report_keys(connection, items))
+        try:
+            await self._database.write(lambda connection: store.destroy_report_keys(connection, items))
+        finally:
+            # Afterwards: a key of the same item that was made before is here by now.
+            for item in items:
+                self._recent.pop(item, None)
         await self._truncate()
 
     async def sweep(self, wanted: Callable[[Sequence[bytes]], Awaitable[set[bytes]]]) -> int:

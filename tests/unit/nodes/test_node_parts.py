@@ -29,7 +29,7 @@ from exchange.policy.text import parse_label
 from exchange.receipts.model import Refusal
 from nodes import vault
 from nodes.answers import HELD_MOST_MS, HELD_TRIES, STEP_DECIDE, STEP_PREKEYS, TRIES_MOST, _after_refusal
-from nodes.keybox import FILE, Keybox
+from nodes.keybox import FILE, RECENT, Keybox
 from nodes.keystore import create_keys, load_keys, save_keys
 from nodes.link import Link
 from nodes.outbox import push_digest
@@ -66,6 +66,18 @@ async def test_a_report_key_is_the_same_until_it_is_destroyed_and_then_gone(tmp_
         await box.destroy([ITEM])
         assert await box.keys([ITEM, OTHER]) == {OTHER: first[OTHER]}
         assert await box.without_key([ITEM, OTHER]) == {ITEM}
+
+
+async def test_of_more_keys_than_are_held_in_memory_each_is_found_until_it_is_destroyed(tmp_path: Path) -> None:
+    items = [number.to_bytes(32, "big") for number in range(RECENT + 2)]
+    async with a_keybox(tmp_path) as box:
+        made = await box.new_keys(items)
+        assert await box.keys(items) == made
+        await box.destroy([items[0], items[-1]])
+        assert await box.keys([items[0], items[1], items[-2], items[-1]]) == {
+            items[1]: made[items[1]],
+            items[-2]: made[items[-2]],
+        }
 
 
 async def test_a_destroyed_key_is_in_none_of_the_files(tmp_path: Path) -> None:
