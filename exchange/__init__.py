@@ -11,7 +11,7 @@ guard               nodes/guard.py          what is unusual is shown and confirm
 outbox              nodes/outbox.py         durable: nothing that was pushed is lost
 wait, approve       nodes/waiting.py        for its time, for approvals, for the end of a suspension
 files               nodes/uploading.py      before anything that names them is sealed -> exchange/relay/blobs.py
-seal                exchange/envelope/seal.py, called by nodes/sender.py
+seal                nodes/due.py, nodes/sealing.py, exchange/envelope/seal.py, called by nodes/sender.py
 submit              nodes/sender.py, nodes/relay_client.py -> exchange/relay/services/relay.py
 verify, decide      exchange/relay/submit.py  the relay's checks, in order
 log, store, promise exchange/relay/sequencer.py, exchange/relay/mailbox.py

@@ -23,7 +23,7 @@ from nodes.relay_word import opened_promise, opened_refusal
 from nodes.resending import NOT_KEPT
 from nodes.standing import FROM_SUSPENDED
 from nodes.store import blobs, missing, reports, sending
-from nodes.store.rows import Addressee, Event, KeptPromise, Outgoing, Reach, SlotState
+from nodes.store.rows import UNSEALED, Addressee, Event, KeptPromise, Outgoing, Reach, SlotState
 from nodes.waiting import until_change
 
 TRIES_MOST = 8
@@ -87,6 +87,8 @@ class Recorded:
     """What is wrong with promises."""
     held: str = ""
     """Why the relay keeps refusing what this node sends, for no recipient's sake; empty when it does not."""
+    waits: bool = False
+    """Something is to be sealed again, now or later."""
 
 
 def read_answer(
@@ -120,21 +122,25 @@ def record(
 ) -> Recorded:
     """Store answers and what they mean for each recipient; return what an alarm is due for."""
     promised = [answer for answer in answers if isinstance(answer, Promised)]
-    wrong = _promised(connection, promised, standing, now_ms) if promised else []
+    wrong, changed = _promised(connection, promised, standing, now_ms) if promised else ([], [])
     held = ""
     for answer in answers:
         if isinstance(answer, Refused):
-            held = _refused(connection, answer, now_ms, reseal_first_ms) or held
-    return Recorded(wrong, held)
+            why, rows = _refused(connection, answer, now_ms, reseal_first_ms)
+            held, changed = why or held, [*changed, *rows]
+    return Recorded(wrong, held, waits=any(row.state in UNSEALED for row in changed))
 
 
-def _promised(connection: Connection, answers: Sequence[Promised], standing: Standing, now_ms: int) -> list[str]:
+def _promised(
+    connection: Connection, answers: Sequence[Promised], standing: Standing, now_ms: int
+) -> tuple[list[str], list[Addressee]]:
+    """Store promises; return what is wrong with them, and the rows that are sealed again."""
     sending.answered(connection, [answer.envelope.envelope for answer in answers], SlotState.PROMISED)
     sending.add_promises(connection, [_kept(answer) for answer in answers])
     of_reports = [answer for answer in answers if answer.envelope.kind == EnvelopeKind.REPORT]
     items = sorted({answer.envelope.item for answer in of_reports})
     if of_reports:
-        reports.promised(connection, items, [answer.envelope.envelope for answer in of_reports])
+        reports.promised(connection, [(answer.envelope.item, answer.envelope.envelope) for answer in of_reports])
     cited = reports.cited(connection, items) if of_reports else {}
     wrong: list[str] = []
     changed: list[Addressee] = []
@@ -152,7 +158,7 @@ def _promised(connection: Connection, answers: Sequence[Promised], standing: Sta
         events.append(Event(envelope.item, now_ms, "promised", "", detail, envelope.envelope, position))
     reports.replace_addressees(connection, changed)
     reports.add_events(connection, events)
-    return wrong
+    return wrong, changed
 
 
 def _settle_control(connection: Connection, answer: Promised, standing: Standing, now_ms: int) -> list[Addressee]:
@@ -210,8 +216,10 @@ def _compare_decisions(answer: Promised, cited: Mapping[tuple[bytes, str], bytes
     return wrong
 
 
-def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_ms: int) -> str:
-    """Store a refusal; return why recipients are held up, once they are refused again for no sake of theirs."""
+def _refused(
+    connection: Connection, answer: Refused, now_ms: int, reseal_first_ms: int
+) -> tuple[str, Sequence[Addressee]]:
+    """Store a refusal; return why recipients are held up, and the rows that it changed."""
     envelope, refusal = answer.envelope, answer.refusal
     sending.add_refusal(
         connection,
@@ -238,14 +246,18 @@ def _refused(connection: Connection, answer: Refused, now_ms: int, reseal_first_
         changed = _sent_before(connection, changed)
     reports.replace_addressees(connection, changed)
     sending.drop_given_up(connection, changed)
-    held = refusal.step < STEP_DECIDE
-    told = held and bool(sealed) and all(row.tries >= HELD_TRIES for row in sealed)
+    told = refusal.step < STEP_DECIDE and bool(sealed) and all(row.tries >= HELD_TRIES for row in sealed)
     if envelope.kind == EnvelopeKind.REPORT and not told:
         detail = f"by the relay: {refusal.reason}" + (f", {refusal.clause}" if refusal.clause else "")
         reports.add_events(
             connection, [Event(envelope.item, now_ms, "refused", refusal.recipient, detail, envelope.envelope)]
         )
-    if held and any(row.tries for row in sealed):
+    return _why_held(refusal, sealed, stale=stale), changed
+
+
+def _why_held(refusal: Refusal, sealed: Sequence[Addressee], *, stale: bool) -> str:
+    """Say why recipients are held up, once they are refused again for no sake of theirs."""
+    if refusal.step < STEP_DECIDE and any(row.tries for row in sealed):
         return f"the relay refuses what this node sends, at step {refusal.step}: {refusal.reason}"
     if stale and any(row.tries >= TRIES_MOST - 1 for row in sealed):
         return f"the relay refuses under directory size {refusal.directory_size}, and does not show it"

@@ -13,7 +13,6 @@ from exchange.consent.model import ConsentGrant, ConsentRequest
 from exchange.crypto.codec import encode_signed
 from exchange.names import PartyId
 from exchange.policy.communities.model import HeldEpoch
-from exchange.policy.decision import Reason
 from exchange.reader_policy.model import ReaderPolicy
 from exchange.receipts.model import (
     NoticeAcknowledgement,
@@ -48,8 +47,9 @@ def apply_controls(connection: Connection, goods: Sequence[Good], effects: Effec
             for good in group
             if isinstance(good.control, ReceiptBatch)
         ]
-        effects.waiting |= any(line.reason == Reason.COMMUNITY_UNKNOWN for each in given for line in each.batch.lines)
-        effects.alarms += receipted.apply(connection, given, now_ms)
+        applied = receipted.apply(connection, given, now_ms)
+        effects.alarms += applied.alarms
+        effects.waiting |= applied.waits
 
 
 def _apply_control(connection: Connection, good: Good, effects: Effects, now_ms: int) -> None:

@@ -70,11 +70,24 @@ class Keybox:
 
     async def keys(self, items: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return the keys of these items that are not destroyed."""
-        recent = {item: self._recent[item] for item in items if item in self._recent}
+        recent = self._held(items)
         older = [item for item in items if item not in recent]
         if not older:
             return recent
         return recent | await self._database.read(lambda connection: store.report_keys(connection, self._master, older))
+
+    def keys_now(self, items: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Do as `keys`, here; from any thread."""
+        recent = self._held(items)
+        older = [item for item in items if item not in recent]
+        if not older:
+            return recent
+        return recent | self._database.read_now(lambda connection: store.report_keys(connection, self._master, older))
+
+    def _held(self, items: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the keys of these items that are in memory; any of them may go meanwhile."""
+        found = ((item, self._recent.get(item)) for item in items)
+        return {item: key for item, key in found if key is not None}
 
     async def destroy(self, items: Sequence[bytes]) -> None:
         """Destroy the keys of these items: overwritten in the file, and gone from its log."""

@@ -51,6 +51,16 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class Applied:
+    """What receipts mean beyond the store."""
+
+    alarms: Sequence[tuple[str, str, str]]
+    """Kind, subject, text."""
+    waits: bool
+    """A report is to go once more, after a while."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Line:
     """A line about an envelope that this node sealed for who signed it."""
 
@@ -78,8 +88,8 @@ class _Standing:
         self.changed.add((row.item, row.recipient))
 
 
-def apply(connection: Connection, given: Sequence[Given], now_ms: int) -> list[tuple[str, str, str]]:
-    """Apply verified batches to the items that they are about; return alarms as (kind, subject, text)."""
+def apply(connection: Connection, given: Sequence[Given], now_ms: int) -> Applied:
+    """Apply verified batches to the items that they are about."""
     sending.add_receipt_batches(connection, [_batch_row(each, now_ms) for each in given])
     lines = list(_meant(connection, given))
     partners = {line.partner for line in lines}
@@ -91,10 +101,11 @@ def apply(connection: Connection, given: Sequence[Given], now_ms: int) -> list[t
         event = _apply_line(standing, line, now_ms)
         if event is not None:
             events.append(event)
-    reports.replace_addressees(connection, [standing.rows[place] for place in sorted(standing.changed)])
+    changed = [standing.rows[place] for place in sorted(standing.changed)]
+    reports.replace_addressees(connection, changed)
     sending.add_receipts(connection, [_receipt_row(line) for line in lines])
     reports.add_events(connection, events)
-    return list(_strange(given, lines))
+    return Applied(list(_strange(given, lines)), any(row.state is Reach.WAITING for row in changed))
 
 
 def _strange(given: Sequence[Given], lines: Sequence[_Line]) -> Iterator[tuple[str, str, str]]:

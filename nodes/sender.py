@@ -1,45 +1,42 @@
 """From outbox to relay: seal after the push, at most 64 ahead; store before sending; keep what the relay answers.
 
-Two loops. The first seals what waits (nodes/sealing.py) and stores envelopes, their numbers and what changed in one
-transaction. The second submits stored envelopes over one stream, flash first, and stores each answer; it knows nothing
-else than what is stored, so after a crash the same bytes go again. A refused envelope's numbers are void; its
-recipients are decided on again later, never at once. What waits for the directory is decided on again when it changes.
+Two loops. The first looks at what is due (nodes/due.py), seals it (nodes/sealing.py) and stores envelopes, their
+numbers and what changed in one transaction; then it sleeps until it is called or something is due. The second submits
+stored envelopes over one stream, flash first, and stores each answer; it knows nothing else than what is stored, so
+after a crash the same bytes go again. A refused envelope's numbers are void; its recipients are decided on again later,
+never at once. What waits for the directory is decided on again when it changes.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
-from typing import Self
 
 from sqlalchemy import Connection
 
-from exchange.crypto.codec import decode_signed
 from exchange.crypto.signed import Signed, VerifiedRoots
 from exchange.crypto.xwing import WrapAll, wrap_each
 from exchange.directory.fold import Directory
 from exchange.directory.state import Status
 from exchange.envelope.model import EnvelopeKind, Lane
-from exchange.errors import BadInput, Conflict, ExchangeError, VerificationFailed
-from exchange.limits import FRAME_BYTES, FRAME_ITEMS, MIB
+from exchange.errors import Conflict, ExchangeError, VerificationFailed
+from exchange.limits import FRAME_BYTES, FRAME_ITEMS
 from exchange.names import PartyId
 from exchange.runtime.logs import get_logger
 from exchange.runtime.tracing import Leg
-from nodes import alarms, vault
+from nodes import alarms
 from nodes.answers import Answer, Promised, read_answer, record
-from nodes.approving import counted, proofs
-from nodes.attached import files_to_seal
 from nodes.core import Core
-from nodes.passing import REPLACED, grants_for, release_to
+from nodes.due import Due, look
 from nodes.relay_port import Answered, Frame, Outcome, Relay
 from nodes.relay_word import EndedKey, NotReplayed
-from nodes.sealing import NO_PREKEY, Ground, Job, Round, seal_round
-from nodes.store import approvals, blobs, missing, reports, sending
-from nodes.store.approvals import ApprovalRow
+from nodes.sealing import NO_PREKEY, Ground, Round, seal_round
+from nodes.store import approvals, blobs, reports, sending
 from nodes.store.decisions import add_decisions
-from nodes.store.rows import Addressee, Control, Direction, ItemState, Outgoing, Reach, Report
+from nodes.store.rows import UNSEALED, Addressee, Outgoing, Reach
 from nodes.trust import Snapshot
 
 AHEAD = 64
@@ -53,29 +50,6 @@ REASONS_MOST = 64
 PART = "submit"
 HELD = "refused"
 """Subject of the alarm that the relay refuses for no recipient's sake."""
-
-STATEMENT_BYTES_MOST = 2 * MIB
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    """What one read of the store gives to a round."""
-
-    jobs: Sequence[Job]
-    numbers: dict[tuple[str, int], int]
-    broken: Sequence[Addressee]
-    """Rows whose report is gone, or over."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Over:
-    """Nothing of an item is sealed any more, and where its recipients then stand."""
-
-    state: Reach
-    why: str
-
-
-GONE = _Over(Reach.PURGED, "the report is gone")
 
 
 class Sender:
@@ -113,6 +87,9 @@ class Sender:
         """The relay's answers since the start: `promised`, or the reason of the refusal."""
         self._backoff = core.backoff()
         self._work = asyncio.Event()
+        self._due_ms = 0
+        """When something that waits is due, as of the last look."""
+        self._no_room = False
         self._ready = asyncio.Event()
         self._unanswered: dict[bytes, Outgoing] = {}
         self._in_flight: dict[int, Sequence[Outgoing]] = {}
@@ -147,39 +124,36 @@ class Sender:
         while True:
             self._work.clear()
             try:
-                sealed = await self.seal_some()
+                more = await self.seal_some()
             except Conflict as error:
                 self._log.info("seal.again", detail=str(error))
                 continue
             except ExchangeError as error:
                 self._log.error("seal.failed", reason=error.reason, detail=str(error))
-                sealed = False
-            if not sealed:
+                more, self._due_ms = False, self._core.clock()
+            if not more:
                 await self._wait_for_work()
 
     async def _wait_for_work(self) -> None:
-        if len(self._unanswered) >= AHEAD:
-            await self._work.wait()  # an answer makes room, a push may be urgent
-            return
-        due_ms = await self._core.database.read(reports.next_due_ms)
-        wait_s = IDLE_S if due_ms is None else min(IDLE_S, max(0.05, (due_ms - self._core.clock()) / 1000))
-        try:
+        """Wait for a call, or until something is due; while there is no room, for a call alone."""
+        wait_s = None if self._no_room else min(IDLE_S, max(0.05, (self._due_ms - self._core.clock()) / 1000))
+        with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._work.wait()
-        except TimeoutError:
-            return
 
     async def seal_some(self) -> bool:
-        """Seal and store one round; say whether there was anything to do.
+        """Seal and store one round; say whether there may be more to do at once.
 
         What is not urgent waits while so much of it is sealed and unanswered; flash has as much room of its own, and
         while that is full nothing else is sealed either: nothing overtakes flash.
         """
         flash = sum(each.lane == Lane.FLASH for each in self._unanswered.values())
         others = len(self._unanswered) - flash
+        urgent_only = others >= AHEAD
+        # An answer makes room, and a push may be urgent: both call.
+        self._no_room = urgent_only or flash >= AHEAD
         if flash >= AHEAD:
             return False
-        urgent_only = others >= AHEAD
         room = AHEAD - (flash if urgent_only else others)
         core = self._core
         now_ms, snapshot, stale_ms = core.clock(), core.trust.now, self._stale_since()
@@ -188,11 +162,7 @@ class Sender:
             # Whatever waits for the directory is decided on again; at the start too.
             await core.database.write(reports.decide_again)
             self._decided_under = (snapshot, bool(stale_ms))
-        since = core.tracing.begin()
-        due = await self._due(now_ms, min(ROUND_ITEMS, room), urgent_only=urgent_only)
-        if not due.jobs and not due.broken:
-            return False
-        keys = core.keys
+        since, keys = core.tracing.begin(), core.keys
         ground = Ground(
             snapshot=snapshot,
             rules=snapshot.rules_at(snapshot.size),
@@ -206,8 +176,11 @@ class Sender:
             stale_since_ms=stale_ms,
             wrap_all=self._wrap_all,
         )
-        loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(core.executor, partial(seal_round, due.jobs, ground, due.numbers))
+        look_and_seal = partial(_look_and_seal, core, ground, items=min(ROUND_ITEMS, room), urgent_only=urgent_only)
+        due, made = await asyncio.get_running_loop().run_in_executor(core.executor, look_and_seal)
+        if not due.jobs and not due.broken:
+            self._due_ms = due.later_ms
+            return False
         made.changed = [*self._with_new_prekeys(made.changed, now_ms), *due.broken]
         first = await core.database.write(partial(_store_round, made=made, now_ms=now_ms))
         core.tracing.end(Leg.SEAL, since, _reports(made.outgoing))
@@ -219,22 +192,14 @@ class Sender:
             self.on_files()
         if any(row.state in {Reach.DENIED, Reach.REFUSED} for row in made.changed):
             self._on_denied()
-        return True
+        self._due_ms = min([due.later_ms, *(row.due_ms for row in made.changed if row.state in UNSEALED)])
+        return due.full or self._due_ms <= now_ms
 
     def _with_new_prekeys(self, changed: Iterable[Addressee], now_ms: int) -> Iterator[Addressee]:
         """Let whoever published a prekey while a round was sealed not wait for it any more."""
         for row in changed:
             late = row.why == NO_PREKEY and self._core.trust.now.prekey(PartyId(row.recipient), now_ms) is not None
             yield replace(row, due_ms=now_ms) if late else row
-
-    async def _due(self, now_ms: int, room: int, *, urgent_only: bool) -> _Due:
-        core = self._core
-        look = partial(reports.to_seal, now_ms=now_ms, items=room, urgent_only=urgent_only)
-        groups = await core.database.read(look)
-        items = [group[0].item for group in groups if group[0].kind == EnvelopeKind.REPORT]
-        keys = await core.keybox.keys(items)
-        read = partial(_read_jobs, groups=groups, keys=keys, stream=core.keys.stream, me=core.me, now_ms=now_ms)
-        return await core.database.read(read)
 
     # -- submitting ----------------------------------------------------------------------------------------------------
 
@@ -316,7 +281,8 @@ class Sender:
             self.outcomes[self._outcome(answer)] += 1
         for each in sent:
             self._unanswered.pop(each.envelope, None)
-        self._work.set()
+        if told.waits or self._no_room:
+            self._work.set()
         if any(each.kind == EnvelopeKind.CONTROL for each in sent):
             self._on_answer()
         if not all(isinstance(each, Promised) for each in answers):
@@ -350,102 +316,19 @@ class Sender:
             await self._core.alarms.close(alarms.RELAY, HELD)
 
 
-def _read_jobs(
-    connection: Connection,
-    groups: Sequence[Sequence[Addressee]],
-    keys: Mapping[bytes, bytes],
-    *,
-    stream: int,
-    me: PartyId,
-    now_ms: int,
-) -> _Due:
-    found = _Found.of(connection, [group[0] for group in groups])
-    jobs, broken = [], []
-    for group in groups:
-        try:
-            job = _job(connection, group, keys, found, me=me, now_ms=now_ms)
-        except (BadInput, VerificationFailed) as error:
-            # One damaged record must not hold up the others.
-            job = _Over(Reach.REFUSED, f"it cannot be opened here: {error}")
-        if isinstance(job, _Over):
-            broken += [replace(row, state=job.state, why=job.why) for row in group]
-        else:
-            jobs.append(job)
-    return _Due(jobs, sending.last_numbers(connection, stream), broken)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is stored of the items of one round, by item."""
-
-    controls: Mapping[bytes, Control]
-    reports: Mapping[bytes, Report]
-    approvals: Mapping[bytes, Sequence[ApprovalRow]]
-
-    @classmethod
-    def of(cls, connection: Connection, firsts: Sequence[Addressee]) -> Self:
-        """Read it; `firsts` is one row of each item."""
-        controls = [row.item for row in firsts if row.kind == EnvelopeKind.CONTROL]
-        items = [row.item for row in firsts if row.kind == EnvelopeKind.REPORT]
-        return cls(
-            sending.controls_of(connection, controls) if controls else {},
-            reports.reports_of(connection, items) if items else {},
-            approvals.approvals_of_items(connection, items) if items else {},
-        )
-
-
-def _job(
-    connection: Connection,
-    group: Sequence[Addressee],
-    keys: Mapping[bytes, bytes],
-    found: _Found,
-    *,
-    me: PartyId,
-    now_ms: int,
-) -> Job | _Over:
-    first = group[0]
-    if first.kind == EnvelopeKind.CONTROL:
-        control = found.controls.get(first.item)
-        if control is None:
-            return GONE
-        signed = decode_signed(control.statement, limit=STATEMENT_BYTES_MOST, what="a stored control statement")
-        return Job(first.item, EnvelopeKind.CONTROL, Lane(first.lane), signed, group)
-    report = found.reports.get(first.item)
-    if report is None or report.state is ItemState.PURGED or first.item not in keys:
-        return GONE
-    if report.direction is Direction.RECEIVED and report.state is ItemState.REPLACED:
-        # Sealed before the later version came, and refused by the relay.
-        return _Over(Reach.RETRACTED, REPLACED)
-    opened = vault.open_report(keys[first.item], first.item, report.record)
-    consents, grants = grants_for(connection, me=me, item=first.item, label=opened.label, now_ms=now_ms)
-    passed_on = release_to([PartyId(row.recipient) for row in group])
-    kept = found.approvals.get(first.item, ())
-    approved = counted(connection, report, kept)
-    again = [(row.recipient, row.envelope) for row in group if row.state is Reach.AGAIN]
-    files = files_to_seal(connection, first.item, keys[first.item], opened)
-    return Job(
-        item=first.item,
-        kind=EnvelopeKind.REPORT,
-        lane=Lane(first.lane),
-        statement=opened.signed,
-        due=group,
-        own=report.direction is Direction.SENT,
-        label=opened.label,
-        key=keys[first.item],
-        label_bytes=opened.statement.label,
-        release=passed_on if report.direction is Direction.RECEIVED else opened.release,
-        open_release=opened.open_release,
-        consents=consents,
-        grants=grants,
-        withdrawn=report.state is ItemState.WITHDRAWN,
-        authored_ms=report.authored_ms,
-        approvals=proofs(approved),
-        approvals_kept=approvals.marks(kept),
-        approved=tuple((row.name, row.stored_ms) for row in approved) if report.direction is Direction.SENT else (),
-        refused=frozenset(missing.refused_by(connection, again)) if again else frozenset(),
-        blobs=files or (),
-        uploaded=files is not None,
+def _look_and_seal(core: Core, ground: Ground, *, items: int, urgent_only: bool) -> tuple[Due, Round]:
+    """Read what is due and seal it, in one step. Runs in a thread."""
+    see = partial(
+        look,
+        keys_of=core.keybox.keys_now,
+        stream=ground.stream,
+        me=ground.me,
+        now_ms=ground.now_ms,
+        items=items,
+        urgent_only=urgent_only,
     )
+    due = core.database.read_now(see)
+    return due, seal_round(due.jobs, ground, due.numbers)
 
 
 def _reports(sent: Iterable[Outgoing], outcomes: Iterable[str] = repeat("")) -> Iterator[tuple[bytes, str]]:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from exchange.envelope.model import EnvelopeKind
-from exchange.runtime.upsert import insert_or_keep
+from exchange.runtime.prepared import fetch_among
+from exchange.runtime.upsert import columns_of, insert_or_keep, one_of
 from nodes.store import tables
 from nodes.store.rows import Reach
 from nodes.store.rule_tables import approval, authorship
@@ -57,14 +58,14 @@ def approvals_of(connection: Connection, item: bytes) -> list[ApprovalRow]:
 def approvals_of_items(connection: Connection, items: Sequence[bytes]) -> dict[bytes, list[ApprovalRow]]:
     """Return the approvals of each of these items, oldest first; an item that has none is left out."""
     found: dict[bytes, list[ApprovalRow]] = {}
-    for each in connection.execute(_OF_ITEMS, {"items": list(items)}):
-        found.setdefault(each.item, []).append(ApprovalRow(**each._mapping))  # noqa: SLF001
+    for row in (ApprovalRow(*each) for each in fetch_among(connection, _OF_ITEMS, items)):
+        found.setdefault(row.item, []).append(row)
     return found
 
 
 _OF_ITEMS = (
-    select(approval)
-    .where(approval.c.item.in_(bindparam("items", expanding=True)))
+    select(*columns_of(ApprovalRow, approval))
+    .where(one_of(approval.c.item))
     .order_by(approval.c.stored_ms, approval.c.operator)
 )
 

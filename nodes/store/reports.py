@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, or_, select, tuple_, update
 
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.names import HASH_BYTES
 from exchange.policy.terms import AgreementRef
-from exchange.runtime.prepared import fetch_among, run_each
+from exchange.runtime.prepared import Tuple, fetch, fetch_among, run_each
 from exchange.runtime.upsert import (
     columns_of,
     insert_all,
@@ -27,6 +27,9 @@ AnyRow = Row[Any]
 
 _report = tables.report.c
 _audience = tables.audience.c
+
+ROWS_TO_SEAL = 1024
+"""Rows of one look at what waits to be sealed, and those of its last item."""
 
 _STATES = select(_report.item, _report.state).where(one_of(_report.item))
 _THREADS = select(_report.thread).where(one_of(_report.thread)).distinct()
@@ -243,34 +246,35 @@ def replace_addressees(connection: Connection, changed: Sequence[Addressee]) -> 
     run_each(connection, _CHANGE, [_changes(each) for each in changed])
 
 
-def promised(connection: Connection, items: Sequence[bytes], envelopes: Sequence[bytes]) -> None:
-    """Note that the relay holds these envelopes of these items; a receipt may have overtaken its promise."""
-    connection.execute(_PROMISED, {"items": list(items), "envelopes": list(envelopes)})
+def promised(connection: Connection, sent: Iterable[tuple[bytes, bytes]]) -> None:
+    """Note that the relay holds these items in these envelopes; a receipt may have overtaken its promise."""
+    run_each(connection, _PROMISED, [{"of_item": item, "of_envelope": envelope} for item, envelope in sent])
 
 
 def cited(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], bytes]:
     """Return the commitments of the agreements under which these items went, by (item, recipient)."""
-    found = connection.execute(_CITED, {"items": list(items)})
-    return {(item, recipient): commitment for item, recipient, commitment in found}
+    return {(item, recipient): commitment for item, recipient, commitment in fetch_among(connection, _CITED, items)}
 
 
-_OF_ITEMS = _audience.item.in_(bindparam("items", expanding=True))
-_CITED = select(_audience.item, _audience.recipient, _audience.basis_commitment).where(_OF_ITEMS)
+_CITED = select(_audience.item, _audience.recipient, _audience.basis_commitment).where(one_of(_audience.item))
 _PROMISED = (
     update(tables.audience)
-    .where(_OF_ITEMS, _audience.envelope.in_(bindparam("envelopes", expanding=True)), _audience.state == Reach.SEALED)
+    .where(
+        _audience.item == bindparam("of_item"),
+        _audience.envelope == bindparam("of_envelope"),
+        _audience.state == Reach.SEALED,
+    )
     .values(state=Reach.PROMISED, why="")
 )
 
 
 def waiting_among(connection: Connection, items: Sequence[bytes]) -> set[tuple[bytes, str]]:
     """Return (item, recipient) of what still waits to be sealed, of these items."""
-    return {(item, recipient) for item, recipient in connection.execute(_WAITING, {"items": list(items)})}
+    return {(item, recipient) for item, recipient in fetch_among(connection, _WAITING, items)}
 
 
-_WAITING = select(_audience.item, _audience.recipient).where(
-    _audience.state.in_([Reach.WAITING, Reach.AGAIN]), _OF_ITEMS
-)
+_STILL_WAITS = or_(_audience.state == Reach.WAITING, _audience.state == Reach.AGAIN)
+_WAITING = select(_audience.item, _audience.recipient).where(_STILL_WAITS, one_of(_audience.item))
 
 
 def rows_of(connection: Connection, items: Sequence[bytes]) -> dict[tuple[bytes, str], Addressee]:
@@ -283,15 +287,16 @@ def rows_with(
     connection: Connection, items: Collection[bytes], recipients: Collection[str]
 ) -> dict[tuple[bytes, str], Addressee]:
     """Return where these items stand with these recipients, by (item, recipient)."""
-    found = connection.execute(_ROWS_WITH, {"items": list(items), "recipients": list(recipients)})
-    return {(row.item, row.recipient): _to_addressee(row) for row in found}
+    wanted = list(items)
+    rows = [row for each in recipients for row in fetch_among(connection, _ROWS_WITH, wanted, recipient=each)]
+    return {(row.item, row.recipient): row for row in map(_to_addressee, rows)}
 
 
-_ROWS_WITH = select(tables.audience).where(_OF_ITEMS, _audience.recipient.in_(bindparam("recipients", expanding=True)))
+_ROWS_WITH = select(tables.audience).where(one_of(_audience.item), _audience.recipient == bindparam("recipient"))
 
 
 def to_seal(
-    connection: Connection, now_ms: int, *, items: int, rows: int = 1024, urgent_only: bool = False
+    connection: Connection, now_ms: int, *, items: int, rows: int = ROWS_TO_SEAL, urgent_only: bool = False
 ) -> list[list[Addressee]]:
     """Return what waits to be sealed, flash first, oldest first: of each item all recipients that are due.
 
@@ -299,16 +304,15 @@ def to_seal(
     """
     # Which they are is found out first: behind the few that are taken a hundred thousand may wait.
     when = {"now_ms": now_ms, "last_lane": int(Lane.FLASH if urgent_only else Lane.ROUTINE)}
-    waiting = [row for wanted in (_FIRST_AGAIN, _FIRST) for row in connection.execute(wanted, {**when, "most": rows})]
+    waiting = [row for wanted in (_FIRST_AGAIN, _FIRST) for row in fetch(connection, wanted, **when, most=rows)]
     chosen: dict[bytes, int] = {}
     for item, count in [(row[0], row[3]) for row in sorted(waiting, key=lambda row: (row[1], row[2]))]:
         if item not in chosen and (len(chosen) == items or sum(chosen.values()) >= rows):
             break
         chosen[item] = chosen.get(item, 0) + count
     grouped: dict[bytes, list[Addressee]] = {item: [] for item in chosen}
-    if chosen:
-        for row in connection.execute(_DUE_OF_ITEMS, {**when, "values": list(chosen)}):
-            grouped[row.item].append(_to_addressee(row))
+    for row in map(_to_addressee, fetch_among(connection, _DUE_OF_ITEMS, list(chosen), **when)):
+        grouped[row.item].append(row)
     return list(grouped.values())
 
 
@@ -330,19 +334,20 @@ def _first_waiting(state: Reach) -> Select[Any]:
 _FIRST, _FIRST_AGAIN = _first_waiting(Reach.WAITING), _first_waiting(Reach.AGAIN)
 _DUE_OF_ITEMS = (
     select(tables.audience)
-    .where(_audience.state.in_([Reach.WAITING, Reach.AGAIN]), *_IS_DUE, one_of(_audience.item))
+    .where(_STILL_WAITS, *_IS_DUE, one_of(_audience.item))
     .order_by(_audience.lane, _audience.number, _audience.recipient)
 )
 
 
-def next_due_ms(connection: Connection) -> int | None:
-    """Return when the earliest waiting row is due; None when nothing waits."""
-    times = [connection.execute(wanted).scalar_one() for wanted in _NEXT_DUE]
+def next_due_ms(connection: Connection, *, after_ms: int = -1) -> int | None:
+    """Return when the earliest waiting row is due that is due after a time; None when there is none."""
+    times = [due for wanted in _NEXT_DUE for (due,) in fetch(connection, wanted, after_ms=after_ms)]
     return min((due for due in times if due is not None), default=None)
 
 
 _NEXT_DUE = [
-    select(func.min(_audience.due_ms)).where(_audience.state == state) for state in (Reach.WAITING, Reach.AGAIN)
+    select(func.min(_audience.due_ms)).where(_audience.state == state, _audience.due_ms > bindparam("after_ms"))
+    for state in (Reach.WAITING, Reach.AGAIN)
 ]
 
 
@@ -473,7 +478,7 @@ def _standing(each: Addressee) -> dict[str, Any]:
     }
 
 
-def _to_addressee(row: AnyRow) -> Addressee:
+def _to_addressee(row: AnyRow | Tuple) -> Addressee:
     """Return a row of the whole table; by place, which takes a third of the time that names take."""
     columns: tuple[Any, ...] = tuple(row)
     item, recipient, number, kind, lane, state, why, due_ms, on_change, tries, alone = columns[:11]
@@ -486,9 +491,9 @@ def _to_addressee(row: AnyRow) -> Addressee:
         state=_REACHES[state],
         why=why,
         due_ms=due_ms,
-        on_change=on_change,
+        on_change=bool(on_change),
         tries=tries,
-        alone=alone,
+        alone=bool(alone),
         basis=AgreementRef(basis_id, version, commitment) if basis_id else None,
         clause=clause,
         envelope=envelope,

@@ -46,6 +46,10 @@ class Reach(StrEnum):
     """It was sent, and its recipient says that it never came: it goes once more, if the rules still permit it."""
 
 
+UNSEALED = frozenset({Reach.WAITING, Reach.AGAIN})
+"""Where the next envelope is still to be sealed."""
+
+
 class SlotState(StrEnum):
     """What has become of a sequence number."""
 

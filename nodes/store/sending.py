@@ -10,8 +10,8 @@ from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import InternalError
 from exchange.receipts.streams import STREAM_START, next_running_hash
 from exchange.receipts.verify import STREAM_HEAD
-from exchange.runtime.prepared import run_each
-from exchange.runtime.upsert import insert_all, insert_or_keep, next_number, row_of
+from exchange.runtime.prepared import fetch_among, run_each
+from exchange.runtime.upsert import columns_of, insert_all, insert_or_keep, next_number, one_of, row_of
 from nodes.store import reports, tables
 from nodes.store.rows import (
     Addressee,
@@ -59,11 +59,11 @@ def control_of(connection: Connection, item: bytes) -> Control | None:
 
 def controls_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Control]:
     """Return those of these control statements that still wait for a recipient, by item."""
-    found = connection.execute(_CONTROLS, {"items": list(items)})
-    return {row.item: Control(**dict(row._mapping)) for row in found}  # noqa: SLF001
+    found = (Control(*row) for row in fetch_among(connection, _CONTROLS, items))
+    return {control.item: control for control in found}
 
 
-_CONTROLS = select(tables.control).where(tables.control.c.item.in_(bindparam("items", expanding=True)))
+_CONTROLS = select(*columns_of(Control, tables.control)).where(one_of(tables.control.c.item))
 
 
 def drop_control(connection: Connection, item: bytes, recipients: Iterable[str]) -> None:
@@ -84,13 +84,14 @@ def drop_given_up(connection: Connection, rows: Sequence[Addressee]) -> None:
 # -- sealed envelopes --------------------------------------------------------------------------------------------------
 
 
-def last_numbers(connection: Connection, stream: int) -> dict[tuple[str, int], int]:
-    """Return the last number used, by recipient and lane."""
-    return {(row.recipient, row.lane): row.last_seq for row in connection.execute(_LAST_NUMBERS, {"stream": stream})}
+def last_numbers(connection: Connection, stream: int, recipients: Collection[str]) -> dict[tuple[str, int], int]:
+    """Return the last number used towards these, by recipient and lane."""
+    found = fetch_among(connection, _LAST_NUMBERS, list(recipients), stream=stream)
+    return {(recipient, lane): last for recipient, lane, last in found}
 
 
 _LAST_NUMBERS = select(_sequence.recipient, _sequence.lane, _sequence.last_seq).where(
-    _sequence.stream == bindparam("stream")
+    _sequence.stream == bindparam("stream"), one_of(_sequence.recipient)
 )
 
 
@@ -140,11 +141,13 @@ def add_sealed(connection: Connection, envelopes: Sequence[Outgoing], now_ms: in
 
 
 def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms: int) -> None:
-    streams = {slot.stream for each in envelopes for slot in each.slots}
+    of_stream: dict[int, set[str]] = {}
+    for taken in (slot for each in envelopes for slot in each.slots):
+        of_stream.setdefault(taken.stream, set()).add(taken.recipient)
     before = {
         (party, stream, lane): seq
-        for stream in streams
-        for (party, lane), seq in last_numbers(connection, stream).items()
+        for stream, recipients in of_stream.items()
+        for (party, lane), seq in last_numbers(connection, stream, recipients).items()
     }
     known = dict(before)
     # A stream head alone asks for no other: else heads would follow heads for ever.
@@ -172,13 +175,11 @@ def _take_numbers(connection: Connection, envelopes: Sequence[Outgoing], now_ms:
 
 def _stream_heads(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
     """Return those of these control statements that are stream heads."""
-    if not items:
-        return set()
-    return set(connection.execute(_STREAM_HEADS, {"items": list(items)}).scalars())
+    return {item for (item,) in fetch_among(connection, _STREAM_HEADS, items)}
 
 
 _STREAM_HEADS = select(tables.control.c.item).where(
-    tables.control.c.item.in_(bindparam("items", expanding=True)), tables.control.c.type == payload_type(STREAM_HEAD)
+    one_of(tables.control.c.item), tables.control.c.type == payload_type(STREAM_HEAD)
 )
 
 
@@ -237,17 +238,12 @@ def slots_of(connection: Connection, envelope: bytes) -> tuple[TakenSlot, ...]:
 
 def answered(connection: Connection, envelopes: Sequence[bytes], state: SlotState) -> None:
     """Note that envelopes were promised, or that their numbers are void; their bytes go."""
-    named = list(envelopes)
-    connection.execute(_ANSWERED, {"envelopes": named, "state": state})
-    connection.execute(_SENT, {"envelopes": named})
+    run_each(connection, _ANSWERED, [{"of_envelope": each, "state": state} for each in envelopes])
+    run_each(connection, _SENT, [{"of_envelope": each} for each in envelopes])
 
 
-_ANSWERED = (
-    update(tables.slot)
-    .where(_slot.envelope.in_(bindparam("envelopes", expanding=True)))
-    .values(state=bindparam("state"))
-)
-_SENT = delete(tables.outbox).where(_outbox.envelope.in_(bindparam("envelopes", expanding=True)))
+_ANSWERED = update(tables.slot).where(_slot.envelope == bindparam("of_envelope")).values(state=bindparam("state"))
+_SENT = delete(tables.outbox).where(_outbox.envelope == bindparam("of_envelope"))
 
 
 def count_unanswered(connection: Connection) -> dict[int, int]:
@@ -404,13 +400,16 @@ def items_sent(
     connection: Connection, envelopes: Collection[bytes], recipients: Collection[str]
 ) -> dict[tuple[bytes, str], bytes]:
     """Return the items of those of these envelopes that were sealed here for these, by envelope and recipient."""
-    found = connection.execute(_ITEMS_SENT, {"envelopes": list(envelopes), "recipients": list(recipients)})
-    return {(envelope, recipient): item for envelope, recipient, item in found}
+    named = list(envelopes)
+    return {
+        (envelope, recipient): item
+        for recipient in recipients
+        for envelope, item in fetch_among(connection, _ITEMS_SENT, named, recipient=recipient)
+    }
 
 
-_ITEMS_SENT = select(_slot.envelope, _slot.recipient, _slot.item).where(
-    _slot.envelope.in_(bindparam("envelopes", expanding=True)),
-    _slot.recipient.in_(bindparam("recipients", expanding=True)),
+_ITEMS_SENT = select(_slot.envelope, _slot.item).where(
+    one_of(_slot.envelope), _slot.recipient == bindparam("recipient")
 )
 
 

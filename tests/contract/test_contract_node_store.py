@@ -316,7 +316,7 @@ def test_numbers_are_taken_without_gaps_or_not_at_all(database: Database) -> Non
     for wrong in (an_envelope(4), an_envelope(3, TakenSlot("XV", 0, 1, 2))):
         with pytest.raises(InternalError):
             database.write_now(lambda c, wrong=wrong: sending.add_sealed(c, [wrong], NOW))  # type: ignore[misc]
-    assert database.read_now(lambda c: sending.last_numbers(c, 1)) == {("XV", ROUTINE): 2}
+    assert database.read_now(lambda c: sending.last_numbers(c, 1, ["XV"])) == {("XV", ROUTINE): 2}
     sealed = database.read_now(lambda c: sending.unanswered(c, after=0, limit=9))
     assert [(each.number, each.slots) for each in sealed] == [
         (1, (TakenSlot("XV", 3, 1, 1),)),

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from exchange.runtime import prepared
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
 from exchange.runtime.migrate import upgrade
@@ -33,6 +34,7 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "waiting": reports.count_waiting,
     "unreceipted": reports.count_unreceipted,
     "next due": reports.next_due_ms,
+    "to seal": partial(reports.to_seal, now_ms=1, items=9),
     "decide again": reports.decide_again,
     "unanswered": sending.count_unanswered,
     "late receipts": partial(holding.unreceipted, before_ms=1, limit=9),
@@ -60,15 +62,22 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 @contextmanager
 def asked() -> Iterator[list[tuple[str, Any]]]:
-    """Collect what is asked of any database. Any: a statement's parameters."""
+    """Collect what is asked of any database, prepared or not. Any: a statement's parameters."""
     found: list[tuple[str, Any]] = []
+    fetch = prepared._fetch
 
     def note(_: object, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
         found.append((statement, parameters[0] if many else parameters))
 
+    def note_prepared(connection: Connection, asked: prepared._Prepared, given: prepared.Row) -> list[prepared.Tuple]:
+        found.append((asked.text, {**asked.fixed, **given}))
+        return fetch(connection, asked, given)
+
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
     try:
-        yield found
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(prepared, "_fetch", note_prepared)
+            yield found
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
@@ -77,6 +86,7 @@ def asked() -> Iterator[list[tuple[str, Any]]]:
 def test_reports_that_arrived_are_not_read(store: Database, name: str) -> None:
     with asked() as statements:
         store.write_now(QUESTIONS[name])
+    assert statements
     for statement, parameters in statements:
         if "audience" not in statement:
             continue

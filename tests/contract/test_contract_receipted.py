@@ -14,7 +14,7 @@ from exchange.runtime.database import Database
 from exchange.runtime.migrate import upgrade
 from nodes import alarms
 from nodes.app import MIGRATIONS
-from nodes.receipted import Given, apply
+from nodes.receipted import STEP_PREKEY, Applied, Given, apply
 from nodes.store import reports, sending
 from nodes.store.rows import Addressee, Outgoing, Reach, TakenSlot
 from tests.support.receipts import NOW_MS, a_batch
@@ -69,7 +69,7 @@ def a_line(
     return ReceiptLine(name("envelope", number), about, status, NOW_MS + number, step=step, reason=reason)
 
 
-def given(database: Database, *lines: ReceiptLine) -> list[tuple[str, str, str]]:
+def given(database: Database, *lines: ReceiptLine) -> Applied:
     return database.write_now(lambda c: apply(c, [Given(a_batch(*lines), repr(lines).encode())], NOW_MS))
 
 
@@ -84,7 +84,7 @@ def story(database: Database, number: int) -> Sequence[str]:
 
 
 def test_a_batch_receipts_each_item_that_it_is_about_and_nobody_elses(database: Database) -> None:
-    assert given(database, a_line(1), a_line(3)) == []
+    assert given(database, a_line(1), a_line(3)) == Applied([], waits=False)
     for number in (1, 3):
         row = standing(database, number)
         assert (row.state, row.receipted_ms) == (Reach.RECEIPTED, NOW_MS + number)
@@ -92,6 +92,14 @@ def test_a_batch_receipts_each_item_that_it_is_about_and_nobody_elses(database: 
         assert story(database, number) == ["receipted"]
     assert standing(database, 2) == replace(_row(2, "XV"), number=2)
     assert standing(database, 3, "XO").state is Reach.PROMISED
+
+
+def test_whoever_applies_receipts_is_told_that_a_report_waits_again(database: Database) -> None:
+    stranger = str(Reason.COMMUNITY_UNKNOWN)
+    assert given(database, a_line(1, ReceiptStatus.REFUSED, reason=stranger), a_line(3)).waits
+    assert not given(database, a_line(2, ReceiptStatus.REFUSED, reason="BAD_ENVELOPE")).waits
+    late = replace(a_line(3, ReceiptStatus.REFUSED, reason="KEM_KEY_UNKNOWN"), step=STEP_PREKEY)
+    assert not given(database, late).waits, "it is stored there"
 
 
 def test_the_same_batch_once_more_changes_nothing(database: Database) -> None:
@@ -119,7 +127,7 @@ def test_lines_about_one_item_count_in_their_order(database: Database) -> None:
 def test_a_line_for_an_envelope_that_was_never_sealed_for_its_signer_is_an_alarm_and_nothing_else(
     database: Database,
 ) -> None:
-    told = given(database, a_line(9), a_line(1, item=2), a_line(2))
+    told = given(database, a_line(9), a_line(1, item=2), a_line(2)).alarms
     assert [(kind, subject) for kind, subject, _ in told] == [(alarms.SENDER, "XV/receipts")]
     assert "gave 2 receipts" in told[0][2]
     assert standing(database, 1).state is Reach.PROMISED
@@ -130,7 +138,7 @@ def test_batches_of_several_partners_are_applied_each_for_its_own(database: Data
     of_xo = replace(a_batch(a_line(3), a_line(1)), from_party="XO")
     of_xv = a_batch(a_line(3, ReceiptStatus.REFUSED, reason="BAD_ENVELOPE"), a_line(2))
     given = [Given(of_xo, b"one"), Given(of_xv, b"two")]
-    told = database.write_now(lambda c: apply(c, given, NOW_MS))
+    told = database.write_now(lambda c: apply(c, given, NOW_MS)).alarms
     assert [subject for _, subject, _ in told] == ["XO/receipts"]
     assert standing(database, 3, "XO").state is Reach.RECEIPTED
     assert standing(database, 3).state is Reach.REFUSED

@@ -19,7 +19,7 @@ from exchange.errors import Conflict, ExchangeError, NotAllowed, NotFound, Polic
 from exchange.policy.model import Tlp
 from exchange.policy.terms import Term
 from exchange.runtime.clock import now_ms
-from nodes import approving, sealing
+from nodes import approving, sealing, sender
 from nodes.approval_client import read_pending
 from nodes.approving import Pending
 from nodes.author import Previous
@@ -303,20 +303,21 @@ async def test_a_recipient_refuses_what_came_without_the_approvals_that_label_or
         assert await stored(running["XV"], sent.item) is None
 
 
-async def test_an_approval_that_overtakes_a_round_of_sealing_is_not_lost() -> None:
+async def test_an_approval_that_overtakes_a_round_of_sealing_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     async with nodes("XA", "XV") as (_, running):
         node = running["XA"]
         await staff(node)
-        read, overtaken = node.sender._due, asyncio.Event()
+        seal, loop, overtaken = sealing.seal_round, asyncio.get_running_loop(), asyncio.Event()
 
-        async def overtake(now_ms_: int, room: int, *, urgent_only: bool) -> object:
-            due = await read(now_ms_, room, urgent_only=urgent_only)
-            if due.jobs and due.jobs[0].label is not None and not overtaken.is_set():
+        def overtake(jobs: Sequence[sealing.Job], *ground: Any) -> sealing.Round:
+            """Seal what was read after it was approved; in the thread that seals."""
+            if jobs and jobs[0].label is not None and not overtaken.is_set():
                 overtaken.set()
-                await approve(node, due.jobs[0].item, "rana")
-            return due
+                approved = approve(node, jobs[0].item, "rana")
+                asyncio.run_coroutine_threadsafe(approved, loop).result()
+            return seal(jobs, *ground)
 
-        node.sender._due = overtake  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(sender, "seal_round", overtake)
         sent = await push(node, "XV")
         await receipted(node, sent.item, "XV")
         assert overtaken.is_set()

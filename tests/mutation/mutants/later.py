@@ -54,7 +54,7 @@ OVERTAKEN = [
     for file, before, after, only in (
         ("nodes/inbox.py", "        end_replaced(connection, thread, originator, now_ms)\n", "", "lets_nobody_have_it"),
         (
-            "nodes/sender.py",
+            "nodes/due.py",
             "if report.direction is Direction.RECEIVED and report.state is ItemState.REPLACED:",
             "if False:",
             "gave_back",
