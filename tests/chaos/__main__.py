@@ -20,10 +20,13 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=5.0, help="reports a second, of all together")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(1_000_000), help="of an earlier run")
     parser.add_argument("--proxies", action="store_true", help="cut by proxies even where namespaces are allowed")
+    parser.add_argument("--jump-minutes", type=int, default=0, help="clocks jump by at most so much, both ways")
     plan = Plan(**vars(parser.parse_args()))
     print(f"seed {plan.seed}: {plan.nodes} nodes, two relays, {plan.seconds:.0f} s", file=sys.stderr)
     path = Path(tempfile.mkdtemp(prefix="chaos-"))
-    again = f"--seed {plan.seed} --nodes {plan.nodes} --seconds {plan.seconds:.0f} breaks the same in the same order"
+    jumps = f" --jump-minutes {plan.jump_minutes}" if plan.jump_minutes else ""
+    same = f"--seed {plan.seed} --nodes {plan.nodes} --seconds {plan.seconds:.0f}{jumps}"
+    again = f"{same} breaks the same in the same order"
     kept = f"hint: homes, logs and the relays' database are in {path}; {again}"
     try:
         outcome = chaos(path, plan, tell=lambda words: print(words, file=sys.stderr))

@@ -13,7 +13,7 @@ from tests.chaos.field import Field, running
 from tests.chaos.judge import Verdict, judge, wait_until_arrived
 from tests.chaos.load import Load, Pushed
 from tests.chaos.recovery import Recovery
-from tests.chaos.schedule import faults
+from tests.chaos.schedule import JUMP_MS, faults
 from tests.support.ten_nodes import PARTIES
 
 ARRIVE_S = 300.0
@@ -30,6 +30,14 @@ class Plan:
     seed: int
     proxies: bool = False
     """Cut by proxies even where network namespaces are allowed."""
+    jump_minutes: int = 0
+    """Clocks jump by so much, forwards and backwards; 0 for what is usual."""
+
+    @property
+    def jump_ms(self) -> tuple[int, int]:
+        """How far a clock jumps."""
+        most_ms = self.jump_minutes * 60_000
+        return (-most_ms, most_ms) if most_ms else JUMP_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ def _broken_and_judged(field: Field, plan: Plan, tell: Callable[[str], None]) ->
     load.start()
     try:
         breaking.run(
-            list(faults(Random(plan.seed), field.parties, plan.seconds)),
+            list(faults(Random(plan.seed), field.parties, plan.seconds, jump_ms=plan.jump_ms)),
             plan.seconds,
             lambda left: tell(f"{left:.0f} s to go: {len(load.pushed):,} reports, {breaking.done.total():,} faults"),
         )

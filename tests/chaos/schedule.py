@@ -18,7 +18,7 @@ CUT_S = (0.5, 12.0)
 """Until a way that was cut is mended, or a clock is set right."""
 
 JUMP_MS = (-600_000, 120_000)
-"""How far a clock jumps."""
+"""How far a clock jumps, unless it is asked for more."""
 
 BROKEN_MOST = 4
 """Things that are broken at the same time."""
@@ -73,13 +73,15 @@ class Step:
     breaks: bool
 
 
-def faults(random: Random, parties: Sequence[str], seconds: float) -> Iterator[Fault]:
+def faults(
+    random: Random, parties: Sequence[str], seconds: float, *, jump_ms: tuple[int, int] = JUMP_MS
+) -> Iterator[Fault]:
     """Yield what breaks within so many seconds, in the order in which it does; all of it is mended by then."""
     broken: list[Fault] = []
     now = 0.0
     while (now := now + random.uniform(*PAUSE_S)) < seconds:
         broken = [each for each in broken if each.until_s > now]
-        fault = _drawn(random, parties, now, seconds)
+        fault = _drawn(random, parties, now, seconds, jump_ms)
         # All draws are made before anything is left out: what follows does not depend on it.
         if len(broken) < BROKEN_MOST and fault.place not in {each.place for each in broken}:
             broken.append(fault)
@@ -92,7 +94,7 @@ def steps(planned: Sequence[Fault]) -> list[Step]:
     return sorted(both, key=lambda step: step.at_s)
 
 
-def _drawn(random: Random, parties: Sequence[str], now: float, seconds: float) -> Fault:
+def _drawn(random: Random, parties: Sequence[str], now: float, seconds: float, most_ms: tuple[int, int]) -> Fault:
     kind = random.choice(OFTEN)
     targets: dict[Kind, Callable[[], Sequence[str]]] = {
         Kind.RELAY: lambda: RELAYS,
@@ -103,7 +105,7 @@ def _drawn(random: Random, parties: Sequence[str], now: float, seconds: float) -
     target = random.choice(targets.get(kind, lambda: parties)())
     lasts = random.uniform(*(CUT_S if kind in (Kind.CUT, Kind.CLOCK) else DOWN_S))
     ways = (0, 1) if random.random() < BOTH else (random.randrange(2),)
-    jump_ms = random.randint(*JUMP_MS)
+    jump_ms = random.randint(*most_ms)
     return Fault(
         kind,
         target,
