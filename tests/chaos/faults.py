@@ -57,8 +57,8 @@ class Faults:
             self._mend(step.fault)
 
     def _none_ended(self) -> None:
-        ended = [name for name in self.exchange.ended() if name not in self._broken]
-        assert not ended, f"ended by themselves: {ended}"
+        ended = {name: self.exchange.code(name) for name in self.exchange.ended() if name not in self._broken}
+        assert not ended, f"ended by themselves, with these codes: {ended}"
 
     def _break(self, fault: Fault) -> None:
         exchange, target = self.exchange, fault.target

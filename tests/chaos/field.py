@@ -68,9 +68,14 @@ class Field:
         set_offset(self.home_of(name), offset_ms)
 
     def ended(self) -> list[str]:
-        """Return the processes that ended although nobody killed them."""
+        """Return the processes that do not run."""
         running = {process.name for process in self.processes.running()}
         return [process.name for process in self.processes.started() if process.name not in running]
+
+    def code(self, name: str) -> int | None:
+        """Return with what a process ended; below 0 it was a signal."""
+        pids = {process.pid for process in self.processes.started() if process.name == name}
+        return next((child.returncode for pid, child in self.processes._children.items() if pid in pids), None)
 
     def status(self, party: str) -> pb.GetStatusResponse:
         """How a node is."""

@@ -29,7 +29,7 @@ from nodes.sensors import Scope
 from nodes.v1 import attachment_pb2
 from nodes.v1.node_service_pb2_grpc import SensorServiceStub
 from tests.support.doors import open_socket
-from tests.support.node_world import a_label, here, nodes, receipted
+from tests.support.node_world import a_label, a_node_world, at, here, nodes, receipted
 from tests.support.reports import a_report
 
 PHOTO = random_bytes(3 * MIB + 11)
@@ -45,8 +45,8 @@ def a_file(data: bytes = PHOTO, name: str = "photo.jpg") -> Attachment:
 
 
 async def parts(data: bytes, *, cut: bool = False) -> AsyncIterator[bytes]:
-    for at in range(0, len(data), 256 * KIB):
-        yield data[at : at + 256 * KIB]
+    for begin in range(0, len(data), 256 * KIB):
+        yield data[begin : begin + 256 * KIB]
     if cut:
         raise Unavailable("the connection is gone")
 
@@ -147,6 +147,24 @@ async def test_a_file_goes_on_where_a_lost_call_ended_it(tmp_path: Path) -> None
 
         item = await asyncio.to_thread(push)
         await here(door.recipient, bytes.fromhex(item), photo=PHOTO)
+
+
+async def test_after_a_restart_of_the_node_a_file_is_sent_anew_and_nothing_of_before_stays() -> None:
+    """As with people's files: the key of what no push has taken is in memory, and goes with the process."""
+    async with a_node_world("XA") as world:
+        scope = a_scope()
+        async with at(world.places["XA"]) as node:
+            files = SensorFiles(node.core, node.sensors, node.files.attaching)
+            with pytest.raises(Unavailable):
+                await take(files, scope, a_file(), PHOTO, cut_at=2 * MIB)
+            assert lying(node) == 1
+        async with at(world.places["XA"]) as node:
+            assert lying(node) == 0
+            files = SensorFiles(node.core, node.sensors, node.files.attaching)
+            assert await take(files, scope, a_file(), PHOTO) == [0, len(PHOTO)]
+            found, missing = files.found(scope, [a_file()])
+            assert [each.attachment for each in found] == [a_file()]
+            assert missing == []
 
 
 async def test_a_report_outside_the_scope_is_refused_before_any_file_is_asked_for(tmp_path: Path) -> None:
