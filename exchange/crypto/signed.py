@@ -55,7 +55,7 @@ class VerifiedRoots:
     """
 
     def __init__(self, capacity: int = 4096) -> None:
-        """Keep at most `capacity` entries, about 250 bytes each."""
+        """Keep at most `capacity` entries, about 350 bytes each."""
         self._capacity = capacity
         self._entries: OrderedDict[bytes, None] = OrderedDict()
 
