@@ -4,11 +4,13 @@
 2. label, release and statement become bytes, once; the item is the hash of the statement's bytes
 3. decide for every partner; a partner that must only wait stays in the audience (nodes/waiting.py)
 4. sign with the statement key, together with whatever else waits to be signed
-5. the report's own key, durable in keys.db; then report, its files' keys, audience and story in one transaction
-Both together with whatever else was pushed meanwhile (nodes/gathering.py).
+5. meanwhile the report's own key becomes durable in keys.db
+6. then report, its files' keys, audience and story, in one transaction
+All three together with whatever else was pushed meanwhile (nodes/gathering.py).
 Nothing is sealed or sent here: nodes/sender.py does that.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -212,7 +214,7 @@ class Outbox:
         narrowed = None
         if authored.supersedes:
             narrowed = await prepare(core, authored.thread_id, getting(asked.decisions), purge=purge_left_out)
-        # 4, 5
+        # 4, 5, 6
         draft = _Draft(authored, digest, by, payload, item, asked, named, narrowed, authored_ms, now_ms)
         if not await self._storing.ask(draft):
             return await self._late_repeat(digest, asked.decisions)
@@ -222,10 +224,12 @@ class Outbox:
     async def _store_all(self, drafts: Sequence["_Draft"]) -> Sequence[bool]:
         """Sign and store what was pushed meanwhile; say of each whether it was the first with its digest."""
         core, since = self._core, self._core.tracing.begin()
-        # 4
-        signed = await core.signer.sign_each(REPORT_TYPE, [draft.payload for draft in drafts])
-        # 5
-        keys = await core.keybox.new_keys([draft.item for draft in drafts])
+        # 4, 5
+        signed, keys = await asyncio.gather(
+            core.signer.sign_each(REPORT_TYPE, [draft.payload for draft in drafts]),
+            core.keybox.new_keys([draft.item for draft in drafts]),
+        )
+        # 6
         new = [self._new(draft, keys[draft.item], each) for draft, each in zip(drafts, signed, strict=True)]
         stored = await core.database.write(partial(_store, pushed=new))
         core.tracing.end(

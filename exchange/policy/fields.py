@@ -229,8 +229,8 @@ def moment(now_ms: int) -> Callable[[Node], int]:
 
 def instant_text(value_ms: int) -> str:
     """Return the time as `instant` reads it."""
-    at = _EPOCH + timedelta(milliseconds=value_ms)
-    return at.strftime("%Y-%m-%dT%H:%M:%S") + (f".{value_ms % 1000:03d}" if value_ms % 1000 else "") + "Z"
+    at = (_EPOCH + timedelta(milliseconds=value_ms)).replace(tzinfo=None)
+    return at.isoformat(timespec="milliseconds" if value_ms % 1000 else "seconds") + "Z"
 
 
 def hexadecimal(length: int) -> Callable[[Node], bytes]:

@@ -40,9 +40,9 @@ def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Row])
         run_each(connection, _replacing(connection.dialect.name, table, tuple(rows[0])), rows)
 
 
-def insert_or_keep(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert rows; one whose key exists stays as it was."""
-    run_each(connection, _keeping(connection.dialect.name, table), rows)
+def insert_or_keep(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
+    """Insert rows; one whose key exists stays as it was. Return how many are new."""
+    return run_each(connection, _keeping(connection.dialect.name, table), rows)
 
 
 def add_up(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

@@ -57,7 +57,9 @@ def add_report_keys(connection: Connection, master: bytes, keys: Sequence[tuple[
     """Store (item, key) pairs, and return the key of each item: one that has a key keeps it."""
     new = dict(keys)
     wrapped = {item: wrap_key(master, key, _REPORT + item) for item, key in new.items()}
-    insert_or_keep(connection, tables.report_key, [{"item": item, "wrapped": each} for item, each in wrapped.items()])
+    rows = [{"item": item, "wrapped": each} for item, each in wrapped.items()]
+    if insert_or_keep(connection, tables.report_key, rows) == len(rows):
+        return new
     kept: dict[bytes, bytes] = dict(fetch_among(connection, _REPORT_KEYS, list(wrapped)))
     return {
         item: key if kept[item] == wrapped[item] else unwrap_key(master, kept[item], _REPORT + item)

@@ -43,7 +43,7 @@ from tests.support.policy_builders import a_holding
 from tests.support.receipts import a_refusal
 
 MASTER = bytes(range(32))
-ITEM, OTHER = bytes([1]) * 32, bytes([2]) * 32
+ITEM, OTHER, STRAY = bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32
 
 
 # -- keys at rest ------------------------------------------------------------------------------------------------------
@@ -63,6 +63,8 @@ async def test_a_report_key_is_the_same_until_it_is_destroyed_and_then_gone(tmp_
     async with a_keybox(tmp_path) as box:
         first = await box.new_keys([ITEM, OTHER])
         assert await box.new_keys([ITEM]) == {ITEM: first[ITEM]}
+        both = await box.new_keys([STRAY, ITEM])
+        assert both[ITEM] == first[ITEM] != both[STRAY]
         await box.destroy([ITEM])
         assert await box.keys([ITEM, OTHER]) == {OTHER: first[OTHER]}
         assert await box.without_key([ITEM, OTHER]) == {ITEM}
