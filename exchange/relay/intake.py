@@ -109,7 +109,7 @@ class Intake:
             await self._rates.wait(sender, _counts(judged))
             task = asyncio.create_task(self._recorded(judged, submissions, urgent=urgent))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._ended)
             return await asyncio.shield(task)
 
     async def close(self) -> None:
@@ -118,6 +118,12 @@ class Intake:
             await asyncio.gather(*self._running, return_exceptions=True)
         self._pool.shutdown()
         self._urgent.shutdown()
+
+    def _ended(self, task: "asyncio.Task[tuple[Answered, ...]]") -> None:
+        """Look at a frame's outcome, so that nobody complains when its sender is gone."""
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _recorded(self, judged: Frame, submissions: Sequence[bytes], *, urgent: bool) -> tuple[Answered, ...]:
         since = self._tracing.begin()

@@ -1,7 +1,9 @@
 """Too much for the relay: one partner's flood holds nobody up, and a full disk refuses, loses nothing, and heals."""
 
 import asyncio
+import gc
 import shutil
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,9 +12,12 @@ import grpc.aio
 import pytest
 
 from exchange.envelope.seal import seal_all
+from exchange.errors import StorageFull
+from exchange.relay.intake import Intake
 from exchange.relay.services.relay import FRAMES_UNDER_WAY
 from exchange.v1 import relay_service_pb2 as pb
 from tests.support.directory_builders import EXCHANGE, an_exchange
+from tests.support.node_world import until
 from tests.support.processes import RelayProcess, prepare
 from tests.support.relay_world import (
     CALL_S,
@@ -135,3 +140,31 @@ async def test_a_relay_on_a_full_disk_refuses_delivers_what_waits_and_heals_with
         disk.empty()
         await until_accepted(sender, sealed.submission_bytes)
         assert len(await world.partners["XV"].collect(4 + len(accepted))) == 4 + len(accepted)
+
+
+async def test_a_frame_that_fails_after_its_sender_has_left_is_no_error_of_anybodys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about["message"]))
+    begun, left = threading.Event(), threading.Event()
+
+    def full(*_: object) -> None:
+        begun.set()
+        left.wait(CALL_S)
+        raise StorageFull("no space is left")
+
+    def frames() -> int:
+        return sum("Intake.frame" in repr(task) for task in asyncio.all_tasks())
+
+    monkeypatch.setattr(Intake, "_record", full)
+    async with a_world("XA", "XV") as world:
+        basis, sender = await world.agree("XA", "XV"), world.partners["XA"]
+        sealed = a_sealed(sender.keys, ["XV"], basis, head_of(world.exchange))
+        call = asyncio.create_task(sender.submit(sealed.submission_bytes))
+        await until(begun.is_set, "it is not recorded")
+        call.cancel()
+        await until(lambda: frames() == 0, "the relay still answers")
+        left.set()
+    gc.collect()
+    assert complaints == []
