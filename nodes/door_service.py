@@ -37,7 +37,7 @@ from nodes.parts import Node
 from nodes.relay_terms_service import RelayTermsMethods
 from nodes.report_service import ReportMethods
 from nodes.sensor_files import SensorFiles
-from nodes.sensor_service import SensorMethods, SensorService, late_sensors, sensor_identity
+from nodes.sensor_service import SensorLeaf, SensorMethods, SensorService, late_sensors
 from nodes.sensors import Scope
 from nodes.simulation import Simulation
 from nodes.spool import Spool
@@ -139,7 +139,7 @@ async def _open_for_sensors(stack: AsyncExitStack, node: Node, health: Health, r
     )
     files = SensorFiles(node.core, node.sensors, node.files.attaching)
     add_SensorServiceServicer_to_server(SensorService(node.core, node.sensors, node.authoring, files), sensors)
-    fetch = partial(sensor_identity, node.core, config.sensor_address)
+    fetch = SensorLeaf(node.core, config.sensor_address).identity
     bind_port(sensors, config.sensor_address, server_credentials(fetch, require_client=False))
     await _start(stack, health, sensors, "SensorService", config)
 

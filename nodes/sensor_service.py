@@ -32,6 +32,7 @@ from nodes.v1 import node_service_pb2 as pb
 from nodes.v1.node_service_pb2_grpc import SensorServiceServicer
 
 LEAF_HOURS = 24
+RENEW_AFTER_MS = LEAF_HOURS * 60 * 60 * 1000 // 2
 
 # Any: a context has the types of its method's messages, and no method here uses them.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -108,22 +109,45 @@ async def _parts(requests: AsyncIterator[attachment_pb2.AttachRequest]) -> Async
         yield request.data
 
 
-def sensor_identity(core: Core, address: str) -> Identity:
-    """Return leaf and key for the sensors' port, of the CA that sensors pin; a new leaf for every handshake."""
-    host, authority = _host(address), _at_sensors(core)[0]
-    is_ip = host.replace(".", "").isdigit() or ":" in host
-    chain, key = issue_leaf(
-        authority.certificate,
-        authority.key,
-        uri=party_uri(core.exchange, core.me),
-        dns_names=[NEUTRAL_NAME] if is_ip else [NEUTRAL_NAME, host],
-        ip_addresses=[host] if is_ip else [],
-        now_ms=core.clock(),
-        hours=LEAF_HOURS,
-        client=False,
-        server=True,
-    )
-    return chain, key, b""
+class SensorLeaf:
+    """Leaf and key of the sensors' port: issued anew when half of its life is over, or another CA serves.
+
+    gRPC asks for it at every handshake, one call at a time, and must not be given another one each time
+    (exchange/runtime/tls.py).
+    """
+
+    def __init__(self, core: Core, address: str) -> None:
+        """Name what sensors connect to, and nothing is issued yet."""
+        self._core = core
+        self._host = _host(address)
+        self._issued: tuple[Authority, int, Identity] | None = None
+
+    def identity(self) -> Identity:
+        """Return leaf and key, of the CA that sensors pin."""
+        authority, now_ms = _at_sensors(self._core)[0], self._core.clock()
+        if self._issued is not None:
+            issuer, at_ms, identity = self._issued
+            if issuer.certificate == authority.certificate and 0 <= now_ms - at_ms < RENEW_AFTER_MS:
+                return identity
+        made = self._issue(authority, now_ms)
+        self._issued = authority, now_ms, made
+        return made
+
+    def _issue(self, authority: Authority, now_ms: int) -> Identity:
+        host = self._host
+        is_ip = host.replace(".", "").isdigit() or ":" in host
+        chain, key = issue_leaf(
+            authority.certificate,
+            authority.key,
+            uri=party_uri(self._core.exchange, self._core.me),
+            dns_names=[NEUTRAL_NAME] if is_ip else [NEUTRAL_NAME, host],
+            ip_addresses=[host] if is_ip else [],
+            now_ms=now_ms,
+            hours=LEAF_HOURS,
+            client=False,
+            server=True,
+        )
+        return chain, key, b""
 
 
 def _at_sensors(core: Core) -> Sequence[Authority]:

@@ -36,25 +36,33 @@ def server_credentials(fetch: Callable[[], Identity], *, require_client: bool) -
     """Return credentials that ask `fetch` at every handshake, so that leaf and CAs change without a restart.
 
     A `fetch` that fails later leaves the identity as it was and is logged; the first failure is raised. It runs in a
-    thread of gRPC's.
+    thread of gRPC's, one call at a time. What it gives should stay the same for as long as it serves: gRPC destroys
+    what it had when it is given something, while another handshake may begin with that, and the process ends.
     """
+    shown = fetch()
 
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        chain_pem, key_pem, client_roots_pem = fetch()
+    def configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+        chain_pem, key_pem, client_roots_pem = identity
         # Without any CA, gRPC refuses every client that it requires (a test says so).
         roots = (client_roots_pem or None) if require_client else None
         return grpc.ssl_server_certificate_configuration([(key_pem, chain_pem)], root_certificates=roots)
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
         try:
-            return configuration()
+            identity = fetch()
+            if identity == shown:
+                return None
+            made = configuration(identity)
         except Exception:  # noqa: BLE001 - gRPC would swallow it
             get_logger(__name__).exception("the server's certificate could not be renewed")
             return None
+        shown = identity
+        return made
 
     # The stubs leave out that the fetcher may say "unchanged" by None.
     return grpc.dynamic_ssl_server_credentials(
-        configuration(),
+        configuration(shown),
         renewed,  # type: ignore[arg-type]
         require_client_authentication=require_client,
     )

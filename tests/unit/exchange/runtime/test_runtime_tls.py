@@ -133,6 +133,23 @@ async def test_leaf_and_cas_change_without_a_restart() -> None:
     await server.stop(None)
 
 
+async def test_an_identity_that_stays_the_same_is_given_to_grpc_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It destroys what it had before while other handshakes may begin with that: each time may end the process."""
+    given: list[bytes] = []
+    make = grpc.ssl_server_certificate_configuration
+
+    def counted(pairs: Any, root_certificates: bytes | None = None) -> grpc.ServerCertificateConfiguration:
+        given.append(root_certificates or b"")
+        return make(pairs, root_certificates)
+
+    monkeypatch.setattr(grpc, "ssl_server_certificate_configuration", counted)
+    async with running(WhoAmI(), RELAY, CLIENTS) as port:
+        for _ in range(3):
+            async with channel(port, RELAY, CA_A.leaf(AS_XA)) as made:
+                assert await unary(made, "/any/WhoAmI")(b"", timeout=5) == b"XA"
+    assert given == [CLIENTS]
+
+
 def plain_tls(directory: Path, leaf: tuple[bytes, bytes]) -> ssl.SSLContext:
     """A client of Python's own TLS library, whose version and groups a test can choose."""
     for name, data in (("ca", RELAY.pem), ("leaf", leaf[0]), ("key", leaf[1])):
