@@ -289,6 +289,8 @@ def _evidence(answer: Refused) -> bytes:
 
 def _sealed_at(envelope: Outgoing) -> int:
     """Return the directory size that an envelope was sealed under."""
+    if envelope.directory_size:
+        return envelope.directory_size
     header = decode_signed(envelope.header, limit=HEADER_BYTES, what="a stored header")
     return decode_core(decode_header(header.payload).core).directory.size
 

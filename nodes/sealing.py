@@ -400,6 +400,7 @@ def _finish(drafts: Sequence[_Draft], ground: Ground, made: Round) -> None:
                 header=header,
                 submission=each.submission_bytes,
                 slots=slots,
+                directory_size=draft.prepared.core.directory.size,
             )
         )
         made.changed += [_sealed(chosen, job, each.envelope_hash) for chosen in draft.chosen]

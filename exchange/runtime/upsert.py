@@ -34,6 +34,12 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
     run_each(connection, _plain(table), rows)
 
 
+def insert_next(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows that bear no `number`: each gets the one after the highest, from 1; there is one writer."""
+    if rows:
+        run_each(connection, _numbered(table, tuple(rows[0])), rows)
+
+
 def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key exists takes its place."""
     if rows:
@@ -65,6 +71,12 @@ def next_number(connection: Connection, column: Column[int]) -> int:
 @cache
 def _plain(table: Table) -> Insert:
     return insert(table)
+
+
+@cache
+def _numbered(table: Table, names: tuple[str, ...]) -> Insert:
+    following = select(func.coalesce(func.max(table.c.number), 0) + 1).scalar_subquery()
+    return insert(table).inline().values({**{name: bindparam(name) for name in names}, "number": following})
 
 
 @cache

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, delete, func, select
 
 from exchange.runtime.prepared import fetch_among
-from exchange.runtime.upsert import insert_all, next_number, one_of, row_of
+from exchange.runtime.upsert import insert_next, one_of, row_of
 from nodes.store import tables
 from nodes.store.rows import DecisionRow
 from nodes.store.rule_tables import decision
@@ -25,13 +25,12 @@ def add_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> None:
     if not rows:
         return
     counts: dict[bytes, int] = dict(fetch_among(connection, _COUNTED, list({row.item for row in rows})))
-    number = next_number(connection, _row.number)
     kept: list[dict[str, object]] = []
     for row in rows:
         counts[row.item] = counts.get(row.item, 0) + 1
         if counts[row.item] <= MOST_OF_ITEM:
-            kept.append({**row_of(row), "number": number + len(kept)})
-    insert_all(connection, decision, kept)
+            kept.append(row_of(row))
+    insert_next(connection, decision, kept)
 
 
 def count_denied(connection: Connection, stage: str) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, or_, select, tuple_, union_all, update
 
 from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.names import HASH_BYTES
@@ -12,6 +12,7 @@ from exchange.runtime.prepared import Tuple, fetch, fetch_among, run_each
 from exchange.runtime.upsert import (
     columns_of,
     insert_all,
+    insert_next,
     insert_or_keep,
     insert_or_replace,
     next_number,
@@ -304,7 +305,7 @@ def to_seal(
     """
     # Which they are is found out first: behind the few that are taken a hundred thousand may wait.
     when = {"now_ms": now_ms, "last_lane": int(Lane.FLASH if urgent_only else Lane.ROUTINE)}
-    waiting = [row for wanted in (_FIRST_AGAIN, _FIRST) for row in fetch(connection, wanted, **when, most=rows)]
+    waiting = fetch(connection, _FIRST, **when, most=rows)
     chosen: dict[bytes, int] = {}
     for item, count in [(row[0], row[3]) for row in sorted(waiting, key=lambda row: (row[1], row[2]))]:
         if item not in chosen and (len(chosen) == items or sum(chosen.values()) >= rows):
@@ -331,7 +332,7 @@ def _first_waiting(state: Reach) -> Select[Any]:
     return select(first, func.count()).group_by(first.c.item, first.c.lane, first.c.number)
 
 
-_FIRST, _FIRST_AGAIN = _first_waiting(Reach.WAITING), _first_waiting(Reach.AGAIN)
+_FIRST = select(union_all(_first_waiting(Reach.AGAIN), _first_waiting(Reach.WAITING)).subquery())
 _DUE_OF_ITEMS = (
     select(tables.audience)
     .where(_STILL_WAITS, *_IS_DUE, one_of(_audience.item))
@@ -341,14 +342,18 @@ _DUE_OF_ITEMS = (
 
 def next_due_ms(connection: Connection, *, after_ms: int = -1) -> int | None:
     """Return when the earliest waiting row is due that is due after a time; None when there is none."""
-    times = [due for wanted in _NEXT_DUE for (due,) in fetch(connection, wanted, after_ms=after_ms)]
+    (times,) = fetch(connection, _NEXT_DUE, after_ms=after_ms)
     return min((due for due in times if due is not None), default=None)
 
 
-_NEXT_DUE = [
-    select(func.min(_audience.due_ms)).where(_audience.state == state, _audience.due_ms > bindparam("after_ms"))
-    for state in (Reach.WAITING, Reach.AGAIN)
-]
+_NEXT_DUE = select(
+    *(
+        select(func.min(_audience.due_ms))
+        .where(_audience.state == state, _audience.due_ms > bindparam("after_ms"))
+        .scalar_subquery()
+        for state in (Reach.WAITING, Reach.AGAIN)
+    )
+)
 
 
 def held_without_newest(connection: Connection, holding: Iterable[Reach]) -> list[tuple[bytes, str]]:
@@ -512,9 +517,7 @@ _REACHES = {reach.value: reach for reach in Reach}
 
 def add_events(connection: Connection, events: Iterable[Event]) -> None:
     """Add lines to the story, in this order."""
-    number = next_number(connection, tables.event.c.number)
-    rows = [{"number": number + place, **row_of(event)} for place, event in enumerate(events)]
-    insert_all(connection, tables.event, rows)
+    insert_next(connection, tables.event, [row_of(event) for event in events])
 
 
 def events_of(connection: Connection, item: bytes) -> list[Event]:

@@ -227,6 +227,8 @@ class Outgoing:
     submission: bytes = field(repr=False)
     slots: tuple[TakenSlot, ...] = ()
     number: int = 0
+    directory_size: int = 0
+    """What its header names; 0 when it was read from the store, where it stands in the header alone."""
 
 
 @dataclass(frozen=True, slots=True)

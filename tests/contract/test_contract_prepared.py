@@ -1,6 +1,7 @@
 """What statements that are compiled once promise, on every kind of database."""
 
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 
 import pytest
@@ -15,15 +16,17 @@ from exchange.runtime.upsert import (
     add_up,
     columns_of,
     insert_all,
+    insert_next,
     insert_or_keep,
     insert_or_replace,
     next_number,
     one_of,
     rise,
+    row_of,
 )
 from nodes.app import MIGRATIONS
 from nodes.store import tables
-from nodes.store.rows import Cursor, ItemState
+from nodes.store.rows import Cursor, Event, ItemState
 
 _PUSH = tables.idempotency.c
 _OF_KEYS = select(_PUSH.key, _PUSH.at_ms).where(one_of(_PUSH.key))
@@ -81,6 +84,18 @@ def test_what_is_there_is_kept_or_replaced_as_asked_and_numbers_go_on(database: 
     for row, write, at_ms in [(first, insert_or_keep, 0), (second, insert_or_keep, 0), (second, insert_or_replace, 5)]:
         database.write_now(lambda c, write=write, row=row: write(c, tables.idempotency, [row]))  # type: ignore[misc]
         assert database.read_now(lambda c: fetch_among(c, _OF_KEYS, [key(0)])) == [(key(0), at_ms)]
+
+
+def test_rows_get_the_numbers_behind_the_highest_as_they_go_in(database: Database) -> None:
+    number = tables.event.c.number
+    for count in (2, 0, 1):
+        told = [row_of(Event(b"item", place, "pushed")) for place in range(count)]
+        database.write_now(partial(insert_next, table=tables.event, rows=told))
+    assert database.read_now(lambda c: fetch(c, select(number, tables.event.c.at_ms).order_by(number))) == [
+        (1, 0),
+        (2, 1),
+        (3, 0),
+    ]
 
 
 def test_rows_in_the_order_of_the_columns_are_inserted_and_what_is_changed_is_counted(database: Database) -> None:
