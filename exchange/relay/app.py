@@ -42,6 +42,7 @@ from exchange.relay.mailbox import Bells
 from exchange.relay.peers import Peers
 from exchange.relay.quota import Calls, Counted, DayQuota, Rate
 from exchange.relay.retention import Retention
+from exchange.relay.rounds import ROUND_S, Rounds
 from exchange.relay.sequencer import Log, Sequencer
 from exchange.relay.services.admin import RelayAdminService
 from exchange.relay.services.blobs import BlobService
@@ -83,9 +84,6 @@ from exchange.v1.relay_admin_service_pb2_grpc import add_RelayAdminServiceServic
 from exchange.v1.relay_service_pb2_grpc import add_RelayServiceServicer_to_server
 
 MIGRATIONS = "exchange.relay.store.migrations"
-CHECKPOINT_S = 1.0
-"""A promise is provable after this time, at most 60 s by crypto.md 5."""
-
 SWEEP_S = 2.0
 
 
@@ -390,29 +388,22 @@ class _Info:
 
 
 async def _keep_working(stack: AsyncExitStack, relay: _Relay, info: _Info, drain: Drain) -> None:
-    async def follow() -> None:
-        await relay.directory.catch_up()
-        await relay.checkpoints.refresh(Log.DIRECTORY)
-
-    async def sign() -> None:
-        try:
-            await follow()
-            await relay.checkpoints.refresh(Log.TRAFFIC)
-        finally:
-            if relay.continuity.broken and not drain.begun:
-                get_logger(__name__).error("ALARM: the store has lost entries", why=relay.continuity.broken)
-                drain.begin()
-        relay.limits.apply(relay.directory.now.directory.limits)
-        for log in Log:
-            await relay.witnessing.advance(log)
-            relay.counters.cosigned_size.labels(log.name.lower()).set(relay.witnessing.cosigned_size(log))
-            relay.counters.log_size.labels(log.name.lower()).set(relay.checkpoints.newest(log)[0])
-        await info.write()
-        await relay.enrolment.write_requests()
-
-    hearing = asyncio.create_task(supervised(partial(relay.together.hear, relay.bells, relay.deliveries, follow)))
+    rounds = Rounds(
+        relay.directory,
+        relay.checkpoints,
+        relay.witnessing,
+        relay.enrolment,
+        relay.limits,
+        relay.continuity,
+        relay.counters,
+        info.write,
+        drain,
+    )
+    hearing = asyncio.create_task(
+        supervised(partial(relay.together.hear, relay.bells, relay.deliveries, rounds.follow))
+    )
     tasks = [
-        asyncio.create_task(every(CHECKPOINT_S, sign, drain)),
+        asyncio.create_task(every(ROUND_S, rounds.once, drain)),
         asyncio.create_task(every(LOOK_S, relay.health.look, drain)),
         asyncio.create_task(every(SWEEP_S, relay.retention.sweep, drain)),
         asyncio.create_task(every(SWEEP_S, relay.blob_retention.sweep, drain)),

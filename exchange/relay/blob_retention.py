@@ -47,6 +47,8 @@ class BlobRetention:
     async def sweep(self) -> int:
         """Delete all that may go now; return how many blobs were marked."""
         await self._give_up()
+        if not await self._database.read(self._is_due):
+            return 0
         total = 0
         while await self._database.read(self._overdue):
             total += await paced(self._database.write(self._mark))
@@ -66,6 +68,9 @@ class BlobRetention:
 
     def _release_all(self, connection: Connection, party: PartyId) -> int:
         return self._store(connection).release_all(party)
+
+    def _is_due(self, connection: Connection) -> bool:
+        return bool(self._overdue(connection)) or self._going(connection)
 
     def _overdue(self, connection: Connection) -> Sequence[tuple[PartyId, bytes]]:
         now_ms = self._clock()

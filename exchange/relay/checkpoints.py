@@ -10,7 +10,10 @@ What a process handed out lies in its home as well: a store that does not contin
 """
 
 import asyncio
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -30,8 +33,22 @@ from exchange.tlog.tiles import root_at
 Noted = tuple[int, str]
 """Size and note of a checkpoint."""
 
+ASKED_S = 1.0
+"""Whoever asks is shown all that was committed so long ago: promises are provable then, at most 60 s by crypto.md 5."""
+
+SIGNED_S = 5.0
+"""A log that grows is signed so often though nobody asks: a restart remembers what was handed out, and no more."""
+
 ATTEMPTS = 8
 """Times that a note is signed anew because another process has changed the keys meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One log as it is committed, and the checkpoint of it that is stored."""
+
+    state: LogState
+    stored: Noted | None
 
 
 class SigningKeys(Protocol):
@@ -61,8 +78,11 @@ class Checkpoints:
         *,
         continuity: Continuity | None = None,
         folder: Path | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Sign by `keys`, for both logs of `exchange`; `folder` is where handed out notes are remembered."""
+        self._monotonic = monotonic
+        self._handed_out_at: dict[Log, float] = {}
         self._database = database
         self._keys = keys
         self._continuity = continuity or Continuity()
@@ -91,6 +111,25 @@ class Checkpoints:
         """Return size and note of the newest checkpoint that this process knows of."""
         return self._newest[log]
 
+    async def look(self) -> Mapping[Log, Standing]:
+        """Read both logs as they are committed.
+
+        Raises:
+            ConfigurationError: one does not continue what was answered for.
+        """
+        found = await self._database.read(lambda connection: {log: self._look(log, connection) for log in Log})
+        for log, each in found.items():
+            self._continuity.seen(log, each.state)
+        return found
+
+    def is_behind(self, log: Log, now: Standing) -> bool:
+        """Say whether `refresh` has something to hand out: another process's note, or one of what has grown."""
+        return now.stored is None or now.stored != self._newest.get(log) or now.stored[0] < now.state.size
+
+    def is_due(self, log: Log, after_s: float) -> bool:
+        """Say whether nothing of a log was handed out for so long."""
+        return self._monotonic() - self._handed_out_at.get(log, -math.inf) >= after_s
+
     async def refresh(self, log: Log) -> Noted:
         """Sign what is committed now, if more was signed never or by other keys; return the newest checkpoint.
 
@@ -100,7 +139,8 @@ class Checkpoints:
         """
         async with self._locks[log]:
             for _ in range(ATTEMPTS):
-                state, stored = await self._database.read(partial(self._look, log))
+                now = await self._database.read(partial(self._look, log))
+                state, stored = now.state, now.stored
                 self._continuity.seen(log, state)
                 keys = await self._keys.log_keys(log, state.size)
                 if stored is None or stored[0] < state.size or not self._is_by(keys.public, log, stored[1]):
@@ -133,14 +173,14 @@ class Checkpoints:
             return
         if self._handed_out is not None:
             await asyncio.to_thread(self._handed_out.keep, log, stored[1])
-        self._newest[log] = stored
+        self._newest[log], self._handed_out_at[log] = stored, self._monotonic()
         self._grown[log].set()
         self._grown[log] = asyncio.Event()
 
-    def _look(self, log: Log, connection: Connection) -> tuple[LogState, Noted | None]:
+    def _look(self, log: Log, connection: Connection) -> Standing:
         logs = SqlLogs(connection)
         self._continuity.check(logs, log)
-        return logs.state(log), logs.checkpoint(log)
+        return Standing(logs.state(log), logs.checkpoint(log))
 
     def _load(self, log: Log, connection: Connection) -> Noted | None:
         logs = SqlLogs(connection)

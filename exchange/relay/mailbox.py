@@ -194,6 +194,9 @@ class MailboxStore(Protocol):
     def cursors(self, recipient: PartyId) -> Mapping[Lane, int]:
         """Return the highest position acknowledged in each lane that has one."""
 
+    def has_gone(self, now_ms: int, *, refusals_before_ms: int) -> bool:
+        """Say whether there is something for `delete_done`, `delete_expired` or `forget_refusals`."""
+
     def delete_done(self, limit: int, most_bytes: int) -> Sequence[Deleted]:
         """Delete ciphertexts that every recipient has; return what went, oldest first.
 

@@ -66,6 +66,8 @@ class Retention:
         self._cut_off: tuple[int, frozenset[PartyId]] = (0, frozenset())
         self._clock = clock
         self._counter = counter
+        self._may_shrink = True
+        """Whether something was deleted since the file was as small as it becomes."""
         self.deleted = 0
         """Ciphertexts that this process has deleted."""
         self._log = get_logger(__name__)
@@ -74,16 +76,20 @@ class Retention:
         """Delete all that may go now, in batches, and return how many ciphertexts went."""
         await self._drop_copies()
         total = 0
-        while True:
+        while await self._database.read(self._is_due):
             done, expired = await paced(self._database.write(self._batch))
             if not done and not expired:
-                await self._give_back()
-                return total
+                break
+            self._may_shrink = True
             total += len(done) + len(expired)
             self.deleted += len(done) + len(expired)
             self._counter.inc(len(done) + len(expired))
             if expired:
                 self._log.info("expired envelopes deleted", count=len(expired))
+        if self._may_shrink:
+            await self._give_back()
+            self._may_shrink = False
+        return total
 
     async def _give_back(self) -> None:
         while (free := await self._database.free_pages()) is not None:
@@ -105,6 +111,10 @@ class Retention:
                     count += gone
                 self._log.warning("copies dropped", party=party, count=count)
 
+    def _is_due(self, connection: Connection) -> bool:
+        now_ms = self._clock()
+        return SqlMailboxes(connection).has_gone(now_ms, refusals_before_ms=_refusals_before(now_ms))
+
     def _batch(self, connection: Connection) -> tuple[Sequence[Deleted], Sequence[Deleted]]:
         mailboxes, now_ms = SqlMailboxes(connection), self._clock()
         done = mailboxes.delete_done(BATCH, BATCH_BYTES)
@@ -112,9 +122,13 @@ class Retention:
         entries = [encode_entry(TrafficEntry(EntryKind.DELETION, each.hash, now_ms)) for each in (*done, *expired)]
         if entries:
             self._sequencer.append(SqlLogs(connection), Log.TRAFFIC, entries)
-        # An envelope older than the clock window is refused anyway, so its refusal need not be remembered.
-        mailboxes.forget_refusals(now_ms - CLOCK_BEHIND_MS - CLOCK_AHEAD_MS)
+        mailboxes.forget_refusals(_refusals_before(now_ms))
         return done, expired
+
+
+def _refusals_before(now_ms: int) -> int:
+    """Return the time of refusals that need not be remembered: older envelopes are refused anyway."""
+    return now_ms - CLOCK_BEHIND_MS - CLOCK_AHEAD_MS
 
 
 async def paced(work: Awaitable[T]) -> T:

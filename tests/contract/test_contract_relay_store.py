@@ -204,6 +204,21 @@ def test_no_more_is_deleted_at_once_than_fits_and_one_that_is_larger_goes_alone(
     assert ask(database, lambda boxes: boxes.held()) == 0
 
 
+def test_a_look_tells_whether_there_is_anything_to_delete(database: Database) -> None:
+    def gone(now_ms: int = 0, refusals_before_ms: int = 0) -> object:
+        return ask(database, lambda boxes: boxes.has_gone(now_ms, refusals_before_ms=refusals_before_ms))
+
+    assert not gone(1 << 60, 1 << 60)
+    store(database, an_envelope(1, XV, XO, expires_ms=100))
+    acknowledge(database, XV, 1)
+    assert not gone(99, 1 << 60) and gone(100)
+    acknowledge(database, XO, 1)
+    assert gone(99)
+    database.write_now(lambda c: SqlMailboxes(c).delete_done(10, 1 << 30))
+    database.write_now(lambda c: SqlMailboxes(c).refuse(XA, b"h" * 32, b"refusal", 50))
+    assert not gone(1 << 60, 50) and gone(0, 51)
+
+
 def test_what_is_dropped_goes_in_parts(database: Database) -> None:
     store(database, *(an_envelope(number, lane=list(Lane)[number % 3]) for number in range(1, 8)))
     counts = [database.write_now(lambda c: SqlMailboxes(c).drop(XV, kind=EnvelopeKind.REPORT, limit=3)) for _ in "abcd"]

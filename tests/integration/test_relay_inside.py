@@ -14,7 +14,7 @@ from exchange.errors import BadStatement, ConfigurationError, StorageFull
 from exchange.merkle import leaf_hash, root_of
 from exchange.names import party_id
 from exchange.relay.app import MIGRATIONS
-from exchange.relay.checkpoints import Checkpoints
+from exchange.relay.checkpoints import ASKED_S, SIGNED_S, Checkpoints
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.mailbox import Bells
 from exchange.relay.sequencer import Log, Sequencer
@@ -53,6 +53,29 @@ async def test_only_what_is_committed_is_signed(tmp_path: Path) -> None:
         found = open_checkpoint(note, traffic_origin(EXCHANGE), log_keys("relay").public)
         assert (size, found.root) == (1, root_of([leaf_hash(b"kept")]))
         assert (await checkpoints.refresh(Log.TRAFFIC)) == (size, note), "nothing new, nothing signed"
+
+
+async def test_a_look_says_what_there_is_to_sign_and_what_another_has_signed(tmp_path: Path) -> None:
+    async with a_store(tmp_path) as database:
+        seconds = [100.0]
+        first, second = (Checkpoints(database, EXCHANGE, OneKey(), monotonic=lambda: seconds[0]) for _ in range(2))
+        await first.load()
+        await second.load()
+        assert not first.is_behind(Log.TRAFFIC, (await first.look())[Log.TRAFFIC])
+        await database.write(lambda c: Sequencer().append(SqlLogs(c), Log.TRAFFIC, [b"one"]))
+        found = await first.look()
+        assert first.is_behind(Log.TRAFFIC, found[Log.TRAFFIC]) and not first.is_behind(
+            Log.DIRECTORY, found[Log.DIRECTORY]
+        )
+        assert not first.is_due(Log.TRAFFIC, ASKED_S)
+        seconds[0] += ASKED_S
+        assert first.is_due(Log.TRAFFIC, ASKED_S) and not first.is_due(Log.TRAFFIC, SIGNED_S)
+        await first.refresh(Log.TRAFFIC)
+        assert not first.is_due(Log.TRAFFIC, ASKED_S)
+        found = await second.look()
+        assert not first.is_behind(Log.TRAFFIC, found[Log.TRAFFIC])
+        assert second.is_behind(Log.TRAFFIC, found[Log.TRAFFIC]), "it has not handed out what the first has"
+        assert await second.refresh(Log.TRAFFIC) == first.newest(Log.TRAFFIC)
 
 
 async def test_a_note_survives_a_restart_and_a_store_that_differs_from_it_is_refused(tmp_path: Path) -> None:

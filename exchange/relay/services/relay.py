@@ -11,7 +11,7 @@ from exchange.errors import BadInput, MalformedInput, TooLarge, Unavailable
 from exchange.limits import FRAME_BYTES, FRAME_ITEMS
 from exchange.names import PartyId, hash_bytes
 from exchange.relay.agreements import Agreements
-from exchange.relay.checkpoints import Checkpoints
+from exchange.relay.checkpoints import ASKED_S, Checkpoints
 from exchange.relay.communities import Communities
 from exchange.relay.counters import Counters
 from exchange.relay.deliver import Deliveries, pumping
@@ -259,10 +259,13 @@ class RelayService(RelayServiceServicer):
     async def GetCheckpoint(  # noqa: N802
         self, request: pb.GetCheckpointRequest, context: Context
     ) -> pb.GetCheckpointResponse:
-        """Return the newest checkpoint."""
+        """Return the newest checkpoint; the traffic log is signed for whoever asks, at most every second."""
         with self._peers.call(context):
-            await self._use.witnessing.advance(_log(request.log))
-            shown = self._use.witnessing.shown(_log(request.log))
+            log = _log(request.log)
+            if log is Log.TRAFFIC and self._use.checkpoints.is_due(log, ASKED_S):
+                await self._use.checkpoints.refresh(log)
+            await self._use.witnessing.advance(log)
+            shown = self._use.witnessing.shown(log)
             return pb.GetCheckpointResponse(checkpoint=shown.newest, cosigned=shown.cosigned, asked=shown.asked)
 
     async def GetInclusionProof(  # noqa: N802

@@ -13,6 +13,9 @@ from exchange.runtime.upsert import insert_or_replace
 
 _STATE = select(tables.log_state.c.size, tables.log_state.c.root).where(tables.log_state.c.log == bindparam("which"))
 _MARK = select(tables.directory_mark.c.size)
+_CHECKPOINT = select(tables.checkpoint.c.size, tables.checkpoint.c.note).where(
+    tables.checkpoint.c.log == bindparam("which")
+)
 _ENTRIES = {Log.DIRECTORY: tables.directory_entry, Log.TRAFFIC: tables.traffic_entry}
 
 
@@ -77,11 +80,8 @@ class SqlLogs:
 
     def checkpoint(self, log: Log) -> tuple[int, str] | None:
         """Return size and note of the newest checkpoint that was handed out."""
-        checkpoint = tables.checkpoint.c
-        found = self._connection.execute(
-            select(checkpoint.size, checkpoint.note).where(checkpoint.log == log)
-        ).one_or_none()
-        return (found.size, found.note) if found else None
+        found = fetch(self._connection, _CHECKPOINT, which=int(log))
+        return (found[0][0], found[0][1]) if found else None
 
     def put_checkpoint(self, log: Log, size: int, note: str) -> None:
         """Replace the newest checkpoint."""

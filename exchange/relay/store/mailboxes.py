@@ -47,6 +47,11 @@ _LESS_TO_WAIT_FOR = (
 )
 _FREE = delete(tables.mailbox).where(*_REACHED)
 _HELD_BYTES_OF = select(tables.held_bytes.c.bytes).where(tables.held_bytes.c.sender == bindparam("whose"))
+_HAS_GONE = (
+    select(_held.id).where(_held.remaining == 0).limit(1),
+    select(_held.id).where(_held.expires_ms <= bindparam("now_ms")).limit(1),
+    select(_refused.hash).where(_refused.at_ms < bindparam("refusals_before_ms")).limit(1),
+)
 _CURSORS = select(_cursor.lane, _cursor.position).where(_cursor.recipient == bindparam("whose"))
 
 
@@ -165,6 +170,11 @@ class SqlMailboxes:
         """Return the highest position acknowledged in each lane that has one."""
         rows = self._connection.execute(_CURSORS, {"whose": recipient})
         return {Lane(row.lane): row.position for row in rows}
+
+    def has_gone(self, now_ms: int, *, refusals_before_ms: int) -> bool:
+        """Say whether there is something to delete."""
+        given = {"now_ms": now_ms, "refusals_before_ms": refusals_before_ms}
+        return any(fetch(self._connection, each, **given) for each in _HAS_GONE)
 
     def delete_done(self, limit: int, most_bytes: int) -> Sequence[Deleted]:
         """Delete ciphertexts that every recipient has."""
