@@ -1,12 +1,14 @@
 """Frees the rows that recipients have acknowledged, those of all streams together.
 
-Nobody is told when a row is gone, so nothing is lost by waiting a moment: after each transaction those acknowledgements
-gather that the next one writes, a few dozen of them a second at most however many come. What was not written when the
-relay died is delivered again, and the node knows it by its envelope hash.
+Nobody is told when a row is gone, so nothing is lost by waiting a moment: acknowledgements gather before each
+transaction, so that there are a few of these a second at most however many come, and one for a report that comes alone,
+whoever it was for. What was not written when the relay died is delivered again, and the node knows it by its envelope
+hash. Whoever must know that rows are gone does not wait for company (`settled`).
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,8 +20,8 @@ from exchange.names import PartyId
 from exchange.relay.mailbox import MailboxStore
 from exchange.runtime.database import Database
 
-GATHER_S = 0.02
-"""From one transaction to the next."""
+GATHER_S = 0.2
+"""Before each transaction."""
 
 Read: TypeAlias = tuple[PartyId, Lane, EnvelopeKind | None]
 """Whose rows of which lane; of one kind only, when given."""
@@ -48,6 +50,8 @@ class Freeing:
         self._mailboxes = mailboxes
         self._failed = failed
         self._gathering, self._under_way = _Batch(), _Batch()
+        self._wanted = asyncio.Event()
+        """Set when somebody waits for what gathers."""
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, party: PartyId, lane: Lane, position: int, *, kind: EnvelopeKind | None) -> None:
@@ -59,20 +63,27 @@ class Freeing:
     async def settled(self) -> None:
         """Return when all that was noted so far is written, or has failed."""
         for batch in (self._under_way, self._gathering):
-            if batch.positions:
+            if batch.positions and not batch.written.is_set():
+                self._wanted.set()
                 await batch.written.wait()
 
     async def _write(self) -> None:
         try:
             while self._gathering.positions:
+                await self._gather()
                 self._under_way, self._gathering = self._gathering, _Batch()
                 try:
                     await self._free(self._under_way.positions)
                 finally:
                     self._under_way.written.set()
-                await asyncio.sleep(GATHER_S)
         finally:
             self._writing = None
+
+    async def _gather(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):
+                await self._wanted.wait()
+        self._wanted.clear()
 
     async def _free(self, positions: Mapping[Read, int]) -> None:
         def free(connection: Connection) -> None:

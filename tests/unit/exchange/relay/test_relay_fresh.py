@@ -11,6 +11,7 @@ from exchange.errors import ExchangeError, Unavailable
 from exchange.limits import KIB, MIB
 from exchange.names import PartyId, party_id
 from exchange.relay import deliver
+from exchange.relay import freeing as freeing_of
 from exchange.relay.cache import SealedCache
 from exchange.relay.deliver import WINDOW_LEAST, Deliveries, Stream
 from exchange.relay.frames import DELIVER_ITEMS, Fresh, LaneState
@@ -232,6 +233,27 @@ def test_acknowledgements_of_all_partners_share_a_transaction() -> None:
         await freeing.settled()
         assert [party for party, _ in failed] == [XV]
         await freeing.settled()
+
+    asyncio.run(run())
+
+
+def test_acknowledgements_wait_for_company_until_somebody_must_know_that_they_are_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(freeing_of, "GATHER_S", 60.0)
+
+    async def run() -> None:
+        store = Store()
+        freeing = Freeing(store, lambda _: store, lambda *_: None)  # type: ignore[arg-type, return-value]
+        for party in (XV, XO):
+            freeing.note(party, Lane.ROUTINE, 1, kind=None)
+            # As they come: the task that writes has run in between.
+            for _ in range(3):
+                await asyncio.sleep(0)
+        assert store.writes == 0
+        async with asyncio.timeout(30):
+            await freeing.settled()
+        assert (store.writes, len(store.freed)) == (1, 2)
 
     asyncio.run(run())
 
