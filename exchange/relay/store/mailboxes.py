@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, select, update
-from sqlalchemy import Row as SqlRow
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, delete, func, select, update
 
 from exchange.envelope.model import Lane
 from exchange.names import PartyId
@@ -47,12 +46,37 @@ _LESS_TO_WAIT_FOR = (
 )
 _FREE = delete(tables.mailbox).where(*_REACHED)
 _HELD_BYTES_OF = select(tables.held_bytes.c.bytes).where(tables.held_bytes.c.sender == bindparam("whose"))
+_envelope, _slots = tables.envelope.c, tables.slots.c
+_GOING = (
+    select(_held.id, _held.lane, _held.parts, func.length(_envelope.body))
+    .join(tables.envelope, _envelope.id == _held.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_DONE = _GOING.where(_held.remaining == 0).order_by(_held.id)
+_EXPIRED = _GOING.where(_held.expires_ms <= bindparam("now_ms")).order_by(_held.expires_ms)
+_SLOT_BYTES = select(_slots.envelope, func.length(_slots.data)).where(one_of(_slots.key))
+_WHOSE = (
+    select(_accepted.id, _accepted.hash, _accepted.sender, func.length(_envelope.header) + func.length(_envelope.body))
+    .join(tables.envelope, _envelope.id == _accepted.id)
+    .where(one_of(_accepted.id))
+)
+_DELETE_SLOTS = delete(tables.slots).where(_slots.key == bindparam("gone"))
+_DELETE = tuple(delete(table).where(table.c.id == bindparam("gone")) for table in (tables.held, tables.envelope))
 _HAS_GONE = (
     select(_held.id).where(_held.remaining == 0).limit(1),
     select(_held.id).where(_held.expires_ms <= bindparam("now_ms")).limit(1),
     select(_refused.hash).where(_refused.at_ms < bindparam("refusals_before_ms")).limit(1),
 )
 _CURSORS = select(_cursor.lane, _cursor.position).where(_cursor.recipient == bindparam("whose"))
+
+
+class _Going(NamedTuple):
+    """A ciphertext that goes."""
+
+    id: int
+    lane: int
+    parts: int
+    size: int
 
 
 class SqlMailboxes:
@@ -178,36 +202,30 @@ class SqlMailboxes:
 
     def delete_done(self, limit: int, most_bytes: int) -> Sequence[Deleted]:
         """Delete ciphertexts that every recipient has."""
-        held = tables.held.c
-        gone = self._going(held.remaining == 0, held.id, limit, most_bytes)
-        return self._delete({row.id: row.parts for row in gone})
+        gone = self._going(_DONE, limit, most_bytes)
+        return self._delete({each.id: each.parts for each in gone})
 
     def delete_expired(self, now_ms: int, limit: int, most_bytes: int) -> Sequence[Deleted]:
         """Delete ciphertexts whose time has come, and their rows."""
-        held, mailbox = tables.held.c, tables.mailbox.c
-        gone = self._going(held.expires_ms <= now_ms, held.expires_ms, limit, most_bytes)
-        for row in gone:
-            for recipients in self._recipients(row.id, row.parts):
-                mine = (mailbox.recipient.in_(recipients), mailbox.lane == row.lane, mailbox.position == row.id)
+        mailbox = tables.mailbox.c
+        gone = self._going(_EXPIRED, limit, most_bytes, now_ms=now_ms)
+        for each in gone:
+            for recipients in self._recipients(each.id, each.parts):
+                mine = (mailbox.recipient.in_(recipients), mailbox.lane == each.lane, mailbox.position == each.id)
                 self._connection.execute(delete(tables.mailbox).where(*mine))
-        return self._delete({row.id: row.parts for row in gone})
+        return self._delete({each.id: each.parts for each in gone})
 
     def _going(
-        self, which: ColumnElement[bool], order: ColumnElement[int], limit: int, most_bytes: int
-    ) -> Sequence[SqlRow[Any, Any, Any, Any]]:
-        """Return (id, lane, parts, size) of at most `limit` that go, and as many as `most_bytes` hold, one at least.
-
-        Any: SQLAlchemy's rows do not keep the type of a sum of bytes.
-        """
-        held, envelope = tables.held.c, tables.envelope.c
-        wanted = select(held.id, held.lane, held.parts, func.length(envelope.body).label("size"))
-        wanted = wanted.join(tables.envelope, envelope.id == held.id).where(which).order_by(order).limit(limit)
-        going: list[SqlRow[Any, Any, Any, Any]] = []
-        for row in self._connection.execute(wanted).all():
-            most_bytes -= row.size
+        self, which: Select[tuple[int, int, int, int]], limit: int, most_bytes: int, **given: int
+    ) -> list[_Going]:
+        """Return at most `limit` of those that go, and as many as `most_bytes` hold, one at least."""
+        going: list[_Going] = []
+        for row in fetch(self._connection, which, most=limit, **given):
+            each = _Going(*row)
+            most_bytes -= each.size
             if going and most_bytes < 0:
                 break
-            going.append(row)
+            going.append(each)
         return going
 
     def forget_refusals(self, before_ms: int) -> int:
@@ -252,21 +270,18 @@ class SqlMailboxes:
 
     def _delete(self, parts: Mapping[int, int]) -> Sequence[Deleted]:
         """Delete ciphertexts, given how many parts of slots each has; return what went, oldest first."""
-        ids, accepted, slots = sorted(parts), tables.accepted.c, tables.slots.c
-        sizes: Counter[int] = Counter()
+        ids = sorted(parts)
         keys = [part_key(number, PART * part) for number in ids for part in range(parts[number])]
-        for some in _chunks(keys):
-            wanted = select(slots.envelope, func.length(slots.data)).where(slots.key.in_(some))
-            for number, size in self._connection.execute(wanted):
-                sizes[number] += size
-            self._connection.execute(delete(tables.slots).where(slots.key.in_(some)))
-        gone: dict[int, Deleted] = {}
-        for some in _chunks(ids):
-            whose = select(accepted.id, accepted.hash, accepted.sender, _SEALED_BYTES).join(*_SEALED)
-            for row in self._connection.execute(whose.where(accepted.id.in_(some))):
-                gone[row.id] = Deleted(row.hash, row.sender, row.size + sizes[row.id])
-            for table in (tables.held, tables.envelope):
-                self._connection.execute(delete(table).where(table.c.id.in_(some)))
+        sizes: Counter[int] = Counter()
+        for number, size in fetch_among(self._connection, _SLOT_BYTES, keys):
+            sizes[number] += size
+        gone = {
+            number: Deleted(hash_, sender, size + sizes[number])
+            for number, hash_, sender, size in fetch_among(self._connection, _WHOSE, ids)
+        }
+        run_each(self._connection, _DELETE_SLOTS, [{"gone": key} for key in keys])
+        for each in _DELETE:
+            run_each(self._connection, each, [{"gone": number} for number in ids])
         self._count(gone.values(), -1)
         return [gone[number] for number in ids]
 
@@ -276,10 +291,6 @@ class SqlMailboxes:
         for each in envelopes:
             sizes[each.sender] += sign * each.size
         add_up(self._connection, tables.held_bytes, [{"sender": party, "bytes": size} for party, size in sizes.items()])
-
-
-_SEALED = (tables.envelope, tables.envelope.c.id == tables.accepted.c.id)
-_SEALED_BYTES = (func.length(tables.envelope.c.header) + func.length(tables.envelope.c.body)).label("size")
 
 
 def _mailbox_rows(each: Accepted) -> Iterable[tuple[PartyId, int, int, int, int, int]]:
