@@ -38,5 +38,7 @@ class Effects:
     """Senders that contradict themselves."""
     files: bool = False
     """An attachment is to be fetched, or is not wanted any more."""
+    destroyed: set[bytes] = field(default_factory=set)
+    """Items that came and are destroyed here: they have no key."""
     versions: set[tuple[bytes, str]] = field(default_factory=set)
     """Thread and originator of reports of which there are several versions now."""

@@ -229,11 +229,16 @@ def _promise(good: Good) -> KeptPromise:
 def _receipt_again(connection: Connection, goods: Sequence[Good], effects: Effects, now_ms: int) -> None:
     again = [good for good in goods if good.control is None]
     states = reports.states_of(connection, [good.opened.item_hash for good in again]) if again else {}
+    effects.destroyed |= _purged(states)
     effects.receipts += [
         _receipt(good, _STATUS[states[good.opened.item_hash]], now_ms)
         for good in again
         if good.opened.item_hash in states
     ]
+
+
+def _purged(states: Mapping[bytes, ItemState]) -> set[bytes]:
+    return {item for item, state in states.items() if state is ItemState.PURGED}
 
 
 _STATUS = {
@@ -282,6 +287,7 @@ def _store_reports(
         effects.events.append(Event(item, now_ms, "delivered", sender, words, good.opened.envelope_hash, position))
         effects.receipts.append(_receipt(good, _STATUS[states[item]], now_ms))
         effects.urgent |= good.opened.core.lane is Lane.FLASH
+    effects.destroyed |= _purged(states)
     effects.versions |= _add(connection, list(new.values()), now_ms)
     effects.consent |= bool(effects.versions)
     # What is not sealed is gone already: without a rule its tombstone is shown to nobody.

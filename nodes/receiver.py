@@ -2,10 +2,10 @@
 
 One stream brings every lane, and is read as fast as it comes (nodes/arrivals.py). What is stored together, at most 64,
 is a frame; while one that is not urgent is judged, the flash lane is looked at every eight envelopes. For each frame:
-1. judge every delivery in a thread (nodes/opening.py), and seal there what is new under a key of its own; wait,
+1. judge every delivery in a thread (nodes/opening.py), and seal each report there under a key of its own; wait,
    bounded, for directory entries or views that are missing; memberships of communities are taken in before what goes
    by way of these is judged
-2. agreement texts are taken in; the keys are made durable
+2. agreement texts are taken in; the keys are made durable: an item that has one keeps it
 3. one transaction stores all of it, the cursors included (nodes/inbox.py)
 4. acknowledge; what failed is acknowledged too: it is set aside here, and its sender gets a signed refusal
 """
@@ -21,7 +21,6 @@ from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import ExchangeError, InternalError, Unavailable
 from exchange.policy.communities.model import HeldEpoch
 from exchange.receipts.model import AgreementText
-from exchange.runtime.database import Database
 from exchange.runtime.logs import get_logger
 from exchange.runtime.tracing import Leg, place_name
 from exchange.stream_reset.model import StreamReset
@@ -62,7 +61,7 @@ PART = "deliver"
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What is new in a frame, ready for the store, by item: each under a key that is not durable yet."""
+    """The reports of a frame, ready for the store, by item: each under a key that is not durable yet."""
 
     keys: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     sealed: dict[bytes, Sealed] = field(default_factory=dict, repr=False)
@@ -208,6 +207,8 @@ class Receiver:
         effects = await core.database.write(store)
         core.tracing.end(Leg.STORE, since, _traced(judged))
         self._cursors |= {cursor.lane: cursor for cursor in cursors}
+        if unwanted := sorted(effects.destroyed & sealed.keys()):
+            await core.keybox.destroy(unwanted)
         if any(isinstance(good.control, StreamReset) for good in goods):
             self._resets = await core.database.read(store_anew.heard)
         for kind, subject, text in effects.alarms:
@@ -382,20 +383,21 @@ class Receiver:
     def _judge_and_seal(
         self, waiting: Sequence[Waiting], ground: Ground, overtaken: Callable[[], bool]
     ) -> tuple[list[Good | Bad | Behind], Ready]:
-        """Judge, and seal what may be stored: in one thread, because to hand a lone report over costs as much again."""
+        """Judge, and seal what may be stored, in one thread: to hand a lone report over costs as much as to seal it."""
         judged = judge_until(waiting, ground, overtaken)
         coming = {each.opened.item_hash: each for each in judged if isinstance(each, Good) and each.control is None}
-        return judged, _seal_new(coming, self._core.database, self._core.keys.master) if coming else Ready()
+        keys = {item: new_report_key() for item in coming}
+        return judged, Ready(keys, _seal_all(coming, keys, self._core.keys.master))
 
     async def _keep_keys(self, goods: Sequence[Good], ready: Ready) -> dict[bytes, Sealed]:
-        """Return each new report sealed under its own key, which is durable then."""
+        """Return each report sealed under its own key, which is durable then; the store knows which are new."""
         core = self._core
         coming = {good.opened.item_hash: good for good in goods if good.opened.item_hash in ready.keys}
         if not coming:
             return {}
         offered = {item: ready.keys[item] for item in coming}
         kept = await core.keybox.new_keys(list(offered), offered)
-        # Where the store refused the frame after the key was written, the item keeps that key.
+        # What came before keeps its key, also where the store refused the frame after the key was written.
         again = {item: good for item, good in coming.items() if kept[item] != offered[item]}
         sealed = {item: ready.sealed[item] for item in coming}
         if again:
@@ -493,13 +495,6 @@ def _judge_safely(waiting: Waiting, ground: Ground) -> Good | Bad | Behind:
     except Exception as error:  # noqa: BLE001 - a delivery that meets a bug of ours must not hold up all the others
         get_logger(__name__).exception("delivery.bug", position=waiting.position)
         return Bad(waiting, 0, InternalError.reason, f"{type(error).__name__}: {error}")
-
-
-def _seal_new(coming: Mapping[bytes, Good], database: Database, master: bytes) -> Ready:
-    """Return each report that has never been here sealed under a key of its own."""
-    known = database.read_now(partial(reports.known_items, items=list(coming)))
-    keys = {item: new_report_key() for item in coming if item not in known}
-    return Ready(keys, _seal_all({item: coming[item] for item in keys}, keys, master))
 
 
 def _seal_all(fresh: Mapping[bytes, Good], keys: Mapping[bytes, bytes], master: bytes) -> dict[bytes, Sealed]:

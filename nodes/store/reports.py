@@ -34,7 +34,6 @@ ROWS_TO_SEAL = 1024
 
 _STATES = select(_report.item, _report.state).where(one_of(_report.item))
 _THREADS = select(_report.thread).where(one_of(_report.thread)).distinct()
-_KNOWN = select(_report.item).where(one_of(_report.item))
 _WITHDRAWALS = select(*columns_of(Withdrawal, tables.retraction)).where(one_of(tables.retraction.c.item))
 
 # -- reports -----------------------------------------------------------------------------------------------------------
@@ -80,11 +79,6 @@ def reports_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, Re
 
 
 _REPORTS = select(*columns_of(Report, tables.report)).where(one_of(_report.item))
-
-
-def known_items(connection: Connection, items: Sequence[bytes]) -> set[bytes]:
-    """Return those of these items that are here, purged ones too."""
-    return {item for (item,) in fetch_among(connection, _KNOWN, items)}
 
 
 def lights_of(connection: Connection, items: Sequence[bytes]) -> dict[bytes, int]:

@@ -8,10 +8,13 @@ import pytest
 
 from exchange.runtime.clock import now_ms
 from nodes.backup import back_up, restore
+from nodes.effects import Effects
 from nodes.keeping import purge
 from nodes.prekeys import DAY_MS
+from nodes.relay_port import Delivered
+from nodes.store.rows import ItemState, Reach
 from tests.integration.test_node_backup import on_disk
-from tests.support.node_world import a_node_world, at, nodes, push, ready, receipted, until
+from tests.support.node_world import a_node_world, at, nodes, push, reached, ready, receipted, stored, until
 from tests.support.processes import PASSPHRASE
 from tests.support.rotation import own_statement_key, rotate
 from tests.support.traces import traces
@@ -68,6 +71,27 @@ async def test_the_key_of_a_purged_report_stands_nowhere() -> None:
 
         await until(destroyed, "the key is still there")
         await until(lambda: not list(traces(node.home, [key, *halves(wrapped)])), "the key is still on the disk")
+
+
+async def test_what_was_destroyed_and_comes_once_more_leaves_no_key_behind() -> None:
+    async with nodes("XA", "XV") as (_, running):
+        node = running["XV"]
+        take, frames = node.receiver.take, list[Delivered]()
+
+        async def keep(frame: Delivered) -> Effects:
+            frames.append(frame)
+            return await take(frame)
+
+        node.receiver.take = keep  # type: ignore[method-assign]
+        sent = await push(running["XA"], "XV")
+        await receipted(running["XA"], sent.item, "XV")
+        await purge(node.core, sent.item, who="anna", hurry=node.obligations.hurry)
+        await reached(running["XA"], sent.item, "XV", Reach.PURGED)
+        for frame in frames:
+            await take(frame)
+        assert rows(node.home, "report_key", "wrapped") == [] and await node.core.keybox.keys([sent.item]) == {}
+        found = await stored(node, sent.item)
+        assert found is not None and (found.state, found.record) == (ItemState.PURGED, b"")
 
 
 async def test_signing_keys_that_have_served_stand_nowhere() -> None:
