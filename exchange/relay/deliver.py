@@ -9,13 +9,15 @@ A stream that has caught up is handed what is placed in its mailbox, and does no
 says which one it comes after, and when that is not one that was sent, or there is no room, the store is looked into
 again. With several processes on a database nobody can know what others place: there a bell rings and each looks.
 While an envelope is under way and not acknowledged, others wait a moment for company, so that what is busy gets few
-large frames; who is idle gets what comes at once, and what is flash waits for nobody.
+large frames; who is idle gets what comes at once, and what is flash waits for nobody. Receipts and other control
+traffic alone wait for a moment after each frame, so that those of many recipients for one report go together.
 
 An acknowledgement frees rows up to a position that this stream has sent, and nothing else: what it held back stays.
 After a crash, on either side, rows are sent again; the node knows them by their envelope hash.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +41,9 @@ GATHER_ITEMS = 16
 
 GATHER_S = 0.01
 """Longest wait for company, when nothing is acknowledged meanwhile."""
+
+CONTROL_GATHER_S = 0.05
+"""So long after a frame nothing goes that is control traffic alone."""
 
 HEARTBEAT_S = 15.0
 WINDOW_LEAST = 64 * KIB
@@ -188,6 +193,8 @@ class Stream:
         self._fresh = Fresh()
         self._look = True
         """Whether something may wait in the store that is not among what is fresh."""
+        self._sent_at = -math.inf
+        """When the last frame went, by the event loop."""
         self._more = False
         """Whether more waits than the last frame had place for."""
         self._held_back = False
@@ -261,18 +268,25 @@ class Stream:
         self._fresh.clear()
 
     async def _gather(self) -> None:
-        """Let what is fresh wait for company while something is under way: not long, and nothing urgent."""
-        if not self._waits_for_company():
+        """Let what is fresh wait for company: not long, and nothing urgent."""
+        if self._has_few() and self._fresh.control_only:
+            passed_s = asyncio.get_running_loop().time() - self._sent_at
+            await self._wait_while(lambda: self._has_few() and self._fresh.control_only, CONTROL_GATHER_S - passed_s)
+        if self._has_few() and any(self._bytes.values()):
+            await self._wait_while(lambda: self._has_few() and any(self._bytes.values()), GATHER_S)
+
+    async def _wait_while(self, waits: Callable[[], bool], seconds: float) -> None:
+        if seconds <= 0:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(GATHER_S):
-                while self._waits_for_company():
+            async with asyncio.timeout(seconds):
+                while waits():
                     await self.bell.wait()
                     self.bell.clear()
 
-    def _waits_for_company(self) -> bool:
+    def _has_few(self) -> bool:
         few = 0 < len(self._fresh) < GATHER_ITEMS and not self._fresh.urgent
-        return few and any(self._bytes.values()) and not (self._look or self._ended)
+        return few and not (self._look or self._ended)
 
     async def _next(self) -> Sequence[Waiting]:
         since = self._tracing.begin()
@@ -308,6 +322,8 @@ class Stream:
 
     def _send(self, frame: Sequence[Waiting], since: int) -> None:
         self._tracing.end(Leg.DELIVER, since, ((place_name(each.position), "") for each in frame))
+        if frame:
+            self._sent_at = asyncio.get_running_loop().time()
         for each in frame:
             self._sent[each.lane] = each.position
             self._under_way[each.lane].append((each.position, each.size))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from exchange.envelope.codec import delivery_bytes
-from exchange.envelope.model import Lane
+from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.limits import MIB
 from exchange.relay.mailbox import Placed, Row, Sealed
 from exchange.relay.slots import slot_at
@@ -66,6 +66,11 @@ class Fresh:
     def urgent(self) -> bool:
         """Whether one of them is flash."""
         return bool(self._rows[Lane.FLASH])
+
+    @property
+    def control_only(self) -> bool:
+        """Whether none of them is a report."""
+        return all(each.kind == EnvelopeKind.CONTROL for rows in self._rows.values() for each in rows)
 
     def add(self, placed: Placed) -> bool:
         """Take a row, or return False when there is no place for it."""

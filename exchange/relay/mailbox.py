@@ -95,6 +95,7 @@ class Placed:
 
     recipient: PartyId
     lane: Lane
+    kind: int
     row: Row
     after: int
     """Who has sent all up to here of this mailbox and lane misses nothing by sending this row next."""
@@ -120,9 +121,8 @@ class Tails:
             for place, slot in enumerate(each.slots):
                 mine = (slot.recipient, each.lane)
                 row = Row(each.id, place, each.delivery_size(slot))
-                placed.append(
-                    Placed(slot.recipient, each.lane, row, self._last.get(mine, UNKNOWN), sealed[place // PART])
-                )
+                after = self._last.get(mine, UNKNOWN)
+                placed.append(Placed(slot.recipient, each.lane, each.kind, row, after, sealed[place // PART]))
                 self._last[mine] = each.id
         return placed
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exchange.envelope.model import Lane
+from exchange.envelope.model import EnvelopeKind, Lane
 from exchange.errors import ExchangeError, Unavailable
 from exchange.limits import KIB, MIB
 from exchange.names import PartyId, party_id
@@ -22,7 +22,9 @@ from exchange.relay.slots import Slot, encode_slots, part_key
 XV, XO = party_id("XV"), party_id("XO")
 
 
-def an_accepted(number: int, *recipients: PartyId, lane: Lane = Lane.ROUTINE) -> Accepted:
+def an_accepted(
+    number: int, *recipients: PartyId, lane: Lane = Lane.ROUTINE, kind: EnvelopeKind = EnvelopeKind.REPORT
+) -> Accepted:
     slots = tuple(Slot(party, place, b"leaf", (), b"wrap") for place, party in enumerate(recipients))
     return Accepted(
         id=number,
@@ -30,7 +32,7 @@ def an_accepted(number: int, *recipients: PartyId, lane: Lane = Lane.ROUTINE) ->
         sender=party_id("XA"),
         envelope_id=bytes(16),
         lane=lane,
-        kind=1,
+        kind=int(kind),
         expires_ms=1,
         header=b"",
         slots=slots,
@@ -209,6 +211,34 @@ def test_a_full_window_holds_back_and_what_is_acknowledged_makes_room() -> None:
         await made.until(list(range(1, room + 1)))
         made.stream.acknowledge([(Lane.ROUTINE, room)])
         await made.until(list(range(1, room + 1)), [room + 1, room + 2])
+
+    play(scene)
+
+
+def test_receipts_alone_wait_for_company_after_a_frame_and_not_when_nothing_went_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deliver, "CONTROL_GATHER_S", 60.0)
+
+    def a_receipt(number: int, lane: Lane = Lane.ROUTINE) -> Accepted:
+        return an_accepted(number, XV, lane=lane, kind=EnvelopeKind.CONTROL)
+
+    async def scene(made: Scene) -> None:
+        made.arrives(a_receipt(1))
+        await made.until([1])
+        made.stream.acknowledge([(Lane.ROUTINE, 1)])
+        made.arrives(a_receipt(2))
+        made.arrives(a_receipt(3))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert made.frames == [[1]]
+        made.arrives(an_accepted(4, XV))
+        await made.until([1], [2, 3, 4])
+        made.stream.acknowledge([(Lane.ROUTINE, 4)])
+        made.arrives(a_receipt(5, Lane.FLASH))
+        await made.until([1], [2, 3, 4], [5])
+        made.arrives(*map(a_receipt, range(6, 6 + deliver.GATHER_ITEMS)))
+        await made.until([1], [2, 3, 4], [5], list(range(6, 6 + deliver.GATHER_ITEMS)))
 
     play(scene)
 
