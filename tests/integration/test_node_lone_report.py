@@ -1,5 +1,6 @@
 """A report that comes alone takes few steps: each is paid once, however little it carries."""
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from nodes.effects import Effects
 from nodes.parts import Node
+from nodes.relay_port import Delivered
 from tests.support.node_world import nodes, push, receipted
 
 STATEMENTS = {"look": 6, "_store_round": 12, "record": 6}
@@ -45,3 +48,37 @@ async def test_it_is_looked_at_once_stored_once_sealed_and_once_promised(monkeyp
         await receipted(node, (await push(node, "XV", name="The next one")).item, "XV")
         assert {step: steps[step] for step in STATEMENTS} == dict.fromkeys(STATEMENTS, 1)
         assert {step: len(said[step]) for step in STATEMENTS} == STATEMENTS, said
+
+
+async def test_its_recipient_hands_it_over_once_and_reads_nothing_before_it_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with nodes("XA", "XV") as (_, running):
+        core, receiver = running["XV"].core, running["XV"].receiver
+        await receipted(running["XA"], (await push(running["XA"], "XV")).item, "XV")
+        frames: dict[asyncio.Task[Any] | None, list[list[str]]] = defaultdict(list)
+        take = receiver.take
+
+        async def taking(frame: Delivered) -> Effects:
+            frames[asyncio.current_task()].append([])
+            return await take(frame)
+
+        def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+            def noting(*given: Any) -> Any:
+                if asyncio.current_task() in frames:
+                    frames[asyncio.current_task()][-1].append(name)
+                return call(*given)
+
+            return noting
+
+        monkeypatch.setattr(receiver, "take", taking)
+        for owner, name in (
+            (core.executor, "submit"),
+            (core.keybox, "new_keys"),
+            (core.database, "read"),
+            (core.database, "write"),
+        ):
+            monkeypatch.setattr(owner, name, noted(name, getattr(owner, name)))
+        await receipted(running["XA"], (await push(running["XA"], "XV", name="The next one")).item, "XV")
+        of_reports = [steps for taken in frames.values() for steps in taken if "new_keys" in steps]
+        assert of_reports == [["submit", "new_keys", "write"]]
