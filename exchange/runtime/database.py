@@ -80,7 +80,6 @@ class Database:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._held: _Call | None = None
         self._connection: sa.Connection | None = None
-        self._idle: list[sa.Connection] = []
         self._gate = threading.Lock()
         self._writer: threading.Thread | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -111,7 +110,6 @@ class Database:
             writer.join()
         if pool is not None:
             pool.shutdown()
-        self._drop_idle()
         self._writing.dispose()
         self._reading.dispose()
 
@@ -152,19 +150,8 @@ class Database:
         """Do as `read`, in this thread."""
         if self._pool is None:
             raise Unavailable("the database is closed")
-        with our_errors(Use.READ):
-            # Used again as it is: to take one from the pool costs a small read several times over.
-            connection = self._take_idle() or self._reading.connect()
-            try:
-                with connection.begin():
-                    value = fn(connection)
-            except BaseException:
-                _close(connection)
-                # Whatever cut it off has cut off the others too.
-                self._drop_idle()
-                raise
-            self._keep(connection)
-            return value
+        with our_errors(Use.READ), self._reading.connect() as connection, connection.begin():
+            return fn(connection)
 
     async def checkpoint_truncate(self) -> None:
         """Fold the write-ahead log into the file and empty it: what was deleted before is then gone from both.
@@ -199,21 +186,6 @@ class Database:
         (busy, _, _) = _raw(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise Unavailable("a reader still needs the database's log", hint="try again")
-
-    def _take_idle(self) -> sa.Connection | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
-
-    def _keep(self, connection: sa.Connection) -> None:
-        self._idle.append(connection)
-        if self._pool is None:
-            self._drop_idle()  # closed meanwhile
-
-    def _drop_idle(self) -> None:
-        while (connection := self._take_idle()) is not None:
-            _close(connection)
 
     def _put(self, call: _Call) -> None:
         with self._gate:
@@ -279,14 +251,10 @@ class Database:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            _close(connection)
-
-
-def _close(connection: sa.Connection) -> None:
-    try:
-        connection.close()
-    except sa.exc.SQLAlchemyError:
-        connection.invalidate()
+            try:
+                connection.close()
+            except sa.exc.SQLAlchemyError:
+                connection.invalidate()
 
 
 def _pages(connection: sa.Connection) -> Pages:

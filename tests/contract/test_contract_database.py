@@ -166,29 +166,6 @@ def test_a_reader_sees_one_state_while_the_writer_goes_on(database: Database) ->
     assert database.read_now(numbers) == [1, 2]
 
 
-def test_a_read_takes_the_connection_of_the_one_before_and_never_one_on_which_something_failed(
-    database: Database,
-) -> None:
-    def itself(connection: sa.Connection) -> sa.Connection:
-        return connection
-
-    def fails(connection: sa.Connection) -> None:
-        raise NotFound(str(numbers(connection)))
-
-    first = database.read_now(itself)
-    database.write_now(inserting(1))
-    assert database.read_now(numbers) == [1] and database.read_now(itself) is first
-    with pytest.raises(NotFound):
-        database.read_now(fails)
-    assert database.read_now(itself) is not first and database.read_now(numbers) == [1]
-
-
-def test_closing_lets_go_of_every_connection_that_read(database_url: str) -> None:
-    with Database(database_url) as database:
-        read = database.read_now(lambda connection: connection)
-    assert read.closed
-
-
 async def test_a_cancelled_call_is_run_nevertheless(database: Database) -> None:
     gate = Gate()
     held = asyncio.ensure_future(database.write(gate))
