@@ -117,7 +117,8 @@ class Checkpoints:
         Raises:
             ConfigurationError: one does not continue what was answered for.
         """
-        found = await self._database.read(lambda connection: {log: self._look(log, connection) for log in Log})
+        # A view for each: what is answered for while one log is looked at is not in that view of the other.
+        found = {log: await self._database.read(partial(self._look, log)) for log in Log}
         for log, each in found.items():
             self._continuity.seen(log, each.state)
         return found

@@ -48,10 +48,13 @@ class Continuity:
     def check(self, store: LogStore, log: Log) -> None:
         """Return when the stored log continues what is known; reads O(log n) tiles.
 
+        To be called before anything else is read in a transaction: an older view of the store looks like a loss.
+
         Raises:
             ConfigurationError: it does not.
         """
-        known, state = self._seen.get(log), store.state(log)
+        known = self._seen.get(log)
+        state = store.state(log)
         if known is not None and not _continues(store, log, known, state):
             self._break(log, state.size)
         if self.broken:

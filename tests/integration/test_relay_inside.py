@@ -15,9 +15,10 @@ from exchange.merkle import leaf_hash, root_of
 from exchange.names import party_id
 from exchange.relay.app import MIGRATIONS
 from exchange.relay.checkpoints import ASKED_S, SIGNED_S, Checkpoints
+from exchange.relay.continuity import Continuity
 from exchange.relay.directory import LiveDirectory
 from exchange.relay.mailbox import Bells
-from exchange.relay.sequencer import Log, Sequencer
+from exchange.relay.sequencer import Log, LogState, LogStore, Sequencer
 from exchange.relay.store.logs import SqlLogs
 from exchange.runtime.database import Database
 from exchange.runtime.engine import sqlite_url
@@ -53,6 +54,37 @@ async def test_only_what_is_committed_is_signed(tmp_path: Path) -> None:
         found = open_checkpoint(note, traffic_origin(EXCHANGE), log_keys("relay").public)
         assert (size, found.root) == (1, root_of([leaf_hash(b"kept")]))
         assert (await checkpoints.refresh(Log.TRAFFIC)) == (size, note), "nothing new, nothing signed"
+
+
+async def test_what_is_answered_for_during_a_look_is_not_taken_for_lost(tmp_path: Path) -> None:
+    async with a_store(tmp_path) as database:
+        busy = BusyDuringALook(database)
+        checkpoints = Checkpoints(database, EXCHANGE, OneKey(), continuity=busy)
+        await checkpoints.load()
+        busy.appends = True
+        for _ in range(3):
+            await checkpoints.look()
+        assert busy.broken == ""
+        assert (await checkpoints.refresh(Log.TRAFFIC))[0] == 3
+
+
+class BusyDuringALook(Continuity):
+    """Something is appended to the traffic log, and answered for, whenever the directory's has been looked at."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._database, self._sequencer = database, Sequencer(self.check_size)
+        self.appends = False
+
+    def check(self, store: LogStore, log: Log) -> None:
+        super().check(store, log)
+        if log is Log.DIRECTORY and self.appends:
+            self.seen(Log.TRAFFIC, self._database.write_now(self._append))
+
+    def _append(self, connection: Connection) -> LogState:
+        logs = SqlLogs(connection)
+        self._sequencer.append(logs, Log.TRAFFIC, [b"answered for"])
+        return logs.state(Log.TRAFFIC)
 
 
 async def test_a_look_says_what_there_is_to_sign_and_what_another_has_signed(tmp_path: Path) -> None:
