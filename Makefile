@@ -36,7 +36,7 @@ demo: setup      ## eight partners exchange real reports on this machine, in abo
 	$(BIN)/concord demo
 
 test: setup      ## run the tests (T=path, K=expression); ends with the 15 slowest
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 $(T) $(if $(K),-k "$(K)")
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 -m "not long" $(T) $(if $(K),-k "$(K)")
 
 $(OTEL)/.installed: requirements-otel.lock $(STAMP)
 	$(PYTHON) -m venv --clear --without-pip $(OTEL)
@@ -88,8 +88,8 @@ $(PEERS)/.installed: benchmarks/peers/requirements.lock
 	  { printf '%s\n' 'error: the peers could not be fetched' 'hint: this needs a package index that pip can reach, once' >&2; exit 1; }
 	@touch $@
 
-crash: setup     ## of the tests, those that kill relay and nodes before and after each durable step
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/crash
+crash: setup     ## kill relay and nodes before and after each durable step, in twenty stories (ten minutes and more)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m long tests/crash
 
 chaos: setup     ## break ten nodes and two relays at random; nothing may be lost (S=seconds, usually 120; SEED= of an earlier run)
 	$(BIN)/python -m tests.chaos --seconds $(or $(S),120) $(if $(SEED),--seed $(SEED))

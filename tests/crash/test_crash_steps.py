@@ -68,6 +68,7 @@ def _source(step: Step) -> str:
     return "\n".join(lines[step.first_line - 1 : step.last_line])
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.parametrize("story", STORIES)
 def test_killed_before_and_after_each_of_its_steps_a_story_ends_as_if_nothing_had_happened(story: str) -> None:
