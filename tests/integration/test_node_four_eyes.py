@@ -440,7 +440,7 @@ async def test_a_holder_that_passes_on_other_approvals_than_those_of_the_report_
         def forged(rows: Sequence[ApprovalRow]) -> tuple[ApprovalProof, ...]:
             return tuple(replace(proof, approval=other) for proof in real(rows))
 
-        monkeypatch.setattr("nodes.sender.proofs", forged)
+        monkeypatch.setattr("nodes.due.proofs", forged)
         await running["XV"].asking.pass_on(request, caller=the_owner())
         await reached(running["XV"], sent.item, "XT", Reach.REFUSED)
         assert await stored(running["XT"], sent.item) is None

@@ -21,7 +21,7 @@ from exchange.policy.decide import decide_for
 from exchange.policy.decision import Decision
 from exchange.policy.model import Purpose, RelayLabel
 from exchange.runtime.clock import now_ms
-from nodes import sealing, sender
+from nodes import due, sealing
 from nodes.caller import the_owner
 from nodes.consenting import Wish
 from nodes.parts import Node
@@ -131,7 +131,7 @@ async def test_the_recipient_refuses_a_grant_that_the_holder_signed_itself(monke
         consent, signed = forged(item)
         return (consent,), {consent.grant: signed}
 
-    monkeypatch.setattr(sender, "grants_for", forging)
+    monkeypatch.setattr(due, "grants_for", forging)
     async with nodes("XA", "XV", "XT") as (_, running):
         sent = await push_onward(running["XA"], "XV")
         await receipted(running["XA"], sent.item, "XV")
@@ -170,7 +170,7 @@ async def test_a_grant_that_has_ended_is_not_used(monkeypatch: pytest.MonkeyPatc
         await until(lambda: now_ms() > end_ms, "time stands still")
         await holder.asking.pass_on(asked.hash, caller=the_owner())
         await reached(holder, sent.item, "XT", Reach.DENIED)
-        monkeypatch.setattr(sender, "grants_for", partial(_late, before_ms=end_ms - 1))
+        monkeypatch.setattr(due, "grants_for", partial(_late, before_ms=end_ms - 1))
         monkeypatch.setattr(sealing, "decide_for", lax)
         await holder.asking.pass_on(asked.hash, caller=the_owner())
         await reached(holder, sent.item, "XT", Reach.REFUSED)
