@@ -177,8 +177,7 @@ class Recorder:
         final = sum(map(_is_final, drafts))
         if not final:
             return drafts
-        room = min(final, self._refusals.left(spent, sender, now_ms))
-        self._refusals.take(spent, sender, now_ms, room)
+        room = self._refusals.take_some(spent, sender, now_ms, final)
         remembered: list[_Draft] = []
         for draft in drafts:
             if _is_final(draft):

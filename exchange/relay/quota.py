@@ -237,6 +237,13 @@ class DayQuota:
             raise _limited(party, debt_us / SECOND_US)
         spent.put(party, {self._what: full_us})
 
+    def take_some(self, spent: SpentStore, party: PartyId, now_ms: int, count: int) -> int:
+        """Count as many of so many as are left, none when a clock that was ahead has taken more; return how many."""
+        some = min(count, self.left(spent, party, now_ms))
+        if some:
+            self.take(spent, party, now_ms, some)
+        return some
+
     def _full_us(self, spent: SpentStore, party: PartyId, now_us: int) -> int:
         return self._allowance.believed(spent.full_us(party).get(self._what, 0), now_us)
 

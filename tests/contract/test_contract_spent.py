@@ -6,6 +6,7 @@ A restart forgets nothing. Each test has two databases open on one store, as two
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import Connection
 
 from exchange.envelope.blob import blob_size
 from exchange.envelope.model import BlobRef
@@ -82,8 +83,8 @@ def test_what_was_refused_or_came_to_nothing_is_not_counted(pair: Pair) -> None:
         take(one, quota, count=6)
 
     def fails(database: Database) -> None:
-        def work(connection: object) -> None:
-            quota.take(SqlSpent(connection), XA, NOW)  # type: ignore[arg-type]  # it is a connection
+        def work(connection: Connection) -> None:
+            quota.take(SqlSpent(connection), XA, NOW)
             raise KeyError
 
         with pytest.raises(KeyError):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from exchange.crypto.codec import decode_signed, encode_signed
 from exchange.crypto.signed import VerifiedRoots
@@ -84,9 +85,9 @@ class Bench:
             now_ms=NOW,
         )
 
-    def record(self, frame: Frame) -> Recorded | None:
+    def record(self, frame: Frame, now_ms: int = NOW) -> Recorded | None:
         return self.database.write_now(
-            lambda c: self.recorder.record(SqlLogs(c), SqlMailboxes(c), SqlSpent(c), frame, NOW)
+            lambda c: self.recorder.record(SqlLogs(c), SqlMailboxes(c), SqlSpent(c), frame, now_ms)
         )
 
 
@@ -108,8 +109,8 @@ def test_a_frame_that_was_judged_under_an_older_directory_is_not_recorded(bench:
 def test_a_failed_write_leaves_no_promise_and_the_next_one_stands_in_its_place(bench: Bench) -> None:
     frame = bench.judged(bench.sealed(), bench.sealed(2))
 
-    def fails(connection: object) -> None:
-        bench.recorder.record(SqlLogs(connection), SqlMailboxes(connection), SqlSpent(connection), frame, NOW)  # type: ignore[arg-type]
+    def fails(connection: Connection) -> None:
+        bench.recorder.record(SqlLogs(connection), SqlMailboxes(connection), SqlSpent(connection), frame, NOW)
         raise StorageFull
 
     with pytest.raises(StorageFull):
@@ -222,3 +223,8 @@ def test_more_refusals_than_the_relay_remembers_of_a_sender_are_not_final(tmp_pa
         assert set(known) == set(hashes[:2])
         again = bench.record(replace(frame, judged=refused))
         assert again is not None and again.answers[:2] == recorded.answers[:2]
+        # A clock that is set back finds more taken than there can be: still an answer, and nothing more to remember.
+        later = tuple(Refused(bytes([number]) * 32, "BAD_ENVELOPE", 8, final=True) for number in (7, 8))
+        earlier = bench.record(replace(frame, judged=later), NOW - 3_600_000)
+        assert earlier is not None and len(earlier.answers) == 2
+        assert not database.read_now(lambda c: SqlMailboxes(c).answered(party_keys("XA").party, [b"\x07" * 32]))
