@@ -70,24 +70,23 @@ class Keybox:
 
     async def keys(self, items: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return the keys of these items that are not destroyed."""
-        recent = self._held(items)
-        older = [item for item in items if item not in recent]
+        recent, older = self._held(items)
         if not older:
             return recent
-        return recent | await self._database.read(lambda connection: store.report_keys(connection, self._master, older))
+        return recent | await self._database.read(partial(store.report_keys, master=self._master, items=older))
 
     def keys_now(self, items: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Do as `keys`, here; from any thread."""
-        recent = self._held(items)
-        older = [item for item in items if item not in recent]
+        recent, older = self._held(items)
         if not older:
             return recent
-        return recent | self._database.read_now(lambda connection: store.report_keys(connection, self._master, older))
+        return recent | self._database.read_now(partial(store.report_keys, master=self._master, items=older))
 
-    def _held(self, items: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the keys of these items that are in memory; any of them may go meanwhile."""
+    def _held(self, items: Sequence[bytes]) -> tuple[dict[bytes, bytes], list[bytes]]:
+        """Return the keys of these items that are in memory, and the other items; any of the keys may go meanwhile."""
         found = ((item, self._recent.get(item)) for item in items)
-        return {item: key for item, key in found if key is not None}
+        held = {item: key for item, key in found if key is not None}
+        return held, [item for item in items if item not in held]
 
     async def destroy(self, items: Sequence[bytes]) -> None:
         """Destroy the keys of these items: overwritten in the file, and gone from its log."""
